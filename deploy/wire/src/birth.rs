@@ -1,0 +1,138 @@
+//! The birth certificate: everything a new process has to know, in one message.
+//!
+//! A newborn has descriptors 0, 1, 2 and one more, a socket to its monitor, whose number stands in the environment
+//! variable [`BIRTH_VARIABLE`]. The first packet on it is the certificate. Beside the packet travel, in this order,
+//! the connection to its parent, if it has one, and the file with its argument, if that is [`Argument::File`].
+
+use crate::{
+    bytes::{Malformed, Reader, Writer},
+    control::{Argument, Function, read_pid, read_resources, write_pid, write_resources},
+    pid::Pid,
+    resources::Resources,
+};
+
+/// The one environment variable between a monitor and a newborn; `init` removes it.
+pub const BIRTH_VARIABLE: &str = "DEPLOY_BIRTH";
+
+/// The version of the control protocol that this library speaks: a newer minor only adds fields at the end.
+pub const VERSION: (u16, u16) = (0, 1);
+
+/// What a process is born with.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Birth {
+    /// Who it is.
+    pub pid: Pid,
+    /// Who asked for it; nobody, for the initial process.
+    pub parent: Option<Pid>,
+    /// The kernel's process id of its monitor, which must be its parent or, if wrapped, an ancestor.
+    pub monitor: u32,
+    /// Whether a debugger or the like (`DEPLOY_WRAP`) stands between it and its monitor.
+    pub wrapped: bool,
+    /// The program that its function's offset belongs to.
+    pub image: u128,
+    /// What it runs with what; nothing, for the initial process, which goes on with its `main`.
+    pub work: Option<Work>,
+    /// What it was granted.
+    pub resources: Resources,
+    /// The signals that were blocked when the program was started, as a kernel mask: `init` blocks the same ones.
+    pub signals_blocked: u64,
+    /// Whether standard output ends at a terminal, for programs that colour what they print.
+    pub stdout_is_terminal: bool,
+    /// The same for standard error.
+    pub stderr_is_terminal: bool,
+}
+
+/// A function and its argument.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Work {
+    /// What to run.
+    pub function: Function,
+    /// With what.
+    pub argument: Argument,
+    /// The name of the thread that runs it.
+    pub name: String,
+}
+
+impl Birth {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.u32(u32::from(VERSION.0)).u32(u32::from(VERSION.1));
+        write_pid(&mut w, self.pid);
+        w.option(self.parent, write_pid)
+            .u32(self.monitor)
+            .bool(self.wrapped)
+            .u128(self.image);
+        w.option(self.work.as_ref(), |w, work| {
+            work.function.write(w);
+            work.argument.write(w);
+            w.text(&work.name);
+        });
+        write_resources(&mut w, self.resources);
+        w.u64(self.signals_blocked)
+            .bool(self.stdout_is_terminal)
+            .bool(self.stderr_is_terminal);
+        w.finish()
+    }
+
+    /// The certificate in these bytes.
+    pub fn decode(message: &[u8]) -> Result<Birth, Malformed> {
+        let r = &mut Reader::new(message);
+        let (major, _minor) = (r.u32()?, r.u32()?);
+        if major != u32::from(VERSION.0) {
+            return Err(Malformed("a monitor of another version wrote it"));
+        }
+        Ok(Birth {
+            pid: read_pid(r)?,
+            parent: r.option(read_pid)?,
+            monitor: r.u32()?,
+            wrapped: r.bool()?,
+            image: r.u128()?,
+            work: r.option(|r| {
+                Ok(Work {
+                    function: Function::read(r)?,
+                    argument: Argument::read(r)?,
+                    name: r.text()?.to_string(),
+                })
+            })?,
+            resources: read_resources(r)?,
+            signals_blocked: r.u64()?,
+            stdout_is_terminal: r.bool()?,
+            stderr_is_terminal: r.bool()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pid::Job;
+
+    #[test]
+    fn certificates_come_back_whole_and_never_cut() {
+        let job = Job::from_bits(1 << 100);
+        let work = Work {
+            function: Function {
+                offset: 4096,
+                name: "hello::worker".into(),
+            },
+            argument: Argument::Inline(vec![1, 2, 3]),
+            name: "worker".into(),
+        };
+        let birth = Birth {
+            pid: Pid::new(job, 1),
+            parent: Some(Pid::new(job, 0)),
+            monitor: 4321,
+            wrapped: false,
+            image: 99,
+            work: Some(work),
+            resources: Resources::default(),
+            signals_blocked: 1 << 12,
+            stdout_is_terminal: true,
+            stderr_is_terminal: false,
+        };
+        let bytes = birth.encode();
+        assert_eq!(Birth::decode(&bytes), Ok(birth));
+        assert!((0..bytes.len()).all(|cut| Birth::decode(&bytes[..cut]).is_err()));
+    }
+}

@@ -1,0 +1,224 @@
+//! Fixed-width, little-endian fields, one after another.
+//!
+//! A reader takes what it knows and leaves the rest, so a newer writer may add fields at the end.
+
+/// A message that ended early, or a field with a value that nothing stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("malformed message: {0}")]
+pub struct Malformed(pub &'static str);
+
+/// Appends fields to a message.
+#[derive(Default, Debug)]
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    /// An empty message.
+    pub fn new() -> Writer {
+        Writer::default()
+    }
+
+    /// The message.
+    pub fn finish(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// One byte.
+    pub fn u8(&mut self, value: u8) -> &mut Writer {
+        self.raw(&[value])
+    }
+
+    /// Four bytes.
+    pub fn u32(&mut self, value: u32) -> &mut Writer {
+        self.raw(&value.to_le_bytes())
+    }
+
+    /// Four bytes, signed.
+    pub fn i32(&mut self, value: i32) -> &mut Writer {
+        self.raw(&value.to_le_bytes())
+    }
+
+    /// Eight bytes.
+    pub fn u64(&mut self, value: u64) -> &mut Writer {
+        self.raw(&value.to_le_bytes())
+    }
+
+    /// Eight bytes, signed.
+    pub fn i64(&mut self, value: i64) -> &mut Writer {
+        self.raw(&value.to_le_bytes())
+    }
+
+    /// Sixteen bytes.
+    pub fn u128(&mut self, value: u128) -> &mut Writer {
+        self.raw(&value.to_le_bytes())
+    }
+
+    /// One byte, 0 or 1.
+    pub fn bool(&mut self, value: bool) -> &mut Writer {
+        self.u8(value.into())
+    }
+
+    /// A length of four bytes, then the bytes.
+    ///
+    /// # Panics
+    /// If there are 4 GiB of them or more: whoever writes checks first.
+    pub fn bytes(&mut self, value: &[u8]) -> &mut Writer {
+        self.u32(
+            u32::try_from(value.len())
+                .expect("fields of 4 GiB are refused before they are written"),
+        )
+        .raw(value)
+    }
+
+    /// A text, as its UTF-8 bytes.
+    pub fn text(&mut self, value: &str) -> &mut Writer {
+        self.bytes(value.as_bytes())
+    }
+
+    /// A byte that says whether there is one, and the field if there is.
+    pub fn option<T>(
+        &mut self,
+        value: Option<T>,
+        field: impl FnOnce(&mut Writer, T),
+    ) -> &mut Writer {
+        self.bool(value.is_some());
+        if let Some(value) = value {
+            field(self, value);
+        }
+        self
+    }
+
+    fn raw(&mut self, bytes: &[u8]) -> &mut Writer {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+}
+
+/// Takes fields off the front of a message.
+#[derive(Clone, Debug)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Before the first field of `message`.
+    pub fn new(message: &'a [u8]) -> Reader<'a> {
+        Reader(message)
+    }
+
+    /// One byte.
+    pub fn u8(&mut self) -> Result<u8, Malformed> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    /// Four bytes.
+    pub fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// Four bytes, signed.
+    pub fn i32(&mut self) -> Result<i32, Malformed> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    /// Eight bytes.
+    pub fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// Eight bytes, signed.
+    pub fn i64(&mut self) -> Result<i64, Malformed> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    /// Sixteen bytes.
+    pub fn u128(&mut self) -> Result<u128, Malformed> {
+        self.array().map(u128::from_le_bytes)
+    }
+
+    /// One byte, 0 or 1.
+    pub fn bool(&mut self) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed("a truth value is neither 0 nor 1")),
+        }
+    }
+
+    /// Bytes behind their length.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = self.u32()? as usize;
+        self.take(len)
+    }
+
+    /// A text behind its length.
+    pub fn text(&mut self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("a text is not UTF-8"))
+    }
+
+    /// A field that may be absent.
+    pub fn option<T>(
+        &mut self,
+        field: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
+        Ok(if self.bool()? {
+            Some(field(self)?)
+        } else {
+            None
+        })
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        Ok(self
+            .take(N)?
+            .try_into()
+            .expect("take returns as many bytes as asked"))
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let (field, rest) = self
+            .0
+            .split_at_checked(len)
+            .ok_or(Malformed("it ends before its last field"))?;
+        self.0 = rest;
+        Ok(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn fields_come_back_in_order() {
+        let mut writer = Writer::new();
+        writer
+            .u8(1)
+            .u32(2)
+            .i64(-3)
+            .u128(4)
+            .bool(true)
+            .text("five")
+            .option(Some(6u64), |w, v| {
+                w.u64(v);
+            });
+        let message = writer.finish();
+        let mut reader = Reader::new(&message);
+        assert_eq!(reader.u8(), Ok(1));
+        assert_eq!(reader.u32(), Ok(2));
+        assert_eq!(reader.i64(), Ok(-3));
+        assert_eq!(reader.u128(), Ok(4));
+        assert_eq!(reader.bool(), Ok(true));
+        assert_eq!(reader.text(), Ok("five"));
+        assert_eq!(reader.option(Reader::u64), Ok(Some(6)));
+        assert_eq!(reader.u8(), Err(Malformed("it ends before its last field")));
+    }
+
+    proptest! {
+        #[test]
+        fn a_length_that_lies_takes_nothing(message in proptest::collection::vec(any::<u8>(), 0..16)) {
+            let mut reader = Reader::new(&message);
+            if let Ok(bytes) = reader.bytes() {
+                prop_assert!(bytes.len() + 4 <= message.len());
+            }
+        }
+    }
+}

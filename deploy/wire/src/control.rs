@@ -1,0 +1,512 @@
+//! What a process and its monitor say to each other after birth.
+//!
+//! A process asks with a [`Request`], the monitor answers or tells with a [`Notice`], each one packet on the socket
+//! that the process was born with. Requests carry an id and their answers repeat it. Descriptors travel beside the
+//! packet: at most one each, named in the variant's sentence.
+
+use crate::{
+    bytes::{Malformed, Reader, Writer},
+    exit::{End, ExitStatus, Reason},
+    pid::{Job, Pid},
+    resources::{Cpu, Mem, Resources},
+};
+
+/// Asked by a process of its monitor.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Request {
+    /// Start a process. Beside it: the argument's file, if the argument is [`Argument::File`].
+    Spawn(Box<SpawnRequest>),
+    /// Connect me to this process, now or once it can be; answered by `Connected` or `Ended`, once for each peer.
+    Connect {
+        /// Whom to connect to.
+        peer: Pid,
+    },
+    /// Tell me when this process has ended.
+    Wait {
+        /// Repeated in the answer.
+        id: u64,
+        /// Whose end.
+        pid: Pid,
+    },
+    /// End this process, by SIGKILL.
+    Kill {
+        /// Repeated in the answer.
+        id: u64,
+        /// Whom to end.
+        pid: Pid,
+    },
+}
+
+/// A process to start.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SpawnRequest {
+    /// Repeated in the answer.
+    pub id: u64,
+    /// What it runs.
+    pub function: Function,
+    /// What it runs it with.
+    pub argument: Argument,
+    /// A name for people; the function's, if none.
+    pub name: Option<String>,
+    /// What it needs.
+    pub resources: Resources,
+    /// The only node it may be placed on.
+    pub node: Option<String>,
+    /// Queue until it fits rather than refuse.
+    pub wait: bool,
+    /// End it when its parent ends.
+    pub link: bool,
+}
+
+/// A function of the program, found again in another process of the same image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Function {
+    /// Where its entry lies, in bytes from the anchor.
+    pub offset: i64,
+    /// What people call it.
+    pub name: String,
+}
+
+/// The encoded argument of a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Argument {
+    /// In the message.
+    Inline(Vec<u8>),
+    /// In a file beside the message, this many bytes.
+    File {
+        /// The file's length.
+        len: u64,
+    },
+}
+
+/// The longest argument that travels inside a message: a packet must fit the kernel's default socket buffer
+/// (208 KiB) with room to spare.
+pub const ARGUMENT_INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Told by the monitor to a process.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Notice {
+    /// Answers `Spawn`. Beside it, on success: the connection to the new process.
+    Spawned {
+        /// The request's.
+        id: u64,
+        /// The process, or why there is none.
+        result: Result<Pid, Refusal>,
+    },
+    /// You are connected to this process. Beside it: the connection. Comes unasked when the peer asked first.
+    Connected {
+        /// The process at the other end.
+        peer: Pid,
+    },
+    /// A process that you asked to be connected to, or are connected to, has ended.
+    Ended {
+        /// Who ended.
+        peer: Pid,
+        /// How; nothing, if there never was such a process.
+        status: Option<ExitStatus>,
+    },
+    /// Answers `Wait`, when the process has ended.
+    Waited {
+        /// The request's.
+        id: u64,
+        /// How it ended; nothing, if there never was such a process.
+        status: Option<ExitStatus>,
+    },
+    /// Answers `Kill`, when the signal is on its way or the process has ended already.
+    KillSent {
+        /// The request's.
+        id: u64,
+        /// Whether there ever was such a process.
+        known: bool,
+    },
+}
+
+/// Why a process was not started.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Refusal {
+    /// It does not fit now.
+    OutOfResources {
+        /// What was asked.
+        asked: Resources,
+        /// What each node has free.
+        nodes: Vec<NodeResources>,
+    },
+    /// No node could ever hold it.
+    NeverFits {
+        /// What was asked.
+        asked: Resources,
+        /// What each node has in all.
+        nodes: Vec<NodeResources>,
+    },
+    /// The machine could not start it; the reason completes "could not start the process: ..".
+    Launch {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What one node has.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NodeResources {
+    /// Its name.
+    pub name: String,
+    /// How much.
+    pub resources: Resources,
+}
+
+impl Request {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Request::Spawn(spawn) => {
+                w.u8(1).u64(spawn.id);
+                spawn.function.write(&mut w);
+                spawn.argument.write(&mut w);
+                w.option(spawn.name.as_deref(), |w, name| {
+                    w.text(name);
+                });
+                write_resources(&mut w, spawn.resources);
+                w.option(spawn.node.as_deref(), |w, node| {
+                    w.text(node);
+                });
+                w.bool(spawn.wait).bool(spawn.link);
+            }
+            Request::Connect { peer } => write_pid(w.u8(2), *peer),
+            Request::Wait { id, pid } => write_pid(w.u8(3).u64(*id), *pid),
+            Request::Kill { id, pid } => write_pid(w.u8(4).u64(*id), *pid),
+        }
+        w.finish()
+    }
+
+    /// The request in these bytes.
+    pub fn decode(message: &[u8]) -> Result<Request, Malformed> {
+        let r = &mut Reader::new(message);
+        Ok(match r.u8()? {
+            1 => Request::Spawn(Box::new(SpawnRequest {
+                id: r.u64()?,
+                function: Function::read(r)?,
+                argument: Argument::read(r)?,
+                name: r.option(|r| r.text().map(str::to_string))?,
+                resources: read_resources(r)?,
+                node: r.option(|r| r.text().map(str::to_string))?,
+                wait: r.bool()?,
+                link: r.bool()?,
+            })),
+            2 => Request::Connect { peer: read_pid(r)? },
+            3 => Request::Wait {
+                id: r.u64()?,
+                pid: read_pid(r)?,
+            },
+            4 => Request::Kill {
+                id: r.u64()?,
+                pid: read_pid(r)?,
+            },
+            _ => return Err(Malformed("an unknown request")),
+        })
+    }
+}
+
+impl Notice {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Notice::Spawned { id, result } => {
+                w.u8(1).u64(*id).bool(result.is_ok());
+                match result {
+                    Ok(pid) => write_pid(&mut w, *pid),
+                    Err(refusal) => refusal.write(&mut w),
+                }
+            }
+            Notice::Connected { peer } => write_pid(w.u8(2), *peer),
+            Notice::Ended { peer, status } => {
+                write_pid(w.u8(3), *peer);
+                w.option(*status, write_status);
+            }
+            Notice::Waited { id, status } => {
+                w.u8(4).u64(*id).option(*status, write_status);
+            }
+            Notice::KillSent { id, known } => {
+                w.u8(5).u64(*id).bool(*known);
+            }
+        }
+        w.finish()
+    }
+
+    /// The notice in these bytes.
+    pub fn decode(message: &[u8]) -> Result<Notice, Malformed> {
+        let r = &mut Reader::new(message);
+        Ok(match r.u8()? {
+            1 => Notice::Spawned {
+                id: r.u64()?,
+                result: if r.bool()? {
+                    Ok(read_pid(r)?)
+                } else {
+                    Err(Refusal::read(r)?)
+                },
+            },
+            2 => Notice::Connected { peer: read_pid(r)? },
+            3 => Notice::Ended {
+                peer: read_pid(r)?,
+                status: r.option(read_status)?,
+            },
+            4 => Notice::Waited {
+                id: r.u64()?,
+                status: r.option(read_status)?,
+            },
+            5 => Notice::KillSent {
+                id: r.u64()?,
+                known: r.bool()?,
+            },
+            _ => return Err(Malformed("an unknown notice")),
+        })
+    }
+}
+
+impl Function {
+    pub(crate) fn write(&self, w: &mut Writer) {
+        w.i64(self.offset).text(&self.name);
+    }
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Function, Malformed> {
+        Ok(Function {
+            offset: r.i64()?,
+            name: r.text()?.to_string(),
+        })
+    }
+}
+
+impl Argument {
+    pub(crate) fn write(&self, w: &mut Writer) {
+        match self {
+            Argument::Inline(bytes) => {
+                assert!(
+                    bytes.len() <= ARGUMENT_INLINE_BYTES_MAX,
+                    "longer arguments travel as files"
+                );
+                w.u8(0).bytes(bytes)
+            }
+            Argument::File { len } => w.u8(1).u64(*len),
+        };
+    }
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Argument, Malformed> {
+        Ok(match r.u8()? {
+            0 => Argument::Inline(r.bytes()?.to_vec()),
+            1 => Argument::File { len: r.u64()? },
+            _ => return Err(Malformed("an unknown kind of argument")),
+        })
+    }
+}
+
+impl Refusal {
+    fn write(&self, w: &mut Writer) {
+        let (kind, asked, nodes) = match self {
+            Refusal::OutOfResources { asked, nodes } => (1, asked, nodes),
+            Refusal::NeverFits { asked, nodes } => (2, asked, nodes),
+            Refusal::Launch { why } => {
+                w.u8(3).text(why);
+                return;
+            }
+        };
+        write_resources(w.u8(kind), *asked);
+        w.u32(nodes.len() as u32);
+        for node in nodes {
+            write_resources(w.text(&node.name), node.resources);
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Refusal, Malformed> {
+        let kind = r.u8()?;
+        if kind == 3 {
+            return Ok(Refusal::Launch {
+                why: r.text()?.to_string(),
+            });
+        }
+        let asked = read_resources(r)?;
+        let count = r.u32()?;
+        let node = |_| {
+            Ok(NodeResources {
+                name: r.text()?.to_string(),
+                resources: read_resources(r)?,
+            })
+        };
+        let nodes = (0..count).map(node).collect::<Result<_, Malformed>>()?;
+        match kind {
+            1 => Ok(Refusal::OutOfResources { asked, nodes }),
+            2 => Ok(Refusal::NeverFits { asked, nodes }),
+            _ => Err(Malformed("an unknown kind of refusal")),
+        }
+    }
+}
+
+pub(crate) fn write_pid(w: &mut Writer, pid: Pid) {
+    w.u128(pid.job().bits()).u32(pid.number());
+}
+
+pub(crate) fn read_pid(r: &mut Reader<'_>) -> Result<Pid, Malformed> {
+    let (job, number) = (Job::from_bits(r.u128()?), r.u32()?);
+    if number >= Pid::COUNT_MAX {
+        return Err(Malformed("a process number has more than 28 bits"));
+    }
+    Ok(Pid::new(job, number))
+}
+
+pub(crate) fn write_resources(w: &mut Writer, resources: Resources) {
+    w.u64(resources.mem.bytes())
+        .u64(resources.cpu.millionths())
+        .u32(resources.gpu);
+}
+
+pub(crate) fn read_resources(r: &mut Reader<'_>) -> Result<Resources, Malformed> {
+    Ok(Resources {
+        mem: Mem::B * r.u64()?,
+        cpu: Cpu::from_millionths(r.u64()?),
+        gpu: r.u32()?,
+    })
+}
+
+fn write_status(w: &mut Writer, status: ExitStatus) {
+    match status.end() {
+        End::Code(code) => w.u8(0).i32(code),
+        End::Signal(signal) => w.u8(1).i32(signal),
+    };
+    w.u8(match status.reason() {
+        None => 0,
+        Some(Reason::Killed) => 1,
+        Some(Reason::Linked) => 2,
+        Some(Reason::Interrupted) => 3,
+    });
+}
+
+fn read_status(r: &mut Reader<'_>) -> Result<ExitStatus, Malformed> {
+    let status = ExitStatus::new(match (r.u8()?, r.i32()?) {
+        (0, code) => End::Code(code),
+        (1, signal) => End::Signal(signal),
+        _ => return Err(Malformed("an unknown kind of end")),
+    });
+    Ok(match r.u8()? {
+        0 => status,
+        1 => status.because(Reason::Killed),
+        2 => status.because(Reason::Linked),
+        3 => status.because(Reason::Interrupted),
+        _ => return Err(Malformed("an unknown reason of an end")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pid(number: u32) -> Pid {
+        Pid::new(Job::from_bits(0x1234_5678_9abc_def0), number)
+    }
+
+    fn requests() -> Vec<Request> {
+        let spawn = SpawnRequest {
+            id: 7,
+            function: Function {
+                offset: -42,
+                name: "hello::worker".into(),
+            },
+            argument: Argument::Inline(b"argument".to_vec()),
+            name: Some("one".into()),
+            resources: Resources::default(),
+            node: None,
+            wait: true,
+            link: false,
+        };
+        let file = SpawnRequest {
+            argument: Argument::File { len: 1 << 40 },
+            node: Some("n2".into()),
+            ..spawn.clone()
+        };
+        vec![
+            Request::Spawn(Box::new(spawn)),
+            Request::Spawn(Box::new(file)),
+            Request::Connect { peer: pid(3) },
+            Request::Wait { id: 1, pid: pid(4) },
+            Request::Kill { id: 2, pid: pid(5) },
+        ]
+    }
+
+    fn notices() -> Vec<Notice> {
+        let asked = Resources::default();
+        let nodes = vec![NodeResources {
+            name: "local".into(),
+            resources: Resources::default(),
+        }];
+        let status = ExitStatus::new(End::Signal(9)).because(Reason::Killed);
+        vec![
+            Notice::Spawned {
+                id: 1,
+                result: Ok(pid(2)),
+            },
+            Notice::Spawned {
+                id: 1,
+                result: Err(Refusal::OutOfResources {
+                    asked,
+                    nodes: nodes.clone(),
+                }),
+            },
+            Notice::Spawned {
+                id: 1,
+                result: Err(Refusal::NeverFits { asked, nodes }),
+            },
+            Notice::Spawned {
+                id: 1,
+                result: Err(Refusal::Launch { why: "no".into() }),
+            },
+            Notice::Connected { peer: pid(9) },
+            Notice::Ended {
+                peer: pid(9),
+                status: Some(status),
+            },
+            Notice::Ended {
+                peer: pid(9),
+                status: None,
+            },
+            Notice::Waited {
+                id: 3,
+                status: Some(ExitStatus::new(End::Code(101))),
+            },
+            Notice::KillSent { id: 4, known: true },
+        ]
+    }
+
+    #[test]
+    fn messages_come_back_whole_and_with_a_newer_tail() {
+        for request in requests() {
+            let mut bytes = request.encode();
+            assert_eq!(Request::decode(&bytes), Ok(request.clone()));
+            bytes.extend_from_slice(b"a later field");
+            assert_eq!(Request::decode(&bytes), Ok(request));
+        }
+        for notice in notices() {
+            let mut bytes = notice.encode();
+            assert_eq!(Notice::decode(&bytes), Ok(notice.clone()));
+            bytes.extend_from_slice(b"a later field");
+            assert_eq!(Notice::decode(&bytes), Ok(notice));
+        }
+    }
+
+    #[test]
+    fn messages_cut_anywhere_are_malformed() {
+        for bytes in requests().iter().map(Request::encode) {
+            assert!((0..bytes.len()).all(|cut| Request::decode(&bytes[..cut]).is_err()));
+        }
+        for bytes in notices().iter().map(Notice::encode) {
+            assert!((0..bytes.len()).all(|cut| Notice::decode(&bytes[..cut]).is_err()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_malformed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Request::decode(&bytes);
+            let _ = Notice::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! How a process ended: what the kernel says, and why it came to that where we know.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ExitStatus {
+    end: End,
+    reason: Option<Reason>,
+}
+
+/// What the kernel says of an end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum End {
+    /// It returned, or called `exit`, with this code.
+    Code(i32),
+    /// This signal killed it.
+    Signal(i32),
+}
+
+/// Why a process ended, where somebody other than itself brought it about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A process of the job called [`kill`](https://docs.rs/deploy) on it.
+    Killed,
+    /// It was linked to its parent, which ended first.
+    Linked,
+    /// The person at the terminal sent the signal.
+    Interrupted,
+}
+
+impl ExitStatus {
+    /// The end the kernel reported, brought about by the process itself or by a stranger.
+    pub const fn new(end: End) -> ExitStatus {
+        ExitStatus { end, reason: None }
+    }
+
+    /// The same end, with why it came about.
+    pub const fn because(self, reason: Reason) -> ExitStatus {
+        ExitStatus {
+            end: self.end,
+            reason: Some(reason),
+        }
+    }
+
+    /// Whether it ended by itself with code 0.
+    pub const fn success(self) -> bool {
+        matches!(self.end, End::Code(0))
+    }
+
+    /// Its exit code, unless a signal killed it.
+    pub const fn code(self) -> Option<i32> {
+        match self.end {
+            End::Code(code) => Some(code),
+            End::Signal(_) => None,
+        }
+    }
+
+    /// The number of the signal that killed it.
+    pub const fn signal(self) -> Option<i32> {
+        match self.end {
+            End::Signal(signal) => Some(signal),
+            End::Code(_) => None,
+        }
+    }
+
+    /// The name of the signal that killed it, such as `SIGKILL`.
+    pub fn signal_name(self) -> Option<String> {
+        self.signal().map(signal_name)
+    }
+
+    /// What the kernel said.
+    pub const fn end(self) -> End {
+        self.end
+    }
+
+    /// Why it ended, where somebody other than itself brought it about.
+    pub const fn reason(self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// The code a shell shows for it: the exit code, or 128 and the signal.
+    pub const fn shell_code(self) -> u8 {
+        match self.end {
+            End::Code(code) => code as u8,
+            End::Signal(signal) => 128u8.wrapping_add(signal as u8),
+        }
+    }
+}
+
+impl Reason {
+    /// The word for it in JSON and in programs that read our output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Reason::Killed => "killed",
+            Reason::Linked => "linked",
+            Reason::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// As the terminal shows it: `0`, `SIGKILL`, `SIGKILL (its parent ended)`.
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.end {
+            End::Code(code) => write!(f, "{code}")?,
+            End::Signal(signal) => f.write_str(&signal_name(signal))?,
+        }
+        match self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Killed => "killed by a process of the job",
+            Reason::Linked => "its parent ended",
+            Reason::Interrupted => "interrupted from the terminal",
+        })
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    match SIGNAL_NAMES.get(signal as usize) {
+        Some(name) if signal > 0 => format!("SIG{name}"),
+        _ => format!("SIGRTMIN+{}", signal - RTMIN),
+    }
+}
+
+/// Linux's numbers, the same on every architecture that Rust's std supports there but MIPS and SPARC.
+const SIGNAL_NAMES: [&str; 32] = [
+    "", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+];
+/// The first real-time signal that glibc leaves to programs.
+const RTMIN: i32 = 34;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: ExitStatus, text: &str, shell_code: u8) {
+        assert_eq!(status.to_string(), text);
+        assert_eq!(status.shell_code(), shell_code);
+    }
+
+    #[test]
+    fn ends_read_as_people_say_them() {
+        check(ExitStatus::new(End::Code(0)), "0", 0);
+        check(ExitStatus::new(End::Code(101)), "101", 101);
+        check(ExitStatus::new(End::Signal(9)), "SIGKILL", 137);
+        check(
+            ExitStatus::new(End::Signal(9)).because(Reason::Linked),
+            "SIGKILL (its parent ended)",
+            137,
+        );
+        check(ExitStatus::new(End::Signal(34)), "SIGRTMIN+0", 162);
+    }
+}

@@ -1,0 +1,13 @@
+//! The words of Deploy and their bytes, and nothing that carries them: no socket, no file, no clock.
+//!
+//! `PROTOCOL.md` beside this crate is the same in prose and tables.
+
+#![forbid(unsafe_code)]
+
+pub mod birth;
+pub mod bytes;
+pub mod control;
+pub mod event;
+pub mod exit;
+pub mod pid;
+pub mod resources;
