@@ -9,5 +9,8 @@ pub mod bytes;
 pub mod control;
 pub mod event;
 pub mod exit;
+pub mod frame;
+pub mod inbound;
+pub mod outbound;
 pub mod pid;
 pub mod resources;

@@ -1,0 +1,552 @@
+//! One direction of a connection, at the end that receives: bytes arrive, values are taken.
+//!
+//! Two cursors walk over the same bytes. The *scan* reads every header as soon as it is there: acknowledgements,
+//! limits and stops concern the other direction and must not wait for a reader. The *take* follows in order and stops
+//! where the user's receiver stands: the n-th receiver takes the values of the n-th sender and no other's, and what
+//! was sent to a receiver that is gone is skipped.
+//!
+//! The window says how many units may lie between the two: it starts small, and doubles while the reader keeps up.
+//!
+//! The machine knows no socket: it lends space to read into, is told how much was read, and is asked for values.
+
+use crate::{
+    bytes::Malformed,
+    frame::{HEADER_BYTES, Header, Kind, PAYLOAD_BYTES_MAX, Part, Stop},
+    outbound::RECORD_HEADER_BYTES,
+};
+
+/// The receiving half of a connection.
+#[derive(Debug)]
+pub struct Inbound {
+    buffer: Vec<u8>,
+    /// The next byte to take.
+    start: usize,
+    /// The next byte to scan.
+    scanned: usize,
+    /// The end of what arrived.
+    end: usize,
+    /// How much of the payload of the scanned frame is still to arrive, and whether it counts.
+    arriving: Option<Frame>,
+    /// The frame that is being taken.
+    taking: Option<Frame>,
+    /// Units that arrived.
+    arrived: u64,
+    /// Units that were taken, or skipped.
+    taken: u64,
+    window: u64,
+    /// What the peer was last told.
+    told_arrived: u64,
+    told_limit: u64,
+    ack_wanted: bool,
+    acknowledged: u64,
+    limit: u64,
+    /// The name of the type that the latest sender sends.
+    opened: Option<(u32, String)>,
+    /// The latest sender that ended, and how.
+    ended: Option<(u32, Kind)>,
+    /// The latest of the peer's receivers that takes no more, why, and the type it expected.
+    stopped: Option<(u32, Stop, String)>,
+    /// The latest of our receivers that is gone.
+    forsaken: u32,
+    /// Whether the latest frame with values held a piece of a long one.
+    long_lately: bool,
+    /// How often something was read since the peer was last told of a limit.
+    reads: u64,
+    /// Skip to the last piece of the value whose pieces come now.
+    skipping: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    kind: Kind,
+    generation: u32,
+    left: usize,
+    total: u64,
+}
+
+/// What a receiver finds when it asks for a value.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Taken<'a> {
+    /// A whole value.
+    Record(&'a [u8]),
+    /// A long value begins, of so many bytes or [`LENGTH_UNKNOWN`](crate::frame::LENGTH_UNKNOWN); ask for its pieces.
+    Long {
+        /// How many bytes it has.
+        total: u64,
+    },
+    /// The sender's end: `Fin`, `Abort` or `Bye`. It is found again however often one asks.
+    Ended(Kind),
+    /// Nothing yet.
+    Pending,
+}
+
+/// What a receiver finds when it asks for the next bytes of a long value.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Piece<'a> {
+    /// Bytes that had arrived: at most as many as asked.
+    Bytes(&'a [u8]),
+    /// So many bytes may be read from the socket straight to where they belong; say so by [`Inbound::handle_direct`].
+    Direct(usize),
+    /// The value is complete.
+    End,
+    /// There will be no such value.
+    Cancelled,
+    /// The sender ended, or another began, with the value incomplete: nothing that this library sends.
+    Broken,
+    /// Nothing yet.
+    Pending,
+}
+
+impl Default for Inbound {
+    fn default() -> Inbound {
+        Inbound::new()
+    }
+}
+
+impl Inbound {
+    /// Before anything arrived.
+    pub fn new() -> Inbound {
+        Inbound {
+            buffer: Vec::new(),
+            start: 0,
+            scanned: 0,
+            end: 0,
+            arriving: None,
+            taking: None,
+            arrived: 0,
+            taken: 0,
+            window: WINDOW_UNITS_MIN,
+            told_arrived: 0,
+            told_limit: WINDOW_UNITS_MIN,
+            ack_wanted: false,
+            acknowledged: 0,
+            limit: WINDOW_UNITS_MIN,
+            opened: None,
+            ended: None,
+            stopped: None,
+            forsaken: 0,
+            long_lately: false,
+            reads: 0,
+            skipping: false,
+        }
+    }
+
+    /// Units of the other direction that the peer has.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Units of the other direction that the peer lets us send in all.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// The latest of the peer's receivers that takes no more, why, and the type it expected.
+    pub fn stopped(&self) -> Option<&(u32, Stop, String)> {
+        self.stopped.as_ref()
+    }
+
+    /// The name of the type that this sender sends, once it is known.
+    pub fn opened(&self, generation: u32) -> Option<&str> {
+        self.opened
+            .as_ref()
+            .filter(|(opened, _)| *opened == generation)
+            .map(|(_, name)| name.as_str())
+    }
+
+    /// Units that arrived.
+    pub fn arrived(&self) -> u64 {
+        self.arrived
+    }
+
+    /// Units that the peer may send in all.
+    pub fn granted(&self) -> u64 {
+        self.taken + self.window
+    }
+
+    /// The size of the window, which counts against what all connections of a process may hold together.
+    pub fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Whether a larger window would help: much comes with each read, and the reader keeps up with it. The caller may
+    /// then [`Inbound::grow`] it.
+    pub fn wants_growth(&self) -> bool {
+        let taken_lately = self.granted() - self.told_limit;
+        taken_lately >= self.window / 2
+            && taken_lately >= self.reads * STREAM_BYTES_PER_READ
+            && self.arrived - self.taken <= self.window / 4
+            && self.window < WINDOW_UNITS_MAX
+    }
+
+    /// Doubles the window; returns by how much it grew.
+    pub fn grow(&mut self) -> u64 {
+        let grown = (self.window * 2).min(WINDOW_UNITS_MAX) - self.window;
+        self.window += grown;
+        grown
+    }
+
+    /// Whether the peer waits to be told, so that it can go on or end: half a window, a ping, or an end.
+    pub fn ack_is_due(&self) -> bool {
+        let half = self.window / 2;
+        self.ack_wanted
+            || self.arrived - self.told_arrived >= half
+            || self.granted() - self.told_limit >= half
+    }
+
+    /// Whether there is anything to tell, due or not.
+    pub fn ack_is_owed(&self) -> bool {
+        self.ack_wanted || self.arrived > self.told_arrived || self.granted() > self.told_limit
+    }
+
+    /// The peer is told now, by whatever frame leaves.
+    pub fn handle_told(&mut self) {
+        self.told_arrived = self.arrived;
+        if self.granted() > self.told_limit {
+            self.told_limit = self.granted();
+            self.reads = 0;
+        }
+        self.ack_wanted = false;
+    }
+
+    /// Space to read into: only a header's worth where a long value is likely to come next, since its bytes are better
+    /// read straight to where they belong.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.scanned, self.end) = (0, 0, 0);
+            if self.buffer.len() > BUFFER_BYTES_KEPT {
+                self.buffer.truncate(BUFFER_BYTES_KEPT);
+                self.buffer.shrink_to_fit();
+            }
+        }
+        if self.buffer.len() - self.end < READ_BYTES && self.start >= self.end - self.start {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.scanned, self.end) = (self.scanned - self.start, self.end - self.start);
+            self.start = 0;
+        }
+        if self.buffer.len() - self.end < READ_BYTES {
+            self.buffer
+                .resize((self.end + READ_BYTES).next_multiple_of(READ_BYTES), 0);
+        }
+        let header_next = self.start == self.end && self.arriving.is_none();
+        let space = if header_next && self.long_lately {
+            HEADER_BYTES
+        } else {
+            READ_BYTES
+        };
+        &mut self.buffer[self.end..self.end + space]
+    }
+
+    /// `count` bytes were read into the space.
+    pub fn handle_read(&mut self, count: usize) -> Result<(), Malformed> {
+        self.end += count;
+        self.reads += 1;
+        while self.scan()? {}
+        self.skip_forsaken()
+    }
+
+    /// Our receiver `generation` takes no more: what was or will be sent to it is skipped.
+    pub fn handle_forsaken(&mut self, generation: u32) -> Result<(), Malformed> {
+        self.forsaken = generation;
+        self.skip_forsaken()
+    }
+
+    /// The next value for our receiver `generation`.
+    pub fn take(&mut self, generation: u32) -> Result<Taken<'_>, Malformed> {
+        loop {
+            if let Some((ended, kind)) = self.ended
+                && (ended == generation || kind == Kind::Bye)
+            {
+                return Ok(Taken::Ended(kind));
+            }
+            let Some(frame) = self.taking else {
+                if !self.enter()? {
+                    return Ok(Taken::Pending);
+                }
+                continue;
+            };
+            if frame.generation != generation && frame.kind != Kind::Open {
+                // A later sender's: its receiver is not made yet. (An earlier one's was skipped.)
+                return Ok(Taken::Pending);
+            }
+            match frame.kind {
+                Kind::Data if frame.left > 0 => {
+                    return Ok(match self.take_record(frame)? {
+                        Some((from, to)) => Taken::Record(&self.buffer[from..to]),
+                        None => Taken::Pending,
+                    });
+                }
+                Kind::Piece(_) if self.skipping => {
+                    if !self.skip_frame(frame) {
+                        return Ok(Taken::Pending);
+                    }
+                }
+                Kind::Piece(_) => return Ok(Taken::Long { total: frame.total }),
+                _ => self.taking = None,
+            }
+        }
+    }
+
+    /// The next bytes, `want` at most, of the long value that [`Inbound::take`] found.
+    pub fn take_piece(&mut self, generation: u32, want: usize) -> Result<Piece<'_>, Malformed> {
+        loop {
+            let Some(frame) = self.taking else {
+                if self
+                    .ended
+                    .is_some_and(|(ended, kind)| ended >= generation || kind == Kind::Bye)
+                {
+                    return Ok(Piece::Broken);
+                }
+                if !self.enter()? {
+                    return Ok(Piece::Pending);
+                }
+                continue;
+            };
+            let Kind::Piece(part) = frame.kind else {
+                return Ok(Piece::Broken);
+            };
+            if frame.left == 0 {
+                self.taking = None;
+                match part {
+                    Part::More => continue,
+                    Part::Last => return Ok(Piece::End),
+                    Part::Cancelled => return Ok(Piece::Cancelled),
+                }
+            }
+            let there = (self.end - self.start).min(frame.left).min(want);
+            if there == 0 {
+                return Ok(Piece::Direct(frame.left.min(want)));
+            }
+            let from = self.start;
+            self.advance(there);
+            return Ok(Piece::Bytes(&self.buffer[from..from + there]));
+        }
+    }
+
+    /// `count` bytes of a long value were read from the socket to where they belong.
+    pub fn handle_direct(&mut self, count: usize) {
+        assert_eq!(
+            self.start, self.end,
+            "bytes that arrived earlier are taken first"
+        );
+        for frame in [&mut self.arriving, &mut self.taking] {
+            let frame = frame
+                .as_mut()
+                .expect("a piece is both arriving and being taken");
+            frame.left -= count;
+        }
+        self.arrived += count as u64;
+        self.taken += count as u64;
+        self.reads += 1;
+        self.settle_arriving();
+    }
+
+    /// Forgets the rest of the long value that is being taken.
+    pub fn abandon_long(&mut self) -> Result<(), Malformed> {
+        self.skipping = true;
+        self.skip_forsaken()
+    }
+
+    /// Reads one header, or passes over what arrived of a payload; says whether there may be more.
+    fn scan(&mut self) -> Result<bool, Malformed> {
+        if let Some(frame) = &mut self.arriving {
+            let there = frame.left.min(self.end - self.scanned);
+            frame.left -= there;
+            self.scanned += there;
+            self.arrived += frame.kind.units(there as u32);
+            self.settle_arriving();
+            return Ok(there > 0);
+        }
+        let Some(header) = self.header_at(self.scanned)? else {
+            return Ok(false);
+        };
+        let stop = matches!(header.kind, Kind::Stop(_));
+        if stop && self.end - self.scanned < HEADER_BYTES + header.payload as usize {
+            return Ok(false);
+        }
+        self.acknowledged = self.acknowledged.max(header.acknowledged);
+        self.limit = self.limit.max(header.limit);
+        match header.kind {
+            Kind::Ack | Kind::Ping | Kind::Stop(_) => self.scan_word(header),
+            Kind::Fin | Kind::Abort | Kind::Bye if header.extra != self.arrived => {
+                return Err(Malformed("the count at the end is not what arrived"));
+            }
+            Kind::Fin | Kind::Abort | Kind::Bye => {
+                self.arrived += 1;
+                self.ack_wanted = true;
+                self.scanned += HEADER_BYTES;
+            }
+            Kind::Open | Kind::Data | Kind::Piece(_) => {
+                self.scanned += HEADER_BYTES;
+                self.long_lately = matches!(header.kind, Kind::Piece(_));
+                self.arriving = Some(Frame::new(header)).filter(|frame| frame.left > 0);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A frame that concerns the other direction alone: heard, and cut out of the bytes.
+    fn scan_word(&mut self, header: Header) {
+        let (from, to) = (
+            self.scanned,
+            self.scanned + HEADER_BYTES + header.payload as usize,
+        );
+        match header.kind {
+            Kind::Ping => self.ack_wanted = true,
+            Kind::Stop(stop) => {
+                let name =
+                    String::from_utf8_lossy(&self.buffer[from + HEADER_BYTES..to]).into_owned();
+                self.stopped = Some((header.generation, stop, name));
+            }
+            _ => {}
+        }
+        if self.start == from {
+            (self.start, self.scanned) = (to, to);
+        } else {
+            self.buffer.copy_within(to..self.end, from);
+            self.end -= to - from;
+        }
+    }
+
+    fn settle_arriving(&mut self) {
+        if self.arriving.is_some_and(|frame| frame.left == 0) {
+            self.arriving = None;
+        }
+    }
+
+    /// Begins to take the next frame, if its header was scanned.
+    fn enter(&mut self) -> Result<bool, Malformed> {
+        if self.start >= self.scanned {
+            return Ok(false);
+        }
+        let header = self
+            .header_at(self.start)?
+            .expect("a scanned header is there");
+        if header.kind == Kind::Open
+            && self.end - self.start < HEADER_BYTES + header.payload as usize
+        {
+            return Ok(false);
+        }
+        self.start += HEADER_BYTES;
+        match header.kind {
+            Kind::Open => {
+                let name = &self.buffer[self.start..self.start + header.payload as usize];
+                self.opened = Some((
+                    header.generation,
+                    String::from_utf8_lossy(name).into_owned(),
+                ));
+                self.start += name.len();
+            }
+            Kind::Fin | Kind::Abort | Kind::Bye => {
+                self.ended = Some((header.generation, header.kind));
+                self.taken += 1;
+            }
+            _ => self.taking = Some(Frame::new(header)),
+        }
+        Ok(true)
+    }
+
+    /// Where the next whole value of a `Data` frame lies, if it has arrived.
+    fn take_record(&mut self, frame: Frame) -> Result<Option<(usize, usize)>, Malformed> {
+        let there = self.end - self.start;
+        if there < RECORD_HEADER_BYTES {
+            return Ok(None);
+        }
+        let len: [u8; 4] = self.buffer[self.start..self.start + 4]
+            .try_into()
+            .expect("a slice of four bytes");
+        let len = u32::from_le_bytes(len) as usize;
+        if RECORD_HEADER_BYTES + len > frame.left {
+            return Err(Malformed("a value is longer than its frame"));
+        }
+        if there < RECORD_HEADER_BYTES + len {
+            return Ok(None);
+        }
+        let from = self.start + RECORD_HEADER_BYTES;
+        self.advance(RECORD_HEADER_BYTES + len);
+        Ok(Some((from, from + len)))
+    }
+
+    /// `count` bytes of the payload of the frame that is being taken are taken.
+    fn advance(&mut self, count: usize) {
+        let frame = self.taking.as_mut().expect("bytes are taken from a frame");
+        frame.left -= count;
+        self.start += count;
+        self.taken += frame.kind.units(count as u32);
+    }
+
+    /// Passes over what was sent to receivers that are gone, and over a long value that nobody wants.
+    fn skip_forsaken(&mut self) -> Result<(), Malformed> {
+        loop {
+            let Some(frame) = self.taking else {
+                let next = self.start < self.scanned && self.next_is_forsaken()?;
+                if !next || !self.enter()? {
+                    return Ok(());
+                }
+                continue;
+            };
+            let piece = self.skipping && matches!(frame.kind, Kind::Piece(_));
+            if frame.generation > self.forsaken && !piece {
+                return Ok(());
+            }
+            if !self.skip_frame(frame) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_is_forsaken(&self) -> Result<bool, Malformed> {
+        let header = self
+            .header_at(self.start)?
+            .expect("a scanned header is there");
+        Ok(header.generation <= self.forsaken
+            || (self.skipping && matches!(header.kind, Kind::Piece(_))))
+    }
+
+    /// Passes over what is there of the frame that is being taken; says whether that was all of it.
+    fn skip_frame(&mut self, frame: Frame) -> bool {
+        let there = frame.left.min(self.end - self.start);
+        self.advance(there);
+        if there < frame.left {
+            return false;
+        }
+        if matches!(frame.kind, Kind::Piece(Part::Last | Part::Cancelled)) {
+            self.skipping = false;
+        }
+        self.taking = None;
+        true
+    }
+
+    fn header_at(&self, at: usize) -> Result<Option<Header>, Malformed> {
+        match self.buffer[at..self.end].first_chunk::<HEADER_BYTES>() {
+            Some(bytes) => Header::decode(bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Frame {
+    fn new(header: Header) -> Frame {
+        Frame {
+            kind: header.kind,
+            generation: header.generation,
+            left: header.payload as usize,
+            total: header.extra,
+        }
+    }
+}
+
+/// The window a connection starts with: one frame of small values.
+pub const WINDOW_UNITS_MIN: u64 = 64 << 10;
+
+/// The largest window: what a stalled receiver costs at most.
+pub const WINDOW_UNITS_MAX: u64 = PAYLOAD_BYTES_MAX as u64;
+
+/// A stream fills reads; a conversation comes one message at a time, and needs no window.
+const STREAM_BYTES_PER_READ: u64 = 2 << 10;
+
+/// How much to read at once: two frames of small values.
+const READ_BYTES: usize = 128 << 10;
+
+/// How large a buffer stays once it is empty.
+const BUFFER_BYTES_KEPT: usize = 512 << 10;
