@@ -1,1 +1,10 @@
-//! deploy-sys
+//! The kernel's words for Deploy, each in its own file, and every `unsafe` line of the project.
+//!
+//! Deliberately absent: what any of it is for. Nothing here knows of jobs, messages or the other crates.
+
+#![allow(unsafe_code)]
+
+pub mod fd;
+pub mod memfd;
+pub mod packet;
+pub mod process;

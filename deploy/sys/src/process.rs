@@ -1,0 +1,230 @@
+//! What a process can say of itself: its parent and ancestors, its children, its signal mask, its limits.
+//!
+//! Starting processes is `launch`, signalling them is `pidfd`.
+
+use nix::{
+    sys::{
+        prctl,
+        resource::{Resource, getrlimit, setrlimit},
+        signal::Signal,
+    },
+    unistd,
+};
+use std::{fs, io, mem::MaybeUninit};
+
+/// Asks the kernel to kill this process when the thread that started it ends.
+///
+/// To be followed by a look at [`parent`]: it may have ended before.
+pub fn die_with_parent() -> io::Result<()> {
+    Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
+}
+
+/// The kernel's id of the process that started this one, or of whoever adopted it.
+pub fn parent() -> u32 {
+    unistd::getppid().as_raw() as u32
+}
+
+/// Makes this process adopt the orphans among its descendants.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(prctl::set_child_subreaper(true)?)
+}
+
+/// Whether that process is the parent of this one, or its parent's parent, and so on.
+pub fn is_ancestor(process: u32) -> bool {
+    let mut at = parent();
+    while at > 1 && at != process {
+        let Some(next) = parent_of(at) else {
+            return false;
+        };
+        at = next;
+    }
+    at == process
+}
+
+fn parent_of(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name before it is in parentheses and may itself hold any character.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The kernel's ids of this process's children, dead ones that were not reaped included.
+///
+/// Nothing where the kernel does not tell.
+pub fn children() -> Vec<u32> {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
+    let lists = tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| numbers(&list).collect::<Vec<_>>())
+        .collect()
+}
+
+/// The numbers in a text of the kernel's, with white space between them.
+pub(crate) fn numbers(text: &str) -> impl Iterator<Item = u32> {
+    text.split_whitespace().filter_map(|word| word.parse().ok())
+}
+
+/// Reaps every dead child that is not one of ours as `is_ours` says: those adopted from descendants that ended.
+pub fn reap_adopted(is_ours: impl Fn(u32) -> bool) {
+    if !has_dead_child() {
+        return;
+    }
+    for child in children().into_iter().filter(|child| !is_ours(*child)) {
+        let flags = libc::WEXITED | libc::WNOHANG;
+        // SAFETY: a null `siginfo` is allowed and says that we want none.
+        unsafe { libc::waitid(libc::P_PID, child, std::ptr::null_mut(), flags) };
+    }
+}
+
+fn has_dead_child() -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes a whole `siginfo`, or leaves the zeros, which are one as well; `si_pid` is valid to
+    // read in both cases.
+    unsafe {
+        libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) == 0
+            && info.assume_init().si_pid() != 0
+    }
+}
+
+/// The signals that the calling thread blocks; bit `n - 1` is signal `n`.
+pub fn blocked_signals() -> u64 {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: a null new mask changes nothing; the old one is written whole.
+    let set = unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), set.as_mut_ptr());
+        set.assume_init()
+    };
+    // SAFETY: `set` is initialised, and 1 to 64 are signal numbers.
+    let is_blocked = |signal| unsafe { libc::sigismember(&set, signal) == 1 };
+    SIGNALS
+        .filter(|signal| is_blocked(*signal))
+        .fold(0, |mask, signal| mask | 1 << (signal - 1))
+}
+
+/// Makes the calling thread, and every thread that it starts from now on, block exactly these signals.
+pub fn set_blocked_signals(mask: u64) {
+    let set = signal_set(mask);
+    // SAFETY: the set is initialised, and a null old mask says that we want none.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &set, std::ptr::null_mut()) };
+}
+
+/// The C library's set for a mask of this module.
+pub(crate) fn signal_set(mask: u64) -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `sigemptyset` initialises the set, and `sigaddset` refuses the few numbers that the C library keeps.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in SIGNALS.filter(|signal| mask & 1 << (signal - 1) != 0) {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        set.assume_init()
+    }
+}
+
+/// How many descriptors a process may have open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DescriptorLimit {
+    /// What the kernel enforces.
+    pub soft: u64,
+    /// What a process may raise the soft limit to.
+    pub hard: u64,
+}
+
+/// This process's limit.
+pub fn descriptor_limit() -> io::Result<DescriptorLimit> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(DescriptorLimit { soft, hard })
+}
+
+/// Raises the soft limit to the hard one; returns what it was.
+pub fn raise_descriptor_limit() -> io::Result<DescriptorLimit> {
+    let limit = descriptor_limit()?;
+    if limit.soft < limit.hard {
+        setrlimit(Resource::RLIMIT_NOFILE, limit.hard, limit.hard)?;
+    }
+    Ok(limit)
+}
+
+/// The signals of every Linux that Rust's std supports, but MIPS, which has more.
+const SIGNALS: std::ops::RangeInclusive<libc::c_int> = 1..=64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Command, Stdio},
+    };
+
+    #[test]
+    fn parents_and_ancestors_are_found() {
+        assert!(is_ancestor(parent()));
+        assert!(!is_ancestor(std::process::id()));
+        let grandparent = parent_of(parent()).unwrap();
+        assert!(grandparent == 0 || is_ancestor(grandparent));
+    }
+
+    #[test]
+    fn children_are_listed_until_reaped() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let is_listed = |id| children().contains(&id);
+        assert!(is_listed(child.id()));
+        drop(child.stdin.take());
+        reap_adopted(|_| true);
+        assert!(child.wait().unwrap().success());
+        assert!(!is_listed(child.id()));
+    }
+
+    #[test]
+    fn an_adopted_zombie_is_reaped_and_our_own_child_is_not() {
+        become_subreaper().unwrap();
+        // The shell prints the id of a child that it leaves behind, and that child ends when its input does.
+        let script = "cat <&3 >/dev/null & echo $!";
+        let mut shell = Command::new("sh")
+            .args(["-c", &format!("exec 3<&0; {script}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(shell.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let orphan: u32 = line.trim().parse().unwrap();
+        let input = shell.stdin.take();
+        assert!(shell.wait().unwrap().success());
+        assert!(children().contains(&orphan));
+        drop(input);
+        let mine = Command::new("true").spawn().unwrap();
+        let mine_id = mine.id();
+        while children().contains(&orphan) {
+            // Tests beside this one wait for children of their own: only the orphan is a stranger here.
+            reap_adopted(|child| child != orphan);
+            std::thread::yield_now();
+        }
+        assert!(children().contains(&mine_id));
+        let mut mine = mine;
+        assert!(mine.wait().unwrap().success());
+    }
+
+    #[test]
+    fn masks_are_set_and_read_back() {
+        let before = blocked_signals();
+        let mask = before | 1 << (libc::SIGUSR2 - 1) | 1 << 63;
+        set_blocked_signals(mask);
+        assert_eq!(blocked_signals(), mask);
+        let inherited = std::thread::spawn(blocked_signals).join().unwrap();
+        assert_eq!(inherited, mask);
+        set_blocked_signals(before);
+        assert_eq!(blocked_signals(), before);
+    }
+
+    #[test]
+    fn the_soft_limit_rises_to_the_hard_one() {
+        let before = raise_descriptor_limit().unwrap();
+        let now = descriptor_limit().unwrap();
+        assert_eq!((now.soft, now.hard), (before.hard, before.hard));
+    }
+}
