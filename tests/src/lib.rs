@@ -1,1 +1,14 @@
-//! deploy-tests
+//! Runs programs that open with the family they expect, and says where the family that came differs.
+//!
+//! A program's header tells its runs ([`header`]); a run is watched through its JSON lines and once more piped, as a
+//! person would see it ([`run`]); the processes that came are compared with those expected, siblings in any order
+//! ([`family`]); and afterwards nothing may be left ([`leftovers`]). [`pty`] stands in for a person at a terminal.
+//!
+//! Deliberately absent: any knowledge of how Deploy works. It sees what users see.
+
+pub mod family;
+pub mod header;
+pub mod leftovers;
+pub mod pattern;
+pub mod pty;
+pub mod run;

@@ -1,0 +1,204 @@
+//! What a run left behind, which must be nothing: processes, zombies, control groups, files.
+//!
+//! Each run carries a variable of its own in its environment ([`Mark`]), which all its processes inherit, however
+//! far they wander from their group and session. Sockets and descriptors go with the processes that hold them.
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::PathBuf,
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What tells the things of one run from all others, and what there was before it.
+pub struct Mark {
+    value: String,
+    /// The run's own directory for temporary files.
+    pub temporary: PathBuf,
+    groups_before: BTreeSet<PathBuf>,
+}
+
+impl Mark {
+    /// Takes note of what is there before a run.
+    pub fn new() -> io::Result<Mark> {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let value = format!("{}-{run}", process::id());
+        let temporary = std::env::temp_dir().join(format!("deploy-tests-{value}"));
+        fs::create_dir(&temporary)?;
+        Ok(Mark {
+            value,
+            temporary,
+            groups_before: control_groups(),
+        })
+    }
+
+    /// The variables that the run must have in its environment.
+    pub fn variables(&self) -> [(&'static str, std::ffi::OsString); 2] {
+        [
+            (VARIABLE, self.value.clone().into()),
+            ("TMPDIR", self.temporary.clone().into()),
+        ]
+    }
+
+    /// The run's processes that live.
+    pub fn processes(&self) -> Vec<u32> {
+        let entry = format!("{VARIABLE}={}", self.value);
+        let marked = |pid: &u32| {
+            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+                environ
+                    .split(|byte| *byte == 0)
+                    .any(|e| e == entry.as_bytes())
+            })
+        };
+        every_process().filter(marked).collect()
+    }
+
+    /// Waits until nothing is left of a run whose first process `first`, the leader of its process group, has been
+    /// waited for; says what it is, if something stays.
+    pub fn check(self, first: u32) -> Result<(), String> {
+        // What clears up after a killed monitor comes a moment later, and nothing announces that it has done.
+        let deadline = Instant::now() + LEFT_MAX;
+        let mut left = self.left(first);
+        while !left.is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+            left = self.left(first);
+        }
+        if let Err(error) = fs::remove_dir_all(&self.temporary) {
+            left.push(format!("{}: {error}", self.temporary.display()));
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        self.kill();
+        Err(format!("left behind:\n  {}", left.join("\n  ")))
+    }
+
+    /// Ends all processes of the run.
+    pub fn kill(&self) {
+        for pid in self.processes() {
+            // One that has ended meanwhile needs no signal.
+            let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
+        }
+    }
+
+    fn left(&self, first: u32) -> Vec<String> {
+        let mut left: Vec<String> = self.processes().into_iter().map(describe).collect();
+        let zombies = every_process().filter(|pid| group_of(*pid) == Some(first));
+        left.extend(zombies.map(|pid| format!("of the group: {}", describe(pid))));
+        // Other runs of this moment have groups too; ours carry the number of our first process.
+        let number = first.to_string();
+        let groups = control_groups();
+        let ours = groups.difference(&self.groups_before).filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.split(|c: char| !c.is_ascii_digit())
+                .any(|part| part == number)
+        });
+        left.extend(ours.map(|path| format!("control group {}", path.display())));
+        let files = fs::read_dir(&self.temporary)
+            .into_iter()
+            .flatten()
+            .flatten();
+        left.extend(files.map(|file| format!("file {}", file.path().display())));
+        left
+    }
+}
+
+/// Whether a process is stopped, as by Ctrl-Z.
+pub fn is_stopped(pid: u32) -> bool {
+    stat_fields(pid).is_some_and(|fields| fields[0] == "T")
+}
+
+fn describe(pid: u32) -> String {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command = String::from_utf8_lossy(&command).replace('\0', " ");
+    let state = stat_fields(pid).map_or("gone".into(), |fields| fields[0].clone());
+    format!("process {pid} ({state}) {command}")
+}
+
+fn every_process() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn group_of(pid: u32) -> Option<u32> {
+    stat_fields(pid)?.get(2)?.parse().ok()
+}
+
+/// The fields of `/proc/PID/stat` after the command's name: state, parent, group, ..
+fn stat_fields(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    Some(fields.split(' ').map(str::to_string).collect())
+}
+
+/// Every control group that this process can see.
+fn control_groups() -> BTreeSet<PathBuf> {
+    let mut groups = BTreeSet::new();
+    let mut roots = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = roots.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                roots.push(entry.path());
+                groups.insert(entry.path());
+            }
+        }
+    }
+    groups
+}
+
+/// Removes the directory also where a test panics.
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if self.temporary.exists() {
+            let _ = fs::remove_dir_all(&self.temporary);
+        }
+    }
+}
+
+/// In the environment of every process of a run.
+const VARIABLE: &str = "DEPLOY_TEST_RUN";
+/// How long what is left may take to go.
+const LEFT_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_marked_process_in_another_session_is_found() {
+        let mark = Mark::new().unwrap();
+        let mut child = Command::new("setsid")
+            .args(["cat"])
+            .stdin(Stdio::piped())
+            .envs(mark.variables())
+            .spawn()
+            .unwrap();
+        assert!(
+            mark.left(child.id())
+                .iter()
+                .any(|what| what.contains("process"))
+        );
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        mark.check(child.id()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_stays_is_found() {
+        let mark = Mark::new().unwrap();
+        fs::write(mark.temporary.join("forgotten"), "").unwrap();
+        assert!(mark.left(u32::MAX)[0].contains("forgotten"));
+    }
+}

@@ -1,0 +1,243 @@
+//! Runs a program in one of its ways, compares the family, and looks for what is left.
+//!
+//! Each run happens twice: once as JSON lines, which tell the family, and once piped, where standard output must
+//! hold what the processes wrote and not a byte more.
+
+use crate::{
+    family,
+    header::{self, Run},
+    leftovers::Mark,
+    pattern::Pattern,
+};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use std::{
+    io::{Read, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// Runs `program` alone, on this machine, in every way its source's header asks for; panics where it differs.
+pub fn alone(program: &Path, source: &str) {
+    let runs = header::parse(source).unwrap_or_else(|why| panic!("{why}"));
+    for run in runs {
+        let outcome = check_json(program, &run).and_then(|()| check_piped(program, &run));
+        if let Err(why) = outcome {
+            panic!("run {:?}: {why}", run.name);
+        }
+    }
+}
+
+/// How a finished command ended and what it wrote.
+#[derive(Debug)]
+pub struct Finished {
+    /// As a shell shows it.
+    pub code: i32,
+    /// All of its standard output.
+    pub out: Vec<u8>,
+    /// All of its standard error.
+    pub err: Vec<u8>,
+}
+
+impl Finished {
+    /// Its standard output, as text.
+    pub fn out_text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
+
+    /// Its standard error, as text.
+    pub fn err_text(&self) -> String {
+        String::from_utf8_lossy(&self.err).into_owned()
+    }
+}
+
+/// Runs a command to its end in a process group of its own, with `stdin`, and checks that nothing is left of it.
+/// After a minute the group is killed.
+pub fn finish(command: &mut Command, stdin: &[u8]) -> Result<Finished, String> {
+    let mark = Mark::new().map_err(|error| format!("no temporary directory: {error}"))?;
+    let mut child = command
+        .envs(mark.variables())
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{command:?} does not start: {error}"))?;
+    let first = child.id();
+    let mut input = child.stdin.take().expect("it is piped");
+    let (text, out, err) = (stdin.to_vec(), child.stdout.take(), child.stderr.take());
+    // A program need not read its input: that its end is gone is no failure.
+    let writer = thread::spawn(move || input.write_all(&text).ok());
+    let out = thread::spawn(move || read_all(out));
+    let err = thread::spawn(move || read_all(err));
+    let (ended, end) = mpsc::channel();
+    let watch = thread::spawn(move || {
+        let late = end.recv_timeout(DEADLINE).is_err();
+        if late {
+            let _ = killpg(Pid::from_raw(first as i32), Signal::SIGKILL);
+        }
+        late
+    });
+    // Output first: the leader's number stays ours to kill until it has been waited for.
+    let (out, err) = (join(out), join(err));
+    let status = child.wait().map_err(|error| error.to_string())?;
+    let _ = ended.send(());
+    join(writer);
+    let (late, code) = (join(watch), status.code());
+    let finished = Finished {
+        code: code.unwrap_or_else(|| 128 + status.signal().expect("it has a code or a signal")),
+        out,
+        err,
+    };
+    if late {
+        return Err(format!(
+            "not finished after {DEADLINE:?}, and killed:\n{}\n{}",
+            finished.out_text(),
+            finished.err_text()
+        ));
+    }
+    mark.check(first).map(|()| finished)
+}
+
+fn check_json(program: &Path, run: &Run) -> Result<(), String> {
+    let finished = finish(
+        command(program, run).env("DEPLOY_FORMAT", "json"),
+        &run.stdin,
+    )?;
+    let stderr = finished.err_text();
+    let came =
+        family::parse(&finished.out).map_err(|why| format!("{why}\nstandard error:\n{stderr}"))?;
+    family::compare(&run.family, &came)?;
+    if !stderr.is_empty() {
+        return Err(format!(
+            "JSON lines leave standard error empty, but: {stderr}"
+        ));
+    }
+    check_code(run, &finished)
+}
+
+fn check_piped(program: &Path, run: &Run) -> Result<(), String> {
+    let finished = finish(&mut command(program, run), &run.stdin)?;
+    let processes = run.family.all();
+    let outs: Vec<&Pattern> = processes.iter().map(|process| &process.out).collect();
+    if !mixes(&outs, &finished.out)? {
+        return Err(format!(
+            "piped, standard output is not what the family wrote: \"{}\"",
+            finished.out.escape_ascii()
+        ));
+    }
+    check_code(run, &finished)
+}
+
+fn check_code(run: &Run, finished: &Finished) -> Result<(), String> {
+    match finished.code == run.code {
+        true => Ok(()),
+        false => Err(format!(
+            "the exit code is {} and should be {}; standard error:\n{}",
+            finished.code,
+            run.code,
+            finished.err_text()
+        )),
+    }
+}
+
+/// Whether `bytes` are what these processes wrote, their lines in any order.
+fn mixes(outs: &[&Pattern], bytes: &[u8]) -> Result<bool, String> {
+    let speakers: Vec<&Pattern> = outs.iter().copied().filter(|out| !out.is_empty()).collect();
+    if let [one] = speakers[..] {
+        return Ok(one.matches(bytes));
+    }
+    let lines: Option<Vec<Vec<Pattern>>> = speakers.iter().map(|out| out.lines()).collect();
+    let expected = lines
+        .ok_or("where several processes write, each line has to end and `**` says too little")?
+        .concat();
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    Ok(expected.len() == lines.len()
+        && family::pair_up(lines.len(), |e, a| expected[e].matches(lines[a])))
+}
+
+fn command(program: &Path, run: &Run) -> Command {
+    let mut command = Command::new(program);
+    command.args(&run.args);
+    for name in [
+        "DEPLOY_FORMAT",
+        "DEPLOY_CAPACITY",
+        "NO_COLOR",
+        "RUST_BACKTRACE",
+    ] {
+        command.env_remove(name);
+    }
+    command.envs(run.env.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn read_all(stream: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // An error ends the stream as its end does; what is missing then shows.
+    let _ = stream.expect("it is piped").read_to_end(&mut bytes);
+    bytes
+}
+
+fn join<T>(thread: thread::JoinHandle<T>) -> T {
+    thread.join().expect("the harness's threads do not panic")
+}
+
+/// A run that takes longer has hung.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_command_comes_back_with_all_it_wrote() {
+        let finished = finish(&mut shell("cat; echo oops >&2; exit 3"), b"in").unwrap();
+        assert_eq!(
+            (finished.code, finished.out_text(), finished.err_text()),
+            (3, "in".to_string(), "oops\n".to_string())
+        );
+        assert_eq!(finish(&mut shell("kill -9 $$"), b"").unwrap().code, 137);
+    }
+
+    #[test]
+    fn a_run_that_leaves_a_process_fails() {
+        let error = finish(
+            &mut shell("setsid sleep 1000 >/dev/null 2>&1 </dev/null & echo $! >$TMPDIR/straggler"),
+            b"",
+        )
+        .unwrap_err();
+        assert!(
+            error.contains("sleep 1000") && error.contains("straggler"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn lines_mix_in_any_order_but_stay_whole() {
+        let pattern = |source| Pattern::parse(source).unwrap().0;
+        let (one, two) = (pattern(r#""a\nb\n""#), pattern(r#""c*\n""#));
+        let check = |bytes: &[u8], expect: bool| {
+            assert_eq!(mixes(&[&one, &two], bytes).unwrap(), expect);
+        };
+        check(b"a\nc1\nb\n", true);
+        check(b"a\nc1b\n\n", false);
+        check(b"a\nc1\nb\nb\n", false);
+        check(b"a\nb\n", false);
+        assert!(mixes(&[&one, &pattern(r#""x""#)], b"").is_err());
+        assert!(mixes(&[&pattern(r#""x""#)], b"x").unwrap());
+        assert!(mixes(&[], b"").unwrap());
+        assert!(!mixes(&[], b"x").unwrap());
+    }
+}
