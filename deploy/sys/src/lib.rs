@@ -4,7 +4,10 @@
 
 #![allow(unsafe_code)]
 
+pub mod code;
+pub mod exit;
 pub mod fd;
 pub mod memfd;
 pub mod packet;
 pub mod process;
+pub mod stream;

@@ -199,14 +199,14 @@ impl Inbound {
         self.ack_wanted || self.arrived > self.told_arrived || self.granted() > self.told_limit
     }
 
-    /// The peer is told now, by whatever frame leaves.
-    pub fn handle_told(&mut self) {
-        self.told_arrived = self.arrived;
-        if self.granted() > self.told_limit {
-            self.told_limit = self.granted();
+    /// The peer was told, by whatever frame left, that so many units arrived and how far it may go.
+    pub fn handle_told(&mut self, arrived: u64, limit: u64) {
+        if limit > self.told_limit {
+            self.told_limit = limit;
             self.reads = 0;
         }
-        self.ack_wanted = false;
+        self.told_arrived = self.told_arrived.max(arrived);
+        self.ack_wanted &= self.told_arrived < self.arrived;
     }
 
     /// Space to read into: only a header's worth where a long value is likely to come next, since its bytes are better

@@ -1,0 +1,135 @@
+//! Bytes over connected stream sockets, without blocking, and the wait for more.
+//!
+//! `recv` and `sendmsg`, never `read` and `write`: where a user's program closed our descriptor and its number now
+//! names a file, they fail with ENOTSOCK and the file stays whole.
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{self, MsgFlags, Shutdown, recv, sendmsg, setsockopt, sockopt},
+};
+use std::{
+    io::{self, IoSlice},
+    os::fd::{AsRawFd, BorrowedFd},
+    time::Duration,
+};
+
+/// Reads what is there; 0 is the end of file, `WouldBlock` says that nothing is there yet.
+pub fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    retry(|| recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))
+}
+
+/// Reads what is there, at most `count` bytes, to the end of `buffer`, which has room for them.
+pub fn read_onto(socket: BorrowedFd<'_>, buffer: &mut Vec<u8>, count: usize) -> io::Result<usize> {
+    let spare = buffer.spare_capacity_mut();
+    let count = count.min(spare.len());
+    let at = spare.as_mut_ptr().cast::<libc::c_void>();
+    let read = retry(|| {
+        // SAFETY: `at` points at `count` bytes that belong to `buffer` and that nobody else sees.
+        let read = unsafe { libc::recv(socket.as_raw_fd(), at, count, libc::MSG_DONTWAIT) };
+        Errno::result(read)
+    })? as usize;
+    // SAFETY: the kernel has written the first `read` bytes of the spare room.
+    unsafe { buffer.set_len(buffer.len() + read) };
+    Ok(read)
+}
+
+/// Writes what fits of one slice and then the other; `WouldBlock` says that nothing does.
+pub fn write(socket: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let slices = [IoSlice::new(first), IoSlice::new(second)];
+    let count = if second.is_empty() { 1 } else { 2 };
+    retry(|| sendmsg::<()>(socket.as_raw_fd(), &slices[..count], &[], flags, None))
+}
+
+/// Sleeps until the socket is readable, or writable where `write` asks for that too, or its peer is gone, or the time
+/// is over; or, rarely, for no reason.
+pub fn wait(socket: BorrowedFd<'_>, write: bool, timeout: Option<Duration>) {
+    let interest = if write {
+        PollFlags::POLLIN | PollFlags::POLLOUT
+    } else {
+        PollFlags::POLLIN
+    };
+    let mut polled = [PollFd::new(socket, interest)];
+    // Longer waits than poll's own longest are cut: the caller looks again.
+    let millis = timeout.map(|left| left.as_micros().div_ceil(1000).min(1 << 30) as i32);
+    let timeout = match millis {
+        Some(millis) => PollTimeout::try_from(millis).expect("no more than 2^30 ms"),
+        None => PollTimeout::NONE,
+    };
+    // EINTR is one of the rare reasons; nothing else can go wrong with one open descriptor.
+    let _ = poll(&mut polled, timeout);
+}
+
+/// Ends both directions: whoever waits for the socket finds its end of file.
+pub fn shutdown(socket: BorrowedFd<'_>) {
+    // It fails only where the peer is gone already, which is the same end.
+    let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Both);
+}
+
+/// Asks for a send buffer of this many bytes; the kernel gives what the administrator lets it.
+pub fn enlarge_send_buffer(socket: BorrowedFd<'_>, bytes: usize) {
+    let _ = setsockopt(&socket, sockopt::SndBuf, &bytes);
+}
+
+fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fd::socketpair_stream;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn two_slices_arrive_as_one_text() {
+        let (one, other) = socketpair_stream().unwrap();
+        assert_eq!(write(one.as_fd(), b"hello ", b"world").unwrap(), 11);
+        wait(other.as_fd(), false, None);
+        let mut text = Vec::with_capacity(64);
+        assert_eq!(read_onto(other.as_fd(), &mut text, 6).unwrap(), 6);
+        assert_eq!(read_onto(other.as_fd(), &mut text, 64).unwrap(), 5);
+        assert_eq!(text, b"hello world");
+    }
+
+    #[test]
+    fn nothing_there_would_block_and_a_gone_peer_ends() {
+        let (one, other) = socketpair_stream().unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(
+            read(one.as_fd(), &mut buffer).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+        drop(other);
+        wait(one.as_fd(), false, None);
+        assert_eq!(read(one.as_fd(), &mut buffer).unwrap(), 0);
+        assert_eq!(
+            write(one.as_fd(), b"x", b"").unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
+    }
+
+    #[test]
+    fn a_wait_ends_with_its_time() {
+        let (one, _other) = socketpair_stream().unwrap();
+        let start = std::time::Instant::now();
+        wait(one.as_fd(), false, Some(Duration::from_millis(20)));
+        assert!(start.elapsed() >= Duration::from_millis(19));
+    }
+
+    #[test]
+    fn shutdown_wakes_both_ends() {
+        let (one, other) = socketpair_stream().unwrap();
+        shutdown(one.as_fd());
+        wait(one.as_fd(), false, None);
+        wait(other.as_fd(), false, None);
+        assert_eq!(read(one.as_fd(), &mut [0]).unwrap(), 0);
+        assert_eq!(read(other.as_fd(), &mut [0]).unwrap(), 0);
+    }
+}
