@@ -1,0 +1,171 @@
+//! A job's events on their way to a person's terminal: the fold, the formatter and the writers put together, for a loop
+//! that tells and asks. It reads nothing, waits for nothing but in [`Terminal::finish`], and knows no process.
+
+use crate::{
+    family::Family,
+    human::Human,
+    json::Json,
+    lane::Write,
+    options::{Format, Options},
+    writer::{Spares, Wake, Writer},
+};
+use deploy_wire::{
+    event::{Event, Stream},
+    exit::ExitStatus,
+    pid::Pid,
+};
+use std::{io, sync::Arc, time::Instant};
+
+/// Shows a job on our own two streams.
+pub struct Terminal {
+    family: Family,
+    formatter: Formatter,
+    /// Where standard output goes, and standard error too if there is no other.
+    stdout: Writer,
+    stderr: Option<Writer>,
+    spares: Arc<Spares>,
+}
+
+/// What there is to say when all has been shown.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What to exit with.
+    pub exit_code: u8,
+    /// The end that the exit code comes from, if it is not 0.
+    pub first_failure: Option<(Pid, ExitStatus)>,
+    /// The streams that took not all of what there was to write.
+    pub broken: Vec<Broken>,
+}
+
+/// A stream that could no longer be written to.
+#[derive(Debug)]
+pub struct Broken {
+    /// Which; standard output, if both are the same.
+    pub stream: Stream,
+    /// What writing to it said. `BrokenPipe` is the quiet end of a reader that has seen enough.
+    pub error: io::Error,
+}
+
+impl Terminal {
+    /// Shows on these two files what `options` say. If both streams end at the same place, all is written to `stdout`,
+    /// so that it stays in order. `wake` is called, by other threads, when [`Terminal::is_full`] or
+    /// [`Terminal::wants`] has changed.
+    pub fn new(
+        options: Options,
+        stdout: impl io::Write + Send + 'static,
+        stderr: impl io::Write + Send + 'static,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Terminal> {
+        let spares = Arc::new(Spares::default());
+        let wake: Wake = Arc::new(wake);
+        let one = options.format == Format::Json || options.layout.together;
+        Ok(Terminal {
+            family: Family::new(),
+            formatter: match options.format {
+                Format::Human => Formatter::Human(Human::new(options.layout)),
+                Format::Json => Formatter::Json(Json::new()),
+            },
+            stdout: Writer::new("bridge-stdout", stdout, spares.clone(), wake.clone())?,
+            stderr: match one {
+                true => None,
+                false => Some(Writer::new("bridge-stderr", stderr, spares.clone(), wake)?),
+            },
+            spares,
+        })
+    }
+
+    /// Takes in what became known, however full the queues are.
+    pub fn handle_event(&mut self, event: Event, now: Instant) {
+        self.family.handle_event(&event);
+        match &mut self.formatter {
+            Formatter::Human(human) => human.handle_event(event, now),
+            Formatter::Json(json) => json.handle_event(event),
+        }
+        self.write();
+    }
+
+    /// Whether no more output should be read for now: somebody reads slowly what we write.
+    pub fn is_full(&self) -> bool {
+        self.stdout.is_full() || self.stderr.as_ref().is_some_and(Writer::is_full)
+    }
+
+    /// Whether what processes write to `stream` still goes anywhere.
+    pub fn wants(&self, stream: Stream) -> bool {
+        !self.writer(stream).is_broken()
+    }
+
+    /// When to call [`Terminal::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.formatter {
+            Formatter::Human(human) => human.poll_timeout(),
+            Formatter::Json(_) => None,
+        }
+    }
+
+    /// Shows what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Formatter::Human(human) = &mut self.formatter {
+            human.handle_timeout(now);
+            self.write();
+        }
+    }
+
+    /// An empty buffer of 256 KiB to read output into, used before if possible.
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.spares.take()
+    }
+
+    /// The processes so far.
+    pub fn family(&self) -> &Family {
+        &self.family
+    }
+
+    /// No event follows: blocks until all is written, or cannot be.
+    pub fn finish(mut self) -> Verdict {
+        match &mut self.formatter {
+            Formatter::Human(human) => human.finish(),
+            Formatter::Json(json) => json.finish(),
+        }
+        self.write();
+        let writers = [
+            (Stream::Stdout, Some(self.stdout)),
+            (Stream::Stderr, self.stderr),
+        ];
+        let broken = writers.into_iter().filter_map(|(stream, writer)| {
+            let error = writer?.finish().err()?;
+            Some(Broken { stream, error })
+        });
+        Verdict {
+            exit_code: self.family.exit_code(),
+            first_failure: self.family.first_failure(),
+            broken: broken.collect(),
+        }
+    }
+
+    fn write(&mut self) {
+        while let Some(Write { stream, bytes }) = self.formatter.poll_write() {
+            self.writer(stream).push(bytes);
+        }
+    }
+
+    fn writer(&self, stream: Stream) -> &Writer {
+        match (stream, &self.stderr) {
+            (Stream::Stderr, Some(stderr)) => stderr,
+            _ => &self.stdout,
+        }
+    }
+}
+
+enum Formatter {
+    Human(Human),
+    Json(Json),
+}
+
+impl Formatter {
+    fn poll_write(&mut self) -> Option<Write> {
+        match self {
+            Formatter::Human(human) => human.poll_write(),
+            Formatter::Json(json) => json.poll_write(),
+        }
+    }
+}
