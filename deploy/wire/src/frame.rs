@@ -14,7 +14,7 @@ pub struct Header {
     /// Which of the senders that this process has had to that peer, counted from 1; for [`Kind::Stop`], which
     /// receiver; 0 where it concerns none.
     pub generation: u32,
-    /// How many units of the opposite direction have arrived here: a byte of data is a unit, and so is each end.
+    /// How many units of the opposite direction have arrived here: see [`Kind::counts`].
     pub acknowledged: u64,
     /// How many units the opposite direction may have sent in all.
     pub limit: u64,
@@ -84,7 +84,7 @@ impl Header {
     /// Its bytes.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         assert!(
-            self.payload <= PAYLOAD_BYTES_MAX,
+            self.payload <= self.kind.payload_bytes_max(),
             "frames are cut before they grow too long"
         );
         let mut bytes = [0; HEADER_BYTES];
@@ -118,31 +118,30 @@ impl Header {
             limit: u64_at(LIMIT_AT),
             extra: u64_at(32),
         };
-        if header.payload > PAYLOAD_BYTES_MAX {
-            return Err(Malformed("a frame is longer than any may be"));
-        }
-        if header.payload > 0 && !header.kind.may_have_payload() {
-            return Err(Malformed("a frame has a payload that its kind has not"));
+        if header.payload > header.kind.payload_bytes_max() {
+            return Err(Malformed("a frame is longer than its kind may be"));
         }
         Ok(header)
     }
 }
 
 impl Kind {
-    /// How many units of the direction's sequence a frame of this kind with such a payload takes.
-    pub const fn units(self, payload: u32) -> u64 {
+    /// Whether each byte of such a frame, header and payload, is a unit of its direction's sequence: what a receiver
+    /// has to hold until it is taken. (An announcement is held too, but the first value must not wait for its
+    /// acknowledgement.)
+    pub const fn counts(self) -> bool {
         match self {
-            Kind::Data | Kind::Piece(_) => payload as u64,
-            Kind::Fin | Kind::Abort | Kind::Bye => 1,
-            Kind::Open | Kind::Stop(_) | Kind::Ack | Kind::Ping => 0,
+            Kind::Data | Kind::Piece(_) | Kind::Fin | Kind::Abort | Kind::Bye => true,
+            Kind::Open | Kind::Stop(_) | Kind::Ack | Kind::Ping => false,
         }
     }
 
-    const fn may_have_payload(self) -> bool {
-        matches!(
-            self,
-            Kind::Open | Kind::Data | Kind::Piece(_) | Kind::Stop(_)
-        )
+    const fn payload_bytes_max(self) -> u32 {
+        match self {
+            Kind::Data | Kind::Piece(_) => PAYLOAD_BYTES_MAX,
+            Kind::Open | Kind::Stop(_) => NAME_BYTES_MAX,
+            Kind::Fin | Kind::Abort | Kind::Bye | Kind::Ack | Kind::Ping => 0,
+        }
     }
 
     const fn code(self) -> [u8; 2] {
@@ -193,6 +192,9 @@ pub const LIMIT_AT: usize = 24;
 
 /// The longest payload: what a window may hold at most, so that a lying length never makes anybody allocate more.
 pub const PAYLOAD_BYTES_MAX: u32 = 4 << 20;
+
+/// The longest name of a type, which travels whole.
+pub const NAME_BYTES_MAX: u32 = 64 << 10;
 
 /// The length of a value that is sent while it is still being encoded.
 pub const LENGTH_UNKNOWN: u64 = u64::MAX;

@@ -12,12 +12,14 @@
 use crate::{
     bytes::Malformed,
     frame::{HEADER_BYTES, Header, Kind, PAYLOAD_BYTES_MAX, Part, Stop},
+    order::Order,
     outbound::RECORD_HEADER_BYTES,
 };
 
 /// The receiving half of a connection.
 #[derive(Debug)]
 pub struct Inbound {
+    order: Order,
     buffer: Vec<u8>,
     /// The next byte to take.
     start: usize,
@@ -107,6 +109,7 @@ impl Inbound {
     /// Before anything arrived.
     pub fn new() -> Inbound {
         Inbound {
+            order: Order::default(),
             buffer: Vec::new(),
             start: 0,
             scanned: 0,
@@ -199,7 +202,8 @@ impl Inbound {
         self.ack_wanted || self.arrived > self.told_arrived || self.granted() > self.told_limit
     }
 
-    /// The peer was told, by whatever frame left, that so many units arrived and how far it may go.
+    /// The peer was told, by whatever frame left, that so many units arrived and how far it may go: what
+    /// [`Outbound::told`](crate::outbound::Outbound::told) says.
     pub fn handle_told(&mut self, arrived: u64, limit: u64) {
         if limit > self.told_limit {
             self.told_limit = limit;
@@ -242,7 +246,11 @@ impl Inbound {
         self.end += count;
         self.reads += 1;
         while self.scan()? {}
-        self.skip_forsaken()
+        self.skip_forsaken()?;
+        if self.end - self.start > WAITING_BYTES_MAX {
+            return Err(Malformed("more waits than any window lets in"));
+        }
+        Ok(())
     }
 
     /// Our receiver `generation` takes no more: what was or will be sent to it is skipped.
@@ -265,7 +273,7 @@ impl Inbound {
                 }
                 continue;
             };
-            if frame.generation != generation && frame.kind != Kind::Open {
+            if frame.generation != generation {
                 // A later sender's: its receiver is not made yet. (An earlier one's was skipped.)
                 return Ok(Taken::Pending);
             }
@@ -287,7 +295,7 @@ impl Inbound {
         }
     }
 
-    /// The next bytes, `want` at most, of the long value that [`Inbound::take`] found.
+    /// The next bytes, `want` at most but not none, of the long value that [`Inbound::take`] found.
     pub fn take_piece(&mut self, generation: u32, want: usize) -> Result<Piece<'_>, Malformed> {
         loop {
             let Some(frame) = self.taking else {
@@ -341,7 +349,7 @@ impl Inbound {
         self.settle_arriving();
     }
 
-    /// Forgets the rest of the long value that is being taken.
+    /// Forgets the rest of the long value that is being taken, of which no end was found yet.
     pub fn abandon_long(&mut self) -> Result<(), Malformed> {
         self.skipping = true;
         self.skip_forsaken()
@@ -353,7 +361,9 @@ impl Inbound {
             let there = frame.left.min(self.end - self.scanned);
             frame.left -= there;
             self.scanned += there;
-            self.arrived += frame.kind.units(there as u32);
+            if frame.kind.counts() {
+                self.arrived += there as u64;
+            }
             self.settle_arriving();
             return Ok(there > 0);
         }
@@ -364,6 +374,7 @@ impl Inbound {
         if stop && self.end - self.scanned < HEADER_BYTES + header.payload as usize {
             return Ok(false);
         }
+        self.order.handle_frame(&header)?;
         self.acknowledged = self.acknowledged.max(header.acknowledged);
         self.limit = self.limit.max(header.limit);
         match header.kind {
@@ -372,11 +383,19 @@ impl Inbound {
                 return Err(Malformed("the count at the end is not what arrived"));
             }
             Kind::Fin | Kind::Abort | Kind::Bye => {
-                self.arrived += 1;
+                self.arrived += HEADER_BYTES as u64;
                 self.ack_wanted = true;
                 self.scanned += HEADER_BYTES;
             }
+            Kind::Data | Kind::Piece(_)
+                if self.arrived + u64::from(header.payload) > self.granted() =>
+            {
+                return Err(Malformed("more was sent than the limit allows"));
+            }
             Kind::Open | Kind::Data | Kind::Piece(_) => {
+                if header.kind.counts() {
+                    self.arrived += HEADER_BYTES as u64;
+                }
                 self.scanned += HEADER_BYTES;
                 self.long_lately = matches!(header.kind, Kind::Piece(_));
                 self.arriving = Some(Frame::new(header)).filter(|frame| frame.left > 0);
@@ -428,6 +447,11 @@ impl Inbound {
             return Ok(false);
         }
         self.start += HEADER_BYTES;
+        if header.kind.counts() {
+            self.taken += HEADER_BYTES as u64;
+        }
+        // A sender may leave a long value unfinished that nobody wants; what the next one sends is another.
+        self.skipping &= matches!(header.kind, Kind::Piece(_));
         match header.kind {
             Kind::Open => {
                 let name = &self.buffer[self.start..self.start + header.payload as usize];
@@ -439,7 +463,6 @@ impl Inbound {
             }
             Kind::Fin | Kind::Abort | Kind::Bye => {
                 self.ended = Some((header.generation, header.kind));
-                self.taken += 1;
             }
             _ => self.taking = Some(Frame::new(header)),
         }
@@ -472,7 +495,7 @@ impl Inbound {
         let frame = self.taking.as_mut().expect("bytes are taken from a frame");
         frame.left -= count;
         self.start += count;
-        self.taken += frame.kind.units(count as u32);
+        self.taken += count as u64;
     }
 
     /// Passes over what was sent to receivers that are gone, and over a long value that nobody wants.
@@ -544,6 +567,10 @@ pub const WINDOW_UNITS_MAX: u64 = PAYLOAD_BYTES_MAX as u64;
 
 /// A stream fills reads; a conversation comes one message at a time, and needs no window.
 const STREAM_BYTES_PER_READ: u64 = 2 << 10;
+
+/// How much may lie unread in all: the largest window, what a header hangs over it, one read, and the announcements and
+/// ends of some hundred thousand senders that came and went unheard, which no limit holds back.
+const WAITING_BYTES_MAX: usize = 16 << 20;
 
 /// How much to read at once: two frames of small values.
 const READ_BYTES: usize = 128 << 10;

@@ -11,6 +11,7 @@ pub mod event;
 pub mod exit;
 pub mod frame;
 pub mod inbound;
+mod order;
 pub mod outbound;
 pub mod pid;
 pub mod resources;

@@ -19,6 +19,10 @@ pub struct Outbound {
     last_header: Option<usize>,
     /// Whether the last frame takes more values.
     open: bool,
+    /// How much payload of the piece announced last was not handed over yet.
+    promised: usize,
+    /// What the latest stamp said of the other direction: arrived, and the limit.
+    told: (u64, u64),
     /// Units queued so far.
     sequence: u64,
     /// The current or latest sender.
@@ -39,6 +43,8 @@ impl Outbound {
             written: 0,
             last_header: None,
             open: false,
+            promised: 0,
+            told: (0, 0),
             sequence: 0,
             generation: 0,
         }
@@ -68,7 +74,7 @@ impl Outbound {
         );
     }
 
-    /// One whole value. Takes [`record_units`] units, which the caller has found to be within the limit.
+    /// One whole value. [`record_units`] more than [`Outbound::sequence`] must be within the limit.
     pub fn queue_record(&mut self, record: &[u8]) {
         let len = u32::try_from(record.len()).expect("long values go in pieces");
         let units = record_units(record.len());
@@ -82,7 +88,7 @@ impl Outbound {
     }
 
     /// The header of a piece of a long value, whose `len` bytes of payload the caller hands over right behind it, by
-    /// [`Outbound::handle_written`]. Takes `len` units.
+    /// [`Outbound::handle_written`]. `len` more than [`Outbound::sequence`] must be within the limit.
     pub fn queue_piece_header(&mut self, part: Part, len: usize, total: u64) {
         let payload = u32::try_from(len).expect("a piece is no longer than a window");
         let header = Header {
@@ -92,6 +98,7 @@ impl Outbound {
         };
         self.begin(header);
         self.sequence += u64::from(payload);
+        self.promised = len;
     }
 
     /// The sender's end: `Fin`, `Abort` or `Bye`.
@@ -105,7 +112,6 @@ impl Outbound {
             ..Header::new(kind, self.generation)
         };
         self.queue_frame(header, &[]);
-        self.sequence += 1;
     }
 
     /// The receiver `generation` takes nothing more; `expected` is its type where that is why.
@@ -134,8 +140,15 @@ impl Outbound {
         if let Some(at) = self.last_header.filter(|at| *at >= self.written) {
             self.buffer[at + ACKNOWLEDGED_AT..][..8].copy_from_slice(&arrived.to_le_bytes());
             self.buffer[at + LIMIT_AT..][..8].copy_from_slice(&limit.to_le_bytes());
+            self.told = (arrived, limit);
         }
         &self.buffer[self.written..]
+    }
+
+    /// What the frames that [`Outbound::poll_transmit`] returned, up to now, say of the other direction: how much of it
+    /// arrived, and how much it may send. A frame that is half written says nothing new.
+    pub fn told(&self) -> (u64, u64) {
+        self.told
     }
 
     /// `count` bytes were written of what [`Outbound::poll_transmit`] returned followed by `payload`, the payload of
@@ -145,6 +158,11 @@ impl Outbound {
         assert!(
             count <= pending + payload.len(),
             "no more is written than was there"
+        );
+        assert_eq!(
+            std::mem::take(&mut self.promised),
+            payload.len(),
+            "a piece is as long as its header says"
         );
         self.buffer
             .extend_from_slice(&payload[count.saturating_sub(pending)..]);
@@ -156,6 +174,18 @@ impl Outbound {
             self.last_header = None;
         } else if self.last_header.is_some_and(|at| at < self.written) {
             self.last_header = None;
+        }
+        self.forget_written();
+    }
+
+    /// Moves what waits to the front, once that is less than what it moves over.
+    fn forget_written(&mut self) {
+        let pending = self.pending();
+        if self.written >= pending.max(RECORDS_BYTES_MAX) {
+            self.buffer.copy_within(self.written.., 0);
+            self.buffer.truncate(pending);
+            self.last_header = self.last_header.map(|at| at - self.written);
+            self.written = 0;
         }
     }
 
@@ -169,7 +199,14 @@ impl Outbound {
     }
 
     fn begin(&mut self, header: Header) {
+        assert_eq!(
+            self.promised, 0,
+            "a piece's payload comes right behind its header"
+        );
         self.close_frame();
+        if header.kind.counts() {
+            self.sequence += HEADER_BYTES as u64;
+        }
         self.last_header = Some(self.buffer.len());
         self.buffer.extend_from_slice(&header.encode());
     }
@@ -188,7 +225,7 @@ impl Outbound {
     }
 }
 
-/// How many units a whole value of this many bytes takes.
+/// How many units a whole value of this many bytes takes beside its frame's header.
 pub const fn record_units(len: usize) -> u64 {
     RECORD_HEADER_BYTES as u64 + len as u64
 }
