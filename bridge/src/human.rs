@@ -124,13 +124,17 @@ impl Human {
     }
 
     fn handle_output(&mut self, pid: Pid, stream: Stream, bytes: Vec<u8>, now: Instant) {
+        let Layout { together, .. } = self.layout;
         let terminal = match stream {
             Stream::Stdout => self.layout.stdout.terminal,
             Stream::Stderr => self.layout.stderr.terminal,
         };
-        let voice = self.voices.entry((pid, stream));
+        let key = (pid, stream);
+        let is_open = self.lane(stream).open == Some(key);
+        let voice = self.voices.entry(key);
         let voice = voice.or_insert_with(|| Voice::new(terminal));
-        let texts = voice.push(bytes, self.layout.together);
+        let mut texts = voice.push(bytes, together);
+        voice.follow(&mut texts, !is_open && (together || terminal));
         let was_due = voice.due;
         voice.due = match was_due {
             _ if !terminal || voice.held.is_empty() => None,
@@ -162,18 +166,25 @@ impl Human {
 
     fn say(&mut self, pid: Pid, stream: Stream, text: Vec<u8>) {
         if !text.is_empty() {
-            let lane = match stream {
-                Stream::Stdout => self.lanes.first_mut(),
-                Stream::Stderr => self.lanes.last_mut(),
-            };
-            let lane = lane.expect(HAS_LANES);
-            lane.say(pid, stream, text, &mut self.writes);
+            let index = self.lane_index(stream);
+            self.lanes[index].say(pid, stream, text, &mut self.writes);
         }
     }
 
     fn note(&mut self, pid: Pid, text: &str) {
-        let lane = self.lanes.last_mut().expect(HAS_LANES);
-        lane.note(pid, text, &mut self.writes);
+        let index = self.lane_index(Stream::Stderr);
+        self.lanes[index].note(pid, text, &mut self.writes);
+    }
+
+    fn lane(&self, stream: Stream) -> &Lane {
+        &self.lanes[self.lane_index(stream)]
+    }
+
+    fn lane_index(&self, stream: Stream) -> usize {
+        match stream {
+            Stream::Stderr if !self.layout.together => 1,
+            _ => 0,
+        }
     }
 }
 
@@ -184,6 +195,8 @@ struct Voice {
     held: Vec<u8>,
     /// When it is shown all the same.
     due: Option<Instant>,
+    /// What was shown last was the beginning of a line, too.
+    unfinished: bool,
     /// What stands before a terminal.
     sanitiser: Option<Sanitiser>,
 }
@@ -193,6 +206,7 @@ impl Voice {
         Voice {
             held: Vec::new(),
             due: None,
+            unfinished: false,
             sanitiser: terminal.then(Sanitiser::new),
         }
     }
@@ -223,8 +237,20 @@ impl Voice {
         [beginning, chunk]
     }
 
+    /// Keeps track of whether what is shown ends within a line. If somebody else `has_spoken` and it did, a newline of
+    /// ours has ended that line, and the one that would end it again is left out.
+    fn follow(&mut self, texts: &mut [Vec<u8>], has_spoken: bool) {
+        for text in texts.iter_mut().filter(|text| !text.is_empty()) {
+            let was_unfinished = mem::replace(&mut self.unfinished, !text.ends_with(b"\n"));
+            if was_unfinished && has_spoken && text.starts_with(b"\n") {
+                text.remove(0);
+            }
+        }
+    }
+
     /// What is held back, to be shown now.
     fn release(&mut self) -> Vec<u8> {
+        self.unfinished = true;
         let mut text = mem::take(&mut self.held);
         self.seam(&mut text);
         text
@@ -250,4 +276,3 @@ impl Voice {
 const SHOWN_AFTER: Duration = Duration::from_millis(50);
 /// A line that is longer is written in parts: no memory of ours is spent on programs that print no newlines.
 const LINE_MAX: usize = 64 << 10;
-const HAS_LANES: &str = "there are one or two lanes";

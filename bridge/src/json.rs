@@ -165,3 +165,177 @@ fn beginning_len(bytes: &[u8]) -> usize {
 
 /// One event carries no more than this, so that whoever reads lines needs no buffer larger than some hundred KiB.
 const OUTPUT_MAX: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deploy_wire::{exit::Reason, pid::Job, resources::Mem};
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn pid(number: u32) -> Pid {
+        Pid::new(Job::from_bits(5), number)
+    }
+
+    fn output(stream: Stream, bytes: &[u8]) -> Event {
+        let (pid, bytes) = (pid(0), bytes.to_vec());
+        Event::Output { pid, stream, bytes }
+    }
+
+    fn lines(events: impl IntoIterator<Item = Event>) -> String {
+        let mut json = Json::new();
+        events
+            .into_iter()
+            .for_each(|event| json.handle_event(event));
+        json.finish();
+        let writes = std::iter::from_fn(|| json.poll_write());
+        let bytes = writes.flat_map(|write| {
+            assert_eq!(write.stream, Stream::Stdout);
+            write.bytes
+        });
+        String::from_utf8(bytes.collect()).unwrap()
+    }
+
+    /// The events give these lines, where `A` and `B` stand for the pids.
+    fn check(events: impl IntoIterator<Item = Event>, expect: &[&str]) {
+        let [a, b] = [0, 1].map(|number| pid(number).to_string());
+        let found = lines(events).replace(&a, "A").replace(&b, "B");
+        assert_eq!(found.lines().collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn lines_are_as_the_contract_has_them() {
+        let spawned = |number, parent, resources| Event::Spawned {
+            pid: pid(number),
+            parent,
+            node: "local".into(),
+            worker: "hello::main".into(),
+            resources,
+        };
+        let more = Resources {
+            mem: 3 * Mem::B,
+            cpu: 34 * Cpu::CORE,
+            gpu: 2,
+        };
+        check(
+            [
+                spawned(0, None, Resources::default()),
+                spawned(1, Some(pid(0)), more),
+                output(Stream::Stdout, b"hello worker 0!\n"),
+                output(Stream::Stderr, b"\0\xff"),
+                output(Stream::Stdout, b"\"\\\x1b\x7f\n\n"),
+            ],
+            &[
+                r#"{"event":"spawn","pid":"A","parent":null,"node":"local","worker":"hello::main","resources":{"mem":268435456,"cpu":0.0625,"gpu":0}}"#,
+                r#"{"event":"spawn","pid":"B","parent":"A","node":"local","worker":"hello::main","resources":{"mem":3,"cpu":34,"gpu":2}}"#,
+                r#"{"event":"output","pid":"A","fd":1,"text":"hello worker 0!\n"}"#,
+                r#"{"event":"output","pid":"A","fd":2,"base64":"AP8="}"#,
+                "{\"event\":\"output\",\"pid\":\"A\",\"fd\":1,\"text\":\"\\\"\\\\\\u001b\x7f\\n\\n\"}",
+            ],
+        );
+    }
+
+    #[test]
+    fn ends_say_how_and_why() {
+        let exited = |status| Event::Exited {
+            pid: pid(1),
+            status,
+        };
+        let killed = ExitStatus::new(End::Signal(9));
+        check(
+            [
+                exited(ExitStatus::new(End::Code(0))),
+                exited(killed),
+                exited(killed.because(Reason::Killed)),
+            ],
+            &[
+                r#"{"event":"exit","pid":"B","status":{"code":0}}"#,
+                r#"{"event":"exit","pid":"B","status":{"signal":"SIGKILL"}}"#,
+                r#"{"event":"exit","pid":"B","status":{"reason":"killed","signal":"SIGKILL"}}"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn a_character_cut_in_two_stays_text() {
+        let crab = "🦀".as_bytes();
+        check(
+            [
+                output(Stream::Stdout, &crab[..1]),
+                output(Stream::Stdout, &crab[1..3]),
+                output(Stream::Stderr, b"x"),
+                output(Stream::Stdout, &crab[3..]),
+                output(Stream::Stdout, &[b'y', crab[0]]),
+                Event::Exited {
+                    pid: pid(0),
+                    status: ExitStatus::new(End::Code(0)),
+                },
+            ],
+            &[
+                r#"{"event":"output","pid":"A","fd":2,"text":"x"}"#,
+                r#"{"event":"output","pid":"A","fd":1,"text":"🦀"}"#,
+                r#"{"event":"output","pid":"A","fd":1,"text":"y"}"#,
+                r#"{"event":"output","pid":"A","fd":1,"base64":"8A=="}"#,
+                r#"{"event":"exit","pid":"A","status":{"code":0}}"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn a_flood_is_cut_into_events_between_characters() {
+        let flood = format!("x{}", "é".repeat(OUTPUT_MAX));
+        let lines = lines([output(Stream::Stdout, flood.as_bytes())]);
+        assert!(
+            lines
+                .lines()
+                .all(|line| line.len() < OUTPUT_MAX + 64 && line.contains("text"))
+        );
+        assert_eq!(lines.lines().count(), 3);
+    }
+
+    fn bytes_of(line: &Value) -> Vec<u8> {
+        match (&line["text"], &line["base64"]) {
+            (Value::String(text), Value::Null) => text.clone().into_bytes(),
+            (Value::Null, Value::String(base64)) => STANDARD.decode(base64).unwrap(),
+            _ => panic!("{line} has to have either text or base64"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_comes_back_in_order(
+            chunks in proptest::collection::vec(
+                (0..3u32, any::<bool>(), prop_oneof![
+                    proptest::collection::vec(any::<u8>(), 1..8),
+                    "[a-zé日🦀]{1,4}".prop_map(String::into_bytes),
+                    Just(vec![0xf0]), Just(vec![0x9f, 0xa6]), Just(vec![0x80]),
+                ]),
+                0..40,
+            ),
+        ) {
+            let mut written: HashMap<(String, i64), Vec<u8>> = HashMap::new();
+            let mut events = Vec::new();
+            for (number, first, bytes) in chunks {
+                let (pid, stream) = (pid(number), if first { Stream::Stdout } else { Stream::Stderr });
+                let fd = stream.descriptor().into();
+                written.entry((pid.to_string(), fd)).or_default().extend(&bytes);
+                events.push(Event::Output { pid, stream, bytes });
+            }
+            let status = ExitStatus::new(End::Code(0));
+            events.extend((0..3).map(|number| Event::Exited { pid: pid(number), status }));
+            let mut read: HashMap<(String, i64), Vec<u8>> = HashMap::new();
+            let mut ended = Vec::new();
+            for line in lines(events).lines() {
+                let line: Value = serde_json::from_str(line).unwrap();
+                let pid = line["pid"].as_str().unwrap().to_string();
+                prop_assert!(!ended.contains(&pid), "{line} after the end");
+                match line["event"].as_str() {
+                    Some("exit") => ended.push(pid),
+                    _ => read.entry((pid, line["fd"].as_i64().unwrap())).or_default().extend(bytes_of(&line)),
+                }
+            }
+            prop_assert_eq!(read, written);
+            prop_assert_eq!(ended.len(), 3);
+        }
+    }
+}

@@ -194,3 +194,139 @@ const RESET: &[u8] = b"\x1b[0m";
 const COLOUR_MAX: usize = 64;
 /// Room for several such sequences one after another; past it the oldest are forgotten.
 const STYLE_MAX: usize = 4 * COLOUR_MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn clean<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> String {
+        let (mut sanitiser, mut out) = (Sanitiser::new(), Vec::new());
+        for chunk in chunks {
+            sanitiser.clean(chunk, &mut out);
+        }
+        sanitiser.finish(&mut out);
+        String::from_utf8(out).expect("what is shown is UTF-8")
+    }
+
+    fn check(input: impl AsRef<[u8]>, expect: &str) {
+        assert_eq!(clean([input.as_ref()]), expect);
+    }
+
+    #[test]
+    fn text_passes() {
+        check("", "");
+        check("plain\ttext\n", "plain\ttext\n");
+        check("größer 日本 🦀\n\n", "größer 日本 🦀\n\n");
+        check("dos\r\nlines\r\r\n", "dos\nlines\n");
+    }
+
+    #[test]
+    fn controls_are_shown_and_not_obeyed() {
+        check("\x1b[2Jcleared", "\\x1b[2Jcleared");
+        check("\x1b]0;title\x07", "\\x1b]0;title\\x07");
+        check("\x1b]52;c;aGk=\x1b\\", "\\x1b]52;c;aGk=\\x1b\\");
+        check("\x08\x0b\x0c\0\x7f", "\\x08\\x0b\\x0c\\x00\\x7f");
+        check("\u{9b}2J\u{85}", "\\u{9b}2J\\u{85}");
+        check("\u{202e}txt\u{2066}", "\\u{202e}txt\\u{2066}");
+        check(
+            b"\x9b2J \xff \xe2\x28 \xed\xa0\x80",
+            "\\x9b2J \\xff \\xe2( \\xed\\xa0\\x80",
+        );
+        check("\x1b[?1m\x1b[>4m", "\\x1b[?1m\\x1b[>4m");
+        check(
+            format!("\x1b[{}m", "1;".repeat(40)),
+            &format!("\\x1b[{}m", "1;".repeat(40)),
+        );
+    }
+
+    #[test]
+    fn what_never_became_whole_is_shown_in_the_end() {
+        check("cut \x1b[3", "cut \\x1b[3");
+        check(b"cut \xf0\x9f", "cut \\xf0\\x9f");
+        check("cut \x1b[3\nnext", "cut \\x1b[3\nnext");
+    }
+
+    #[test]
+    fn colours_end_with_the_line_and_begin_again_with_the_next() {
+        check("\x1b[31mred\x1b[0m.\n", "\x1b[31mred\x1b[0m.\n");
+        check("\x1b[31mred\x1b[m.\n", "\x1b[31mred\x1b[0m.\n");
+        check("\x1b[31mred", "\x1b[31mred\x1b[0m");
+        check(
+            "\x1b[31ma\nb\x1b[0m\n",
+            "\x1b[31ma\x1b[0m\n\x1b[31mb\x1b[0m\n",
+        );
+        check(
+            "\x1b[1m\x1b[38;5;9ma\n\nb",
+            "\x1b[1m\x1b[38;5;9ma\x1b[0m\n\n\x1b[1m\x1b[38;5;9mb\x1b[0m",
+        );
+        check(
+            "\x1b[31ma\x1b[0;32mb\nc",
+            "\x1b[31ma\x1b[0m\x1b[0;32mb\x1b[0m\n\x1b[0;32mc\x1b[0m",
+        );
+        check("\x1b[31m\n\x1b[0m\n", "\n\n");
+    }
+
+    #[test]
+    fn a_carriage_return_starts_a_line_but_never_an_empty_one() {
+        check("\r10%\r20%\r30%\n", "10%\n20%\n30%\n");
+        check("a\r\rb\r", "a\nb");
+        check("a\r\x1b[32mb\x1b[0m\r\n", "a\n\x1b[32mb\x1b[0m\n");
+    }
+
+    #[test]
+    fn styles_without_end_are_forgotten() {
+        let (mut sanitiser, mut out) = (Sanitiser::new(), Vec::new());
+        for _ in 0..1000 {
+            sanitiser.clean(b"\x1b[1m\x1b[31mx", &mut out);
+            assert!(sanitiser.style.len() <= STYLE_MAX);
+        }
+    }
+
+    /// Bytes of which many are parts of sequences.
+    fn nasty() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            any::<u8>().prop_map(|byte| vec![byte]),
+            "[ -~\t\n\r]{0,8}".prop_map(String::into_bytes),
+            "\x1b\\[[0-9;:]{0,6}[mJK]?".prop_map(String::into_bytes),
+            "[\u{80}-\u{9f}\u{202a}-\u{202e}\u{2066}-\u{2069}é日🦀]".prop_map(String::into_bytes),
+        ];
+        proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_harmful_comes_out(input in nasty()) {
+            let text = clean([&input[..]]);
+            for line in text.split('\n') {
+                let mut pieces = line.split("\x1b[");
+                let mut rest: String = pieces.next().unwrap_or_default().into();
+                let mut coloured = false;
+                for piece in pieces {
+                    let (parameters, behind) = piece.split_once('m').expect("a colour ends in m");
+                    prop_assert!(parameters.bytes().all(|b| b.is_ascii_digit() || b";:".contains(&b)));
+                    coloured = !matches!(parameters, "" | "0");
+                    rest += behind;
+                }
+                prop_assert!(!coloured, "{line:?} leaves its colour behind");
+                prop_assert!(!rest.chars().any(|c| c != '\t' && c.is_control() || is_control(c)), "{rest:?}");
+            }
+        }
+
+        #[test]
+        fn it_does_not_matter_where_it_is_cut(input in nasty(), sizes in proptest::collection::vec(1..5usize, 200)) {
+            let (mut chunks, mut rest, mut size) = (Vec::new(), &input[..], sizes.iter().cycle());
+            while !rest.is_empty() {
+                let (chunk, behind) = rest.split_at(rest.len().min(*size.next().unwrap()));
+                chunks.push(chunk);
+                rest = behind;
+            }
+            prop_assert_eq!(clean(chunks), clean([&input[..]]));
+        }
+
+        #[test]
+        fn printable_text_is_untouched(text in "[ -~\t\nà-ž日🦀]{0,80}") {
+            prop_assert_eq!(clean([text.as_bytes()]), text);
+        }
+    }
+}

@@ -236,3 +236,42 @@ const JOINED_MAX: usize = 32 << 10;
 const SPARES_MAX: usize = 2 * QUEUE_MAX / BUFFER_LEN;
 const RETRY_AFTER: Duration = Duration::from_millis(1);
 const UNPOISONED: &str = "nobody panics while holding it";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_come_back_when_they_are_written() {
+        let spares = Arc::new(Spares::default());
+        let wake: Wake = Arc::new(|| ());
+        let writer = Writer::new("test", io::sink(), spares.clone(), wake).unwrap();
+        let [mut large, mut small] = [spares.take(), spares.take()];
+        assert_eq!(spares.0.lock().unwrap().len(), 0);
+        large.resize(BUFFER_LEN, b'x');
+        small.push(b'x');
+        writer.push(large);
+        writer.push(small);
+        writer.push(vec![b'x']);
+        writer.finish().unwrap();
+        let spares = spares.0.lock().unwrap();
+        assert_eq!(spares.len(), 2);
+        assert!(
+            spares
+                .iter()
+                .all(|spare| spare.is_empty() && spare.capacity() == BUFFER_LEN)
+        );
+    }
+
+    #[test]
+    fn small_writes_that_wait_are_joined() {
+        let mut state = State::default();
+        for _ in 0..1000 {
+            state.push(vec![b'x'; 100]);
+        }
+        let sizes = state.queue.iter().map(Vec::len);
+        assert_eq!(sizes.collect::<Vec<_>>(), [32_700, 32_700, 32_700, 1900]);
+        let memory: usize = state.queue.iter().map(Vec::capacity).sum();
+        assert_eq!(state.memory, memory);
+    }
+}
