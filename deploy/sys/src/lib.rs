@@ -4,10 +4,14 @@
 
 #![allow(unsafe_code)]
 
+pub mod cgroup;
 pub mod code;
 pub mod exit;
 pub mod fd;
+pub mod launch;
 pub mod memfd;
 pub mod packet;
+pub mod pidfd;
 pub mod process;
+pub mod signal;
 pub mod stream;

@@ -1,0 +1,284 @@
+//! Starts a program as a child, by `posix_spawn`: no code of ours runs between fork and exec.
+//!
+//! Deliberately absent: what the program is told (its certificate), and everything that happens to it afterwards.
+//!
+//! # Stopped while it is started
+//! The starting thread waits until the child has executed its program. A child stopped before that, by Ctrl-Z at the
+//! wrong moment, would stop its parent with no way to go on. So the signals that stop are blocked in the child, which
+//! is to set its signal mask once it runs.
+
+use crate::{pidfd::Process, process::signal_set};
+use std::{
+    ffi::{CStr, CString},
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    ptr,
+};
+
+/// A program to start, and what it gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    /// Its file; a name without a slash is looked for in `PATH`.
+    pub program: &'a CStr,
+    /// Its arguments, its own name first.
+    pub arguments: &'a [CString],
+    /// Its environment, `NAME=value` each.
+    pub environment: &'a [CString],
+    /// Standard input; the caller's own, if none.
+    pub stdin: Option<BorrowedFd<'a>>,
+    /// Standard output.
+    pub stdout: BorrowedFd<'a>,
+    /// Standard error.
+    pub stderr: BorrowedFd<'a>,
+    /// The one descriptor that it gets beside these, under the same number as here.
+    pub kept: BorrowedFd<'a>,
+    /// The signals that it blocks from the start, beside those that stop; see [`crate::process::blocked_signals`].
+    pub signals_blocked: u64,
+}
+
+impl Launch<'_> {
+    /// Starts it. The child runs its program when this returns.
+    pub fn start(&self) -> io::Result<Process> {
+        let mut actions = FileActions::new()?;
+        for (source, target) in [
+            (self.stdin, libc::STDIN_FILENO),
+            (Some(self.stdout), libc::STDOUT_FILENO),
+            (Some(self.stderr), libc::STDERR_FILENO),
+        ] {
+            if let Some(source) = source {
+                actions.duplicate(source.as_raw_fd(), target)?;
+            }
+        }
+        // Onto itself: that is how it loses its close-on-exec mark, in the child only.
+        actions.duplicate(self.kept.as_raw_fd(), self.kept.as_raw_fd())?;
+        let attributes = Attributes::new(self.signals_blocked | mask_of(&STOPPING))?;
+        let arguments = pointers(self.arguments);
+        let environment = pointers(self.environment);
+        let mut id = 0;
+        // SAFETY: every pointer is to a live value of this function or of `self`: a string that ends in a zero, two
+        // lists of such strings that end in a null, and two objects that their makers initialised.
+        check(unsafe {
+            libc::posix_spawnp(
+                &mut id,
+                self.program.as_ptr(),
+                &actions.0,
+                &attributes.0,
+                arguments.as_ptr().cast(),
+                environment.as_ptr().cast(),
+            )
+        })?;
+        Process::open(id as u32)
+            .and_then(Process::raised)
+            .inspect_err(|_| abandon(id))
+    }
+}
+
+/// Ends a child that cannot be watched.
+fn abandon(id: libc::pid_t) {
+    // SAFETY: it is our child and not reaped, so the id is still its own; a null status says that we want none.
+    unsafe {
+        libc::kill(id, libc::SIGKILL);
+        libc::waitpid(id, ptr::null_mut(), 0);
+    }
+}
+
+fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
+    let pointers = texts.iter().map(|text| text.as_ptr());
+    pointers.chain([ptr::null()]).collect()
+}
+
+fn mask_of(signals: &[libc::c_int]) -> u64 {
+    signals
+        .iter()
+        .fold(0, |mask, signal| mask | 1 << (signal - 1))
+}
+
+struct FileActions(libc::posix_spawn_file_actions_t);
+
+impl FileActions {
+    fn new() -> io::Result<FileActions> {
+        let mut actions = MaybeUninit::uninit();
+        // SAFETY: it initialises what it is given or fails.
+        check(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
+        // SAFETY: it was initialised.
+        Ok(FileActions(unsafe { actions.assume_init() }))
+    }
+
+    fn duplicate(&mut self, source: RawFd, target: RawFd) -> io::Result<()> {
+        // SAFETY: the object is initialised, and the numbers are only noted.
+        check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut self.0, source, target) })
+    }
+}
+
+impl Drop for FileActions {
+    fn drop(&mut self) {
+        // SAFETY: it is initialised and destroyed once.
+        unsafe { libc::posix_spawn_file_actions_destroy(&mut self.0) };
+    }
+}
+
+struct Attributes(libc::posix_spawnattr_t);
+
+impl Attributes {
+    /// Blocks these signals, and gives SIGPIPE its default action, which Rust's start-up has taken away.
+    fn new(signals_blocked: u64) -> io::Result<Attributes> {
+        let mut attributes = MaybeUninit::uninit();
+        // SAFETY: it initialises what it is given or fails.
+        check(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
+        // SAFETY: it was initialised.
+        let mut attributes = Attributes(unsafe { attributes.assume_init() });
+        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        let (blocked, default) = (
+            signal_set(signals_blocked),
+            signal_set(mask_of(&[libc::SIGPIPE])),
+        );
+        // SAFETY: the object and both sets are initialised and live.
+        unsafe {
+            check(libc::posix_spawnattr_setflags(
+                &mut attributes.0,
+                flags as libc::c_short,
+            ))?;
+            check(libc::posix_spawnattr_setsigmask(
+                &mut attributes.0,
+                &blocked,
+            ))?;
+            check(libc::posix_spawnattr_setsigdefault(
+                &mut attributes.0,
+                &default,
+            ))?;
+        }
+        Ok(attributes)
+    }
+}
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: it is initialised and destroyed once.
+        unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
+    }
+}
+
+/// These functions return their error.
+fn check(error: libc::c_int) -> io::Result<()> {
+    match error {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// The signals that stop a process and that can be blocked.
+const STOPPING: [libc::c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{packet, pidfd::Death, process};
+    use std::{
+        collections::BTreeSet,
+        fs::File,
+        io::{PipeReader, Read, pipe},
+        os::fd::{AsFd, OwnedFd},
+    };
+
+    struct Started {
+        process: Process,
+        stdout: PipeReader,
+        birth: OwnedFd,
+    }
+
+    fn start(program: &str, arguments: &[&str], signals_blocked: u64) -> io::Result<Started> {
+        let text = |text: &&str| CString::new(*text).unwrap();
+        let arguments: Vec<_> = [&program].into_iter().chain(arguments).map(text).collect();
+        let null = File::open("/dev/null").unwrap();
+        let (stdout, output) = pipe().unwrap();
+        let (birth, theirs) = packet::pair().unwrap();
+        let number = format!("BIRTH={}", theirs.as_raw_fd());
+        let process = Launch {
+            program: &CString::new(program).unwrap(),
+            arguments: &arguments,
+            environment: &[CString::new(number).unwrap(), c"PATH=/bin:/usr/bin".into()],
+            stdin: Some(null.as_fd()),
+            stdout: output.as_fd(),
+            stderr: output.as_fd(),
+            kept: theirs.as_fd(),
+            signals_blocked,
+        }
+        .start()?;
+        Ok(Started {
+            process,
+            stdout,
+            birth,
+        })
+    }
+
+    fn output(mut started: Started) -> String {
+        let mut text = String::new();
+        started.stdout.read_to_string(&mut text).unwrap();
+        assert_eq!(started.process.wait().unwrap(), Death::Code(0));
+        text
+    }
+
+    /// What whoever runs the tests left open for their children; no test of this crate does so below 900.
+    fn inherited() -> BTreeSet<String> {
+        let marked = |number: &i32| {
+            // SAFETY: the call copes with a number that is not open, and touches no memory of ours.
+            let flags = unsafe { libc::fcntl(*number, libc::F_GETFD) };
+            flags == 0
+        };
+        (3..900).filter(marked).map(|n| n.to_string()).collect()
+    }
+
+    #[test]
+    fn a_child_has_its_descriptors_and_no_other() {
+        let mut expected = inherited();
+        let script = "echo $BIRTH; cd /proc/$$/fd; for n in *; do [ $n -lt 900 -a -e $n ] && echo $n; done; :";
+        let text = output(start("sh", &["-c", script], 0).unwrap());
+        let (birth, open) = text.split_once('\n').unwrap();
+        expected.extend(["0", "1", "2", birth].map(str::to_string));
+        assert_eq!(
+            open.lines().map(str::to_string).collect::<BTreeSet<_>>(),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_child_blocks_what_it_is_told_and_what_stops() {
+        let text = output(
+            start(
+                "grep",
+                &["-E", "^Sig(Blk|Ign)", "/proc/self/status"],
+                1 << 9,
+            )
+            .unwrap(),
+        );
+        let mask = |name| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        assert_eq!(mask("SigBlk:"), 1 << 9 | mask_of(&STOPPING));
+        assert_eq!(mask("SigIgn:") & mask_of(&[libc::SIGPIPE]), 0);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error_with_its_number() {
+        let error = |program| start(program, &[], 0).err().unwrap().raw_os_error();
+        assert_eq!(error("/no/such/file"), Some(libc::ENOENT));
+        assert_eq!(error("no-such-program"), Some(libc::ENOENT));
+        assert_eq!(error("/etc/passwd"), Some(libc::EACCES));
+    }
+
+    #[test]
+    fn the_kept_descriptor_ends_with_the_child() {
+        let started = start("true", &[], process::blocked_signals()).unwrap();
+        assert!(
+            packet::receive(started.birth.as_fd(), &mut Vec::new())
+                .unwrap()
+                .is_none()
+        );
+        assert_eq!(output(started), "");
+    }
+}
