@@ -78,14 +78,16 @@ impl Human {
                 parent: Some(parent),
                 ..
             } => {
-                let child = paint(&pid.to_string(), pid, self.layout.stderr.colour);
-                self.note(parent, &format!("spawned: {child}"));
+                let colour = self.layout.stderr.colour;
+                let child = paint(&pid.to_string(), pid, colour);
+                self.note(parent, &(paint("spawned: ", parent, colour) + &child));
             }
             Event::Output { pid, stream, bytes } => self.handle_output(pid, stream, bytes, now),
             Event::Exited { pid, status } => {
                 self.end(pid, Stream::Stdout);
                 self.end(pid, Stream::Stderr);
-                self.note(pid, &format!("exited: {status}"));
+                let note = format!("exited: {status}");
+                self.note(pid, &paint(&note, pid, self.layout.stderr.colour));
             }
         }
     }

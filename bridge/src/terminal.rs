@@ -17,6 +17,20 @@ use deploy_wire::{
 use std::{io, sync::Arc, time::Instant};
 
 /// Shows a job on our own two streams.
+///
+/// ```
+/// use deploy_bridge::{Options, Terminal};
+/// use deploy_wire::{event::Event, exit::{End, ExitStatus}, pid::{Job, Pid}};
+/// use std::{io, time::Instant};
+///
+/// let options = Options::from_env(|_| None, false, false, false)?;
+/// let mut terminal = Terminal::new(options, io::sink(), io::sink(), || ())?;
+/// let pid = Pid::new(Job::from_bits(7), 1);
+/// let status = ExitStatus::new(End::Code(3));
+/// terminal.handle_event(Event::Exited { pid, status }, Instant::now());
+/// assert_eq!(terminal.finish().exit_code, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Terminal {
     family: Family,
     formatter: Formatter,

@@ -227,13 +227,14 @@ fn write_all(destination: &mut impl io::Write, mut bytes: &[u8]) -> io::Result<(
 }
 
 /// The capacity of buffers for output: what a read of a large pipe brings in one system call.
-pub(crate) const BUFFER_LEN: usize = 256 << 10;
-/// Four buffers: one is written while others are filled, and a reader that stalls costs no more than this.
-const QUEUE_MAX: usize = 4 * BUFFER_LEN;
+const BUFFER_LEN: usize = 256 << 10;
+/// Sixteen buffers: enough to keep writing while the other threads are scheduled, and all that a reader that stalls
+/// costs, beside one event of each process.
+const QUEUE_MAX: usize = 16 * BUFFER_LEN;
 /// Small writes that wait are joined up to this size: past it another system call no longer counts.
 const JOINED_MAX: usize = 32 << 10;
-/// As many as are on the way when both queues are full.
-const SPARES_MAX: usize = 2 * QUEUE_MAX / BUFFER_LEN;
+/// More than are on the way while the reader keeps up; after a stall the rest is given back.
+const SPARES_MAX: usize = 8;
 const RETRY_AFTER: Duration = Duration::from_millis(1);
 const UNPOISONED: &str = "nobody panics while holding it";
 

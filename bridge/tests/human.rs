@@ -295,10 +295,10 @@ fn headers_and_notes_have_the_colour_of_their_process() {
     let steps = [Spawn(B, Some(A)), Out(B, "plain\n"), Exit(B, 0)];
     let expect = [
         (2, "\x1b[36m<A>:\x1b[0m\n"),
-        (2, "    spawned: \x1b[33m<B>\x1b[0m\n"),
+        (2, "    \x1b[36mspawned: \x1b[0m\x1b[33m<B>\x1b[0m\n"),
         (2, "\x1b[33m<B>:\x1b[0m\n"),
         (1, "    plain\n"),
-        (2, "    exited: 0\n"),
+        (2, "    \x1b[33mexited: 0\x1b[0m\n"),
     ];
     check(coloured, &steps, &expect);
 }

@@ -72,6 +72,28 @@ proptest! {
     }
 
     #[test]
+    fn whatever_is_printed_a_terminal_stays_as_it_is(
+        together: bool,
+        chunks in proptest::collection::vec((0..VOICES, nasty(), 0..80u64), 0..20),
+    ) {
+        for Write { bytes, .. } in run(layout(together, true), &chunks) {
+            let text = String::from_utf8(bytes).expect("bytes that are not UTF-8 are spelt out");
+            let mut pieces = text.split("\x1b[");
+            let mut rest = pieces.next().unwrap_or_default().to_string();
+            let mut coloured = false;
+            for piece in pieces {
+                let (parameters, behind) = piece.split_once('m').expect("only colours pass");
+                prop_assert!(parameters.bytes().all(|byte| b"0123456789;:".contains(&byte)));
+                coloured = !matches!(parameters, "" | "0");
+                rest += behind;
+            }
+            prop_assert!(!coloured, "{:?} leaves its colour behind", text);
+            let harmful = |char: char| char.is_control() && !"\n\t".contains(char);
+            prop_assert!(!rest.contains(harmful), "{:?}", rest);
+        }
+    }
+
+    #[test]
     fn less_than_64_kib_are_ever_held_back(
         together: bool,
         chunks in proptest::collection::vec((1..100_000usize, any::<bool>()), 1..12),
@@ -111,6 +133,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         };
         steps.into_iter().map(&mut step).collect()
     })
+}
+
+/// Bytes of which many are parts of what terminals obey.
+fn nasty() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        any::<u8>().prop_map(|byte| vec![byte]),
+        "[a-z\t\n\r]{0,8}".prop_map(String::into_bytes),
+        "\x1b\\[[0-9;]{0,4}[mJH]?".prop_map(String::into_bytes),
+    ];
+    proptest::collection::vec(piece, 1..12)
+        .prop_map(|pieces| [pieces.concat(), vec![b'.']].concat())
 }
 
 fn end_all_lines(steps: &mut Vec<Step>) {

@@ -150,7 +150,7 @@ fn a_slow_reader_holds_up_and_wakes() {
         let event = output(0, Stream::Stdout, chunk(number));
         stage.terminal.handle_event(event, Instant::now());
         number += 1;
-        assert!(number < 64, "the queue takes more than 4 MiB");
+        assert!(number < 80, "the queue takes more than 5 MiB");
     }
     // What comes while it is full is taken all the same.
     expect.extend(chunk(number));
