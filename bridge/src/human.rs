@@ -135,8 +135,10 @@ impl Human {
         let is_open = self.lane(stream).open == Some(key);
         let voice = self.voices.entry(key);
         let voice = voice.or_insert_with(|| Voice::new(terminal));
-        let mut texts = voice.push(bytes, together);
-        voice.follow(&mut texts, !is_open && (together || terminal));
+        // Where lines are ours to form, each is one write; elsewhere bytes are passed on as they came.
+        let formed = together || terminal;
+        let mut texts = voice.push(bytes, formed);
+        voice.follow(&mut texts, formed && !is_open);
         let was_due = voice.due;
         voice.due = match was_due {
             _ if !terminal || voice.held.is_empty() => None,
@@ -214,7 +216,8 @@ impl Voice {
     }
 
     /// Takes in a chunk; gives back what may be shown now, one part after the other. The chunk itself is one of them
-    /// where possible, so that a flood is moved and not copied; if a line has to be one write, its parts are `joined`.
+    /// where possible, so that a flood is moved and not copied; if a line has to be one write, its parts are
+    /// `joined`.
     fn push(&mut self, bytes: Vec<u8>, joined: bool) -> [Vec<u8>; 2] {
         let mut chunk = self.clean(bytes);
         let lines_len = memchr::memrchr(b'\n', &chunk).map_or(0, |newline| newline + 1);
