@@ -241,3 +241,101 @@ const RECORDS_BYTES_MAX: usize = 64 << 10;
 
 /// How large a buffer stays once it is empty.
 const BUFFER_BYTES_KEPT: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(mut bytes: &[u8]) -> Vec<Header> {
+        let mut headers = Vec::new();
+        while let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() {
+            let header = Header::decode(header).unwrap();
+            bytes = &rest[header.payload as usize..];
+            headers.push(header);
+        }
+        assert!(bytes.is_empty(), "frames end where their headers say");
+        headers
+    }
+
+    #[test]
+    fn small_values_share_a_frame_until_it_leaves() {
+        let mut out = Outbound::new();
+        out.queue_open("u64");
+        for record in 0..3u64 {
+            out.queue_record(&record.to_le_bytes());
+        }
+        out.poll_transmit(0, 0);
+        out.queue_record(b"");
+        let found = headers(out.poll_transmit(5, 6));
+        let kinds: Vec<Kind> = found.iter().map(|header| header.kind).collect();
+        assert_eq!(kinds, [Kind::Open, Kind::Data, Kind::Data]);
+        assert_eq!(found[1].payload, 36);
+        assert_eq!((found[2].acknowledged, found[2].limit), (5, 6));
+        assert_eq!(out.sequence(), 40 + 36 + 40 + 4);
+    }
+
+    #[test]
+    fn a_frame_holds_no_more_than_one_write_hands_over_well() {
+        let mut out = Outbound::new();
+        for _ in 0..3 {
+            out.queue_record(&[0; RECORDS_BYTES_MAX / 2 - RECORD_HEADER_BYTES]);
+        }
+        out.queue_record(&[0; RECORD_BYTES_MAX]);
+        let payloads: Vec<u32> = headers(out.poll_transmit(0, 0))
+            .iter()
+            .map(|header| header.payload)
+            .collect();
+        assert_eq!(payloads, [65_536, 32_768, 65_536]);
+    }
+
+    /// Told only counts what a header says: a frame that is half written cannot be stamped any more.
+    #[test]
+    fn a_half_written_frame_tells_nothing_new() {
+        let mut out = Outbound::new();
+        out.queue_ack();
+        out.poll_transmit(1, 10);
+        assert_eq!(out.told(), (1, 10));
+        out.handle_written(1, &[]);
+        out.poll_transmit(2, 20);
+        assert_eq!(out.told(), (1, 10));
+        out.queue_ack();
+        out.poll_transmit(3, 30);
+        assert_eq!(out.told(), (3, 30));
+    }
+
+    #[test]
+    fn acknowledgements_do_not_pile_up() {
+        let mut out = Outbound::new();
+        for round in 0..10_000 {
+            out.queue_ack();
+            let waiting = out.poll_transmit(round, round).len();
+            assert!(waiting <= 2 * HEADER_BYTES);
+            out.handle_written(waiting.min(1), &[]);
+        }
+    }
+
+    /// A socket that takes a little less than is queued, for ever, once made the buffer grow without end.
+    #[test]
+    fn a_buffer_that_never_empties_stays_small() {
+        let mut out = Outbound::new();
+        out.queue_record(&[0; 1000]);
+        for _ in 0..10_000 {
+            out.queue_record(&[0; 1000]);
+            out.poll_transmit(0, 0);
+            out.handle_written(out.pending() - 500, &[]);
+            assert!(out.buffer.len() < 2 * RECORDS_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_piece_is_kept_as_far_as_it_was_not_written() {
+        for count in 0..=HEADER_BYTES + 10 {
+            let mut out = Outbound::new();
+            out.queue_piece_header(Part::Last, 10, 10);
+            let mut bytes = out.poll_transmit(0, 0).to_vec();
+            bytes.extend(0..10);
+            out.handle_written(count, &Vec::from_iter(0..10));
+            assert_eq!(out.poll_transmit(0, 0), &bytes[count..]);
+        }
+    }
+}
