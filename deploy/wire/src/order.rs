@@ -29,9 +29,14 @@ enum Stage {
 }
 
 impl Order {
+    /// Whether the process said that it ends: what still comes is nobody's, and may overrun the limit by the end itself.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
     /// The frame comes next.
     pub(crate) fn handle_frame(&mut self, header: &Header) -> Result<(), Malformed> {
-        if self.stage == Stage::Over {
+        if self.is_over() {
             return Ok(());
         }
         self.stage = match header.kind {
