@@ -1,0 +1,40 @@
+//! The page says what the code does: whoever changes the one is reminded of the other. It cannot tell whether the page
+//! is right.
+
+/// `PROTOCOL.md` carries a hash of the code that it describes.
+#[test]
+fn the_page_was_read_when_the_code_moved() {
+    let hash = SOURCES.iter().fold(FNV_OFFSET, |hash, source| {
+        code(source)
+            .bytes()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .fold(hash, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+            })
+    });
+    let line = format!("code: {hash:016x}");
+    assert!(
+        PAGE.lines().any(|found| found.trim() == line),
+        "the code of the wire changed: bring PROTOCOL.md up to date, then write \"{line}\" where it says \"code: ..\""
+    );
+}
+
+/// Without comments and tests, which move nothing.
+fn code(source: &str) -> String {
+    source
+        .lines()
+        .take_while(|line| *line != "#[cfg(test)]")
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect()
+}
+
+const PAGE: &str = include_str!("../PROTOCOL.md");
+const SOURCES: [&str; 3] = [
+    include_str!("../src/frame.rs"),
+    include_str!("../src/control.rs"),
+    include_str!("../src/birth.rs"),
+];
+
+/// FNV-1a, 64 bits.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
