@@ -1,0 +1,267 @@
+//! Channels between two halves of one process: real sockets, real threads, no monitor.
+
+use crate::{
+    control::Control,
+    error::{ChannelError, RecvTimeoutError, TryRecvError, TrySendError},
+    hub::Hub,
+    link::Link,
+    links::Links,
+    reactor::{self, Reactor},
+    receiver::Receiver,
+    sender::Sender,
+    turn::Spin,
+};
+use deploy_sys::{fd, packet};
+use deploy_wire::pid::{Job, Pid};
+use mio::{Poll, Waker};
+use std::{os::fd::OwnedFd, sync::Arc, thread, time::Duration};
+
+/// What one process has, but for a monitor that says anything.
+fn end() -> (Arc<Links>, OwnedFd) {
+    let poll = Poll::new().unwrap();
+    let waker = Waker::new(poll.registry(), reactor::WAKER).unwrap();
+    let hub = Hub::new(
+        1 << 30,
+        Spin::new(true),
+        poll.registry().try_clone().unwrap(),
+        waker,
+    );
+    let links = Arc::new(Links::new(Arc::new(hub)));
+    let (socket, monitor) = packet::pair().unwrap();
+    Reactor::new(poll, Arc::new(Control::new(socket)), links.clone())
+        .start()
+        .unwrap();
+    (links, monitor)
+}
+
+struct Ends {
+    left: Arc<Link>,
+    right: Arc<Link>,
+}
+
+fn connected() -> Ends {
+    let ((left, left_monitor), (right, right_monitor)) = (end(), end());
+    let (one, other) = fd::socketpair_stream().unwrap();
+    let pid = |number| Pid::new(Job::from_bits(1), number);
+    // A process whose monitor is gone aborts; the reactors here live on when a test is over.
+    std::mem::forget([left_monitor, right_monitor]);
+    Ends { left: left.handle_connected(pid(1), one), right: right.handle_connected(pid(0), other) }
+}
+
+#[test]
+fn values_of_every_length_come_whole_and_in_order() {
+    let ends = connected();
+    let lengths = [
+        0,
+        1,
+        100,
+        16 << 10,
+        65_523,
+        65_524,
+        65_525,
+        200_000,
+        3 << 20,
+        20 << 20,
+    ];
+    let (sender, receiver) = (
+        Sender::<Vec<u8>>::on(ends.left),
+        Receiver::<Vec<u8>>::on(ends.right),
+    );
+    let writer = thread::spawn(move || {
+        for (index, length) in lengths.into_iter().enumerate() {
+            sender.send(vec![index as u8; length]).unwrap();
+        }
+    });
+    for (index, length) in lengths.into_iter().enumerate() {
+        assert!(
+            receiver.recv().unwrap() == vec![index as u8; length],
+            "{length}"
+        );
+    }
+    writer.join().unwrap();
+    assert_eq!(receiver.recv(), Err(ChannelError::Closed));
+}
+
+#[test]
+fn long_values_that_are_no_bulk_stream_through() {
+    let ends = connected();
+    type Rows = Vec<(u64, String)>;
+    let (sender, receiver) = (
+        Sender::<Rows>::on(ends.left),
+        Receiver::<Rows>::on(ends.right),
+    );
+    let rows: Rows = (0..100_000).map(|n| (n, format!("row {n}"))).collect();
+    let expected = rows.clone();
+    let writer = thread::spawn(move || {
+        sender.send(rows.clone()).unwrap();
+        sender.send(Vec::new()).unwrap();
+        sender.send(rows).unwrap();
+    });
+    assert!(receiver.recv().unwrap() == expected);
+    assert!(
+        receiver
+            .recv_timeout(Duration::from_secs(60))
+            .unwrap()
+            .is_empty()
+    );
+    assert!(receiver.recv_timeout(Duration::from_secs(60)).unwrap() == expected);
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_full_window_gives_the_value_back_and_lets_go_on_later() {
+    let ends = connected();
+    let (sender, receiver) = (
+        Sender::<u64>::on(ends.left),
+        Receiver::<u64>::on(ends.right),
+    );
+    let mut sent = 0;
+    let back = loop {
+        match sender.try_send(sent) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(back, TrySendError::Full(sent));
+    assert!(
+        (5_000..=5_461).contains(&sent),
+        "{sent} of 12 bytes in 64 KiB"
+    );
+    let reader = thread::spawn(move || {
+        (0..=sent)
+            .map(|_| receiver.recv().unwrap())
+            .collect::<Vec<_>>()
+    });
+    sender.send(sent).unwrap();
+    sender.flush().unwrap();
+    assert_eq!(reader.join().unwrap(), (0..=sent).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_channel_is_made_again_with_another_type() {
+    let ends = connected();
+    for round in 0..100u64 {
+        let (sender, receiver) = (
+            Sender::on(ends.left.clone()),
+            Receiver::on(ends.right.clone()),
+        );
+        sender.send(round).unwrap();
+        assert_eq!(receiver.recv(), Ok(round));
+        drop(sender);
+        let (sender, receiver) = {
+            assert_eq!(receiver.recv(), Err(ChannelError::Closed));
+            drop(receiver);
+            (
+                Sender::on(ends.left.clone()),
+                Receiver::on(ends.right.clone()),
+            )
+        };
+        sender.send(round.to_string()).unwrap();
+        sender.send("never taken".to_string()).unwrap();
+        assert_eq!(receiver.recv(), Ok(round.to_string()));
+    }
+}
+
+#[test]
+fn another_type_is_told_to_both_ends() {
+    let ends = connected();
+    let (sender, receiver) = (
+        Sender::<u64>::on(ends.left),
+        Receiver::<String>::on(ends.right),
+    );
+    sender.send(1).unwrap();
+    let mismatch = ChannelError::TypeMismatch {
+        sent: "u64".into(),
+        expected: "alloc::string::String".into(),
+    };
+    assert_eq!(receiver.recv(), Err(mismatch.clone()));
+    assert_eq!(receiver.recv(), Err(mismatch.clone()));
+    let refused = (0..10_000).find_map(|_| sender.send(1).and_then(|()| sender.flush()).err());
+    assert_eq!(refused, Some(mismatch));
+}
+
+#[test]
+fn nothing_yet_and_not_in_time() {
+    let ends = connected();
+    let (sender, receiver) = (Sender::<u8>::on(ends.left), Receiver::<u8>::on(ends.right));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    assert_eq!(
+        receiver.recv_timeout(Duration::from_millis(5)),
+        Err(RecvTimeoutError::Timeout)
+    );
+    sender.send(9).unwrap();
+    assert_eq!(receiver.try_recv(), Ok(9));
+}
+
+#[test]
+fn a_dropped_receiver_closes_its_sender() {
+    let ends = connected();
+    let (sender, receiver) = (
+        Sender::<u64>::on(ends.left),
+        Receiver::<u64>::on(ends.right),
+    );
+    sender.send(1).unwrap();
+    drop(receiver);
+    assert_eq!(
+        sender.flush().and_then(|()| sender.send(2)),
+        Err(ChannelError::Closed)
+    );
+}
+
+#[test]
+fn threads_that_wait_on_one_connection_do_not_stop_each_other() {
+    let ends = connected();
+    let (to_right, from_left) = (
+        Sender::<u64>::on(ends.left.clone()),
+        Receiver::<u64>::on(ends.right.clone()),
+    );
+    let (to_left, from_right) = (
+        Sender::<u64>::on(ends.right),
+        Receiver::<u64>::on(ends.left),
+    );
+    const COUNT: u64 = 100_000;
+    thread::scope(|scope| {
+        for sender in [&to_right, &to_left] {
+            scope.spawn(move || (0..COUNT).for_each(|n| sender.send(n).unwrap()));
+        }
+        for receiver in [&from_left, &from_right] {
+            scope.spawn(move || (0..COUNT).for_each(|n| assert_eq!(receiver.recv(), Ok(n))));
+        }
+    });
+}
+
+#[test]
+fn speed() {
+    let ends = connected();
+    let (sender, receiver) = (
+        Sender::<u64>::on(ends.left.clone()),
+        Receiver::<u64>::on(ends.right.clone()),
+    );
+    let (back, answers) = (
+        Sender::<u64>::on(ends.right),
+        Receiver::<u64>::on(ends.left),
+    );
+    const COUNT: u64 = 5_000_000;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..COUNT).for_each(|n| assert_eq!(receiver.recv(), Ok(n)));
+            (0..20_000).for_each(|_| back.send(receiver.recv().unwrap()).unwrap());
+        });
+        let start = std::time::Instant::now();
+        (0..COUNT).for_each(|n| sender.send(n).unwrap());
+        sender.flush().unwrap();
+        eprintln!(
+            "stream {:.2} M/s",
+            COUNT as f64 / 1e6 / start.elapsed().as_secs_f64()
+        );
+        let start = std::time::Instant::now();
+        for n in 0..20_000 {
+            sender.send(n).unwrap();
+            assert_eq!(answers.recv(), Ok(n));
+        }
+        eprintln!(
+            "rtt {:.2} us",
+            start.elapsed().as_secs_f64() / 20_000.0 * 1e6
+        );
+    });
+}

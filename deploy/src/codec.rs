@@ -1,0 +1,158 @@
+//! A value to bytes and back: the only file that knows which format that is.
+//!
+//! Values travel between processes of one image, so the format need not outlive them: bincode, fixed width. Long runs
+//! of bytes and numbers go as they lie in memory, since bincode takes them one by one, a hundred times slower.
+
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    any::Any,
+    io::{self, Read, Write},
+};
+
+/// A value that the format cannot hold, or bytes that are no such value; the text is bincode's.
+pub(crate) type CodecError = String;
+
+/// Writes the value to `writer`, whose own errors come back as they are inside the text.
+pub(crate) fn encode<T: Serialize>(value: &T, mut writer: impl Write) -> Result<(), CodecError> {
+    match bincode::serde::encode_into_std_write(value, &mut writer, CONFIG) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The value in these bytes, which hold nothing else.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    match bincode::serde::decode_from_slice(bytes, CONFIG) {
+        Ok((value, read)) if read == bytes.len() => Ok(value),
+        Ok(_) => Err("the value ends before its bytes do".to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The value that `reader` holds next.
+pub(crate) fn decode_from<T: DeserializeOwned>(mut reader: impl Read) -> Result<T, CodecError> {
+    bincode::serde::decode_from_std_read(&mut reader, CONFIG).map_err(|error| error.to_string())
+}
+
+/// The bytes of a value that goes as it lies in memory.
+pub(crate) fn as_bulk<T: 'static>(value: &T) -> Option<&[u8]> {
+    let value: &dyn Any = value;
+    if let Some(bytes) = value.downcast_ref::<Vec<u8>>() {
+        return Some(bytes);
+    }
+    if let Some(text) = value.downcast_ref::<String>() {
+        return Some(text.as_bytes());
+    }
+    macro_rules! numbers {
+        ($($number:ty)*) => {$(
+            if let Some(numbers) = value.downcast_ref::<Vec<$number>>() {
+                return Some(bytemuck::cast_slice(numbers));
+            }
+        )*};
+    }
+    numbers!(u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
+    None
+}
+
+/// Whether values of this type go as they lie in memory.
+pub(crate) fn is_bulk<T: 'static>() -> bool {
+    from_bulk::<T>(Vec::new()).is_some()
+}
+
+/// The value whose memory held these bytes, if its type goes that way.
+pub(crate) fn from_bulk<T: 'static>(bytes: Vec<u8>) -> Option<Result<T, CodecError>> {
+    let mut bytes = Some(bytes);
+    let mut found: Option<Result<T, CodecError>> = None;
+    let slot: &mut dyn Any = &mut found;
+    if let Some(slot) = slot.downcast_mut::<Option<Result<Vec<u8>, CodecError>>>() {
+        *slot = bytes.take().map(Ok);
+    } else if let Some(slot) = slot.downcast_mut::<Option<Result<String, CodecError>>>() {
+        *slot = bytes
+            .take()
+            .map(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
+    }
+    macro_rules! numbers {
+        ($($number:ty)*) => {$(
+            if let Some(slot) = slot.downcast_mut::<Option<Result<Vec<$number>, CodecError>>>() {
+                *slot = bytes.take().map(|bytes| numbers_of::<$number>(&bytes));
+            }
+        )*};
+    }
+    numbers!(u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
+    found
+}
+
+fn numbers_of<N: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<N>, CodecError> {
+    if bytes.len() % size_of::<N>() != 0 {
+        return Err(format!(
+            "{} bytes are no whole number of {}",
+            bytes.len(),
+            std::any::type_name::<N>()
+        ));
+    }
+    Ok(bytemuck::allocation::pod_collect_to_vec(bytes))
+}
+
+/// Takes at most so many bytes, and then fails.
+pub(crate) struct Capped<'a> {
+    pub(crate) buffer: &'a mut Vec<u8>,
+    pub(crate) bytes_max: usize,
+    /// Set by the write that did not fit.
+    pub(crate) overflowed: &'a mut bool,
+}
+
+impl Write for Capped<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > self.bytes_max {
+            *self.overflowed = true;
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+type Config =
+    bincode::config::Configuration<bincode::config::LittleEndian, bincode::config::Fixint>;
+
+const CONFIG: Config = bincode::config::standard().with_fixed_int_encoding();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeMap, fmt::Debug};
+
+    fn check<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(value: T, bulk: bool) {
+        let mut bytes = Vec::new();
+        encode(&value, &mut bytes).unwrap();
+        assert_eq!(decode::<T>(&bytes).as_ref(), Ok(&value));
+        assert_eq!(decode_from::<T>(bytes.as_slice()).as_ref(), Ok(&value));
+        assert_eq!(is_bulk::<T>(), bulk);
+        if let Some(memory) = as_bulk(&value) {
+            assert_eq!(from_bulk::<T>(memory.to_vec()), Some(Ok(value)));
+        }
+    }
+
+    #[test]
+    fn values_come_back() {
+        check(7u8, false);
+        check(Some(("text".to_string(), -1i64)), false);
+        check(BTreeMap::from([(1, 'a'), (2, 'ß')]), false);
+        check(vec![1u8, 2, 3], true);
+        check("bulk ß".to_string(), true);
+        check(vec![0.5f64, f64::MIN], true);
+        check(vec![u64::MAX; 3], true);
+    }
+
+    #[test]
+    fn bytes_that_are_no_such_value_are_an_error() {
+        assert!(decode::<String>(&[255; 8]).is_err());
+        assert!(decode::<u64>(&[0; 9]).is_err());
+        assert!(from_bulk::<String>(vec![0xff]).unwrap().is_err());
+        assert!(from_bulk::<Vec<u32>>(vec![0; 5]).unwrap().is_err());
+    }
+}

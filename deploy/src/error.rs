@@ -1,0 +1,177 @@
+//! What can go wrong, told to the caller.
+
+use deploy_wire::control::{NodeResources, Refusal};
+use std::fmt;
+use thiserror::Error;
+
+pub use deploy_wire::{
+    exit::{End, ExitStatus, Reason},
+    resources::{ParseAmountError, Resources},
+};
+
+/// Why a value could not be sent or received.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The peer dropped its end.
+    #[error("the peer dropped its end of the channel")]
+    Closed,
+    /// The peer's process ended. What it had sent was received before.
+    #[error("the peer's process exited: {0}")]
+    Exited(ExitStatus),
+    /// The connection is gone, and this is what is known.
+    #[error("the peer is lost: {0}")]
+    Lost(Lost),
+    /// The two ends were made with different types.
+    #[error("the sender sends {sent} and the receiver expects {expected}")]
+    TypeMismatch {
+        /// The name of the sender's type.
+        sent: String,
+        /// The name of the receiver's type.
+        expected: String,
+    },
+    /// The value could not be encoded or decoded; the text is the codec's. Other values are not affected.
+    #[error("the value could not be coded: {0}")]
+    Codec(String),
+}
+
+/// What is known of a peer that is lost.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum Lost {
+    /// It dropped its end in a panic, and its process lives on.
+    #[error("it panicked, and its process lives on")]
+    Panicked,
+    /// There never was such a process in this job.
+    #[error("there is no such process in this job")]
+    Unknown,
+    /// What came from it is nothing that this library sends.
+    #[error("it broke the protocol: {0}")]
+    Protocol(String),
+}
+
+/// Why [`try_send`](crate::Sender::try_send) did not send.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum TrySendError<T> {
+    /// The receiver's window is full; the value comes back.
+    #[error("the receiver's window is full")]
+    Full(T),
+    /// The value is too long to be sent without blocking; it comes back, and `send` takes it.
+    #[error("the value is too long to be sent without blocking: use send")]
+    TooLarge(T),
+    /// The channel takes no more.
+    #[error(transparent)]
+    Channel(ChannelError),
+}
+
+/// Why [`try_recv`](crate::Receiver::try_recv) returned no value.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum TryRecvError {
+    /// No value has arrived.
+    #[error("no value has arrived")]
+    Empty,
+    /// No value will come, or this one is broken.
+    #[error(transparent)]
+    Channel(ChannelError),
+}
+
+/// Why [`recv_timeout`](crate::Receiver::recv_timeout) returned no value.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum RecvTimeoutError {
+    /// The time is over; the value, if one is on its way, will be received by a later call.
+    #[error("no value arrived in time")]
+    Timeout,
+    /// No value will come, or this one is broken.
+    #[error(transparent)]
+    Channel(ChannelError),
+}
+
+/// Why there is no status to wait for.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// There never was such a process in this job.
+    #[error("there is no such process in this job")]
+    Unknown,
+}
+
+/// Why a process was not started.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// It does not fit now.
+    OutOfResources {
+        /// What was asked.
+        asked: Resources,
+        /// What each node has free, by its name.
+        free: Vec<(String, Resources)>,
+    },
+    /// No node could ever hold it.
+    NeverFits {
+        /// What was asked.
+        asked: Resources,
+        /// What each node has in all, by its name.
+        nodes: Vec<(String, Resources)>,
+    },
+    /// The function lies in a shared library, where no other process can find it.
+    NotInProgram,
+    /// The argument could not be encoded; the text is the codec's.
+    Codec(String),
+    /// The machine could not start it, and why.
+    Launch(String),
+}
+
+impl std::error::Error for SpawnError {}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpawnError::OutOfResources { asked, free } => {
+                write!(f, "out of resources: asked for {asked}; free are {}", Nodes(free))
+            }
+            SpawnError::NeverFits { asked, nodes } => {
+                write!(f, "no node can ever hold it: asked for {asked}; there are {}", Nodes(nodes))
+            }
+            SpawnError::NotInProgram => f.write_str(
+                "the function lies in a shared library: spawn functions of the program itself, linked statically",
+            ),
+            SpawnError::Codec(why) => write!(f, "the argument could not be encoded: {why}"),
+            SpawnError::Launch(why) => write!(f, "could not start the process: {why}"),
+        }
+    }
+}
+
+/// `4GiB of memory and 2 cores on local, ..`
+struct Nodes<'a>(&'a [(String, Resources)]);
+
+impl fmt::Display for Nodes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, resources)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{resources} on {name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Refusal> for SpawnError {
+    fn from(refusal: Refusal) -> SpawnError {
+        let named = |nodes: Vec<NodeResources>| {
+            nodes
+                .into_iter()
+                .map(|node| (node.name, node.resources))
+                .collect()
+        };
+        match refusal {
+            Refusal::OutOfResources { asked, nodes } => SpawnError::OutOfResources {
+                asked,
+                free: named(nodes),
+            },
+            Refusal::NeverFits { asked, nodes } => SpawnError::NeverFits {
+                asked,
+                nodes: named(nodes),
+            },
+            Refusal::Launch { why } => SpawnError::Launch(why),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What all connections of a process share: the budget of their windows, the values that wait for company, and the
+//! reactor's ear.
+
+use crate::{link::Link, turn::Spin};
+use mio::{Interest, Registry, Token, Waker, unix::SourceFd};
+use std::{
+    os::fd::AsRawFd,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::*},
+    },
+};
+
+pub(crate) struct Hub {
+    /// How many units all windows together may still grow by.
+    window_units_left: AtomicU64,
+    /// Whether waiting threads spin before they sleep, as far as that pays.
+    pub(crate) spin: Spin,
+    /// Connections with values that wait for company, and how many.
+    dirty: Mutex<Vec<Arc<Link>>>,
+    dirty_count: AtomicUsize,
+    /// Connections that the reactor is to look at.
+    attention: Mutex<Vec<Arc<Link>>>,
+    waker: Waker,
+    registry: Registry,
+}
+
+impl Hub {
+    /// For a process with this much memory, whose reactor listens to `registry` and `waker`.
+    pub(crate) fn new(mem_bytes: u64, spin: Spin, registry: Registry, waker: Waker) -> Hub {
+        Hub {
+            window_units_left: AtomicU64::new(WINDOWS_UNITS_MAX.min(mem_bytes / 4)),
+            spin,
+            dirty: Mutex::new(Vec::new()),
+            dirty_count: AtomicUsize::new(0),
+            attention: Mutex::new(Vec::new()),
+            waker,
+            registry,
+        }
+    }
+
+    /// Takes so many units for a window, if they are left.
+    pub(crate) fn take_window(&self, units: u64) -> bool {
+        self.window_units_left
+            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(units))
+            .is_ok()
+    }
+
+    /// Values wait on this connection: they leave when this process is about to block, or when the reactor is awake.
+    pub(crate) fn handle_dirty(&self, link: Arc<Link>) {
+        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        dirty.push(link);
+        self.dirty_count.store(dirty.len(), SeqCst);
+        drop(dirty);
+        self.wake();
+    }
+
+    /// All values that wait leave now.
+    pub(crate) fn flush(&self) {
+        if self.dirty_count.load(SeqCst) == 0 {
+            return;
+        }
+        let links = {
+            let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+            self.dirty_count.store(0, SeqCst);
+            std::mem::take(&mut *dirty)
+        };
+        for link in links {
+            link.flush_dirty();
+        }
+    }
+
+    /// Has the reactor look at this connection soon.
+    pub(crate) fn attend(&self, link: &Arc<Link>) {
+        if link.turn.want_attention() {
+            self.attention
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(link.clone());
+            self.wake();
+        }
+    }
+
+    /// The connections to look at.
+    pub(crate) fn take_attention(&self) -> Vec<Arc<Link>> {
+        std::mem::take(
+            &mut *self
+                .attention
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// The reactor listens to this connection from now on.
+    pub(crate) fn register(&self, link: &Link) {
+        let Some(socket) = link.socket() else { return };
+        let (fd, token) = (socket.as_raw_fd(), Token(link.token));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // It fails only for want of kernel memory: then those who wait still read by themselves.
+        let _ = self.registry.register(&mut SourceFd(&fd), token, interest);
+    }
+
+    /// The reactor listens to this connection no more.
+    pub(crate) fn deregister(&self, link: &Link) {
+        let Some(socket) = link.socket() else { return };
+        // It fails only if it was not registered.
+        let _ = self.registry.deregister(&mut SourceFd(&socket.as_raw_fd()));
+    }
+
+    /// The reactor looks at its lists.
+    pub(crate) fn wake(&self) {
+        // The counter behind it cannot overflow in a lifetime, and nothing else can fail.
+        let _ = self.waker.wake();
+    }
+}
+
+/// What a thousand stalled receivers may cost a process together, on top of the smallest window of each.
+const WINDOWS_UNITS_MAX: u64 = 64 << 20;

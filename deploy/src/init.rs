@@ -1,0 +1,165 @@
+//! Which life is this? The first process of a program, one of its processes, or what a debugger made of one.
+//!
+//! 1. The person starts the program. `init` finds no certificate: this process stays as the *monitor* (`alone.rs`), and
+//!    starts the program once more, as its initial process.
+//! 2. There `init` finds the number of a descriptor in its environment, and on that descriptor its birth certificate.
+//!    The initial process goes on with its `main`.
+//! 3. Every other process runs its function, on a thread of its own, and ends.
+
+use crate::{
+    alone,
+    control::{self, Control},
+    drain,
+    hub::Hub,
+    links::Links,
+    process::{self, Process},
+    reactor::{self, Reactor},
+    turn::Spin,
+};
+use deploy_sys::{code, fd, memfd, newborn, packet, process as os};
+use deploy_wire::{
+    birth::{BIRTH_VARIABLE, Birth, Work},
+    control::Argument,
+    resources::Resources,
+};
+use mio::{Poll, Waker};
+use std::{
+    env,
+    fs::File,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    thread,
+};
+
+/// Makes this program one of many processes. The first statement of `main`: what stands before it runs in every
+/// process, and what stands behind it only in the initial one.
+///
+/// `resources` is what the initial process needs. Threads may exist already, as under `#[tokio::main]`.
+///
+/// # Panics
+/// If it is called twice, or if the machine cannot start another process.
+pub fn init(resources: Resources) {
+    assert!(
+        process::find().is_none(),
+        "deploy: init was called before; call it once, at the beginning of main"
+    );
+    match certificate() {
+        Some((control, birth, descriptors)) => {
+            let work = born(control, &birth, descriptors).unwrap_or_else(|error| {
+                eprintln!("deploy: this process could not begin: {error}");
+                std::process::exit(70)
+            });
+            if let Some((work, argument)) = work {
+                run(birth.image, work, argument);
+            }
+        }
+        None => alone::run(resources),
+    }
+}
+
+/// The certificate of this process, if there is one and it is this process's own: a program that was started by one
+/// of ours, and uses this library too, is a first process.
+fn certificate() -> Option<(OwnedFd, Birth, Vec<OwnedFd>)> {
+    let number = env::var(BIRTH_VARIABLE).ok()?.parse().ok()?;
+    let socket = fd::adopt(number).ok()?;
+    newborn::remove_variable(BIRTH_VARIABLE);
+    let mut bytes = Vec::new();
+    let descriptors = packet::receive(socket.as_fd(), &mut bytes).ok()??;
+    let birth = Birth::decode(&bytes).ok()?;
+    let own = if birth.wrapped {
+        os::is_ancestor(birth.monitor)
+    } else {
+        os::parent() == birth.monitor
+    };
+    own.then_some((socket, birth, descriptors))
+}
+
+/// Takes up what the certificate says. Returns the function to run with its argument, unless this is the initial
+/// process.
+fn born(
+    control: OwnedFd,
+    birth: &Birth,
+    descriptors: Vec<OwnedFd>,
+) -> io::Result<Option<(Work, Vec<u8>)>> {
+    os::die_with_parent()?;
+    if !birth.wrapped && os::parent() != birth.monitor {
+        std::process::abort(); // The monitor ended before it could be noticed.
+    }
+    os::raise_descriptor_limit()?;
+    os::set_blocked_signals(birth.signals_blocked);
+    let mut descriptors = descriptors.into_iter();
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), reactor::WAKER)?;
+    let spin = Spin::new(thread::available_parallelism().is_ok_and(|count| count.get() > 1));
+    let hub = Hub::new(
+        birth.resources.mem.bytes(),
+        spin,
+        poll.registry().try_clone()?,
+        waker,
+    );
+    let links = Arc::new(Links::new(Arc::new(hub)));
+    let control = Arc::new(Control::new(control::raise(control)));
+    process::set(Process {
+        pid: birth.pid,
+        parent: birth.parent,
+        resources: birth.resources,
+        control: control.clone(),
+        links: links.clone(),
+        os_pid: std::process::id(),
+    });
+    if let Some(parent) = birth.parent {
+        let socket = descriptors.next().ok_or(io::Error::other(
+            "the certificate came without its connection",
+        ))?;
+        links.handle_connected(parent, control::raise(socket));
+    }
+    let work = birth.work.clone();
+    let argument = work
+        .as_ref()
+        .map(|work| argument(&work.argument, descriptors.next()))
+        .transpose()?;
+    Reactor::new(poll, control, links).start()?;
+    drain::prepare()?;
+    Ok(work.zip(argument))
+}
+
+fn argument(argument: &Argument, file: Option<OwnedFd>) -> io::Result<Vec<u8>> {
+    match (argument, file) {
+        (Argument::Inline(bytes), _) => Ok(bytes.clone()),
+        (Argument::File { .. }, Some(file)) => memfd::read_all(&File::from(file)),
+        (Argument::File { .. }, None) => Err(io::Error::other(
+            "the certificate came without its argument",
+        )),
+    }
+}
+
+/// Runs the function on a thread of its own, named after it, with the stack that a main thread has: a runtime that
+/// this thread is inside of (`#[tokio::main]`) is not in the function's way.
+fn run(image: u128, work: Work, argument: Vec<u8>) -> ! {
+    let entry = match code::entry(image, work.function.offset) {
+        Ok(entry) => entry,
+        Err(why) => {
+            eprintln!(
+                "deploy: {} is not in this program: {why:?}",
+                work.function.name
+            );
+            std::process::exit(70)
+        }
+    };
+    let thread = thread::Builder::new()
+        .name(work.name)
+        .stack_size(newborn::main_stack_bytes());
+    let code = match thread
+        .spawn(move || entry(&argument))
+        .map(thread::JoinHandle::join)
+    {
+        Ok(Ok(())) => 0,
+        Ok(Err(_)) => 101, // As for a panic in `main`.
+        Err(error) => {
+            eprintln!("deploy: could not start a thread: {error}");
+            70
+        }
+    };
+    std::process::exit(code)
+}

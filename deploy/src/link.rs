@@ -1,0 +1,420 @@
+//! The connection to one other process, used by any thread: what both directions hold, and how bytes move.
+//!
+//! Two locks, one for each direction, each held only for as long as a few bytes are copied or one system call that
+//! does not block; never both at once, and never while code of the user's runs (encoding, decoding). What the receiving
+//! half learns for the sending half (acknowledgements, limits) and what the sending half tells for the receiving half
+//! crosses in atomics.
+//!
+//! Who reads the socket: see `turn.rs`. When small values leave: a value is written at once if nothing is
+//! unacknowledged; otherwise it waits for company until 64 KiB are together, the acknowledgement comes, its process
+//! is about to block or to end, or the reactor sees it.
+
+use crate::{
+    error::{ChannelError, Lost},
+    hub::Hub,
+    turn::{Look, Turn},
+};
+use deploy_sys::stream;
+use deploy_wire::{
+    bytes::Malformed,
+    exit::ExitStatus,
+    frame::{Part, Stop},
+    inbound::{Inbound, WINDOW_UNITS_MIN},
+    outbound::{Outbound, record_units},
+    pid::Pid,
+};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*},
+    },
+    time::{Duration, Instant},
+};
+
+/// One per peer, for the life of the process.
+pub(crate) struct Link {
+    pub(crate) peer: Pid,
+    pub(crate) hub: Arc<Hub>,
+    /// Names it to the reactor's `Poll`.
+    pub(crate) token: usize,
+    socket: OnceLock<OwnedFd>,
+    tx: Mutex<Tx>,
+    rx: Mutex<Rx>,
+    /// How the peer ended, once that is known; `None` if there never was such a process.
+    fate: OnceLock<Option<ExitStatus>>,
+    /// The end of file was read, or the socket is broken: nothing more comes and nothing more leaves.
+    ended: AtomicBool,
+    /// What the peer sent that this library does not send.
+    violation: OnceLock<Malformed>,
+    /// The latest of the peer's receivers that takes no more, and why with the type it expected.
+    stopped: AtomicU32,
+    stop: Mutex<Option<(Stop, String)>>,
+    /// From the receiving half to the sending half: what the peer has, and how much it lets us send.
+    acknowledged: AtomicU64,
+    limit: AtomicU64,
+    /// The same the other way: what we have, and how much we let it send.
+    arrived: AtomicU64,
+    granted: AtomicU64,
+    /// What of these the peer was told.
+    told_arrived: AtomicU64,
+    told_granted: AtomicU64,
+    /// Bytes wait that the socket did not take.
+    blocked: AtomicBool,
+    /// Whether it stands in the hub's list of connections with values that wait for company.
+    dirty: AtomicBool,
+    pub(crate) turn: Turn,
+}
+
+/// The sending half.
+pub(crate) struct Tx {
+    pub(crate) out: Outbound,
+    /// Whether there is a `Sender`.
+    pub(crate) sender: bool,
+    /// Whether a long value is being sent, which no other may interrupt.
+    pub(crate) long: bool,
+}
+
+/// The receiving half.
+pub(crate) struct Rx {
+    pub(crate) inbound: Inbound,
+    /// Whether there is a `Receiver`.
+    pub(crate) receiver: bool,
+    /// The current or latest receiver, counted from 1.
+    pub(crate) generation: u32,
+    /// Whether a long value is being received, by one caller alone.
+    pub(crate) long: bool,
+}
+
+/// What a try to read found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Something: look again whether it is what you wait for.
+    Something,
+    /// Nothing yet.
+    Nothing,
+    /// Nothing ever again, or not yet connected: the socket is not what to wait for.
+    Idle,
+}
+
+impl Link {
+    pub(crate) fn new(peer: Pid, hub: Arc<Hub>, token: usize) -> Link {
+        Link {
+            peer,
+            hub,
+            token,
+            socket: OnceLock::new(),
+            tx: Mutex::new(Tx {
+                out: Outbound::new(),
+                sender: false,
+                long: false,
+            }),
+            rx: Mutex::new(Rx {
+                inbound: Inbound::new(),
+                receiver: false,
+                generation: 0,
+                long: false,
+            }),
+            fate: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            violation: OnceLock::new(),
+            stopped: AtomicU32::new(0),
+            stop: Mutex::new(None),
+            acknowledged: AtomicU64::new(0),
+            limit: AtomicU64::new(WINDOW_UNITS_MIN),
+            arrived: AtomicU64::new(0),
+            granted: AtomicU64::new(WINDOW_UNITS_MIN),
+            told_arrived: AtomicU64::new(0),
+            told_granted: AtomicU64::new(WINDOW_UNITS_MIN),
+            blocked: AtomicBool::new(false),
+            dirty: AtomicBool::new(false),
+            turn: Turn::new(),
+        }
+    }
+
+    pub(crate) fn tx(&self) -> MutexGuard<'_, Tx> {
+        self.tx.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn rx(&self) -> MutexGuard<'_, Rx> {
+        self.rx.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The socket arrived; what was sent before leaves now.
+    pub(crate) fn attach(self: &Arc<Link>, socket: OwnedFd) {
+        stream::enlarge_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES);
+        // A second one for the same pair would be the monitor's fault; the first one stays.
+        if self.socket.set(socket).is_ok() {
+            self.flush(&mut self.tx());
+            self.turn.ring();
+            self.hub.attend(self);
+        }
+    }
+
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.get().map(AsFd::as_fd)
+    }
+
+    /// The monitor says how the peer ended.
+    pub(crate) fn handle_fate(&self, fate: Option<ExitStatus>) {
+        // The first word stands: a process ends once.
+        let _ = self.fate.set(fate);
+        if self.socket.get().is_none() {
+            self.ended.store(true, SeqCst);
+        }
+        self.turn.ring();
+    }
+
+    /// Ends the socket, which somebody else may hold too.
+    pub(crate) fn shut_down(&self) {
+        if let Some(socket) = self.socket() {
+            stream::shutdown(socket);
+        }
+    }
+
+    /// Whether nothing more comes and nothing more leaves.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(SeqCst)
+    }
+
+    /// Whether bytes wait that the socket did not take.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(SeqCst)
+    }
+
+    /// Whether the peer's runtime holds everything up to `sequence`.
+    pub(crate) fn is_acknowledged(&self, sequence: u64) -> bool {
+        self.acknowledged.load(Acquire) >= sequence
+    }
+
+    /// How many units the sending half may queue now: none while too much waits for the socket.
+    pub(crate) fn room(&self, tx: &Tx) -> u64 {
+        if tx.out.pending() > PENDING_BYTES_MAX {
+            return 0;
+        }
+        self.limit.load(Acquire).saturating_sub(tx.out.sequence())
+    }
+
+    /// Queues a value, for which there is room, and lets it leave as the rule at the top says.
+    pub(crate) fn send_record(self: &Arc<Link>, tx: &mut Tx, record: &[u8]) {
+        assert!(
+            record_units(record.len()) <= self.room(tx),
+            "the caller has looked for room"
+        );
+        let quiet = self.is_acknowledged(tx.out.sequence());
+        tx.out.queue_record(record);
+        self.let_leave(tx, quiet);
+    }
+
+    /// Lets what was queued leave: at once, or when enough is together, or later in company.
+    pub(crate) fn let_leave(self: &Arc<Link>, tx: &mut Tx, at_once: bool) {
+        if at_once || tx.out.pending() >= BATCH_BYTES {
+            self.flush(tx);
+        } else if !self.dirty.swap(true, SeqCst) {
+            self.hub.handle_dirty(self.clone());
+        }
+    }
+
+    /// What waits for company leaves without.
+    pub(crate) fn flush_dirty(self: &Arc<Link>) {
+        self.dirty.store(false, SeqCst);
+        self.flush(&mut self.tx());
+    }
+
+    /// Queues a part of a long value and writes it, straight from where it lies as far as the socket takes it.
+    pub(crate) fn send_piece(
+        self: &Arc<Link>,
+        tx: &mut Tx,
+        part: Part,
+        payload: &[u8],
+        total: u64,
+    ) {
+        tx.out.queue_piece_header(part, payload.len(), total);
+        self.transmit(tx, payload);
+        self.flush(tx);
+    }
+
+    /// Writes what waits, as far as the socket takes it; the reactor goes on when it takes more.
+    pub(crate) fn flush(self: &Arc<Link>, tx: &mut Tx) {
+        while tx.out.pending() > 0 && self.transmit(tx, &[]) {}
+    }
+
+    /// One write: what waits, then `payload`. What is not written of the payload waits. Says whether there is hope for
+    /// more.
+    fn transmit(self: &Arc<Link>, tx: &mut Tx, payload: &[u8]) -> bool {
+        let Some(socket) = self.socket() else {
+            tx.out.handle_written(0, payload);
+            return false;
+        };
+        let (arrived, granted) = (self.arrived.load(Acquire), self.granted.load(Acquire));
+        let waiting = tx.out.poll_transmit(arrived, granted);
+        let written = match stream::write(socket, waiting, payload) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tx.out.handle_written(0, payload);
+                self.blocked.store(true, SeqCst);
+                self.hub.attend(self);
+                return false;
+            }
+            // The peer is gone; whoever reads finds the end of file and why.
+            Err(_) => waiting.len() + payload.len(),
+        };
+        self.blocked.store(false, SeqCst);
+        tx.out.handle_written(written, payload);
+        let (told_arrived, told_granted) = tx.out.told();
+        self.told_arrived.store(told_arrived, Release);
+        self.told_granted.store(told_granted, Release);
+        true
+    }
+
+    /// Reads once and does at once what must not wait for a user: acknowledgements, limits, stops. While an owner
+    /// sleeps on the socket only the owner reads.
+    pub(crate) fn read(self: &Arc<Link>, as_owner: bool) -> Read {
+        let mut rx = self.rx();
+        let Some(socket) = self.socket().filter(|_| !self.has_ended()) else {
+            return Read::Idle;
+        };
+        if self.turn.has_owner() && !as_owner {
+            return Read::Nothing;
+        }
+        match stream::read(socket, rx.inbound.space()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Read::Nothing,
+            Ok(count @ 1..) => {
+                if let Err(malformed) = rx.inbound.handle_read(count) {
+                    self.handle_violation(malformed);
+                }
+                self.hear_stop(&rx.inbound);
+            }
+            // The end of file; a reset is the same, said by a peer that was killed with bytes unread.
+            _ => self.ended.store(true, SeqCst),
+        }
+        self.settle(rx);
+        self.turn.ring();
+        Read::Something
+    }
+
+    /// Our receiver `generation` takes no more.
+    pub(crate) fn stop_receiver(self: &Arc<Link>, generation: u32, stop: Stop, expected: &str) {
+        let mut rx = self.rx();
+        if let Err(malformed) = rx.inbound.handle_forsaken(generation) {
+            self.handle_violation(malformed);
+        }
+        self.settle(rx);
+        let mut tx = self.tx();
+        tx.out.queue_stop(generation, stop, expected);
+        self.flush(&mut tx);
+    }
+
+    /// The peer sent what this library does not send: the connection ends here.
+    pub(crate) fn handle_violation(&self, malformed: Malformed) {
+        // The first one says it all.
+        let _ = self.violation.set(malformed);
+        self.ended.store(true, SeqCst);
+    }
+
+    /// One of the peer's receivers takes no more: our senders must know.
+    fn hear_stop(&self, inbound: &Inbound) {
+        let Some((generation, stop, expected)) = inbound.stopped() else {
+            return;
+        };
+        if *generation > self.stopped.load(Acquire) {
+            *self.stop.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((*stop, expected.clone()));
+            self.stopped.store(*generation, SeqCst);
+        }
+    }
+
+    /// Why the receiver that belongs to our sender `generation` takes no more, if so, and the type it expected.
+    pub(crate) fn stopped(&self, generation: u32) -> Option<(Stop, String)> {
+        match self.stopped.load(Acquire) {
+            stopped if stopped < generation => None,
+            stopped if stopped > generation => Some((Stop::Dropped, String::new())),
+            _ => self
+                .stop
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+
+    /// How the peer ended, once nothing more comes from it and it is known.
+    pub(crate) fn end(&self) -> Option<ChannelError> {
+        if let Some(malformed) = self.violation.get() {
+            return Some(ChannelError::Lost(Lost::Protocol(malformed.0.to_string())));
+        }
+        if self.has_ended() {
+            self.fate_error()
+        } else {
+            None
+        }
+    }
+
+    /// How the peer ended, once that is known.
+    pub(crate) fn fate_error(&self) -> Option<ChannelError> {
+        Some(match self.fate.get()? {
+            Some(status) => ChannelError::Exited(*status),
+            None => ChannelError::Lost(Lost::Unknown),
+        })
+    }
+
+    /// What to say of a peer that dropped its end in a panic: how its process ended, if it does so within a second.
+    pub(crate) fn end_after_panic(self: &Arc<Link>) -> ChannelError {
+        let deadline = Instant::now() + PANIC_GRACE;
+        let fate = self.wait_until(Some(deadline), || Look::of(self.fate_error()));
+        fate.unwrap_or(ChannelError::Lost(Lost::Panicked))
+    }
+
+    /// After reading or taking: lets the sending half see what the receiving half learned, grows the window of a
+    /// reader that keeps up, and tells the peer what it waits for.
+    pub(crate) fn settle(self: &Arc<Link>, mut rx: MutexGuard<'_, Rx>) {
+        let inbound = &mut rx.inbound;
+        self.acknowledged.store(inbound.acknowledged(), Release);
+        self.limit.store(inbound.limit(), Release);
+        inbound.handle_told(
+            self.told_arrived.load(Acquire),
+            self.told_granted.load(Acquire),
+        );
+        if inbound.wants_growth() && self.hub.take_window(inbound.window()) {
+            inbound.grow();
+        }
+        self.arrived.store(inbound.arrived(), Release);
+        self.granted.store(inbound.granted(), Release);
+        let ack_is_due = inbound.ack_is_due();
+        drop(rx);
+        if ack_is_due {
+            self.acknowledge();
+        } else if self.dirty.load(SeqCst) {
+            self.flush(&mut self.tx());
+        }
+    }
+
+    /// Tells the peer what arrived and how much more it may send, if it does not know.
+    pub(crate) fn acknowledge_if_owed(self: &Arc<Link>) {
+        let told = (
+            self.told_arrived.load(Acquire),
+            self.told_granted.load(Acquire),
+        );
+        if told != (self.arrived.load(Acquire), self.granted.load(Acquire)) && !self.has_ended() {
+            self.acknowledge();
+        }
+    }
+
+    fn acknowledge(self: &Arc<Link>) {
+        let mut tx = self.tx();
+        tx.out.queue_ack();
+        self.flush(&mut tx);
+    }
+}
+
+/// As much as is worth a write of its own.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// How much may wait for the socket: a few batches. Beyond it, senders wait for the reader's process to read.
+const PENDING_BYTES_MAX: usize = 256 << 10;
+
+/// What we ask the kernel to hold for a socket; it gives what `net.core.wmem_max` allows.
+const SEND_BUFFER_BYTES: usize = 1 << 20;
+
+/// How long the end of a process may follow its panic.
+const PANIC_GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,254 @@
+//! A value that is longer than a frame, received while it arrives: by the caller's thread or by a helper's, never held
+//! twice. While it is being received nobody else takes from its connection.
+
+use crate::{
+    codec,
+    error::{ChannelError, Lost},
+    link::{Link, Read},
+    turn::Look,
+};
+use deploy_sys::stream;
+use deploy_wire::{frame::LENGTH_UNKNOWN, inbound::Piece};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    io::{self, BufReader, Read as _},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::*},
+    },
+};
+
+/// Receives the long value that was found. Nothing, if its sender took it back. Blocks until it has arrived.
+pub(crate) fn receive<T: Serialize + DeserializeOwned + Send + 'static>(
+    link: &Arc<Link>,
+    generation: u32,
+    total: u64,
+) -> Option<Result<T, ChannelError>> {
+    let mut pieces = Pieces {
+        link,
+        generation,
+        state: State::Coming,
+    };
+    let value = if codec::is_bulk::<T>() {
+        pieces
+            .read_bulk(total)
+            .and_then(|bytes| codec::from_bulk(bytes).expect("the type goes as it lies in memory"))
+    } else {
+        pieces.decode()
+    };
+    match std::mem::replace(&mut pieces.state, State::Over) {
+        State::Coming => pieces.state = State::Coming, // The rest is nobody's.
+        State::Over => {}
+        State::TakenBack => return None,
+        State::Lost(error) => return Some(Err(error)),
+    }
+    Some(value.map_err(ChannelError::Codec))
+}
+
+/// What arrives of one value.
+struct Pieces<'a> {
+    link: &'a Arc<Link>,
+    generation: u32,
+    state: State,
+}
+
+enum State {
+    /// More of it is to come.
+    Coming,
+    /// It arrived wholly.
+    Over,
+    /// Its sender took it back.
+    TakenBack,
+    /// The connection ended before.
+    Lost(ChannelError),
+}
+
+impl Pieces<'_> {
+    fn decode<T: DeserializeOwned>(&mut self) -> Result<T, String> {
+        let mut reader = BufReader::with_capacity(BLOCK_BYTES, &mut *self);
+        let value = codec::decode_from(&mut reader)?;
+        match reader.read(&mut [0]) {
+            Ok(0) => Ok(value),
+            _ => Err("the value ends before its bytes do".to_string()),
+        }
+    }
+
+    /// The bytes of the value, read straight to where they belong.
+    fn read_bulk(&mut self, total: u64) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let expected = if total == LENGTH_UNKNOWN {
+            0
+        } else {
+            usize::try_from(total).unwrap_or(usize::MAX)
+        };
+        bytes
+            .try_reserve_exact(expected)
+            .map_err(|error| format!("no memory for {total} bytes: {error}"))?;
+        let step = |bytes: &mut Vec<u8>, as_owner| {
+            self.link
+                .read_long(self.generation, bytes, expected, as_owner)
+        };
+        let state = self.link.wait(None, |as_owner| step(&mut bytes, as_owner));
+        self.state = state.expect("a wait without deadline finds something");
+        Ok(bytes)
+    }
+
+    fn read_piece(&mut self, buffer: &mut [u8]) -> usize {
+        let (link, generation) = (self.link, self.generation);
+        let found = link.wait_until(None, || {
+            let mut rx = link.rx();
+            let found = match rx.inbound.take_piece(generation, buffer.len()) {
+                Ok(Piece::Bytes(bytes)) => {
+                    buffer[..bytes.len()].copy_from_slice(bytes);
+                    Some(Ok(bytes.len()))
+                }
+                other => end_of(link, other).map(Err),
+            };
+            link.settle(rx);
+            Look::of(found)
+        });
+        match found.expect("a wait without deadline finds something") {
+            Ok(count) => count,
+            Err(state) => {
+                self.state = state;
+                0
+            }
+        }
+    }
+}
+
+impl io::Read for &mut Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.state {
+            State::Coming => Ok(self.read_piece(buffer)),
+            _ => Ok(0),
+        }
+    }
+}
+
+impl Drop for Pieces<'_> {
+    fn drop(&mut self) {
+        // A decoder that failed, or panicked, left the rest.
+        let mut rx = self.link.rx();
+        if matches!(self.state, State::Coming)
+            && let Err(malformed) = rx.inbound.abandon_long()
+        {
+            self.link.handle_violation(malformed);
+        }
+        rx.long = false;
+        drop(rx);
+        self.link.turn.ring();
+    }
+}
+
+impl Link {
+    /// One step of a long value into `bytes`: what had arrived is copied, and what had not is read to its place.
+    fn read_long(
+        self: &Arc<Link>,
+        generation: u32,
+        bytes: &mut Vec<u8>,
+        expected: usize,
+        as_owner: bool,
+    ) -> Look<State> {
+        let mut rx = self.rx();
+        match rx.inbound.take_piece(generation, usize::MAX) {
+            Ok(Piece::Bytes(piece)) => bytes.extend_from_slice(piece),
+            Ok(Piece::Direct(count)) if bytes.len() + count <= expected => {
+                let Some(socket) = self.socket().filter(|_| !self.has_ended()) else {
+                    drop(rx);
+                    return self.read_more(as_owner);
+                };
+                if self.turn.has_owner() && !as_owner {
+                    return Look::Nothing;
+                }
+                match stream::read_onto(socket, bytes, count) {
+                    Ok(read @ 1..) => rx.inbound.handle_direct(read),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        return Look::Nothing;
+                    }
+                    _ => {
+                        drop(rx);
+                        return self.read_more(as_owner);
+                    }
+                }
+            }
+            Ok(Piece::Pending | Piece::Direct(_)) => {
+                drop(rx);
+                return self.read_more(as_owner);
+            }
+            other => {
+                let state = end_of(self, other).expect("neither bytes nor pending");
+                self.settle(rx);
+                return Look::Found(state);
+            }
+        }
+        self.settle(rx);
+        Look::Something
+    }
+
+    /// Reads the next header, or finds that nothing more comes.
+    fn read_more(self: &Arc<Link>, as_owner: bool) -> Look<State> {
+        match self.read(as_owner) {
+            Read::Something => Look::Something,
+            Read::Nothing => Look::Nothing,
+            Read::Idle => match self.end() {
+                Some(error) => Look::Found(State::Lost(error)),
+                None => Look::Idle,
+            },
+        }
+    }
+}
+
+/// How a value ends, where no bytes of it came; nothing, if it has not.
+fn end_of(link: &Link, piece: Result<Piece<'_>, deploy_wire::bytes::Malformed>) -> Option<State> {
+    match piece {
+        Ok(Piece::End) => Some(State::Over),
+        Ok(Piece::Cancelled) => Some(State::TakenBack),
+        Ok(Piece::Broken) => {
+            let broken = "a long value breaks off".to_string();
+            Some(State::Lost(
+                link.end()
+                    .unwrap_or(ChannelError::Lost(Lost::Protocol(broken))),
+            ))
+        }
+        Err(malformed) => {
+            link.handle_violation(malformed);
+            link.end().map(State::Lost)
+        }
+        Ok(_) => link.end().map(State::Lost),
+    }
+}
+
+/// A value that a helper thread received.
+pub(crate) struct Slot<T> {
+    value: Mutex<Option<Result<T, ChannelError>>>,
+    full: AtomicBool,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Slot<T> {
+        Slot {
+            value: Mutex::new(None),
+            full: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn put(&self, value: Result<T, ChannelError>) {
+        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        self.full.store(true, SeqCst);
+    }
+
+    pub(crate) fn take(&self) -> Option<Result<T, ChannelError>> {
+        if !self.full.load(Acquire) {
+            return None;
+        }
+        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
+        self.full.store(false, SeqCst);
+        value.take()
+    }
+}
+
+/// How much of a value is handed to its decoder at once.
+const BLOCK_BYTES: usize = 64 << 10;

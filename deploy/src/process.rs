@@ -1,0 +1,69 @@
+//! This process, once `init` has found out who it is.
+
+use crate::{control::Control, link::Link, links::Links, pid::Pid};
+use deploy_wire::{pid, resources::Resources};
+use std::sync::{Arc, OnceLock};
+
+pub(crate) struct Process {
+    pub(crate) pid: pid::Pid,
+    pub(crate) parent: Option<pid::Pid>,
+    pub(crate) resources: Resources,
+    pub(crate) control: Arc<Control>,
+    pub(crate) links: Arc<Links>,
+    /// The kernel's process id: another one means that the user's code forked.
+    pub(crate) os_pid: u32,
+}
+
+static CURRENT: OnceLock<Process> = OnceLock::new();
+
+/// This process.
+///
+/// # Panics
+/// If `init` was not called.
+pub(crate) fn current() -> &'static Process {
+    find().expect("deploy: call init(resources) first, at the beginning of main")
+}
+
+/// This process, if `init` was called.
+pub(crate) fn find() -> Option<&'static Process> {
+    CURRENT.get()
+}
+
+/// `init` says who this is.
+pub(crate) fn set(process: Process) {
+    assert!(CURRENT.set(process).is_ok(), "a process is born once");
+}
+
+/// The connection to another process, made behind the caller's back if there is none.
+pub(crate) fn link_to(pid: Pid) -> Arc<Link> {
+    let process = current();
+    assert!(
+        pid.0 != process.pid,
+        "deploy: {pid} is this process; a channel leads to another one"
+    );
+    process.links.to(pid.0, || process.control.connect(pid.0))
+}
+
+/// The identity of this process.
+///
+/// # Panics
+/// If `init` was not called.
+pub fn pid() -> Pid {
+    Pid(current().pid)
+}
+
+/// The process that spawned this one; nobody, if it is the initial process.
+///
+/// # Panics
+/// If `init` was not called.
+pub fn parent() -> Option<Pid> {
+    current().parent.map(Pid)
+}
+
+/// What this process was granted: what it asked for.
+///
+/// # Panics
+/// If `init` was not called.
+pub fn resources() -> Resources {
+    current().resources
+}

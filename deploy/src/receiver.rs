@@ -1,0 +1,288 @@
+//! The end of a channel that receives.
+
+use crate::{
+    codec,
+    error::{ChannelError, RecvTimeoutError, TryRecvError},
+    link::{Link, Rx},
+    long::{self, Slot},
+    pid::Pid,
+    process, scratch,
+    turn::Look,
+};
+use deploy_wire::{
+    frame::{Kind, Stop},
+    inbound::Taken,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    any::type_name,
+    fmt, iter,
+    marker::PhantomData,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::*},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Receives the values of type `T` that another process sends.
+///
+/// There is one `Receiver` from each process at a time; what was sent before it was made is received by it. The n-th
+/// `Sender` of a process to this one belongs to the n-th `Receiver` made here for that process.
+///
+/// It can be shared between threads, each value going to one of them, and a thread that blocks in it stops no other
+/// channel.
+pub struct Receiver<T: Serialize + DeserializeOwned + Send + 'static> {
+    link: Arc<Link>,
+    generation: u32,
+    /// Whether the sender's type is known to be `T`.
+    matched: AtomicBool,
+    /// The name of the sender's type, if it is another.
+    mismatch: OnceLock<String>,
+    /// A long value that a helper thread received, for a caller that would not wait for it.
+    slot: Arc<Slot<T>>,
+    values: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
+    /// A channel from the process `pid`. Returns at once: the connection is made behind it.
+    ///
+    /// # Panics
+    /// If there is a `Receiver` from `pid` already, if `pid` is this process, or if `init` was not called.
+    pub fn new(pid: Pid) -> Receiver<T> {
+        Receiver::on(process::link_to(pid))
+    }
+
+    /// A channel over this connection.
+    pub(crate) fn on(link: Arc<Link>) -> Receiver<T> {
+        let generation = {
+            let mut rx = link.rx();
+            assert!(
+                !rx.receiver,
+                "deploy: there is a Receiver from {} already; drop it before making another",
+                link.peer
+            );
+            rx.receiver = true;
+            rx.generation += 1;
+            rx.generation
+        };
+        Receiver {
+            link,
+            generation,
+            matched: AtomicBool::new(false),
+            mismatch: OnceLock::new(),
+            slot: Arc::default(),
+            values: PhantomData,
+        }
+    }
+
+    /// Receives a value. Blocks until there is one.
+    ///
+    /// # Errors
+    /// How the channel ended, after every value that was sent before; or [`ChannelError::Codec`] if this one could
+    /// not be decoded, after which others can still be received.
+    pub fn recv(&self) -> Result<T, ChannelError> {
+        loop {
+            let found = self
+                .wait(None)
+                .expect("a wait without deadline finds something");
+            match found {
+                Found::Value(value) => return value,
+                Found::Long { total } => match long::receive(&self.link, self.generation, total) {
+                    Some(value) => return value,
+                    None => continue, // Its sender took it back.
+                },
+            }
+        }
+    }
+
+    /// Receives a value if one is there.
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let found = scratch::with(|scratch| {
+            let mut look = self.look(scratch);
+            if let Look::Nothing = look {
+                self.link.read(false);
+                look = self.look(scratch);
+            }
+            Some(self.finish(look.found()?, scratch))
+        });
+        match found {
+            Some(Found::Value(value)) => value.map_err(TryRecvError::Channel),
+            Some(Found::Long { total }) => {
+                self.receive_aside(total);
+                Err(TryRecvError::Empty)
+            }
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Receives a value. Blocks until there is one, or until `timeout` is over.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        // A time too long to be told ends never.
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            match self.wait(deadline) {
+                Some(Found::Value(value)) => return value.map_err(RecvTimeoutError::Channel),
+                Some(Found::Long { total }) => self.receive_aside(total),
+                None => return Err(RecvTimeoutError::Timeout),
+            }
+        }
+    }
+
+    /// The values as they come. Ends when the peer drops its sender; after any other error of the channel comes that
+    /// error, and then the end.
+    pub fn iter(&self) -> impl Iterator<Item = Result<T, ChannelError>> + '_ {
+        let mut over = false;
+        iter::from_fn(move || {
+            if over {
+                return None;
+            }
+            let result = self.recv();
+            over = !matches!(result, Ok(_) | Err(ChannelError::Codec(_)));
+            Some(result).filter(|result| !matches!(result, Err(ChannelError::Closed)))
+        })
+    }
+
+    /// The process at the other end.
+    pub fn pid(&self) -> Pid {
+        Pid(self.link.peer)
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Option<Found<T>> {
+        scratch::with(|scratch| {
+            let polled = self.link.wait_until(deadline, || self.look(scratch))?;
+            Some(self.finish(polled, scratch))
+        })
+    }
+
+    /// What there is without waiting. A value that must be decoded by the user's code is left in `scratch`.
+    fn look(&self, scratch: &mut Vec<u8>) -> Look<Polled<T>> {
+        if let Some(value) = self.slot.take() {
+            return Look::Found(Polled::Value(value));
+        }
+        let mut rx = self.link.rx();
+        if rx.long {
+            return Look::Idle; // Until the thread that receives the long value rings.
+        }
+        let polled = match rx.inbound.take(self.generation) {
+            Ok(Taken::Record(record)) if codec::is_bulk::<T>() => {
+                let value =
+                    codec::from_bulk(record.to_vec()).expect("the type goes as it lies in memory");
+                Some(Polled::Value(value.map_err(ChannelError::Codec)))
+            }
+            Ok(Taken::Record(record)) => {
+                scratch.clear();
+                scratch.extend_from_slice(record);
+                Some(Polled::Record)
+            }
+            Ok(Taken::Long { total }) => Some(Polled::Long { total }),
+            Ok(Taken::Ended(Kind::Fin)) => Some(Polled::Value(Err(ChannelError::Closed))),
+            Ok(Taken::Ended(Kind::Abort)) => Some(Polled::Panicked),
+            Ok(Taken::Ended(_)) => self
+                .link
+                .fate_error()
+                .map(|error| Polled::Value(Err(error))),
+            Ok(Taken::Pending) => self.link.end().map(|error| Polled::Value(Err(error))),
+            Err(malformed) => {
+                self.link.handle_violation(malformed);
+                self.link.end().map(|error| Polled::Value(Err(error)))
+            }
+        };
+        if let Some(sent) = self.mismatched(&rx) {
+            drop(rx);
+            return Look::Found(Polled::Value(Err(self.refuse(sent))));
+        }
+        rx.long = matches!(polled, Some(Polled::Long { .. }));
+        self.link.settle(rx);
+        Look::of(polled)
+    }
+
+    /// The name of the sender's type, if it is known and another.
+    fn mismatched(&self, rx: &Rx) -> Option<String> {
+        if self.matched.load(Acquire) {
+            return None;
+        }
+        let sent = rx.inbound.opened(self.generation)?;
+        if sent == type_name::<T>() {
+            self.matched.store(true, Release);
+            return None;
+        }
+        Some(sent.to_string())
+    }
+
+    /// What was found, once the user's code has decoded it.
+    fn finish(&self, polled: Polled<T>, scratch: &[u8]) -> Found<T> {
+        match polled {
+            Polled::Value(value) => Found::Value(value),
+            Polled::Record => Found::Value(codec::decode(scratch).map_err(ChannelError::Codec)),
+            Polled::Long { total } => Found::Long { total },
+            Polled::Panicked => Found::Value(Err(self.link.end_after_panic())),
+        }
+    }
+
+    /// The sender sends another type.
+    fn refuse(&self, sent: String) -> ChannelError {
+        let expected = type_name::<T>().to_string();
+        if self.mismatch.set(sent.clone()).is_ok() {
+            self.link
+                .stop_receiver(self.generation, Stop::Mismatch, &expected);
+        }
+        ChannelError::TypeMismatch { sent, expected }
+    }
+
+    /// Has a helper thread receive a long value, for a caller that will not wait for all of it.
+    fn receive_aside(&self, total: u64) {
+        let (link, generation, slot) = (self.link.clone(), self.generation, self.slot.clone());
+        let receive = move || {
+            if let Some(value) = long::receive(&link, generation, total) {
+                slot.put(value);
+                link.turn.ring();
+            }
+        };
+        if let Err(error) = thread::Builder::new()
+            .name("deploy-long".to_string())
+            .spawn(receive)
+        {
+            // The value stays where it is, and the next caller tries again.
+            self.link.rx().long = false;
+            drop(error);
+        }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let stop = if thread::panicking() {
+            Stop::Panicked
+        } else {
+            Stop::Dropped
+        };
+        self.link.stop_receiver(self.generation, stop, "");
+        self.link.rx().receiver = false;
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receiver<{}>({})", type_name::<T>(), self.link.peer)
+    }
+}
+
+/// What there is without waiting.
+enum Polled<T> {
+    Value(Result<T, ChannelError>),
+    /// A value that is yet to be decoded.
+    Record,
+    Long {
+        total: u64,
+    },
+    /// The sender was dropped by a panic: how its process ends may be known soon.
+    Panicked,
+}
+
+/// What a caller gets.
+enum Found<T> {
+    Value(Result<T, ChannelError>),
+    Long { total: u64 },
+}

@@ -1,0 +1,165 @@
+//! A function and its argument become a process.
+
+use crate::{codec, error::SpawnError, pid::Pid, process};
+use deploy_sys::{code, memfd};
+use deploy_wire::{
+    control::{ARGUMENT_INLINE_BYTES_MAX, Argument, Function, SpawnRequest},
+    resources::Resources,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{any::type_name, fs::File};
+
+/// Starts a process that runs `worker(parent, arg)`, where `parent` is this process. Blocks until the process was
+/// started or refused, about a millisecond.
+///
+/// `worker` is any function named, or any closure that captures nothing:
+///
+/// ```compile_fail
+/// # use deploy::*;
+/// # init(Resources::default());
+/// let greeting = String::from("hello");
+/// let worker = |_parent: Pid, (): ()| println!("{greeting}"); // It captures `greeting`: send that as the argument.
+/// spawn(worker, (), Resources::default()).expect("Out of resources!");
+/// ```
+///
+/// The process has this program's arguments and environment. It outlives this process.
+///
+/// # Errors
+/// [`SpawnError::OutOfResources`] if it does not fit now; [`SpawnError::NeverFits`] if no node could ever hold it;
+/// otherwise what kept the machine from starting it.
+///
+/// # Panics
+/// If `init` was not called.
+pub fn spawn<F, A>(worker: F, arg: A, resources: Resources) -> Result<Pid, SpawnError>
+where
+    F: Fn(Pid, A) + Copy,
+    A: Serialize + DeserializeOwned,
+{
+    Builder::new().resources(resources).spawn(worker, arg)
+}
+
+/// A process to be started, with more said about it than [`spawn`] lets one say.
+///
+/// ```no_run
+/// use deploy::*;
+///
+/// fn worker(_parent: Pid, shelf: u32) {
+///     println!("sorting shelf {shelf}");
+/// }
+///
+/// fn main() {
+///     init(Resources::default());
+///     let pid = Builder::new().name("sorter").link(true).spawn(worker, 7).expect("Out of resources!");
+///     println!("{pid} ended: {}", pid.wait().unwrap());
+/// }
+/// ```
+#[derive(Clone, Default, Debug)]
+#[must_use = "a builder starts nothing until its spawn is called"]
+pub struct Builder {
+    name: Option<String>,
+    resources: Resources,
+    node: Option<String>,
+    wait: bool,
+    link: bool,
+}
+
+impl Builder {
+    /// A process with the default resources, anywhere, now or not at all, that outlives its parent.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Names the process's thread, for people who look at it with `ps` or a debugger; else it is called after its
+    /// function.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What it needs.
+    pub fn resources(mut self, resources: Resources) -> Builder {
+        self.resources = resources;
+        self
+    }
+
+    /// The only node it may run on; `local` is the one there is when the program runs alone.
+    pub fn node(mut self, node: impl Into<String>) -> Builder {
+        self.node = Some(node.into());
+        self
+    }
+
+    /// Whether `spawn` blocks until it fits, in the order of asking, rather than fail.
+    pub fn wait(mut self, wait: bool) -> Builder {
+        self.wait = wait;
+        self
+    }
+
+    /// Whether it ends, by SIGKILL, when this process ends.
+    pub fn link(mut self, link: bool) -> Builder {
+        self.link = link;
+        self
+    }
+
+    /// Starts it; see [`spawn`](crate::spawn()).
+    ///
+    /// # Errors
+    /// See [`spawn`](crate::spawn()).
+    ///
+    /// # Panics
+    /// If `init` was not called.
+    pub fn spawn<F, A>(self, worker: F, arg: A) -> Result<Pid, SpawnError>
+    where
+        F: Fn(Pid, A) + Copy,
+        A: Serialize + DeserializeOwned,
+    {
+        let process = process::current();
+        let _ = worker; // Its type says it all; `enter` makes another value of it.
+        let offset = code::offset(enter::<F, A>).map_err(|_| SpawnError::NotInProgram)?;
+        let (argument, file) = encode(&arg)?;
+        let request = SpawnRequest {
+            id: 0, // Given by `Control::spawn`.
+            function: Function {
+                offset,
+                name: type_name::<F>().to_string(),
+            },
+            argument,
+            name: self.name,
+            resources: self.resources,
+            node: self.node,
+            wait: self.wait,
+            link: self.link,
+        };
+        process.links.hub.flush();
+        Ok(Pid(process.control.spawn(request, file)?))
+    }
+}
+
+/// What the new process runs.
+fn enter<F, A>(argument: &[u8])
+where
+    F: Fn(Pid, A) + Copy,
+    A: Serialize + DeserializeOwned,
+{
+    let worker = code::only_value::<F>();
+    let parent = process::parent().expect("a worker has a parent");
+    let argument =
+        codec::decode(argument).expect("the argument decodes as the type that it was encoded from");
+    worker(parent, argument);
+}
+
+/// The argument inside the request, or in a file beside it.
+fn encode<A: Serialize>(arg: &A) -> Result<(Argument, Option<File>), SpawnError> {
+    let mut bytes = Vec::new();
+    codec::encode(arg, &mut bytes).map_err(SpawnError::Codec)?;
+    if bytes.len() <= ARGUMENT_INLINE_BYTES_MAX {
+        return Ok((Argument::Inline(bytes), None));
+    }
+    let file = memfd::sealed("deploy-argument", &bytes)
+        .map_err(|error| SpawnError::Launch(format!("no memory for its argument: {error}")))?;
+    Ok((
+        Argument::File {
+            len: bytes.len() as u64,
+        },
+        Some(file),
+    ))
+}

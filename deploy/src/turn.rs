@@ -1,0 +1,345 @@
+//! Whose turn it is to wait for a connection's socket.
+//!
+//! A thread that waits for a value, for room, or for an acknowledgement does the connection's reading itself: no I/O
+//! thread stands between two processes that talk. Of the threads that wait for the same connection one is the *owner*
+//! and sleeps on the socket; the others sleep on a bell, which the owner rings after whatever it read, and when it
+//! leaves. While an owner sleeps, nobody else reads: what it waits for cannot be taken from under it.
+//!
+//! A connection that was waited for stays out of the reactor's `Poll` (being in it costs every message a wake-up of
+//! the reactor): it is *leased*. The reactor takes it back when nobody used it for a tick.
+//!
+//! Before it sleeps, a thread spins: an answer that comes within 50 us is not worth a sleep, which costs 60 to 120 us
+//! where idle processors halt. Where spinning does not pay (no processor is free), it soon stops trying.
+
+use crate::link::{Link, Read};
+use deploy_sys::stream;
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*, fence},
+    },
+    time::{Duration, Instant},
+};
+
+pub(crate) struct Turn {
+    /// Whether an owner sleeps on the socket. Written under `bell_lock`.
+    owner: AtomicBool,
+    bell_lock: Mutex<()>,
+    bell: Condvar,
+    /// How often the bell rang.
+    rings: AtomicU64,
+    /// How many threads listen for the bell, or are about to.
+    listeners: AtomicU32,
+    /// Whether the reactor leaves the socket to those who wait for it.
+    leased: AtomicBool,
+    /// Whether it was waited for since the reactor looked last.
+    used: AtomicBool,
+    /// Whether the reactor is to look at it: asked here, noticed there.
+    attention: AtomicBool,
+}
+
+impl Turn {
+    pub(crate) fn new() -> Turn {
+        Turn {
+            owner: AtomicBool::new(false),
+            bell_lock: Mutex::new(()),
+            bell: Condvar::new(),
+            rings: AtomicU64::new(0),
+            listeners: AtomicU32::new(0),
+            leased: AtomicBool::new(true),
+            used: AtomicBool::new(true),
+            attention: AtomicBool::new(false),
+        }
+    }
+
+    /// Whoever listens looks again. Called with no turn held, after what changed has changed.
+    pub(crate) fn ring(&self) {
+        fence(SeqCst);
+        if self.listeners.load(SeqCst) > 0 {
+            let _held = self.lock();
+            self.rings.fetch_add(1, SeqCst);
+            self.bell.notify_all();
+        }
+    }
+
+    /// Whether an owner sleeps on the socket, so that nobody else may read.
+    pub(crate) fn has_owner(&self) -> bool {
+        self.owner.load(SeqCst)
+    }
+
+    /// Whether the reactor leaves the socket to those who wait for it.
+    pub(crate) fn is_leased(&self) -> bool {
+        self.leased.load(SeqCst)
+    }
+
+    /// The reactor hands the socket over, or takes it back.
+    pub(crate) fn set_leased(&self, leased: bool) {
+        self.leased.store(leased, SeqCst);
+    }
+
+    /// Whether it was waited for since this was asked last.
+    pub(crate) fn take_used(&self) -> bool {
+        self.used.swap(false, SeqCst)
+    }
+
+    /// Asks the reactor to look; the caller then wakes it (`Hub::attend`).
+    pub(crate) fn want_attention(&self) -> bool {
+        !self.attention.swap(true, SeqCst)
+    }
+
+    /// The reactor looks.
+    pub(crate) fn take_attention(&self) {
+        self.attention.store(false, SeqCst);
+    }
+
+    /// Sleeps until the bell rings, or longer than it should for no reason.
+    fn listen(&self, held: MutexGuard<'_, ()>, left: Option<Duration>) {
+        match left {
+            None => drop(self.bell.wait(held).unwrap_or_else(PoisonError::into_inner)),
+            Some(left) => {
+                drop(
+                    self.bell
+                        .wait_timeout(held, left)
+                        .unwrap_or_else(PoisonError::into_inner),
+                );
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.bell_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one look at a connection brought.
+#[derive(Debug)]
+pub(crate) enum Look<R> {
+    /// What was looked for.
+    Found(R),
+    /// Something else: look again.
+    Something,
+    /// Nothing yet: wait for the socket.
+    Nothing,
+    /// Nothing, and the socket is not what to wait for: it has ended, or is not there yet, or another thread is at
+    /// work there. The bell will ring.
+    Idle,
+}
+
+impl<R> Look<R> {
+    /// What was found, or nothing yet.
+    pub(crate) fn of(found: Option<R>) -> Look<R> {
+        found.map_or(Look::Nothing, Look::Found)
+    }
+
+    /// What was found, if anything was.
+    pub(crate) fn found(self) -> Option<R> {
+        match self {
+            Look::Found(found) => Some(found),
+            _ => None,
+        }
+    }
+}
+
+impl Link {
+    /// Blocks until `ready`, which does not read, finds what it looks for, or until the deadline.
+    pub(crate) fn wait_until<R>(
+        self: &Arc<Link>,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut() -> Look<R>,
+    ) -> Option<R> {
+        if let Look::Found(found) = ready() {
+            return Some(found);
+        }
+        self.wait(deadline, |as_owner| match ready() {
+            // Before reading, too: another may have read what this thread looks for.
+            Look::Nothing => match self.read(as_owner) {
+                Read::Something => match ready() {
+                    Look::Nothing => Look::Something,
+                    look => look,
+                },
+                Read::Nothing => Look::Nothing,
+                Read::Idle => Look::Idle,
+            },
+            look => look,
+        })
+    }
+
+    /// Blocks until `look`, which reads the socket too, finds what it looks for, or until the deadline. It is told
+    /// whether it looks as the owner.
+    pub(crate) fn wait<R>(
+        self: &Arc<Link>,
+        deadline: Option<Instant>,
+        mut look: impl FnMut(bool) -> Look<R>,
+    ) -> Option<R> {
+        self.hub.flush();
+        self.lease();
+        if let Some(found) = self.spin(deadline, &mut look) {
+            return Some(found);
+        }
+        self.acknowledge_if_owed();
+        self.turn.listeners.fetch_add(1, SeqCst);
+        let found = self.sleep(deadline, &mut look);
+        self.turn.listeners.fetch_sub(1, SeqCst);
+        found
+    }
+
+    /// Takes the socket from the reactor, which takes it back when it is no longer used.
+    fn lease(self: &Arc<Link>) {
+        self.turn.used.store(true, Release);
+        if !self.turn.leased.load(Acquire) && !self.turn.leased.swap(true, SeqCst) {
+            self.hub.deregister(self);
+        }
+        self.hub.attend(self);
+    }
+
+    /// Looks again and again for a short while, where that has paid lately.
+    fn spin<R>(
+        self: &Arc<Link>,
+        deadline: Option<Instant>,
+        look: &mut impl FnMut(bool) -> Look<R>,
+    ) -> Option<R> {
+        if self.turn.has_owner() || !self.hub.spin.pays() {
+            return None;
+        }
+        let start = Instant::now();
+        let end = deadline.map_or(start + SPIN, |deadline| deadline.min(start + SPIN));
+        loop {
+            match look(false) {
+                Look::Found(found) => {
+                    self.hub.spin.handle_won();
+                    return Some(found);
+                }
+                Look::Something => {}
+                Look::Nothing => std::hint::spin_loop(),
+                Look::Idle => return None,
+            }
+            if Instant::now() >= end {
+                self.hub.spin.handle_lost();
+                return None;
+            }
+        }
+    }
+
+    /// Sleeps, as the owner on the socket or as a listener for the bell.
+    fn sleep<R>(
+        self: &Arc<Link>,
+        deadline: Option<Instant>,
+        look: &mut impl FnMut(bool) -> Look<R>,
+    ) -> Option<R> {
+        loop {
+            let rings = self.turn.rings.load(SeqCst);
+            let listen = match look(false) {
+                Look::Found(found) => return Some(found),
+                Look::Something => continue,
+                Look::Nothing => false,
+                Look::Idle => true,
+            };
+            let left = time_left(deadline)?;
+            let held = self.turn.lock();
+            if self.turn.rings.load(SeqCst) != rings {
+                continue;
+            }
+            if listen || self.turn.has_owner() {
+                self.turn.listen(held, left);
+                continue;
+            }
+            self.turn.owner.store(true, SeqCst);
+            drop(held);
+            let found = self.own(deadline, look);
+            self.leave();
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    /// Looks, and sleeps on the socket, until `look` finds what it looks for, the socket ends, or the deadline.
+    fn own<R>(
+        self: &Arc<Link>,
+        deadline: Option<Instant>,
+        look: &mut impl FnMut(bool) -> Look<R>,
+    ) -> Option<R> {
+        loop {
+            match look(true) {
+                Look::Found(found) => return Some(found),
+                Look::Something => {}
+                Look::Idle => return None,
+                Look::Nothing => {
+                    let left = time_left(deadline)?;
+                    self.acknowledge_if_owed();
+                    let socket = self.socket().expect("an owner has a socket");
+                    stream::wait(socket, self.is_blocked(), left);
+                    if self.is_blocked() {
+                        self.flush(&mut self.tx());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The owner leaves: the next one wakes first.
+    fn leave(self: &Arc<Link>) {
+        {
+            let _held = self.turn.lock();
+            self.turn.owner.store(false, SeqCst);
+            self.turn.rings.fetch_add(1, SeqCst);
+            self.turn.bell.notify_all();
+        }
+        self.turn.used.store(true, SeqCst);
+        self.hub.attend(self);
+    }
+}
+
+/// Whether spinning pays in this process, learned from how it went.
+pub(crate) struct Spin {
+    possible: bool,
+    /// How many waits to let pass before the next try, and how many passed.
+    pause: AtomicU32,
+    passed: AtomicU32,
+}
+
+impl Spin {
+    /// `possible` says whether there is more than one processor to run on.
+    pub(crate) fn new(possible: bool) -> Spin {
+        Spin {
+            possible,
+            pause: AtomicU32::new(0),
+            passed: AtomicU32::new(0),
+        }
+    }
+
+    fn pays(&self) -> bool {
+        self.possible && self.passed.fetch_add(1, Relaxed) >= self.pause.load(Relaxed)
+    }
+
+    fn handle_won(&self) {
+        self.pause.store(0, Relaxed);
+    }
+
+    fn handle_lost(&self) {
+        let pause = self.pause.load(Relaxed);
+        self.pause
+            .store((pause * 2 + 1).min(SPIN_PAUSE_MAX), Relaxed);
+        self.passed.store(0, Relaxed);
+    }
+}
+
+/// The time left, `Some(None)` if there is no deadline; nothing when it is over.
+fn time_left(deadline: Option<Instant>) -> Option<Option<Duration>> {
+    match deadline {
+        None => Some(None),
+        Some(deadline) => {
+            let left = deadline.saturating_duration_since(Instant::now());
+            (!left.is_zero()).then_some(Some(left))
+        }
+    }
+}
+
+/// How long to spin: longer than a wake-up takes, or two processes that both sleep would never find out that they
+/// could both spin.
+const SPIN: Duration = Duration::from_micros(100);
+
+/// Where spinning never pays it costs one try in so many waits.
+const SPIN_PAUSE_MAX: u32 = 255;

@@ -1,0 +1,28 @@
+//! What a new process does with what it was given: an environment, and a stack.
+
+use nix::sys::resource::{Resource, getrlimit};
+use std::env;
+
+/// Removes a variable from the environment of this process. Called while nobody else reads the environment: before
+/// the user's code goes on, from the one place in a program that does.
+pub fn remove_variable(name: &str) {
+    // SAFETY: std's own readers hold its lock; those of C, in threads that a runtime may have started before, have no
+    // reason to read the environment while they wait for their first work.
+    unsafe { env::remove_var(name) };
+}
+
+/// How large the stack of a main thread may grow: what a thread that stands in for it should have.
+pub fn main_stack_bytes() -> usize {
+    match getrlimit(Resource::RLIMIT_STACK) {
+        Ok((soft, _)) => usize::try_from(soft)
+            .unwrap_or(STACK_BYTES_MAX)
+            .min(STACK_BYTES_MAX),
+        Err(_) => STACK_BYTES_USUAL,
+    }
+}
+
+/// Address space only, until it is used; what `ulimit -s unlimited` amounts to.
+const STACK_BYTES_MAX: usize = 1 << 30;
+
+/// What Linux gives where nobody said anything.
+const STACK_BYTES_USUAL: usize = 8 << 20;
