@@ -1,1 +1,1 @@
-//! deploy-examples
+//! Programs worth reading, each in `examples/`; nothing else is here.

@@ -12,3 +12,4 @@ pub mod leftovers;
 pub mod pattern;
 pub mod pty;
 pub mod run;
+pub mod say;

@@ -4,7 +4,10 @@
 //! Deliberately absent: the screen. What appears is compared as bytes.
 
 use crate::leftovers::Mark;
-use nix::pty::{Winsize, openpty};
+use nix::{
+    pty::{Winsize, openpty},
+    unistd::Pid,
+};
 use std::{
     fs::File,
     io::{Read, Write},
@@ -125,6 +128,11 @@ impl Terminal {
         });
         self.read += before.len() + text.len();
         String::from_utf8_lossy(&before).into_owned()
+    }
+
+    /// The process of the command itself.
+    pub fn first(&self) -> Pid {
+        Pid::from_raw(self.command.id() as i32)
     }
 
     /// The numbers of all processes in this terminal.

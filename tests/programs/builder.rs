@@ -1,0 +1,30 @@
+//! What a `Builder` sets.
+
+//= main: exits 0, out "elsewhere: **\n"
+//=   one of a kind: exits 0, out "named one of a kind, 512MiB\n"
+//=   worker: exits 0, out "named worker, 256MiB\n"
+
+use deploy::*;
+use std::thread;
+
+fn main() {
+    init(Resources::default());
+    let resources = Resources {
+        mem: 512 * Mem::MIB,
+        ..Resources::default()
+    };
+    let builder = || Builder::new().name("one of a kind").resources(resources);
+    builder().node("local").spawn(worker, ()).unwrap();
+    Builder::new().spawn(worker, ()).unwrap();
+    let refused = Builder::new()
+        .node("elsewhere")
+        .spawn(worker, ())
+        .unwrap_err();
+    assert!(refused.to_string().contains("elsewhere"), "{refused}");
+    println!("elsewhere: {refused}");
+}
+
+fn worker(_: Pid, (): ()) {
+    let current = thread::current();
+    println!("named {}, {}", current.name().unwrap(), resources().mem);
+}

@@ -1,0 +1,34 @@
+//! The README's program.
+
+//= main: exits 0, out "total 4500!\n"
+//=   worker: exits 0, out "hello worker 0!\n"
+//=   worker: exits 0, out "hello worker 1!\n"
+//=   worker x8: exits 0, out "hello worker *!\n"
+
+use deploy::*;
+use serde::{Deserialize, Serialize};
+
+fn main() {
+    init(Resources::default());
+    let mut total = 0;
+    for index in 0..10 {
+        let greeting = format!("hello worker {}!", index);
+        let worker_arg = WorkerArg { index, greeting };
+        let pid = spawn(worker, worker_arg, Resources::default()).expect("Out of resources!");
+        let receiver = Receiver::<usize>::new(pid);
+        total += receiver.recv().unwrap();
+    }
+    println!("total {}!", total);
+}
+
+#[derive(Serialize, Deserialize)]
+struct WorkerArg {
+    index: usize,
+    greeting: String,
+}
+
+fn worker(parent: Pid, worker_arg: WorkerArg) {
+    println!("{}", worker_arg.greeting);
+    let sender = Sender::<usize>::new(parent);
+    sender.send(worker_arg.index * 100).unwrap();
+}

@@ -1,0 +1,64 @@
+//! Every program in `programs/`, each a test of its own.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+macro_rules! programs {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                deploy_tests::run::alone(
+                    Path::new(env!(concat!("CARGO_BIN_EXE_", stringify!($name)))),
+                    include_str!(concat!("../programs/", stringify!($name), ".rs")),
+                );
+            }
+        )*
+        const PROGRAMS: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+programs! {
+    all_to_all
+    big
+    builder
+    bytes
+    capacity
+    chains
+    crowd
+    descriptors
+    exits
+    flush
+    functions
+    grandchild
+    greetings
+    inheritance
+    kill
+    last
+    last_words
+    late
+    lost
+    mismatch
+    misuse
+    pairings
+    pids
+    resources
+    retype
+    signals
+    talk
+    threads
+    tokio_main
+    unfinished
+    waiting
+    windows
+}
+
+#[test]
+fn every_program_in_the_directory_is_tested() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    let files = fs::read_dir(directory).unwrap().map(|file| {
+        let path = file.unwrap().path();
+        path.file_stem().unwrap().to_str().unwrap().to_string()
+    });
+    let tested: BTreeSet<String> = PROGRAMS.iter().map(|name| name.to_string()).collect();
+    assert_eq!(files.collect::<BTreeSet<_>>(), tested);
+}

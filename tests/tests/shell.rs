@@ -1,0 +1,235 @@
+//! Programs among other programs: pipes, redirections, loops, `timeout`, `nohup`, `&`, and what the shell sees of them.
+
+use deploy_tests::{
+    family,
+    header::Ending,
+    run::{Finished, finish},
+};
+use nix::unistd::geteuid;
+use std::process::Command;
+
+const GREETINGS: &str = env!("CARGO_BIN_EXE_greetings");
+const TALK: &str = env!("CARGO_BIN_EXE_talk");
+
+/// Runs a script in which `$GREETINGS` and `$TALK` are programs, and checks that nothing is left.
+fn sh(script: &str) -> Finished {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script])
+        .env("GREETINGS", GREETINGS)
+        .env("TALK", TALK)
+        .env_remove("DEPLOY_FORMAT");
+    finish(&mut command, b"").unwrap()
+}
+
+#[test]
+fn standard_output_in_a_file_is_what_was_printed() {
+    let finished = sh("$GREETINGS > $TMPDIR/out 2>/dev/null; cat $TMPDIR/out; rm $TMPDIR/out");
+    let mut lines: Vec<&str> = finished
+        .out
+        .split(|b| *b == b'\n')
+        .map(|l| std::str::from_utf8(l).unwrap())
+        .collect();
+    lines.sort();
+    let mut expected: Vec<String> = (0..10)
+        .map(|index| format!("hello worker {index}!"))
+        .collect();
+    expected.extend(["total 4500!".into(), String::new()]);
+    expected.sort();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn notes_go_to_standard_error() {
+    let finished = sh("$TALK say one");
+    assert_eq!(finished.out_text(), "one\n");
+    let err = finished.err_text();
+    assert!(err.contains("exited: 0") && !err.contains("one"), "{err}");
+}
+
+#[test]
+fn one_destination_for_both_shows_whom_each_line_is_from() {
+    let finished = sh("$TALK say one 2>&1");
+    let out = finished.out_text();
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 3, "{out}");
+    assert!(lines[0].len() == 8 && lines[0].ends_with(':'), "{out}");
+    assert_eq!(lines[1..], ["    one", "    exited: 0"]);
+}
+
+#[test]
+fn json_lines_are_as_promised() {
+    let finished = sh("DEPLOY_FORMAT=json $TALK say one");
+    let out = finished.out_text();
+    let pid = &out[out.find("\"pid\":\"").unwrap() + 7..][..7];
+    let expected = [
+        format!(
+            "{{\"event\":\"spawn\",\"pid\":\"{pid}\",\"parent\":null,\"node\":\"local\",\"worker\":\"talk::main\",\
+             \"resources\":{{\"mem\":268435456,\"cpu\":0.0625,\"gpu\":0}}}}"
+        ),
+        format!("{{\"event\":\"output\",\"pid\":\"{pid}\",\"fd\":1,\"text\":\"one\\n\"}}"),
+        format!("{{\"event\":\"exit\",\"pid\":\"{pid}\",\"status\":{{\"code\":0}}}}"),
+    ];
+    assert_eq!(out.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(finished.err_text(), "");
+}
+
+#[test]
+fn a_format_that_is_unknown_is_refused() {
+    let finished = sh("DEPLOY_FORMAT=yaml $TALK say one");
+    assert!((70..80).contains(&finished.code), "{finished:?}");
+    assert!(
+        finished.err_text().contains("DEPLOY_FORMAT"),
+        "{finished:?}"
+    );
+    assert_eq!(finished.out_text(), "");
+}
+
+#[test]
+fn a_capacity_that_is_unknown_or_too_small_is_refused() {
+    for capacity in ["much", "1MiB 1"] {
+        let finished = sh(&format!("DEPLOY_CAPACITY='{capacity}' $TALK say one"));
+        assert!((70..80).contains(&finished.code), "{finished:?}");
+        assert_eq!(finished.out_text(), "");
+        assert!(!finished.err_text().is_empty());
+    }
+}
+
+#[test]
+fn a_loop_keeps_its_input() {
+    let finished =
+        sh("printf 'one\\ntwo\\nthree\\n' | while read line; do $TALK say $line 2>/dev/null; done");
+    assert_eq!(finished.out_text(), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn the_initial_process_reads_as_much_as_it_wants() {
+    let finished = sh("printf 'one\\ntwo\\nthree\\n' | { read line; $TALK cat 2>/dev/null; }");
+    assert_eq!(finished.out_text(), "two\nthree\n");
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_program() {
+    let finished = sh("$TALK for-ever 2>/dev/null | head -n 1");
+    assert_eq!(finished.out_text(), "again\n");
+}
+
+#[test]
+fn timeout_leaves_nothing() {
+    let finished = sh("timeout 1 $TALK wait >/dev/null 2>&1; echo $?");
+    assert_eq!(finished.out_text(), "124\n");
+}
+
+/// Starts a talent whose processes say `waiting`, and then runs `action` on the first process, `$!`.
+fn while_waiting(talent: &str, action: &str) -> Finished {
+    sh(&format!(
+        "{talent} >$TMPDIR/out 2>/dev/null & \
+         until grep -q waiting $TMPDIR/out; do sleep 0.02; done; {action}; rm $TMPDIR/*"
+    ))
+}
+
+#[test]
+fn killing_the_first_process_leaves_nothing() {
+    let finished = while_waiting("$TALK wait", "kill -9 $!; wait $!; echo $?");
+    assert_eq!(finished.out_text(), "137\n");
+}
+
+#[test]
+fn killing_the_first_process_leaves_no_stranger_either() {
+    if !geteuid().is_root() {
+        eprintln!(
+            "skipped: no control group may be made, so that strangers cannot be held together"
+        );
+        return;
+    }
+    let finished = while_waiting("$TALK litter", "kill -9 $!; wait $!; echo $?");
+    assert_eq!(finished.out_text(), "137\n");
+}
+
+#[test]
+fn a_term_reaches_every_process() {
+    let finished = while_waiting("$TALK wait", "kill -TERM $!; wait $!; echo $?");
+    assert_eq!(finished.out_text(), "143\n");
+    let finished = while_waiting(
+        "DEPLOY_FORMAT=json $TALK wait",
+        "kill -TERM $!; wait $!; cat $TMPDIR/out",
+    );
+    let family = family::parse(&finished.out).unwrap();
+    let interrupted = Ending::Signal {
+        name: "SIGTERM".into(),
+        reason: Some("interrupted".into()),
+    };
+    assert_eq!(family.children.len(), 2);
+    for process in family.children.iter().chain([&family]) {
+        assert_eq!(process.end, interrupted);
+    }
+}
+
+#[test]
+fn nohup_and_the_background_work() {
+    let finished = sh("nohup $TALK say one 2>/dev/null & wait $!; echo $?");
+    assert_eq!(finished.out_text(), "one\n0\n");
+    let ignored = sh("trap '' HUP; $TALK ignores-hup 2>/dev/null");
+    assert_eq!(ignored.out_text(), "main true\nworker true\n");
+}
+
+#[test]
+fn descriptors_of_the_shell_reach_the_initial_process() {
+    let finished = sh("$TALK read-3 3<<END 2>/dev/null\nthree\nEND");
+    assert_eq!(finished.out_text(), "three\nworker has no 3\n");
+}
+
+#[test]
+fn without_init_everything_says_so() {
+    let finished = sh("$TALK no-init");
+    assert_eq!(finished.code, 101);
+    assert!(finished.err_text().contains("init"), "{finished:?}");
+}
+
+#[test]
+fn a_stray_certificate_is_no_certificate() {
+    let finished = sh("DEPLOY_BIRTH=7 $TALK say one 2>/dev/null");
+    assert_eq!(finished.out_text(), "one\n");
+}
+
+#[test]
+fn a_program_started_by_a_program_is_its_own() {
+    let finished = sh("DEPLOY_FORMAT=json $TALK run $TALK say one");
+    let outer = family::parse(&finished.out).unwrap();
+    assert_eq!((outer.end, outer.children.len()), (Ending::Code(0), 0));
+    let inner = family::parse(&outer.out).unwrap();
+    assert_eq!(inner.out, b"one\n");
+}
+
+#[test]
+fn a_wrapper_runs_the_worker_that_is_named() {
+    let finished =
+        sh("DEPLOY_WRAP='env WRAPPED=yes' DEPLOY_WRAP_WORKER=wrapped $TALK wrap 2>/dev/null");
+    assert_eq!(finished.out_text(), "main no\nworker yes\n");
+    let finished = sh("DEPLOY_WRAP='env WRAPPED=yes' $TALK wrap 2>/dev/null");
+    assert_eq!(finished.out_text(), "main yes\nworker no\n");
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let finished = sh("$TALK say one >/dev/full");
+    assert_ne!(finished.code, 0, "{finished:?}");
+}
+
+#[test]
+fn no_port_is_opened() {
+    let finished = while_waiting(
+        "$TALK wait",
+        "for pid in $(grep -lz DEPLOY_TEST_RUN=$DEPLOY_TEST_RUN /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do \
+             ls -l /proc/$pid/fd 2>/dev/null | grep -o 'socket:.*' | tr -dc '0-9\\n'; \
+         done | sort > $TMPDIR/sockets; \
+         cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6 | awk '{ print $10 }' | sort > $TMPDIR/ports; \
+         comm -12 $TMPDIR/sockets $TMPDIR/ports; wc -l < $TMPDIR/sockets; kill -9 $!; wait $!",
+    );
+    let sockets = finished.out_text();
+    let sockets: u32 = sockets
+        .trim()
+        .parse()
+        .expect("no port, only the number of sockets");
+    assert!(sockets > 0, "those of the runtime are seen");
+}
