@@ -1,7 +1,188 @@
 //! The program run alone: a fabric of one node, embedded in its first process.
+//!
+//! This process never runs the user's code behind `init`. It is the monitor of the job and stands between its processes
+//! and the terminal, in the shell's process group like all of them; it ends when the last of them has.
 
-use deploy_wire::resources::Resources;
+use deploy_bridge::{Options, Terminal};
+use deploy_monitor::{Audience, Config, Monitor, MonitorError, Program, Wrap};
+use deploy_sys::{code, fd, random, signal};
+use deploy_wire::{
+    code::OwnCode,
+    event::{Event, Stream},
+    pid::Job,
+    resources::Resources,
+};
+use std::{
+    env,
+    ffi::OsString,
+    fs::File,
+    io::{self, IsTerminal},
+    os::fd::AsFd,
+    time::Instant,
+};
 
-pub(crate) fn run(_resources: Resources) -> ! {
-    unimplemented!()
+/// Runs the program to its end and ends as it ended.
+pub(crate) fn run(resources: Resources) -> ! {
+    let code = match try_run(resources) {
+        Ok(code) => code,
+        Err((code, why)) => {
+            eprintln!("deploy: {why}");
+            code.number()
+        }
+    };
+    std::process::exit(code)
 }
+
+type Failure = (OwnCode, String);
+
+fn try_run(resources: Resources) -> Result<i32, Failure> {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let terminals = (stdout.is_terminal(), stderr.is_terminal());
+    let together = fd::same_file(stdout.as_fd(), stderr.as_fd());
+    let options = Options::from_env(|name| env::var_os(name), terminals.0, terminals.1, together)
+        .map_err(|error| (OwnCode::Setting, error.to_string()))?;
+    let config = Config {
+        program: program()?,
+        job: Job::from_bits(random::bits().map_err(internal)?),
+        image: code::image().map_err(internal)?,
+        node: NODE.to_string(),
+        capacity: capacity()?,
+        resources,
+        stdout_is_terminal: terminals.0,
+        stderr_is_terminal: terminals.1,
+    };
+    let own = |stream: &dyn AsFd| stream.as_fd().try_clone_to_owned().map(File::from);
+    let (stdout, stderr) = (
+        own(&stdout).map_err(internal)?,
+        own(&stderr).map_err(internal)?,
+    );
+    let monitor = Monitor::new(config).map_err(|error| (OwnCode::Launch, error.to_string()))?;
+    let waker = monitor.waker();
+    let wake = move || {
+        // It fails only for want of kernel memory, and then the loop asks again with the next event.
+        let _ = waker.wake();
+    };
+    let mut ears = Ears(Terminal::new(options, stdout, stderr, wake).map_err(internal)?);
+    let outcome = monitor.run(&mut ears).map_err(|error| match error {
+        MonitorError::NeverFits { .. } => (OwnCode::NeverFits, error.to_string()),
+        _ => (OwnCode::Launch, error.to_string()),
+    })?;
+    let verdict = ears.0.finish();
+    if let Some(signal) = outcome.interrupted {
+        signal::reraise(signal); // So that the shell sees what it would see of a plain program.
+    }
+    Ok(verdict.exit_code.into())
+}
+
+/// The terminal, as the monitor's audience.
+struct Ears(Terminal);
+
+impl Audience for Ears {
+    fn handle_event(&mut self, event: Event, now: Instant) {
+        self.0.handle_event(event, now);
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.0.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.0.handle_timeout(now);
+    }
+
+    fn wants(&self, stream: Stream) -> bool {
+        self.0.wants(stream)
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.0.buffer()
+    }
+}
+
+/// This program, to be executed again, with the arguments and the environment that it has now.
+fn program() -> Result<Program, Failure> {
+    Ok(Program {
+        exe: "/proc/self/exe".into(),
+        args: env::args_os().collect(),
+        env: env::vars_os().collect(),
+        wrap: wrap()?,
+        initial_worker: initial_worker(),
+    })
+}
+
+/// What people call what the initial process runs: `hello::main`.
+fn initial_worker() -> String {
+    let exe = env::current_exe().ok();
+    let stem = exe
+        .as_deref()
+        .and_then(|path| path.file_stem())
+        .map(|stem| stem.to_string_lossy());
+    format!("{}::main", stem.unwrap_or_default().replace('-', "_"))
+}
+
+/// `DEPLOY_WRAP='gdb --args'` and `DEPLOY_WRAP_WORKER=worker`.
+fn wrap() -> Result<Option<Wrap>, Failure> {
+    let Some(command) = setting("DEPLOY_WRAP")? else {
+        return Ok(None);
+    };
+    let words = shlex::split(&command).filter(|words| !words.is_empty()).ok_or_else(|| {
+        let why = format!("DEPLOY_WRAP is {command:?}: set it to a command, as in 'gdb --args', with every quote closed");
+        (OwnCode::Setting, why)
+    })?;
+    let command = words.into_iter().map(OsString::from).collect();
+    Ok(Some(Wrap {
+        command,
+        worker: setting("DEPLOY_WRAP_WORKER")?,
+    }))
+}
+
+/// `DEPLOY_CAPACITY='4GiB 2'`: the memory and the cores that this machine counts, and GPUs as a third word.
+fn capacity() -> Result<Option<Resources>, Failure> {
+    let Some(text) = setting("DEPLOY_CAPACITY")? else {
+        return Ok(None);
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (mem, cpu, gpu) = match words[..] {
+        [mem, cpu] => (mem, cpu, "0"),
+        [mem, cpu, gpu] => (mem, cpu, gpu),
+        _ => {
+            let why =
+                format!("DEPLOY_CAPACITY is {text:?}: set it to memory and cores, as in '4GiB 2'");
+            return Err((OwnCode::Setting, why));
+        }
+    };
+    let wrong = |why: String| {
+        (
+            OwnCode::Setting,
+            format!("DEPLOY_CAPACITY is {text:?}: {why}"),
+        )
+    };
+    Ok(Some(Resources {
+        mem: mem.parse().map_err(|error| wrong(format!("{error}")))?,
+        cpu: cpu.parse().map_err(|error| wrong(format!("{error}")))?,
+        gpu: gpu
+            .parse()
+            .map_err(|_| wrong(format!("{gpu:?} is not a number of GPUs")))?,
+    }))
+}
+
+fn setting(name: &str) -> Result<Option<String>, Failure> {
+    match env::var(name) {
+        Ok(text) => Ok(Some(text)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => {
+            Err((OwnCode::Setting, format!("{name} is not UTF-8")))
+        }
+    }
+}
+
+fn internal(error: io::Error) -> Failure {
+    (OwnCode::Internal, error.to_string())
+}
+
+/// The one node there is.
+const NODE: &str = "local";

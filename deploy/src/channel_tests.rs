@@ -45,7 +45,10 @@ fn connected() -> Ends {
     let pid = |number| Pid::new(Job::from_bits(1), number);
     // A process whose monitor is gone aborts; the reactors here live on when a test is over.
     std::mem::forget([left_monitor, right_monitor]);
-    Ends { left: left.handle_connected(pid(1), one), right: right.handle_connected(pid(0), other) }
+    Ends {
+        left: left.handle_connected(pid(1), one),
+        right: right.handle_connected(pid(0), other),
+    }
 }
 
 #[test]

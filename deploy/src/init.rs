@@ -19,6 +19,7 @@ use crate::{
 use deploy_sys::{code, fd, memfd, newborn, packet, process as os};
 use deploy_wire::{
     birth::{BIRTH_VARIABLE, Birth, Work},
+    code::OwnCode,
     control::Argument,
     resources::Resources,
 };
@@ -48,7 +49,7 @@ pub fn init(resources: Resources) {
         Some((control, birth, descriptors)) => {
             let work = born(control, &birth, descriptors).unwrap_or_else(|error| {
                 eprintln!("deploy: this process could not begin: {error}");
-                std::process::exit(70)
+                std::process::exit(OwnCode::Internal.number())
             });
             if let Some((work, argument)) = work {
                 run(birth.image, work, argument);
@@ -144,7 +145,7 @@ fn run(image: u128, work: Work, argument: Vec<u8>) -> ! {
                 "deploy: {} is not in this program: {why:?}",
                 work.function.name
             );
-            std::process::exit(70)
+            std::process::exit(OwnCode::Internal.number())
         }
     };
     let thread = thread::Builder::new()
@@ -158,7 +159,7 @@ fn run(image: u128, work: Work, argument: Vec<u8>) -> ! {
         Ok(Err(_)) => 101, // As for a panic in `main`.
         Err(error) => {
             eprintln!("deploy: could not start a thread: {error}");
-            70
+            OwnCode::Internal.number()
         }
     };
     std::process::exit(code)

@@ -15,5 +15,6 @@ pub mod packet;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;
+pub mod random;
 pub mod signal;
 pub mod stream;

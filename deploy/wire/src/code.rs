@@ -1,0 +1,24 @@
+//! The exit codes that are Deploy's own, where no process of the program decided one.
+//!
+//! A program's own codes pass through, a signal N gives 128 + N, and 101 is a panic, or a build that failed.
+
+/// Why Deploy itself ended a program, or did not start it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum OwnCode {
+    /// Something that should not happen, told on standard error.
+    Internal = 70,
+    /// The machine could not start or watch the initial process.
+    Launch = 71,
+    /// The initial process asks for more than there is.
+    NeverFits = 72,
+    /// A setting, in the environment or on the command line, that says nothing we know.
+    Setting = 78,
+}
+
+impl OwnCode {
+    /// The number that the shell sees.
+    pub const fn number(self) -> i32 {
+        self as i32
+    }
+}
