@@ -1,1 +1,32 @@
-//! deploy-monitor
+//! Starts processes, connects them, carries their voice out, tells how they ended.
+//!
+//! Deliberately absent: the terminal, the network, the user's library. Whoever listens is an [`Audience`]; whoever is
+//! started speaks the messages of `deploy-wire` on the socket that it was born with.
+//!
+//! # The story
+//! 1. The [`Monitor`] starts the initial process, number 0, with the caller's standard input.
+//! 2. A process asks for another. The ledger says whether it fits, the launcher starts it, the asker is
+//!    answered, the newborn is put into its control group and given its certificate with the connection to its parent.
+//! 3. Processes ask to be connected, to wait for one another, to end one another; the roster knows who they are.
+//! 4. What they write comes by two pipes each and goes to the audience, while that has room.
+//! 5. A process ends: it is reaped, what it left behind is killed, its pipes are read to their end (for at most a
+//!    second longer than what it had written itself), and then everybody concerned is told.
+//! 6. When all have ended, so does the monitor.
+//!
+//! `roster` and `ledger` are plain machines that touch nothing; [`run`](Monitor::run) is the loop that does.
+
+mod audience;
+mod birth;
+mod child;
+mod death;
+mod household;
+mod interrupts;
+mod launcher;
+mod ledger;
+mod roster;
+mod run;
+mod voice;
+
+pub use audience::Audience;
+pub use launcher::{Program, Wrap};
+pub use run::{Config, Monitor, MonitorError, Outcome};

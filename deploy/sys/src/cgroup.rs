@@ -81,10 +81,10 @@ impl Drop for Tree {
                     kind: self.kind,
                 };
                 let _ = leaf.kill();
-                leaf.remove();
+                wait_until(|| leaf.try_remove());
             }
         }
-        remove(&self.directory);
+        wait_until(|| try_remove(&self.directory));
     }
 }
 
@@ -121,9 +121,9 @@ impl Leaf {
         write(&state, "THAWED")
     }
 
-    /// Removes it, waiting shortly for what is dying in it.
-    pub fn remove(self) {
-        remove(&self.directory);
+    /// Removes it, unless something in it is still dying: then again later.
+    pub fn try_remove(&self) -> bool {
+        try_remove(&self.directory)
     }
 }
 
@@ -178,11 +178,11 @@ fn members(directory: &Path) -> Vec<u32> {
     numbers(&text).collect()
 }
 
-fn remove(directory: &Path) {
-    wait_until(|| match fs::remove_dir(directory) {
+fn try_remove(directory: &Path) -> bool {
+    match fs::remove_dir(directory) {
         Ok(()) => true,
         Err(error) => error.kind() == io::ErrorKind::NotFound,
-    });
+    }
 }
 
 fn wait_until(done: impl Fn() -> bool) {
@@ -249,7 +249,7 @@ mod tests {
             wait_until(|| leaf.is_empty());
             assert!(leaf.is_empty());
             let (leaf_directory, directory) = (leaf.directory.clone(), tree.directory.clone());
-            leaf.remove();
+            wait_until(|| leaf.try_remove());
             assert!(!leaf_directory.exists());
             drop(tree);
             assert!(!directory.exists());

@@ -7,10 +7,15 @@ use nix::{
         prctl,
         resource::{Resource, getrlimit, setrlimit},
         signal::Signal,
+        stat::fstat,
     },
     unistd,
 };
-use std::{fs, io, mem::MaybeUninit};
+use std::{
+    fs, io,
+    mem::MaybeUninit,
+    os::{fd::BorrowedFd, unix::fs::MetadataExt},
+};
 
 /// Asks the kernel to kill this process when the thread that started it ends.
 ///
@@ -61,6 +66,20 @@ pub fn children() -> Vec<u32> {
         .collect()
 }
 
+/// Whether that process has this file open, or the other end of this pipe. False where we may not look.
+pub fn holds(process: u32, file: BorrowedFd<'_>) -> bool {
+    let Ok(file) = fstat(file) else {
+        return false;
+    };
+    let open = fs::read_dir(format!("/proc/{process}/fd"));
+    let mut open = open.into_iter().flatten().flatten();
+    open.any(|entry| {
+        // To look through the link does not open the file again.
+        fs::metadata(entry.path())
+            .is_ok_and(|other| (other.dev(), other.ino()) == (file.st_dev, file.st_ino))
+    })
+}
+
 /// The numbers in a text of the kernel's, with white space between them.
 pub(crate) fn numbers(text: &str) -> impl Iterator<Item = u32> {
     text.split_whitespace().filter_map(|word| word.parse().ok())
@@ -68,9 +87,6 @@ pub(crate) fn numbers(text: &str) -> impl Iterator<Item = u32> {
 
 /// Reaps every dead child that is not one of ours as `is_ours` says: those adopted from descendants that ended.
 pub fn reap_adopted(is_ours: impl Fn(u32) -> bool) {
-    if !has_dead_child() {
-        return;
-    }
     for child in children().into_iter().filter(|child| !is_ours(*child)) {
         let flags = libc::WEXITED | libc::WNOHANG;
         // SAFETY: a null `siginfo` is allowed and says that we want none.
@@ -78,7 +94,8 @@ pub fn reap_adopted(is_ours: impl Fn(u32) -> bool) {
     }
 }
 
-fn has_dead_child() -> bool {
+/// Whether some child has ended and is not reaped.
+pub fn has_dead_child() -> bool {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: the kernel writes a whole `siginfo`, or leaves the zeros, which are one as well; `si_pid` is valid to
@@ -148,6 +165,20 @@ pub fn raise_descriptor_limit() -> io::Result<DescriptorLimit> {
     Ok(limit)
 }
 
+/// Gives a child of this process, not yet reaped, a limit of its own.
+pub fn limit_descriptors_of(child: u32, limit: DescriptorLimit) -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: limit.soft as libc::rlim_t,
+        rlim_max: limit.hard as libc::rlim_t,
+    };
+    let (child, old) = (child as libc::pid_t, std::ptr::null_mut());
+    // SAFETY: the limit is whole, and a null old one says that we want none.
+    match unsafe { libc::prlimit(child, libc::RLIMIT_NOFILE, &limit, old) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The signals of every Linux that Rust's std supports, but MIPS, which has more.
 const SIGNALS: std::ops::RangeInclusive<libc::c_int> = 1..=64;
 
@@ -156,6 +187,7 @@ mod tests {
     use super::*;
     use std::{
         io::{BufRead, BufReader},
+        os::fd::AsFd,
         process::{Command, Stdio},
     };
 
@@ -207,6 +239,22 @@ mod tests {
         assert!(children().contains(&mine_id));
         let mut mine = mine;
         assert!(mine.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_pipe_is_held_by_whoever_can_write_to_it() {
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = child.stdout.take().unwrap();
+        assert!(holds(child.id(), output.as_fd()));
+        let (other, _writer) = io::pipe().unwrap();
+        assert!(!holds(child.id(), other.as_fd()));
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        assert!(!holds(child.id(), output.as_fd()));
     }
 
     #[test]

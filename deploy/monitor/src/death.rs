@@ -1,0 +1,149 @@
+//! How a process ends: reaped, rid of what it left behind, heard to its last word, and made known.
+//!
+//! Why it ended is the roster's to say.
+
+use crate::{
+    audience::Audience,
+    household::{Household, SIGKILL, Source},
+    voice::STREAMS,
+};
+use deploy_sys::{
+    pidfd::{Death, Process},
+    process,
+};
+use deploy_wire::{event::Event, exit::End};
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
+
+impl Household {
+    /// A process may have died. Returns whether to look again; the kernel tells only once, so never.
+    pub(crate) fn handle_end(
+        &mut self,
+        number: u32,
+        audience: &mut dyn Audience,
+        now: Instant,
+    ) -> bool {
+        // What it asked before it died counts.
+        while self.listen(number, audience, now) {}
+        let Some(child) = self
+            .children
+            .get_mut(&number)
+            .filter(|child| !child.is_dead)
+        else {
+            return false;
+        };
+        let end = match child.process.try_wait() {
+            Ok(Some(Death::Code(code))) => End::Code(code),
+            Ok(Some(Death::Signal(signal))) => End::Signal(signal),
+            Ok(None) => return false,
+            Err(error) => panic!("only the monitor reaps its children: {error}"),
+        };
+        child.is_dead = true;
+        if let Some(leaf) = &child.leaf {
+            // Fails where the group has been removed under us, and then nothing is in it.
+            let _ = leaf.kill();
+        }
+        child.voice.handle_death();
+        self.ready
+            .extend(STREAMS.map(|stream| (number, Source::Output(stream))));
+        self.leaving.insert(number);
+        self.roster.handle_death(number, end);
+        self.ledger.forget(|queued| queued.from == number);
+        self.kill_left_behind();
+        false
+    }
+
+    /// Tells the end of every process that has said its last word.
+    pub(crate) fn farewell_all(&mut self, audience: &mut dyn Audience, now: Instant) {
+        for number in self.leaving.clone() {
+            let child = self
+                .children
+                .get_mut(&number)
+                .expect("who is leaving is still here");
+            if child.voice.is_over(now) {
+                self.farewell(number, audience, now);
+            }
+        }
+    }
+
+    fn farewell(&mut self, number: u32, audience: &mut dyn Audience, now: Instant) {
+        let child = self
+            .children
+            .remove(&number)
+            .expect("who is leaving is still here");
+        self.leaving.remove(&number);
+        self.ready.retain(|(other, _)| *other != number);
+        self.ledger.release(child.resources);
+        let pid = self.roster.pid(number);
+        let status = self.roster.handle_farewell(number);
+        audience.handle_event(Event::Exited { pid, status }, now);
+        self.emptying.extend(child.leaf);
+        self.emptying.retain(|leaf| !leaf.try_remove());
+    }
+
+    /// Some child has ended, perhaps one that we only adopted.
+    pub(crate) fn reap(&mut self) {
+        if process::has_dead_child() {
+            let ours = self.own_children();
+            process::reap_adopted(|child| ours.contains(&child));
+        }
+        self.kill_left_behind();
+    }
+
+    /// Without control groups: kills what dead processes left behind and could still speak in their name. What says
+    /// nothing is killed when the job ends: nobody can tell whose it was.
+    fn kill_left_behind(&mut self) {
+        if self.tree.is_some() || self.leaving.is_empty() {
+            return;
+        }
+        let ours = self.own_children();
+        let children = process::children().into_iter();
+        for adopted in children.filter(|child| !ours.contains(child)) {
+            let mut voices = self
+                .leaving
+                .iter()
+                .map(|number| &self.children[number].voice);
+            if voices.any(|voice| voice.is_held_by(adopted)) {
+                kill(adopted);
+            }
+        }
+    }
+
+    /// Kills and reaps every descendant that is left, in a bounded time; the last thing that a monitor does.
+    pub(crate) fn clear(mut self) {
+        drop(self.tree.take());
+        let start = Instant::now();
+        loop {
+            let strangers = &self.about.strangers;
+            process::reap_adopted(|child| strangers.contains(&child));
+            let mut left = process::children();
+            left.retain(|child| !strangers.contains(child));
+            if left.is_empty() || start.elapsed() > CLEARING_MAX {
+                return;
+            }
+            left.into_iter().for_each(kill);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn own_children(&self) -> BTreeSet<u32> {
+        let started = self.children.values().map(|child| child.process.id());
+        started
+            .chain(self.about.strangers.iter().copied())
+            .collect()
+    }
+}
+
+/// Kills a child that was adopted. Nobody but this thread reaps it, so the id is its own.
+fn kill(adopted: u32) {
+    if let Ok(process) = Process::open(adopted) {
+        // Fails only for what has gained rights that we have not.
+        let _ = process.signal(SIGKILL);
+    }
+}
+
+/// Killing takes some milliseconds; what is left after this cannot be killed at all.
+const CLEARING_MAX: Duration = Duration::from_secs(1);

@@ -1,0 +1,326 @@
+//! All that the monitor holds of a running job, and how the plain machines' decisions become deeds.
+//!
+//! How a process begins is in `birth`, how one ends in `death`. Nothing here waits: the loop in `run` does.
+
+use crate::{
+    audience::Audience,
+    birth::{Queued, connection},
+    child::Child,
+    launcher::Launcher,
+    ledger::Ledger,
+    roster::{Action, Roster},
+    voice::{Heard, STREAMS},
+};
+use deploy_sys::{
+    cgroup::{Leaf, Tree},
+    process::DescriptorLimit,
+};
+use deploy_wire::{
+    control::{Notice, Request},
+    event::{Event, Stream},
+    pid::Pid,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+/// A running job.
+#[derive(Debug)]
+pub(crate) struct Household {
+    pub(crate) about: About,
+    pub(crate) registry: mio::Registry,
+    pub(crate) launcher: Launcher,
+    pub(crate) roster: Roster,
+    pub(crate) ledger: Ledger<Queued>,
+    pub(crate) tree: Option<Tree>,
+    /// Those that were started and not yet farewelled, by their number in the job.
+    pub(crate) children: BTreeMap<u32, Child>,
+    /// Those of them that have died.
+    pub(crate) leaving: BTreeSet<u32>,
+    /// What may have something to read. The kernel says so once, so it is remembered until there is nothing.
+    pub(crate) ready: BTreeSet<(u32, Source)>,
+    /// Connections to make once there are descriptors for them.
+    pub(crate) postponed: VecDeque<(u32, u32)>,
+    /// Groups in which something was still dying.
+    pub(crate) emptying: Vec<Leaf>,
+    /// Whether everything was killed by a person: nothing is started any more.
+    pub(crate) is_ending: bool,
+    /// The streams that somebody still reads.
+    heard: BTreeSet<Stream>,
+}
+
+/// What does not change while the job runs.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) node: String,
+    pub(crate) image: u128,
+    pub(crate) initial_worker: String,
+    pub(crate) signals_blocked: u64,
+    pub(crate) stdout_is_terminal: bool,
+    pub(crate) stderr_is_terminal: bool,
+    /// The limit that processes get, which the monitor has raised for itself.
+    pub(crate) descriptor_limit: DescriptorLimit,
+    /// The standard input of all but the initial process.
+    pub(crate) null: File,
+    /// Children that this process had before it was a monitor.
+    pub(crate) strangers: BTreeSet<u32>,
+}
+
+/// What of a process the loop watches.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Source {
+    /// Its end.
+    Process,
+    /// The socket on which it asks.
+    Control,
+    /// What it writes.
+    Output(Stream),
+}
+
+impl Household {
+    /// A job without processes.
+    pub(crate) fn new(
+        about: About,
+        registry: mio::Registry,
+        launcher: Launcher,
+        roster: Roster,
+        ledger: Ledger<Queued>,
+        tree: Option<Tree>,
+    ) -> Household {
+        Household {
+            about,
+            registry,
+            launcher,
+            roster,
+            ledger,
+            tree,
+            children: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            postponed: VecDeque::new(),
+            emptying: Vec::new(),
+            is_ending: false,
+            heard: STREAMS.into(),
+        }
+    }
+
+    /// Gives everything that is ready one turn, then does what has come of it.
+    pub(crate) fn turn(&mut self, audience: &mut dyn Audience, now: Instant) {
+        for (number, source) in std::mem::take(&mut self.ready) {
+            let is_more = match source {
+                Source::Process => self.handle_end(number, audience, now),
+                Source::Control => self.listen(number, audience, now),
+                Source::Output(stream) => self.hear(number, stream, audience, now),
+            };
+            if is_more {
+                self.ready.insert((number, source));
+            }
+        }
+        self.hush(audience);
+        self.retry();
+        self.act();
+        while let Some(queued) = self.ledger.poll_granted() {
+            self.start(queued, audience, now);
+        }
+        self.farewell_all(audience, now);
+        self.act();
+    }
+
+    /// When there is something to do, whatever happens in the meantime.
+    pub(crate) fn poll_timeout(&self, audience: &dyn Audience, now: Instant) -> Option<Instant> {
+        let is_full = audience.is_full();
+        let is_due =
+            |(_, source): &(u32, Source)| !(is_full && matches!(source, Source::Output(_)));
+        if self.ready.iter().any(is_due) {
+            return Some(now);
+        }
+        let refused = self
+            .children
+            .values()
+            .any(|child| child.control.is_refused());
+        let retry = refused || !self.postponed.is_empty();
+        let ends = self
+            .leaving
+            .iter()
+            .filter_map(|number| self.children[number].voice.poll_timeout());
+        ends.chain(retry.then(|| now + RETRY_AFTER)).min()
+    }
+
+    /// Does what the roster has decided.
+    pub(crate) fn act(&mut self) {
+        while let Some(action) = self.roster.poll_action() {
+            match action {
+                Action::Tell(number, notice) => self.tell(number, &notice, None),
+                Action::Connect(one, other) => self.connect(one, other),
+                Action::Kill(number) => self.kill(number),
+            }
+        }
+    }
+
+    /// Tells a process something, unless it has died.
+    pub(crate) fn tell(&mut self, number: u32, notice: &Notice, descriptor: Option<OwnedFd>) {
+        let Some(child) = self
+            .children
+            .get_mut(&number)
+            .filter(|child| !child.is_dead)
+        else {
+            return;
+        };
+        if child.control.tell(notice, descriptor).is_err() {
+            self.kill(number);
+        }
+    }
+
+    /// Kills a process. What it started follows when it is reaped.
+    pub(crate) fn kill(&mut self, number: u32) {
+        if let Some(child) = self.children.get(&number).filter(|child| !child.is_dead) {
+            child
+                .process
+                .signal(SIGKILL)
+                .expect("we may kill our own children");
+        }
+    }
+
+    /// Passes a signal on to every process.
+    pub(crate) fn signal_all(&self, signal: i32) {
+        for child in self.children.values().filter(|child| !child.is_dead) {
+            // One that has changed its user may not be ours to signal any more.
+            let _ = child.process.signal(signal);
+        }
+    }
+
+    /// Gives two processes the ends of a new connection.
+    fn connect(&mut self, one: u32, other: u32) {
+        let Ok((one_end, other_end)) = connection() else {
+            self.postponed.push_back((one, other));
+            return;
+        };
+        let (one_pid, other_pid) = (self.roster.pid(one), self.roster.pid(other));
+        self.tell(one, &Notice::Connected { peer: other_pid }, Some(one_end));
+        self.tell(other, &Notice::Connected { peer: one_pid }, Some(other_end));
+    }
+
+    /// Tries again what the kernel had no room for.
+    fn retry(&mut self) {
+        for (one, other) in std::mem::take(&mut self.postponed) {
+            self.connect(one, other);
+        }
+        let children = self.children.values_mut();
+        for child in children.filter(|child| child.control.is_refused()) {
+            child.control.flush();
+        }
+    }
+
+    /// Hears a process's requests. True if there may be more.
+    pub(crate) fn listen(
+        &mut self,
+        number: u32,
+        audience: &mut dyn Audience,
+        now: Instant,
+    ) -> bool {
+        let mut packet = Vec::new();
+        for _ in 0..REQUESTS_PER_TURN {
+            let Some(child) = self.children.get_mut(&number) else {
+                return false;
+            };
+            let descriptors = match child.control.receive(&mut packet) {
+                Ok(Some(descriptors)) => descriptors,
+                Ok(None) => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {
+                    self.kill(number);
+                    return false;
+                }
+            };
+            let is_understood = match Request::decode(&packet) {
+                Ok(request) => self.handle(number, request, descriptors, audience, now),
+                Err(_) => false,
+            };
+            if !is_understood {
+                self.kill(number);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Does what a process asks. False if it makes no sense.
+    fn handle(
+        &mut self,
+        from: u32,
+        request: Request,
+        descriptors: Vec<OwnedFd>,
+        audience: &mut dyn Audience,
+        now: Instant,
+    ) -> bool {
+        match request {
+            Request::Spawn(request) => {
+                let file = descriptors.into_iter().next();
+                self.handle_spawn(
+                    Queued {
+                        from,
+                        request,
+                        file,
+                    },
+                    audience,
+                    now,
+                )
+            }
+            Request::Connect { peer } => self.roster.handle_connect(from, peer).is_ok(),
+            Request::Wait { id, pid } => {
+                self.roster.handle_wait(from, id, pid);
+                true
+            }
+            Request::Kill { id, pid } => {
+                self.roster.handle_kill(from, id, pid);
+                true
+            }
+        }
+    }
+
+    /// Reads once what a process writes. True if there may be more.
+    fn hear(
+        &mut self,
+        number: u32,
+        stream: Stream,
+        audience: &mut dyn Audience,
+        now: Instant,
+    ) -> bool {
+        if audience.is_full() {
+            return true;
+        }
+        let pid: Pid = self.roster.pid(number);
+        let Some(child) = self.children.get_mut(&number) else {
+            return false;
+        };
+        let mut bytes = audience.buffer();
+        let heard = child.voice.read(stream, &mut bytes);
+        if !bytes.is_empty() {
+            audience.handle_event(Event::Output { pid, stream, bytes }, now);
+        }
+        heard == Heard::Bytes
+    }
+
+    /// Reads no more of a stream that nobody wants: the kernel tells those who write to it.
+    fn hush(&mut self, audience: &dyn Audience) {
+        self.heard.retain(|stream| audience.wants(*stream));
+        for stream in STREAMS
+            .into_iter()
+            .filter(|stream| !self.heard.contains(stream))
+        {
+            for child in self.children.values_mut() {
+                child.voice.close(stream);
+            }
+        }
+    }
+}
+
+/// So that one process that asks without pause does not keep the others waiting.
+const REQUESTS_PER_TURN: usize = 16;
+/// How soon to ask again for what the kernel had no room for and will not announce.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
+pub(crate) const SIGKILL: i32 = 9;

@@ -1,0 +1,238 @@
+//! How the program is executed again as another of its processes.
+//!
+//! What a process is told once it runs is its certificate, which is written elsewhere.
+
+use deploy_sys::{launch::Launch, pidfd::Process};
+use deploy_wire::birth::BIRTH_VARIABLE;
+use std::{
+    ffi::{CString, OsStr, OsString},
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
+    path::PathBuf,
+};
+
+/// What is executed, and how.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its file: `/proc/self/exe`, to execute the monitor's own program whatever became of the file's name.
+    pub exe: PathBuf,
+    /// Its arguments, its own name first.
+    pub args: Vec<OsString>,
+    /// Its environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// A program that starts one of the processes in its own way, such as a debugger.
+    pub wrap: Option<Wrap>,
+    /// What people call the function that the initial process runs.
+    pub initial_worker: String,
+}
+
+/// A command that is executed with a process's command as its last arguments.
+#[derive(Clone, Debug)]
+pub struct Wrap {
+    /// The command and its own arguments.
+    pub command: Vec<OsString>,
+    /// The function whose processes it wraps, or the end of its name from a `::` on; the initial process, if none.
+    pub worker: Option<String>,
+}
+
+/// A program made ready to be executed many times.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    plain: Command,
+    wrapped: Option<(Option<String>, Command)>,
+    /// With one place left at its end for the number of the descriptor with the certificate.
+    environment: Vec<CString>,
+    signals_blocked: u64,
+}
+
+#[derive(Debug)]
+struct Command {
+    program: CString,
+    arguments: Vec<CString>,
+}
+
+/// The descriptors that a process is started with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stdio<'a> {
+    /// The monitor's own, if none.
+    pub(crate) stdin: Option<BorrowedFd<'a>>,
+    pub(crate) stdout: BorrowedFd<'a>,
+    pub(crate) stderr: BorrowedFd<'a>,
+    pub(crate) birth: BorrowedFd<'a>,
+}
+
+impl Launcher {
+    /// Makes `program` ready.
+    pub(crate) fn new(program: Program, signals_blocked: u64) -> io::Result<Launcher> {
+        let variable = |(name, value): &(OsString, OsString)| {
+            text(&[name.as_bytes(), b"=", value.as_bytes()].concat())
+        };
+        let environment = program
+            .env
+            .iter()
+            .map(variable)
+            .collect::<io::Result<_>>()?;
+        let plain = Command::new(program.exe.as_os_str(), &program.args)?;
+        let wrapped = match &program.wrap {
+            Some(wrap) => Some((wrap.worker.clone(), Command::wrapped(wrap, &program)?)),
+            None => None,
+        };
+        Ok(Launcher {
+            plain,
+            wrapped,
+            environment,
+            signals_blocked,
+        })
+    }
+
+    /// Whether a process is started by way of the wrapping command. The initial process runs no `worker`.
+    pub(crate) fn wraps(&self, worker: Option<&str>) -> bool {
+        match (&self.wrapped, worker) {
+            (None, _) => false,
+            (Some((None, _)), worker) => worker.is_none(),
+            (Some((Some(name), _)), worker) => worker.is_some_and(|worker| is_named(worker, name)),
+        }
+    }
+
+    /// Starts a process.
+    pub(crate) fn start(&mut self, is_wrapped: bool, stdio: Stdio<'_>) -> io::Result<Process> {
+        let command = match &self.wrapped {
+            Some((_, command)) if is_wrapped => command,
+            _ => &self.plain,
+        };
+        let number = stdio.birth.as_raw_fd();
+        self.environment
+            .push(text(format!("{BIRTH_VARIABLE}={number}").as_bytes())?);
+        let launch = Launch {
+            program: &command.program,
+            arguments: &command.arguments,
+            environment: &self.environment,
+            stdin: stdio.stdin,
+            stdout: stdio.stdout,
+            stderr: stdio.stderr,
+            kept: stdio.birth,
+            signals_blocked: self.signals_blocked,
+        };
+        let started = launch.start();
+        self.environment.pop();
+        started
+    }
+}
+
+impl Command {
+    fn new(program: &OsStr, arguments: &[OsString]) -> io::Result<Command> {
+        Ok(Command {
+            program: text(program.as_bytes())?,
+            arguments: arguments
+                .iter()
+                .map(|word| text(word.as_bytes()))
+                .collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// The wrapping command, followed by the program under a name that means the same to every process.
+    fn wrapped(wrap: &Wrap, program: &Program) -> io::Result<Command> {
+        let [first, ..] = &wrap.command[..] else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the wrapping command is empty",
+            ));
+        };
+        let name = match std::fs::canonicalize(&program.exe) {
+            Ok(path) => path.into_os_string(),
+            Err(_) => OsString::from_vec(format!("/proc/{}/exe", std::process::id()).into_bytes()),
+        };
+        let own = program.args.iter().skip(1).cloned();
+        let words: Vec<_> = wrap
+            .command
+            .iter()
+            .cloned()
+            .chain([name])
+            .chain(own)
+            .collect();
+        Command::new(first, &words)
+    }
+}
+
+/// Why a start failed, for the person who has to do something about it.
+pub(crate) fn explain(error: &io::Error) -> String {
+    let advice = match error.raw_os_error() {
+        Some(EAGAIN) => {
+            "raise the limit on processes (ulimit -u, or pids.max of the control group)"
+        }
+        Some(EMFILE) => "raise the limit on open files (ulimit -n)",
+        Some(ENFILE) => "raise the system's limit on open files (sysctl fs.file-max)",
+        Some(ENOMEM) => "free some memory",
+        Some(E2BIG) => "shorten the arguments or the environment",
+        Some(ENOENT) => "put the program, or the command in DEPLOY_WRAP, where it can be found",
+        Some(EACCES) => "make the program's file executable",
+        _ => return error.to_string(),
+    };
+    format!("{error}; {advice}")
+}
+
+fn is_named(worker: &str, name: &str) -> bool {
+    worker == name
+        || worker
+            .strip_suffix(name)
+            .is_some_and(|before| before.ends_with("::"))
+}
+
+fn text(bytes: &[u8]) -> io::Result<CString> {
+    Ok(CString::new(bytes)?)
+}
+
+const ENOENT: i32 = 2;
+const E2BIG: i32 = 7;
+const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
+const EACCES: i32 = 13;
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launcher(worker: Option<&str>) -> Launcher {
+        let wrap = Wrap {
+            command: vec!["env".into()],
+            worker: worker.map(str::to_string),
+        };
+        let program = Program {
+            exe: "/proc/self/exe".into(),
+            args: vec!["me".into(), "argument".into()],
+            env: Vec::new(),
+            wrap: Some(wrap),
+            initial_worker: "hello::main".into(),
+        };
+        Launcher::new(program, 0).unwrap()
+    }
+
+    #[test]
+    fn a_wrap_meets_the_worker_it_names_or_the_initial_process() {
+        let check = |wrap, worker, expect| assert_eq!(launcher(wrap).wraps(worker), expect);
+        check(None, None, true);
+        check(None, Some("hello::worker"), false);
+        check(Some("worker"), Some("hello::worker"), true);
+        check(Some("hello::worker"), Some("hello::worker"), true);
+        check(Some("orker"), Some("hello::worker"), false);
+        check(Some("worker"), None, false);
+    }
+
+    #[test]
+    fn a_wrapped_command_names_the_program_by_its_real_path() {
+        let launcher = launcher(None);
+        let (_, command) = launcher.wrapped.unwrap();
+        let words: Vec<_> = command
+            .arguments
+            .iter()
+            .map(|word| word.to_str().unwrap())
+            .collect();
+        let exe = std::env::current_exe().unwrap().canonicalize().unwrap();
+        assert_eq!(words, ["env", exe.to_str().unwrap(), "argument"]);
+    }
+}

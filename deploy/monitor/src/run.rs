@@ -1,0 +1,285 @@
+//! The monitor's loop: it owns the poll, waits, and hands on what happened. It decides nothing.
+
+use crate::{
+    audience::Audience,
+    household::{About, Household, Source},
+    interrupts::{CAUGHT, Interrupts, Meaning},
+    launcher::{Launcher, Program},
+    ledger::{Ledger, Verdict},
+    roster::Roster,
+};
+use deploy_sys::{cgroup::Tree, fd, process, signal::Signals};
+use deploy_wire::{
+    event::{Event, Stream},
+    exit::ExitStatus,
+    pid::{Job, Pid},
+    resources::Resources,
+};
+use mio::{Events, Interest, Poll, Token, Waker, event, unix::SourceFd};
+use std::{fs::File, io, os::fd::AsRawFd, sync::Arc, time::Instant};
+
+/// What a monitor is to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is executed.
+    pub program: Program,
+    /// Which job its processes belong to.
+    pub job: Job,
+    /// The identity of the program's code.
+    pub image: u128,
+    /// What this machine is called.
+    pub node: String,
+    /// What it has; nothing is counted, if none.
+    pub capacity: Option<Resources>,
+    /// What the initial process asks for.
+    pub resources: Resources,
+    /// Whether the processes' standard output ends at a terminal.
+    pub stdout_is_terminal: bool,
+    /// The same for standard error.
+    pub stderr_is_terminal: bool,
+}
+
+/// One job, started and watched until its last process has ended.
+#[derive(Debug)]
+pub struct Monitor {
+    poll: Poll,
+    waker: Arc<Waker>,
+    signals: Signals,
+    interrupts: Interrupts,
+    household: Household,
+    resources: Resources,
+    initial: Pid,
+}
+
+/// How a job ended, beside what its events tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The signal that a person sent and that ended the initial process. Whoever started us is to see it too.
+    pub interrupted: Option<i32>,
+}
+
+/// Why a job could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum MonitorError {
+    /// Said before anything is started.
+    #[error("the initial process asks for {asked}, but this machine has only {capacity}")]
+    NeverFits {
+        /// What it asks for.
+        asked: Resources,
+        /// What there is.
+        capacity: Resources,
+    },
+    /// Said before anything is started.
+    #[error("could not start the initial process: {0}")]
+    Launch(String),
+    /// The kernel failed us; the processes end with the monitor.
+    #[error("could not watch the processes: {0}")]
+    Watch(#[from] io::Error),
+}
+
+impl Monitor {
+    /// Makes this process a monitor: it adopts orphans, catches signals and raises its limit on descriptors.
+    ///
+    /// # Errors
+    /// If this process has made a monitor before, or the kernel refuses something.
+    pub fn new(config: Config) -> io::Result<Monitor> {
+        let signals_blocked = process::blocked_signals();
+        let descriptor_limit = process::raise_descriptor_limit()?;
+        process::become_subreaper()?;
+        let signals = Signals::catch(&CAUGHT)?;
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let raw = signals.as_raw_fd();
+        poll.registry()
+            .register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
+        let about = About {
+            node: config.node,
+            image: config.image,
+            initial_worker: config.program.initial_worker.clone(),
+            signals_blocked,
+            stdout_is_terminal: config.stdout_is_terminal,
+            stderr_is_terminal: config.stderr_is_terminal,
+            descriptor_limit,
+            null: File::open("/dev/null")?,
+            strangers: process::children().into_iter().collect(),
+        };
+        let household = Household::new(
+            about,
+            poll.registry().try_clone()?,
+            Launcher::new(config.program, signals_blocked)?,
+            Roster::new(config.job),
+            Ledger::new(config.capacity),
+            Tree::create(&format!("deploy-{}", config.job)),
+        );
+        Ok(Monitor {
+            poll,
+            waker,
+            signals,
+            interrupts: Interrupts::default(),
+            household,
+            resources: config.resources,
+            initial: Pid::new(config.job, 0),
+        })
+    }
+
+    /// Wakes the loop, from any thread, so that it asks its audience again.
+    pub fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+
+    /// Starts the initial process and returns when every process has ended and all that they wrote was handed over.
+    pub fn run(mut self, audience: &mut dyn Audience) -> Result<Outcome, MonitorError> {
+        let mut audience = Listener {
+            audience,
+            initial: self.initial,
+            status: None,
+        };
+        self.start(&mut audience)?;
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.household.children.is_empty() {
+            self.wait(&mut events, &audience)?;
+            let now = Instant::now();
+            events.iter().for_each(|event| self.note(event));
+            // Before the turn, which says of every end whether it came of such a signal.
+            let is_to_reap = self.heed_signals(now);
+            self.household.turn(&mut audience, now);
+            if is_to_reap {
+                self.household.reap();
+            }
+            if audience.poll_timeout().is_some_and(|at| at <= now) {
+                audience.handle_timeout(now);
+            }
+        }
+        self.household.clear();
+        let interrupted = audience
+            .status
+            .and_then(|status| self.interrupts.cause_of(status));
+        Ok(Outcome { interrupted })
+    }
+
+    fn start(&mut self, audience: &mut dyn Audience) -> Result<(), MonitorError> {
+        let asked = self.resources;
+        match self.household.ledger.ask(asked, false) {
+            Verdict::Granted => {}
+            Verdict::NeverFits { capacity } => {
+                return Err(MonitorError::NeverFits { asked, capacity });
+            }
+            other => unreachable!("nothing is granted yet, but the answer was {other:?}"),
+        }
+        self.household
+            .start_initial(asked, audience, Instant::now())
+            .map_err(|error| MonitorError::Launch(crate::launcher::explain(&error)))?;
+        // What the shell left open for the program belongs to the initial process only.
+        fd::close_on_exec_from(FIRST_OF_OTHERS)?;
+        Ok(())
+    }
+
+    fn wait(&mut self, events: &mut Events, audience: &dyn Audience) -> io::Result<()> {
+        let now = Instant::now();
+        let ours = self.household.poll_timeout(audience, now);
+        let next = [ours, audience.poll_timeout()].into_iter().flatten().min();
+        let timeout = next.map(|next| next.saturating_duration_since(now));
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers what has something to read. A process that can be told something again is.
+    fn note(&mut self, event: &event::Event) {
+        let Some((number, source)) = watched(event.token()) else {
+            return;
+        };
+        let Some(child) = self.household.children.get_mut(&number) else {
+            return;
+        };
+        if event.is_writable() {
+            child.control.flush();
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.household.ready.insert((number, source));
+        }
+    }
+
+    /// Does what signals ask for. True if there may be something to reap. They are looked for whether or not the poll
+    /// told of any: one may have come since, with an end that it caused.
+    fn heed_signals(&mut self, now: Instant) -> bool {
+        let mut is_to_reap = false;
+        while let Some(caught) = self.signals.take() {
+            match self.interrupts.handle(caught, now) {
+                Meaning::Asked(signal) => self.household.roster.handle_persons_signal(signal),
+                Meaning::PassOn(signal) => {
+                    self.household.roster.handle_persons_signal(signal);
+                    self.household.signal_all(signal);
+                }
+                Meaning::KillAll => {
+                    self.household.is_ending = true;
+                    self.household.roster.handle_persons_kill();
+                    self.household.act();
+                }
+                Meaning::Reap => is_to_reap = true,
+            }
+        }
+        is_to_reap
+    }
+}
+
+/// Hands everything on, and keeps how the initial process ended.
+struct Listener<'a> {
+    audience: &'a mut dyn Audience,
+    initial: Pid,
+    status: Option<ExitStatus>,
+}
+
+impl Audience for Listener<'_> {
+    fn handle_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Exited { pid, status } if pid == self.initial => self.status = Some(status),
+            _ => {}
+        }
+        self.audience.handle_event(event, now);
+    }
+
+    fn is_full(&self) -> bool {
+        self.audience.is_full()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.audience.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.audience.handle_timeout(now);
+    }
+
+    fn wants(&self, stream: Stream) -> bool {
+        self.audience.wants(stream)
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.audience.buffer()
+    }
+}
+
+/// The token under which a process's source is watched.
+pub(crate) fn token(number: u32, source: Source) -> Token {
+    let source = SOURCES.iter().position(|other| *other == source);
+    Token(number as usize * SOURCES.len() + source.expect("every source is in the list"))
+}
+
+fn watched(token: Token) -> Option<(u32, Source)> {
+    let number = u32::try_from(token.0 / SOURCES.len()).ok()?;
+    (token != WAKER && token != SIGNALS).then(|| (number, SOURCES[token.0 % SOURCES.len()]))
+}
+
+const SOURCES: [Source; 4] = [
+    Source::Process,
+    Source::Control,
+    Source::Output(Stream::Stdout),
+    Source::Output(Stream::Stderr),
+];
+const WAKER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+/// A turn's worth; more come in the next.
+const EVENTS_MAX: usize = 256;
+const FIRST_OF_OTHERS: i32 = 3;

@@ -1,0 +1,200 @@
+//! One scenario's monitor, and what became known.
+
+use crate::scenarios::Scenario;
+use deploy_monitor::{Audience, Config, Monitor, Outcome, Program};
+use deploy_sys::process;
+use deploy_wire::{
+    event::{Event, Stream},
+    exit::ExitStatus,
+    pid::{Job, Pid},
+    resources::Resources,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    time::Instant,
+};
+
+/// Everything that became known of a job, in order.
+#[derive(Default)]
+pub struct Record {
+    pub events: Vec<Event>,
+    pub unwanted: Option<Stream>,
+}
+
+/// Runs a scenario's job and checks what came of it.
+pub fn run(scenario: &Scenario) {
+    let open_before = open_descriptors();
+    let mut config = Config {
+        program: Program {
+            exe: "/proc/self/exe".into(),
+            args: vec!["family".into()],
+            env: env::vars_os().collect(),
+            wrap: None,
+            initial_worker: scenario.name.into(),
+        },
+        job: Job::from_bits(u128::from(std::process::id()) << 64 | 0x5eed),
+        image: 0,
+        node: "local".into(),
+        capacity: None,
+        resources: Resources::default(),
+        stdout_is_terminal: false,
+        stderr_is_terminal: false,
+    };
+    config
+        .program
+        .env
+        .push(("SCENARIO".into(), scenario.name.into()));
+    (scenario.configure)(&mut config);
+    let job = config.job;
+    let mut record = Record::default();
+    let monitor = Monitor::new(config).expect("a monitor can be made");
+    let outcome = monitor.run(&mut record);
+    record
+        .events
+        .iter()
+        .for_each(|event| eprintln!("{event:?}"));
+    record.check_order();
+    (scenario.check)(&record, outcome.expect("the job can be run"));
+    assert_eq!(process::children(), [], "no child is left");
+    assert!(
+        !groups().any(|name| name.contains(&job.to_string())),
+        "no group is left"
+    );
+    // Handlers may run until the end, so their pipe's writing end stays.
+    let new: Vec<_> = open_descriptors()
+        .difference(&open_before)
+        .cloned()
+        .collect();
+    assert_eq!(new.len(), 1, "descriptors are left: {new:?}");
+}
+
+impl Record {
+    /// The processes in the order of their birth.
+    pub fn pids(&self) -> Vec<Pid> {
+        let born = self.events.iter().filter_map(|event| match event {
+            Event::Spawned { pid, .. } => Some(*pid),
+            _ => None,
+        });
+        born.collect()
+    }
+
+    /// What the process of that number wrote.
+    pub fn text(&self, number: u32, stream: Stream) -> String {
+        let mut text = Vec::new();
+        for event in &self.events {
+            match event {
+                Event::Output {
+                    pid,
+                    stream: at,
+                    bytes,
+                } if pid.number() == number && *at == stream => {
+                    text.extend_from_slice(bytes);
+                }
+                _ => {}
+            }
+        }
+        String::from_utf8(text).expect("scenarios write text")
+    }
+
+    /// What it wrote to standard output.
+    pub fn stdout(&self, number: u32) -> String {
+        self.text(number, Stream::Stdout)
+    }
+
+    /// How it ended.
+    pub fn status(&self, number: u32) -> ExitStatus {
+        let status = self.events.iter().find_map(|event| match event {
+            Event::Exited { pid, status } if pid.number() == number => Some(*status),
+            _ => None,
+        });
+        status.expect("every process ends")
+    }
+
+    /// Each process has one birth and one end, and all its output between them.
+    fn check_order(&self) {
+        let mut alive = BTreeMap::new();
+        for event in &self.events {
+            match event {
+                Event::Spawned { pid, .. } => {
+                    assert_eq!(alive.insert(*pid, true), None, "{event:?}")
+                }
+                Event::Output { pid, bytes, .. } => {
+                    assert!(
+                        alive.get(pid) == Some(&true) && !bytes.is_empty(),
+                        "{event:?}"
+                    );
+                }
+                Event::Exited { pid, .. } => {
+                    assert_eq!(alive.insert(*pid, false), Some(true), "{event:?}")
+                }
+            }
+        }
+        assert!(
+            alive.values().all(|is_alive| !is_alive),
+            "{:?}",
+            self.events
+        );
+    }
+}
+
+impl Audience for Record {
+    fn handle_event(&mut self, event: Event, _: Instant) {
+        self.events.push(event);
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    fn handle_timeout(&mut self, _: Instant) {}
+
+    fn wants(&self, stream: Stream) -> bool {
+        let heard = self
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Output { .. }));
+        !(heard && self.unwanted == Some(stream))
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// The numbers and files of this process's descriptors.
+fn open_descriptors() -> BTreeSet<String> {
+    let entries = fs::read_dir("/proc/self/fd").expect("the kernel lists them");
+    let mut entries: BTreeSet<String> = entries
+        .flatten()
+        .map(|entry| {
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            format!("{} {}", entry.file_name().display(), target.display())
+        })
+        .collect();
+    // The one that the listing itself has open.
+    entries.retain(|entry| !entry.contains("/proc/"));
+    entries
+}
+
+/// The names of the groups beside our own.
+fn groups() -> impl Iterator<Item = String> {
+    let roots = [
+        "/sys/fs/cgroup/unified",
+        "/sys/fs/cgroup",
+        "/sys/fs/cgroup/freezer",
+    ];
+    let entries = roots
+        .into_iter()
+        .flat_map(|root| fs::read_dir(root).into_iter().flatten());
+    entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+}
+
+/// How a scenario's check names the end of its run.
+pub type End = Outcome;

@@ -1,0 +1,180 @@
+//! A process's side of its birth and of the talk with its monitor, by hand and blocking.
+
+use crate::scenarios;
+use deploy_sys::{fd, packet, process};
+use deploy_wire::{
+    birth::{BIRTH_VARIABLE, Birth},
+    control::{Argument, Function, Notice, Refusal, Request, SpawnRequest},
+    exit::ExitStatus,
+    pid::Pid,
+    resources::Resources,
+};
+use std::{
+    env,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
+
+/// A process of the job.
+pub struct Me {
+    pub birth: Birth,
+    /// The connection to the parent.
+    pub parent: Option<UnixStream>,
+    /// What came beside the certificate, after that.
+    pub files: Vec<OwnedFd>,
+    pub socket: OwnedFd,
+    next_id: u64,
+}
+
+/// Lives as the process that the certificate says.
+pub fn live() -> ! {
+    process::die_with_parent().expect("the kernel allows it");
+    let number = env::var(BIRTH_VARIABLE).expect("looked at before");
+    let socket = fd::adopt(number.parse().expect("a number")).expect("a packet socket");
+    let mut packet = Vec::new();
+    let descriptors = packet::receive(socket.as_fd(), &mut packet).expect("the monitor lives");
+    let mut descriptors = descriptors
+        .expect("the certificate comes first")
+        .into_iter();
+    let birth = Birth::decode(&packet).expect("the certificate is well made");
+    assert!(process::is_ancestor(birth.monitor));
+    process::set_blocked_signals(birth.signals_blocked);
+    let parent = birth.parent.and_then(|_| descriptors.next());
+    let mut me = Me {
+        parent: parent.map(UnixStream::from),
+        files: descriptors.collect(),
+        birth,
+        socket,
+        next_id: 0,
+    };
+    match &me.birth.work {
+        Some(work) => scenarios::worker(&work.function.name)(&mut me),
+        None => {
+            let name = env::var("SCENARIO").expect("the scenario's monitor sets it");
+            let scenario = scenarios::find(&name).expect("the driver knows the names");
+            (scenario.main)(&mut me);
+        }
+    }
+    std::process::exit(0)
+}
+
+impl Me {
+    /// A request for a worker with nothing special.
+    pub fn worker(&mut self, name: &str) -> SpawnRequest {
+        self.next_id += 1;
+        SpawnRequest {
+            id: self.next_id,
+            function: Function {
+                offset: 0,
+                name: name.into(),
+            },
+            argument: Argument::Inline(Vec::new()),
+            name: None,
+            resources: Resources::default(),
+            node: None,
+            wait: false,
+            link: false,
+        }
+    }
+
+    /// Starts such a worker, which must succeed.
+    pub fn spawn(&mut self, name: &str) -> (Pid, UnixStream) {
+        let request = self.worker(name);
+        self.try_spawn(request).expect("it can be started")
+    }
+
+    /// Starts a process.
+    pub fn try_spawn(&mut self, request: SpawnRequest) -> Result<(Pid, UnixStream), Refusal> {
+        let asked = request.id;
+        self.ask(&Request::Spawn(Box::new(request)));
+        match self.answer() {
+            (Notice::Spawned { id, result }, descriptor) => {
+                assert_eq!(id, asked);
+                result.map(|pid| {
+                    (
+                        pid,
+                        descriptor.expect("the connection comes with it").into(),
+                    )
+                })
+            }
+            other => panic!("not an answer: {other:?}"),
+        }
+    }
+
+    /// How that process ends.
+    pub fn wait(&mut self, pid: Pid) -> Option<ExitStatus> {
+        self.next_id += 1;
+        let asked = self.next_id;
+        self.ask(&Request::Wait { id: asked, pid });
+        match self.answer().0 {
+            Notice::Waited { id, status } if id == asked => status,
+            other => panic!("not an answer: {other:?}"),
+        }
+    }
+
+    /// Kills that process; whether there ever was one.
+    pub fn kill(&mut self, pid: Pid) -> bool {
+        self.next_id += 1;
+        let asked = self.next_id;
+        self.ask(&Request::Kill { id: asked, pid });
+        match self.answer().0 {
+            Notice::KillSent { id, known } if id == asked => known,
+            other => panic!("not an answer: {other:?}"),
+        }
+    }
+
+    /// Asks for a connection and takes the first notice about that peer.
+    pub fn connect(&mut self, peer: Pid) -> Result<UnixStream, Option<ExitStatus>> {
+        self.ask(&Request::Connect { peer });
+        self.met(peer)
+    }
+
+    /// The first notice about that peer.
+    pub fn met(&mut self, peer: Pid) -> Result<UnixStream, Option<ExitStatus>> {
+        loop {
+            match self.hear() {
+                (Notice::Connected { peer: other }, Some(end)) if other == peer => {
+                    return Ok(end.into());
+                }
+                (
+                    Notice::Ended {
+                        peer: other,
+                        status,
+                    },
+                    _,
+                ) if other == peer => return Err(status),
+                (Notice::Ended { .. }, _) => {}
+                other => panic!("not about {peer}: {other:?}"),
+            }
+        }
+    }
+
+    /// The next notice that is not about the end of a peer, which may come at any time.
+    fn answer(&mut self) -> (Notice, Option<OwnedFd>) {
+        loop {
+            match self.hear() {
+                (Notice::Ended { .. }, _) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Says something to the monitor.
+    pub fn ask(&self, request: &Request) {
+        packet::send(self.socket.as_fd(), &request.encode(), &[]).expect("the monitor lives");
+    }
+
+    /// What the monitor says next.
+    pub fn hear(&mut self) -> (Notice, Option<OwnedFd>) {
+        let mut bytes = Vec::new();
+        let descriptors =
+            packet::receive(self.socket.as_fd(), &mut bytes).expect("the monitor lives");
+        let descriptor = descriptors.expect("the monitor lives").pop();
+        (
+            Notice::decode(&bytes).expect("the monitor writes well"),
+            descriptor,
+        )
+    }
+}
