@@ -47,8 +47,9 @@ impl Household {
             let _ = leaf.kill();
         }
         child.voice.handle_death();
-        self.ready
-            .extend(STREAMS.map(|stream| (number, Source::Output(stream))));
+        for stream in STREAMS {
+            self.ready.insert((number, Source::Output(stream)));
+        }
         self.leaving.insert(number);
         self.roster.handle_death(number, end);
         self.ledger.forget(|queued| queued.from == number);
@@ -75,7 +76,7 @@ impl Household {
             .remove(&number)
             .expect("who is leaving is still here");
         self.leaving.remove(&number);
-        self.ready.retain(|(other, _)| *other != number);
+        self.ready.forget(number);
         self.ledger.release(child.resources);
         let pid = self.roster.pid(number);
         let status = self.roster.handle_farewell(number);

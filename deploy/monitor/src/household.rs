@@ -8,6 +8,7 @@ use crate::{
     child::Child,
     launcher::Launcher,
     ledger::Ledger,
+    ready::Ready,
     roster::{Action, Roster},
     voice::{Heard, STREAMS},
 };
@@ -42,7 +43,7 @@ pub(crate) struct Household {
     /// Those of them that have died.
     pub(crate) leaving: BTreeSet<u32>,
     /// What may have something to read. The kernel says so once, so it is remembered until there is nothing.
-    pub(crate) ready: BTreeSet<(u32, Source)>,
+    pub(crate) ready: Ready,
     /// Connections to make once there are descriptors for them.
     pub(crate) postponed: VecDeque<(u32, u32)>,
     /// Groups in which something was still dying.
@@ -71,7 +72,7 @@ pub(crate) struct About {
 }
 
 /// What of a process the loop watches.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Source {
     /// Its end.
     Process,
@@ -100,7 +101,7 @@ impl Household {
             tree,
             children: BTreeMap::new(),
             leaving: BTreeSet::new(),
-            ready: BTreeSet::new(),
+            ready: Ready::default(),
             postponed: VecDeque::new(),
             emptying: Vec::new(),
             is_ending: false,
@@ -110,7 +111,7 @@ impl Household {
 
     /// Gives everything that is ready one turn, then does what has come of it.
     pub(crate) fn turn(&mut self, audience: &mut dyn Audience, now: Instant) {
-        for (number, source) in std::mem::take(&mut self.ready) {
+        for (number, source) in self.ready.take() {
             let is_more = match source {
                 Source::Process => self.handle_end(number, audience, now),
                 Source::Control => self.listen(number, audience, now),

@@ -23,6 +23,7 @@ mod household;
 mod interrupts;
 mod launcher;
 mod ledger;
+mod ready;
 mod roster;
 mod run;
 mod voice;

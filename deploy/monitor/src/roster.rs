@@ -252,3 +252,255 @@ impl Roster {
 }
 
 const SIGKILL: i32 = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const JOB: Job = Job::from_bits(42);
+
+    fn pid(number: u32) -> Pid {
+        Pid::new(JOB, number)
+    }
+
+    fn actions(roster: &mut Roster) -> Vec<Action> {
+        std::iter::from_fn(|| roster.poll_action()).collect()
+    }
+
+    /// The initial process and `count - 1` children of its own.
+    fn siblings(count: u32) -> Roster {
+        let mut roster = Roster::new(JOB);
+        roster.handle_birth(None, false);
+        (1..count).for_each(|_| roster.handle_birth(Some(0), false));
+        roster
+    }
+
+    fn ended(to: u32, peer: u32, status: ExitStatus) -> Action {
+        let (peer, status) = (pid(peer), Some(status));
+        Action::Tell(to, Notice::Ended { peer, status })
+    }
+
+    #[test]
+    fn a_pair_is_connected_once_whoever_asks() {
+        let mut roster = siblings(3);
+        roster.handle_connect(1, pid(2)).unwrap();
+        roster.handle_connect(2, pid(1)).unwrap();
+        roster.handle_connect(1, pid(2)).unwrap();
+        roster.handle_connect(1, pid(0)).unwrap();
+        assert_eq!(actions(&mut roster), [Action::Connect(1, 2)]);
+        assert!(roster.handle_connect(1, pid(1)).is_err());
+    }
+
+    #[test]
+    fn an_end_is_told_after_the_last_words_only() {
+        let mut roster = siblings(2);
+        let status = ExitStatus::new(End::Code(7));
+        roster.handle_wait(0, 5, pid(1));
+        roster.handle_death(1, End::Code(7));
+        assert_eq!(actions(&mut roster), []);
+        assert_eq!(roster.handle_farewell(1), status);
+        let waited = |id| {
+            Action::Tell(
+                0,
+                Notice::Waited {
+                    id,
+                    status: Some(status),
+                },
+            )
+        };
+        assert_eq!(actions(&mut roster), [ended(0, 1, status), waited(5)]);
+        roster.handle_wait(0, 6, pid(1));
+        roster.handle_connect(0, pid(1)).unwrap();
+        assert_eq!(actions(&mut roster), [waited(6), ended(0, 1, status)]);
+    }
+
+    #[test]
+    fn strangers_are_nobody() {
+        let mut roster = siblings(1);
+        for stranger in [pid(9), Pid::new(Job::from_bits(1), 0)] {
+            roster.handle_connect(0, stranger).unwrap();
+            roster.handle_wait(0, 1, stranger);
+            roster.handle_kill(0, 2, stranger);
+            let told = [
+                Notice::Ended {
+                    peer: stranger,
+                    status: None,
+                },
+                Notice::Waited {
+                    id: 1,
+                    status: None,
+                },
+                Notice::KillSent {
+                    id: 2,
+                    known: false,
+                },
+            ];
+            assert_eq!(
+                actions(&mut roster),
+                told.map(|notice| Action::Tell(0, notice))
+            );
+        }
+    }
+
+    #[test]
+    fn the_linked_follow_their_parent_and_others_do_not() {
+        let mut roster = siblings(2);
+        roster.handle_birth(Some(1), true);
+        roster.handle_birth(Some(2), true);
+        roster.handle_birth(Some(1), false);
+        roster.handle_death(1, End::Code(0));
+        assert_eq!(actions(&mut roster), [Action::Kill(2)]);
+        roster.handle_death(2, End::Signal(SIGKILL));
+        assert_eq!(actions(&mut roster), [Action::Kill(3)]);
+        let linked = ExitStatus::new(End::Signal(SIGKILL)).because(Reason::Linked);
+        assert_eq!(roster.handle_farewell(2), linked);
+        // Its parent died while it was being started.
+        roster.handle_birth(Some(1), true);
+        assert_eq!(actions(&mut roster).last(), Some(&Action::Kill(5)));
+    }
+
+    #[test]
+    fn a_reason_is_given_only_to_the_end_it_caused() {
+        let check = |doom: fn(&mut Roster), end, reason: Option<Reason>| {
+            let mut roster = siblings(2);
+            doom(&mut roster);
+            roster.handle_death(1, end);
+            assert_eq!(roster.handle_farewell(1).reason(), reason, "{end:?}");
+        };
+        let killed: fn(&mut Roster) = |roster| roster.handle_kill(0, 1, pid(1));
+        check(killed, End::Signal(SIGKILL), Some(Reason::Killed));
+        check(killed, End::Code(0), None);
+        check(|_| {}, End::Signal(SIGKILL), None);
+        let asked: fn(&mut Roster) = |roster| roster.handle_persons_signal(2);
+        check(asked, End::Signal(2), Some(Reason::Interrupted));
+        check(asked, End::Signal(15), None);
+        let ended: fn(&mut Roster) = Roster::handle_persons_kill;
+        check(ended, End::Signal(SIGKILL), Some(Reason::Interrupted));
+    }
+
+    /// What happens to a family of at most eight.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Birth(u32, bool),
+        Connect(u32, u32),
+        Wait(u32, u32),
+        Kill(u32, u32),
+        Death(u32),
+        Farewell(u32),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let one = 0..8u32;
+        let step = prop_oneof![
+            (one.clone(), any::<bool>()).prop_map(|(parent, link)| Step::Birth(parent, link)),
+            (one.clone(), one.clone()).prop_map(|(from, to)| Step::Connect(from, to)),
+            (one.clone(), one.clone()).prop_map(|(from, to)| Step::Wait(from, to)),
+            (one.clone(), one.clone()).prop_map(|(from, to)| Step::Kill(from, to)),
+            one.clone().prop_map(Step::Death),
+            one.prop_map(Step::Farewell),
+        ];
+        proptest::collection::vec(step, 0..80)
+    }
+
+    /// What must hold of everything that was told, by what the test itself has seen.
+    #[derive(Default)]
+    struct Seen {
+        alive: BTreeSet<u32>,
+        dead: BTreeSet<u32>,
+        gone: BTreeSet<u32>,
+        /// Both orders of each pair.
+        connected: BTreeSet<(u32, u32)>,
+        killed: BTreeSet<u32>,
+        waiting: Vec<(u32, u64)>,
+        ends_told: BTreeSet<(u32, u32)>,
+    }
+
+    impl Seen {
+        fn see(&mut self, action: Action) {
+            match action {
+                Action::Connect(one, other) => {
+                    assert!(
+                        self.connected.insert((one, other)),
+                        "a pair is connected once"
+                    );
+                    assert!(self.connected.insert((other, one)));
+                    assert!(!self.gone.contains(&one) && !self.gone.contains(&other));
+                }
+                Action::Kill(number) => {
+                    assert!(self.alive.contains(&number) && self.killed.insert(number));
+                }
+                Action::Tell(to, notice) => {
+                    assert!(
+                        self.alive.contains(&to),
+                        "only the living are told: {notice:?}"
+                    );
+                    self.hear(to, notice);
+                }
+            }
+        }
+
+        fn hear(&mut self, to: u32, notice: Notice) {
+            match notice {
+                Notice::Ended { peer, status } => {
+                    assert_eq!(status.is_some(), self.gone.contains(&peer.number()));
+                    self.ends_told.insert((to, peer.number()));
+                }
+                Notice::Waited { id, .. } => {
+                    let at = self.waiting.iter().position(|wait| *wait == (to, id));
+                    self.waiting
+                        .swap_remove(at.expect("one answer to each wait"));
+                }
+                Notice::KillSent { .. } => {}
+                other => panic!("the roster does not say {other:?}"),
+            }
+        }
+    }
+
+    proptest! {
+        /// Pairs are connected once, only the living are told and killed, waits are answered once, and every living
+        /// process learns the end of everybody that it is connected with.
+        #[test]
+        fn everybody_learns_what_concerns_them(steps in steps()) {
+            let mut roster = siblings(1);
+            let mut seen = Seen::default();
+            seen.alive.insert(0);
+            let mut born = 1;
+            for (id, step) in steps.into_iter().enumerate() {
+                let id = id as u64;
+                match step {
+                    Step::Birth(parent, link) if seen.alive.contains(&parent) && born < 8 => {
+                        roster.handle_birth(Some(parent), link);
+                        seen.alive.insert(born);
+                        seen.connected.extend([(parent, born), (born, parent)]);
+                        born += 1;
+                    }
+                    Step::Connect(from, to) if seen.alive.contains(&from) => {
+                        prop_assert_eq!(roster.handle_connect(from, pid(to)).is_err(), from == to);
+                    }
+                    Step::Wait(from, to) if seen.alive.contains(&from) => {
+                        seen.waiting.push((from, id));
+                        roster.handle_wait(from, id, pid(to));
+                    }
+                    Step::Kill(from, to) if seen.alive.contains(&from) => roster.handle_kill(from, id, pid(to)),
+                    Step::Death(number) if seen.alive.remove(&number) => {
+                        seen.dead.insert(number);
+                        roster.handle_death(number, End::Signal(SIGKILL));
+                    }
+                    Step::Farewell(number) if seen.dead.remove(&number) => {
+                        seen.gone.insert(number);
+                        let status = roster.handle_farewell(number);
+                        prop_assert_eq!(status.reason().is_some(), seen.killed.contains(&number));
+                    }
+                    _ => {}
+                }
+                actions(&mut roster).into_iter().for_each(|action| seen.see(action));
+            }
+            for (one, other) in seen.connected.iter().copied() {
+                if seen.alive.contains(&one) && seen.gone.contains(&other) {
+                    prop_assert!(seen.ends_told.contains(&(one, other)), "{} was not told of {}", one, other);
+                }
+            }
+        }
+    }
+}
