@@ -1,8 +1,8 @@
 //! What a `Builder` sets.
 
-//= main: exits 0, out "elsewhere: **\n"
-//=   one of a kind: exits 0, out "named one of a kind, 512MiB\n"
-//=   worker: exits 0, out "named worker, 256MiB\n"
+//= main: exits 0, out "elsewhere: *\n"
+//=   worker: exits 0, out "named one of a kind, 512MiB\n"
+//=   worker: exits 0, out "named builder::worker, 256MiB\n"
 
 use deploy::*;
 use std::thread;

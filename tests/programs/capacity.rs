@@ -5,7 +5,7 @@
 //= env DEPLOY_CAPACITY=1GiB 1
 //= main: exits 0, out
 //=     "now: **512MiB** | never: **2GiB** | again: ok\n"
-//=   hold: exits 0
+//=   hold x2: exits 0
 
 //= run none
 //= main: exits 0, out "now: ok | never: ok | again: ok\n"

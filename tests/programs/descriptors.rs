@@ -2,45 +2,51 @@
 //! by the next exec. Workers have no input.
 
 //= stdin "the shell's\n"
-//= main: exits 0, out "open: 0 1 2; input: the shell's\n"
+//= main: exits 0, out "only what the shell gave: true; input: the shell's\n"
 //=   worker: exits 0, out "open: 0 1 2; input: none\nan executed program sees 0 1 2\n"
 
 use deploy::*;
 use std::{
-    fs,
+    env, fs,
     io::{self, Read},
     os::fd::RawFd,
     process::Command,
 };
 
 fn main() {
-    let mut input = String::new();
+    // Before `init` there is one more: that of the birth.
+    let birth = env::var("DEPLOY_BIRTH").ok();
+    let mut before = open_below_512();
+    before.retain(|number| birth.as_ref() != Some(&number.to_string()));
     init(Resources::default());
+    let mut input = String::new();
     io::stdin().read_to_string(&mut input).unwrap();
-    println!("open: {}; input: {}", open_below_512(), input.trim_end());
+    let after = open_below_512();
+    let same = before == after;
+    assert!(same, "{before:?} before init and {after:?} after it");
+    println!(
+        "only what the shell gave: {same}; input: {}",
+        input.trim_end()
+    );
     spawn(worker, (), Resources::default()).unwrap();
 }
 
 fn worker(_: Pid, (): ()) {
-    assert_eq!(
-        fs::read_link("/proc/self/fd/0").unwrap().to_str(),
-        Some("/dev/null")
-    );
-    println!("open: {}; input: none", open_below_512());
-    let open = Command::new("sh")
-        .args(["-c", "echo /proc/$$/fd/*"])
-        .output()
-        .unwrap();
+    let input = fs::read_link("/proc/self/fd/0").unwrap();
+    assert_eq!(input.to_str(), Some("/dev/null"));
+    let open: Vec<String> = open_below_512().iter().map(RawFd::to_string).collect();
+    println!("open: {}; input: none", open.join(" "));
+    let script = "for n in 0 1 2 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$n && echo $n; done; true";
+    let open = Command::new("sh").args(["-c", script]).output().unwrap();
     let open = String::from_utf8(open.stdout).unwrap();
-    let numbers: Vec<&str> = open
-        .split_whitespace()
-        .filter_map(|p| p.rsplit('/').next())
-        .collect();
-    println!("an executed program sees {}", numbers.join(" "));
+    println!(
+        "an executed program sees {}",
+        open.replace('\n', " ").trim_end()
+    );
 }
 
 /// Descriptors below 512; all others have to be closed by exec.
-fn open_below_512() -> String {
+fn open_below_512() -> Vec<RawFd> {
     let mut low = Vec::new();
     for entry in fs::read_dir("/proc/self/fd").unwrap() {
         let path = entry.unwrap().path();
@@ -51,12 +57,12 @@ fn open_below_512() -> String {
         }
         match number {
             0..512 => low.push(number),
+            // Only ours are up there, and those that were there before `init`.
             _ => assert!(closes_on_exec(number), "{number} stays open"),
         }
     }
     low.sort();
-    let low: Vec<String> = low.iter().map(RawFd::to_string).collect();
-    low.join(" ")
+    low
 }
 
 fn closes_on_exec(number: RawFd) -> bool {

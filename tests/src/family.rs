@@ -15,7 +15,7 @@ use std::collections::HashMap;
 pub struct Process {
     /// Its pid, as printed.
     pub pid: String,
-    /// The path of its function, or the name its `Builder` gave.
+    /// The path of its function.
     pub worker: String,
     /// How it ended.
     pub end: Ending,

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! What is not told must not be: a process without `out` writes nothing to standard output. Siblings come in any
-//! order. A child's name is the last part of its function's path, or the name that its `Builder` gave it. A line
-//! that begins with a quote goes on with the pattern above it.
+//! order. A process's name is the end of its function's path. A line that begins with a quote goes on with the
+//! pattern above it.
 
 use crate::pattern::Pattern;
 use std::fmt;
