@@ -40,6 +40,7 @@ use std::{
 ///
 /// # Panics
 /// If it is called twice, or if the machine cannot start another process.
+#[track_caller]
 pub fn init(resources: Resources) {
     assert!(
         process::find().is_none(),
@@ -62,9 +63,10 @@ pub fn init(resources: Resources) {
 /// The certificate of this process, if there is one and it is this process's own: a program that was started by one
 /// of ours, and uses this library too, is a first process.
 fn certificate() -> Option<(OwnedFd, Birth, Vec<OwnedFd>)> {
-    let number = env::var(BIRTH_VARIABLE).ok()?.parse().ok()?;
-    let socket = fd::adopt(number).ok()?;
+    let number = env::var_os(BIRTH_VARIABLE)?;
+    // Whatever it says, it is not for our children: one that is not ours would make each of them a first process.
     newborn::remove_variable(BIRTH_VARIABLE);
+    let socket = fd::adopt(number.to_str()?.parse().ok()?).ok()?;
     let mut bytes = Vec::new();
     let descriptors = packet::receive(socket.as_fd(), &mut bytes).ok()??;
     let birth = Birth::decode(&bytes).ok()?;
@@ -92,7 +94,7 @@ fn born(
     let mut descriptors = descriptors.into_iter();
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), reactor::WAKER)?;
-    let spin = Spin::new(thread::available_parallelism().is_ok_and(|count| count.get() > 1));
+    let spin = Spin::new(newborn::has_processors());
     let hub = Hub::new(
         birth.resources.mem.bytes(),
         spin,

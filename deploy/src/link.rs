@@ -380,11 +380,14 @@ impl Link {
         }
         self.arrived.store(inbound.arrived(), Release);
         self.granted.store(inbound.granted(), Release);
-        let ack_is_due = inbound.ack_is_due();
+        let (ack_is_due, ack_is_owed) = (inbound.ack_is_due(), inbound.ack_is_owed());
         drop(rx);
         if ack_is_due {
             self.acknowledge();
-        } else if self.dirty.load(SeqCst) {
+        } else if ack_is_owed {
+            self.hub.attend(self); // The reactor sees to it within a tick, unless something leaves before.
+        }
+        if self.dirty.load(SeqCst) {
             self.flush(&mut self.tx());
         }
     }

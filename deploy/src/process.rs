@@ -20,6 +20,7 @@ static CURRENT: OnceLock<Process> = OnceLock::new();
 ///
 /// # Panics
 /// If `init` was not called.
+#[track_caller]
 pub(crate) fn current() -> &'static Process {
     find().expect("deploy: call init(resources) first, at the beginning of main")
 }
@@ -35,6 +36,7 @@ pub(crate) fn set(process: Process) {
 }
 
 /// The connection to another process, made behind the caller's back if there is none.
+#[track_caller]
 pub(crate) fn link_to(pid: Pid) -> Arc<Link> {
     let process = current();
     assert!(
@@ -48,6 +50,7 @@ pub(crate) fn link_to(pid: Pid) -> Arc<Link> {
 ///
 /// # Panics
 /// If `init` was not called.
+#[track_caller]
 pub fn pid() -> Pid {
     Pid(current().pid)
 }
@@ -56,6 +59,7 @@ pub fn pid() -> Pid {
 ///
 /// # Panics
 /// If `init` was not called.
+#[track_caller]
 pub fn parent() -> Option<Pid> {
     current().parent.map(Pid)
 }
@@ -64,6 +68,7 @@ pub fn parent() -> Option<Pid> {
 ///
 /// # Panics
 /// If `init` was not called.
+#[track_caller]
 pub fn resources() -> Resources {
     current().resources
 }

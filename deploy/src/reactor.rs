@@ -20,6 +20,8 @@ use std::{
 /// What the thread holds.
 pub(crate) struct Reactor {
     poll: Poll,
+    /// Made before the thread is, whose first allocation costs it an arena.
+    events: Events,
     control: Arc<Control>,
     links: Arc<Links>,
     /// Connections to look at once a tick.
@@ -32,6 +34,7 @@ impl Reactor {
     pub(crate) fn new(poll: Poll, control: Arc<Control>, links: Arc<Links>) -> Reactor {
         Reactor {
             poll,
+            events: Events::with_capacity(EVENTS_MAX),
             control,
             links,
             watched: Vec::new(),
@@ -52,18 +55,17 @@ impl Reactor {
     }
 
     fn run(&mut self) {
-        let mut events = Events::with_capacity(256);
         let mut tick = Instant::now() + TICK;
         loop {
             let idle = self.watched.is_empty() && self.lingering.is_empty();
             let timeout = (!idle).then(|| tick.saturating_duration_since(Instant::now()));
             // EINTR: a signal of the user's was handled here; and nothing else can go wrong with our own descriptors.
-            let _ = self.poll.poll(&mut events, timeout);
-            for event in &events {
+            let _ = self.poll.poll(&mut self.events, timeout);
+            for event in &self.events {
                 match event.token() {
-                    CONTROL => self.hear(),
+                    CONTROL => hear(&self.control, &self.links, &mut self.lingering),
                     WAKER => {}
-                    Token(token) => self.serve(token),
+                    Token(token) => serve(&self.links, token),
                 }
             }
             self.links.hub.flush();
@@ -78,30 +80,23 @@ impl Reactor {
             }
         }
     }
+}
 
-    /// What the monitor says.
-    fn hear(&mut self) {
-        for ended in self.control.hear(&self.links) {
-            self.lingering.push((Instant::now() + LINGER, ended));
-        }
-    }
+/// What the monitor says.
+fn hear(control: &Control, links: &Links, lingering: &mut Vec<(Instant, Arc<Link>)>) {
+    let end = Instant::now() + LINGER;
+    lingering.extend(control.hear(links).into_iter().map(|link| (end, link)));
+}
 
-    /// A connection that nobody waits for is readable or writable.
-    fn serve(&self, token: usize) {
-        let Some(link) = self.links.by_token(token) else {
-            return;
-        };
-        if link.is_blocked() {
-            link.flush(&mut link.tx());
-        }
-        let mut read = false;
-        while link.read(false) == Read::Something {
-            read = true;
-        }
-        if read {
-            self.links.hub.attend(&link); // An acknowledgement may ride on what leaves within a tick.
-        }
+/// A connection that nobody waits for is readable or writable.
+fn serve(links: &Links, token: usize) {
+    let Some(link) = links.by_token(token) else {
+        return;
+    };
+    if link.is_blocked() {
+        link.flush(&mut link.tx());
     }
+    while link.read(false) == Read::Something {}
 }
 
 /// Looks at a connection, once a tick; says whether to look again.
@@ -112,9 +107,10 @@ fn look(link: &Arc<Link>) -> bool {
     if link.turn.is_leased() {
         let in_use = link.turn.take_used();
         if link.turn.has_owner() || link.socket().is_none() {
-            return false;
+            return false; // An owner does everything before it sleeps.
         }
         if in_use {
+            link.acknowledge_if_owed();
             return link.turn.want_attention();
         }
         link.turn.set_leased(false);
@@ -139,6 +135,9 @@ fn linger(end: Instant, link: &Arc<Link>, now: Instant) -> bool {
     link.shut_down();
     false
 }
+
+/// A turn's worth; more come in the next.
+const EVENTS_MAX: usize = 256;
 
 /// How often to look at connections in use.
 const TICK: Duration = Duration::from_millis(1);

@@ -50,11 +50,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     ///
     /// # Panics
     /// If there is a `Receiver` from `pid` already, if `pid` is this process, or if `init` was not called.
+    #[track_caller]
     pub fn new(pid: Pid) -> Receiver<T> {
         Receiver::on(process::link_to(pid))
     }
 
     /// A channel over this connection.
+    #[track_caller]
     pub(crate) fn on(link: Arc<Link>) -> Receiver<T> {
         let generation = {
             let mut rx = link.rx();

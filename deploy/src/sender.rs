@@ -41,11 +41,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     ///
     /// # Panics
     /// If there is a `Sender` to `pid` already, if `pid` is this process, or if `init` was not called.
+    #[track_caller]
     pub fn new(pid: Pid) -> Sender<T> {
         Sender::on(process::link_to(pid))
     }
 
     /// A channel over this connection.
+    #[track_caller]
     pub(crate) fn on(link: Arc<Link>) -> Sender<T> {
         let generation = {
             let mut tx = link.tx();

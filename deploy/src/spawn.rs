@@ -30,6 +30,7 @@ use std::{any::type_name, fs::File};
 ///
 /// # Panics
 /// If `init` was not called.
+#[track_caller]
 pub fn spawn<F, A>(worker: F, arg: A, resources: Resources) -> Result<Pid, SpawnError>
 where
     F: Fn(Pid, A) + Copy,
@@ -107,6 +108,7 @@ impl Builder {
     ///
     /// # Panics
     /// If `init` was not called.
+    #[track_caller]
     pub fn spawn<F, A>(self, worker: F, arg: A) -> Result<Pid, SpawnError>
     where
         F: Fn(Pid, A) + Copy,

@@ -1,6 +1,10 @@
 //! What a new process does with what it was given: an environment, and a stack.
 
-use nix::sys::resource::{Resource, getrlimit};
+use nix::{
+    sched::{CpuSet, sched_getaffinity},
+    sys::resource::{Resource, getrlimit},
+    unistd::Pid,
+};
 use std::env;
 
 /// Removes a variable from the environment of this process. Called while nobody else reads the environment: before
@@ -19,6 +23,18 @@ pub fn main_stack_bytes() -> usize {
             .min(STACK_BYTES_MAX),
         Err(_) => STACK_BYTES_USUAL,
     }
+}
+
+/// Whether there is more than one processor for this process to run on. Control groups that give it less than one are
+/// not looked at: std does, and reads half a dozen files.
+pub fn has_processors() -> bool {
+    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else {
+        return false;
+    };
+    (0..CpuSet::count())
+        .filter(|number| set.is_set(*number) == Ok(true))
+        .nth(1)
+        .is_some()
 }
 
 /// Address space only, until it is used; what `ulimit -s unlimited` amounts to.
