@@ -15,13 +15,13 @@
 //= run sender to self
 //= args self-sender
 //= code 101
-//= main: exits 101, err "**misuse.rs:*\n*own*\n**"
+//= main: exits 101, err "**misuse.rs:*\n*this process*\n**"
 //=   idle: exits 0
 
 //= run receiver from self
 //= args self-receiver
 //= code 101
-//= main: exits 101, err "**misuse.rs:*\n*own*\n**"
+//= main: exits 101, err "**misuse.rs:*\n*this process*\n**"
 //=   idle: exits 0
 
 //= run one of each

@@ -183,12 +183,16 @@ fn descriptors_of_the_shell_reach_the_initial_process() {
 fn without_init_everything_says_so() {
     let finished = sh("$TALK no-init");
     assert_eq!(finished.code, 101);
-    assert!(finished.err_text().contains("init"), "{finished:?}");
+    let err = finished.err_text();
+    assert!(
+        err.contains("call init") && err.contains("talk.rs"),
+        "{err}"
+    );
 }
 
 #[test]
 fn a_stray_certificate_is_no_certificate() {
-    let finished = sh("DEPLOY_BIRTH=7 $TALK say one 2>/dev/null");
+    let finished = sh("DEPLOY_BIRTH=7 timeout -s KILL 10 $TALK say one 2>/dev/null");
     assert_eq!(finished.out_text(), "one\n");
 }
 
