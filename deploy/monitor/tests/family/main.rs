@@ -5,13 +5,17 @@
 //! This one program is everything: the driver, which runs each scenario in a process of its own (`monitor`), and every
 //! process of the scenario's job. What a scenario expects is said beside what its processes do (`scenarios`).
 
+#![expect(clippy::unwrap_used, reason = "a scenario that goes wrong is to panic")]
+
 mod monitor;
 mod newborn;
 mod scenarios;
 
 use std::{
     env,
-    process::{Command, ExitCode},
+    ffi::OsStr,
+    path::Path,
+    process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -32,21 +36,24 @@ fn main() -> ExitCode {
 
 /// Runs every scenario whose name contains `filter`.
 fn drive(filter: &str) -> ExitCode {
+    let exe = env::current_exe().expect("this program has a path");
     let mut failed = 0;
-    for scenario in scenarios::ALL
-        .iter()
-        .filter(|scenario| scenario.name.contains(filter))
-    {
+    for scenario in scenarios::all().filter(|scenario| scenario.name.contains(filter)) {
+        let Some(mut command) = command(&exe, scenario.is_unprivileged) else {
+            println!(
+                "test {} ... skipped: the rights to make groups cannot be given up here",
+                scenario.name
+            );
+            continue;
+        };
         let start = Instant::now();
-        let exe = env::current_exe().expect("this program has a path");
-        let output = Command::new(exe)
+        let output = command
             .args([SCENARIO, scenario.name])
-            .env_remove("RUST_BACKTRACE")
-            .output()
-            .expect("this program can be executed");
+            .stdin(Stdio::piped())
+            .output();
+        let output = output.expect("this program can be executed");
         let took = start.elapsed();
-        let is_in_time = took < TIME_MAX;
-        if output.status.success() && is_in_time {
+        if output.status.success() && took < TIME_MAX {
             println!("test {} ... ok ({took:.0?})", scenario.name);
         } else {
             failed += 1;
@@ -59,6 +66,26 @@ fn drive(filter: &str) -> ExitCode {
     }
     println!("test result: {failed} failed");
     ExitCode::from(u8::from(failed > 0))
+}
+
+/// How this program is executed, with the rights of nobody in particular if so wished.
+fn command(exe: &Path, is_unprivileged: bool) -> Option<Command> {
+    if !is_unprivileged {
+        return Some(Command::new(exe));
+    }
+    let as_nobody = |program: &OsStr| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(program).current_dir("/");
+        command
+    };
+    let mut test = as_nobody("test".as_ref());
+    let can_execute = test
+        .arg("-x")
+        .arg(exe)
+        .status()
+        .is_ok_and(|status| status.success());
+    can_execute.then(|| as_nobody(exe.as_os_str()))
 }
 
 /// The argument after which a scenario's name follows.

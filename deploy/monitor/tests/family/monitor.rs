@@ -1,8 +1,8 @@
 //! One scenario's monitor, and what became known.
 
 use crate::scenarios::Scenario;
-use deploy_monitor::{Audience, Config, Monitor, Outcome, Program};
-use deploy_sys::process;
+use deploy_monitor::{Audience, Config, Monitor, Program};
+use deploy_sys::process::{self, DescriptorLimit};
 use deploy_wire::{
     event::{Event, Stream},
     exit::ExitStatus,
@@ -19,11 +19,25 @@ use std::{
 #[derive(Default)]
 pub struct Record {
     pub events: Vec<Event>,
+    /// When each of them came.
+    pub times: Vec<Instant>,
+    /// The stream that is wanted no more once something has been heard.
     pub unwanted: Option<Stream>,
+    /// Until when there is no room for output.
+    pub full_until: Option<Instant>,
 }
+
+/// The limit on descriptors under which monitors are started here.
+pub const SOFT_LIMIT: u64 = 700;
 
 /// Runs a scenario's job and checks what came of it.
 pub fn run(scenario: &Scenario) {
+    let limit = process::descriptor_limit().expect("the kernel knows it");
+    let soft = DescriptorLimit {
+        soft: SOFT_LIMIT,
+        ..limit
+    };
+    process::limit_descriptors_of(std::process::id(), soft).expect("a soft limit may be lowered");
     let open_before = open_descriptors();
     let mut config = Config {
         program: Program {
@@ -48,14 +62,11 @@ pub fn run(scenario: &Scenario) {
     (scenario.configure)(&mut config);
     let job = config.job;
     let mut record = Record::default();
+    (scenario.listen)(&mut record);
     let monitor = Monitor::new(config).expect("a monitor can be made");
     let outcome = monitor.run(&mut record);
-    record
-        .events
-        .iter()
-        .for_each(|event| eprintln!("{event:?}"));
     record.check_order();
-    (scenario.check)(&record, outcome.expect("the job can be run"));
+    (scenario.check)(&record, outcome);
     assert_eq!(process::children(), [], "no child is left");
     assert!(
         !groups().any(|name| name.contains(&job.to_string())),
@@ -139,19 +150,22 @@ impl Record {
 }
 
 impl Audience for Record {
-    fn handle_event(&mut self, event: Event, _: Instant) {
+    fn handle_event(&mut self, event: Event, now: Instant) {
         self.events.push(event);
+        self.times.push(now);
     }
 
     fn is_full(&self) -> bool {
-        false
+        self.full_until.is_some()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.full_until
     }
 
-    fn handle_timeout(&mut self, _: Instant) {}
+    fn handle_timeout(&mut self, _: Instant) {
+        self.full_until = None;
+    }
 
     fn wants(&self, stream: Stream) -> bool {
         let heard = self
@@ -195,6 +209,3 @@ fn groups() -> impl Iterator<Item = String> {
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
 }
-
-/// How a scenario's check names the end of its run.
-pub type End = Outcome;

@@ -1,18 +1,18 @@
 //! A process's side of its birth and of the talk with its monitor, by hand and blocking.
 
 use crate::scenarios;
-use deploy_sys::{fd, packet, process};
+use deploy_sys::{fd, packet, pidfd::Process, process};
 use deploy_wire::{
     birth::{BIRTH_VARIABLE, Birth},
     control::{Argument, Function, Notice, Refusal, Request, SpawnRequest},
-    exit::ExitStatus,
+    exit::{End, ExitStatus},
     pid::Pid,
     resources::Resources,
 };
 use std::{
     env,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
 };
@@ -20,11 +20,10 @@ use std::{
 /// A process of the job.
 pub struct Me {
     pub birth: Birth,
-    /// The connection to the parent.
-    pub parent: Option<UnixStream>,
+    parent: Option<UnixStream>,
     /// What came beside the certificate, after that.
     pub files: Vec<OwnedFd>,
-    pub socket: OwnedFd,
+    socket: OwnedFd,
     next_id: u64,
 }
 
@@ -87,8 +86,27 @@ impl Me {
 
     /// Starts a process.
     pub fn try_spawn(&mut self, request: SpawnRequest) -> Result<(Pid, UnixStream), Refusal> {
-        let asked = request.id;
-        self.ask(&Request::Spawn(Box::new(request)));
+        self.try_spawn_with(request, &[])
+    }
+
+    /// The same with a file beside the request.
+    pub fn try_spawn_with(
+        &mut self,
+        request: SpawnRequest,
+        files: &[BorrowedFd<'_>],
+    ) -> Result<(Pid, UnixStream), Refusal> {
+        self.send_spawn(&request, files);
+        self.spawned(request.id)
+    }
+
+    /// Asks for a process.
+    pub fn send_spawn(&mut self, request: &SpawnRequest, files: &[BorrowedFd<'_>]) {
+        let request = Request::Spawn(Box::new(request.clone()));
+        packet::send(self.socket.as_fd(), &request.encode(), files).expect("the monitor lives");
+    }
+
+    /// The answer to that.
+    pub fn spawned(&mut self, asked: u64) -> Result<(Pid, UnixStream), Refusal> {
         match self.answer() {
             (Notice::Spawned { id, result }, descriptor) => {
                 assert_eq!(id, asked);
@@ -100,6 +118,32 @@ impl Me {
                 })
             }
             other => panic!("not an answer: {other:?}"),
+        }
+    }
+
+    /// The connection to the parent.
+    pub fn parent(&mut self) -> &mut UnixStream {
+        self.parent
+            .as_mut()
+            .expect("only the initial process has none")
+    }
+
+    /// The process with that number.
+    pub fn pid(&self, number: u32) -> Pid {
+        Pid::new(self.birth.pid.job(), number)
+    }
+
+    /// Sends itself a signal.
+    pub fn signal_self(&self, signal: i32) {
+        let own = Process::open(std::process::id()).expect("it is alive");
+        own.signal(signal).expect("it may");
+    }
+
+    /// The next connection, whoever is at the other end.
+    pub fn any_connection(&mut self) -> UnixStream {
+        match self.answer() {
+            (Notice::Connected { .. }, Some(connection)) => connection.into(),
+            other => panic!("not a connection: {other:?}"),
         }
     }
 
@@ -163,7 +207,12 @@ impl Me {
 
     /// Says something to the monitor.
     pub fn ask(&self, request: &Request) {
-        packet::send(self.socket.as_fd(), &request.encode(), &[]).expect("the monitor lives");
+        self.say_bytes(&request.encode());
+    }
+
+    /// Says anything to the monitor.
+    pub fn say_bytes(&self, bytes: &[u8]) {
+        packet::send(self.socket.as_fd(), bytes, &[]).expect("the monitor lives");
     }
 
     /// What the monitor says next.
@@ -177,4 +226,9 @@ impl Me {
             descriptor,
         )
     }
+}
+
+/// An end that nobody else brought about, as it is answered.
+pub fn ended(end: End) -> Option<ExitStatus> {
+    Some(ExitStatus::new(end))
 }

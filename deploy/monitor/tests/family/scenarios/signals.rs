@@ -1,0 +1,103 @@
+//! Signals to the monitor: passed on, and in the end obeyed.
+
+use super::{Scenario, Worker, scenario};
+use crate::newborn::{Me, ended};
+use deploy_sys::{pidfd::Process, process};
+use deploy_wire::exit::{End, ExitStatus, Reason};
+use std::{
+    io::{Read, Write},
+    thread,
+    time::Duration,
+};
+
+pub const WORKERS: &[Worker] = &[("count signals", |me| {
+    let mut signals = deploy_sys::signal::Signals::catch(&[SIGINT, SIGUSR1]).unwrap();
+    me.parent().write_all(b"x").unwrap();
+    loop {
+        match signals.take() {
+            Some(caught) if caught.signal == SIGUSR1 => return println!("told"),
+            Some(_) => println!("asked"),
+            None => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+})];
+
+/// As somebody in another window does.
+fn signal_monitor(signal: i32) {
+    let monitor = Process::open(process::parent()).unwrap();
+    monitor.signal(signal).unwrap();
+}
+
+fn interrupted(signal: i32) -> ExitStatus {
+    ExitStatus::new(End::Signal(signal)).because(Reason::Interrupted)
+}
+
+/// Starts a worker that lives until it is killed or told.
+fn start(me: &mut Me, name: &str) {
+    let (_, mut connection) = me.spawn(name);
+    connection.read_exact(&mut [0]).unwrap();
+}
+
+pub const ALL: &[Scenario] = &[
+    scenario(
+        "an_interrupt_reaches_everybody_and_is_told_as_what_it_was",
+        |me| {
+            start(me, "sleep");
+            signal_monitor(SIGINT);
+            thread::park();
+        },
+        |record, outcome| {
+            assert_eq!(record.status(0), interrupted(SIGINT));
+            assert_eq!(record.status(1), interrupted(SIGINT));
+            assert_eq!(outcome.unwrap().interrupted, Some(SIGINT));
+        },
+    ),
+    scenario(
+        "termination_reaches_everybody",
+        |me| {
+            start(me, "sleep");
+            signal_monitor(SIGTERM);
+            thread::park();
+        },
+        |record, outcome| {
+            assert_eq!(record.status(1), interrupted(SIGTERM));
+            assert_eq!(outcome.unwrap().interrupted, Some(SIGTERM));
+        },
+    ),
+    scenario(
+        "a_signal_that_the_program_handles_ends_nobody",
+        |me| {
+            let (pid, mut connection) = me.spawn("count signals");
+            connection.read_exact(&mut [0]).unwrap();
+            let _own = deploy_sys::signal::Signals::catch(&[SIGUSR1]).unwrap();
+            signal_monitor(SIGUSR1);
+            assert_eq!(me.wait(pid), ended(End::Code(0)));
+        },
+        |record, outcome| {
+            assert_eq!(record.stdout(1), "told\n");
+            assert_eq!(outcome.unwrap().interrupted, None);
+        },
+    ),
+    scenario(
+        "a_second_interrupt_kills",
+        |me| {
+            let _own = deploy_sys::signal::Signals::catch(&[SIGINT]).unwrap();
+            start(me, "count signals");
+            signal_monitor(SIGINT);
+            thread::sleep(Duration::from_millis(150));
+            signal_monitor(SIGINT);
+            thread::park();
+        },
+        |record, outcome| {
+            assert_eq!(record.stdout(1), "asked\n");
+            assert_eq!(record.status(0), interrupted(SIGKILL));
+            assert_eq!(record.status(1), interrupted(SIGKILL));
+            assert_eq!(outcome.unwrap().interrupted, Some(SIGINT));
+        },
+    ),
+];
+
+const SIGINT: i32 = 2;
+const SIGKILL: i32 = 9;
+const SIGUSR1: i32 = 10;
+const SIGTERM: i32 = 15;
