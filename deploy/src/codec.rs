@@ -22,7 +22,7 @@ pub(crate) fn encode<T: Serialize>(value: &T, mut writer: impl Write) -> Result<
 
 /// The value in these bytes, which hold nothing else.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    match bincode::serde::decode_from_slice(bytes, CONFIG) {
+    match bincode::serde::decode_from_slice(bytes, CONFIG.with_limit::<RECORD_BYTES_LIMIT>()) {
         Ok((value, read)) if read == bytes.len() => Ok(value),
         Ok(_) => Err("the value ends before its bytes do".to_string()),
         Err(error) => Err(error.to_string()),
@@ -31,7 +31,8 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
 
 /// The value that `reader` holds next.
 pub(crate) fn decode_from<T: DeserializeOwned>(mut reader: impl Read) -> Result<T, CodecError> {
-    bincode::serde::decode_from_std_read(&mut reader, CONFIG).map_err(|error| error.to_string())
+    bincode::serde::decode_from_std_read(&mut reader, CONFIG.with_limit::<STREAM_BYTES_LIMIT>())
+        .map_err(|error| error.to_string())
 }
 
 /// The bytes of a value that goes as it lies in memory.
@@ -118,6 +119,11 @@ impl Write for Capped<'_> {
 
 type Config =
     bincode::config::Configuration<bincode::config::LittleEndian, bincode::config::Fixint>;
+
+/// A length in bytes that lie is refused before anybody allocates for it. What stands in one frame claims no more than
+/// this much, and a value that streams no more than that much.
+const RECORD_BYTES_LIMIT: usize = 1 << 30;
+const STREAM_BYTES_LIMIT: usize = 1 << 36;
 
 const CONFIG: Config = bincode::config::standard().with_fixed_int_encoding();
 

@@ -18,12 +18,23 @@ use std::{
     },
 };
 
+/// The right to take from a connection while a long value arrives on it. Until it is dropped, nobody else takes.
+pub(crate) struct Claim(pub(crate) Arc<Link>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.rx().long = false;
+        self.0.turn.ring();
+    }
+}
+
 /// Receives the long value that was found. Nothing, if its sender took it back. Blocks until it has arrived.
 pub(crate) fn receive<T: Serialize + DeserializeOwned + Send + 'static>(
-    link: &Arc<Link>,
+    claim: &Claim,
     generation: u32,
     total: u64,
 ) -> Option<Result<T, ChannelError>> {
+    let link = &claim.0;
     let mut pieces = Pieces {
         link,
         generation,
@@ -129,15 +140,11 @@ impl io::Read for &mut Pieces<'_> {
 impl Drop for Pieces<'_> {
     fn drop(&mut self) {
         // A decoder that failed, or panicked, left the rest.
-        let mut rx = self.link.rx();
         if matches!(self.state, State::Coming)
-            && let Err(malformed) = rx.inbound.abandon_long()
+            && let Err(malformed) = self.link.rx().inbound.abandon_long()
         {
             self.link.handle_violation(malformed);
         }
-        rx.long = false;
-        drop(rx);
-        self.link.turn.ring();
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     codec,
     error::{ChannelError, RecvTimeoutError, TryRecvError},
     link::{Link, Rx},
-    long::{self, Slot},
+    long::{self, Claim, Slot},
     pid::Pid,
     process, scratch,
     turn::Look,
@@ -91,10 +91,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
                 .expect("a wait without deadline finds something");
             match found {
                 Found::Value(value) => return value,
-                Found::Long { total } => match long::receive(&self.link, self.generation, total) {
-                    Some(value) => return value,
-                    None => continue, // Its sender took it back.
-                },
+                Found::Long { total } => {
+                    let claim = Claim(self.link.clone());
+                    // Its sender may have taken it back.
+                    if let Some(value) = long::receive(&claim, self.generation, total) {
+                        return value;
+                    }
+                }
             }
         }
     }
@@ -235,21 +238,18 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
 
     /// Has a helper thread receive a long value, for a caller that will not wait for all of it.
     fn receive_aside(&self, total: u64) {
-        let (link, generation, slot) = (self.link.clone(), self.generation, self.slot.clone());
+        let (claim, generation) = (Claim(self.link.clone()), self.generation);
+        let slot = self.slot.clone();
         let receive = move || {
-            if let Some(value) = long::receive(&link, generation, total) {
+            // In the slot before the claim is dropped: nobody finds the channel's end before its last value.
+            if let Some(value) = long::receive(&claim, generation, total) {
                 slot.put(value);
-                link.turn.ring();
             }
         };
-        if let Err(error) = thread::Builder::new()
+        // Without a thread the claim is dropped, the value stays where it is, and the next caller tries again.
+        let _ = thread::Builder::new()
             .name("deploy-long".to_string())
-            .spawn(receive)
-        {
-            // The value stays where it is, and the next caller tries again.
-            self.link.rx().long = false;
-            drop(error);
-        }
+            .spawn(receive);
     }
 }
 
