@@ -1,0 +1,76 @@
+//! Messages one way over AF_UNIX, until the receiver has said how many they were. A message is its length in four bytes,
+//! and its bytes; the receiver finds where each begins, and keeps none.
+
+use crate::{buffer::Buffer, samples::STREAM};
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    time::Instant,
+};
+
+/// Messages a second, of so many bytes each, in writes of about so many.
+pub fn measure(bytes: usize, batch_bytes: usize) -> f64 {
+    let (mut child, mut socket) = super::peer(&["stream"]);
+    let message_bytes = LENGTH_BYTES + bytes;
+    let messages_per_write = (batch_bytes / message_bytes).max(1);
+    let mut batch = Buffer::new(messages_per_write * message_bytes);
+    let length = u32::try_from(bytes).expect("a message is shorter than 4 GiB");
+    for message in batch.chunks_mut(message_bytes) {
+        message[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    }
+    // So that the clock is not looked at more often than it is worth.
+    let writes_per_look = (CLOCK_BYTES / batch.len()).max(1);
+    socket.read_exact(&mut [0]).expect("the peer is ready");
+    let start = Instant::now();
+    let mut sent = 0;
+    while start.elapsed() < STREAM {
+        for _ in 0..writes_per_look {
+            socket.write_all(&batch).expect("the peer reads");
+            sent += messages_per_write as u64;
+        }
+    }
+    socket.shutdown(Shutdown::Write).expect("it is connected");
+    let mut count = [0; 8];
+    socket.read_exact(&mut count).expect("the peer counts");
+    let took = start.elapsed();
+    assert_eq!(u64::from_le_bytes(count), sent, "every message arrived");
+    child.wait().expect("the peer is our child");
+    sent as f64 / took.as_secs_f64()
+}
+
+/// Counts the messages.
+pub fn answer() {
+    let mut socket = super::inherited();
+    socket.write_all(&[1]).expect("the peer waits for us");
+    let mut buffer = Buffer::new(READ_BYTES);
+    let (mut held, mut skip, mut count) = (0, 0, 0_u64);
+    loop {
+        let read = socket
+            .read(&mut buffer[held..])
+            .expect("a socket can be read");
+        if read == 0 {
+            break;
+        }
+        let end = held + read;
+        // `at` is where the next message begins, unless the last one goes on beyond what is here.
+        let mut at = skip;
+        while at + LENGTH_BYTES <= end {
+            let length = buffer[at..at + LENGTH_BYTES].try_into();
+            let length = u32::from_le_bytes(length.expect("four bytes are four bytes"));
+            at += LENGTH_BYTES + length as usize;
+            count += 1;
+        }
+        skip = at.saturating_sub(end);
+        held = end.saturating_sub(at);
+        buffer.copy_within(at.min(end)..end, 0);
+    }
+    socket
+        .write_all(&count.to_le_bytes())
+        .expect("the peer waits for the count");
+}
+
+const LENGTH_BYTES: usize = 4;
+
+const READ_BYTES: usize = 256 << 10;
+
+const CLOCK_BYTES: usize = 64 << 10;
