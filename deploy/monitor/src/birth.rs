@@ -168,6 +168,7 @@ impl Household {
         let pid = self.roster.next().ok_or_else(|| {
             io::Error::other("the job has had as many processes as it can have over its life")
         })?;
+        self.prepare();
         let is_wrapped = self.launcher.wraps(worker);
         let (socket, birth) = packet::pair()?;
         let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe::pipe()?, pipe::pipe()?);
@@ -178,9 +179,11 @@ impl Household {
             birth: birth.as_fd(),
         };
         let child = Child {
-            process: self.launcher.start(is_wrapped, stdio)?,
+            process: self
+                .launcher
+                .start(is_wrapped, stdio, self.nursery.as_ref())?,
             voice: Voice::new([stdout, stderr]),
-            leaf: None,
+            leaf: self.nursery.take(),
             resources,
             is_dead: false,
             control: Control::new(fd::raise(socket)?),
@@ -252,13 +255,8 @@ impl Household {
             mut child,
             is_wrapped,
         } = newborn;
-        // Both fail only if it has ended already.
+        // Fails only if it has ended already.
         let _ = process::limit_descriptors_of(child.process.id(), self.about.descriptor_limit);
-        child.leaf = self.tree.as_ref().and_then(|tree| {
-            let leaf = tree.leaf(&pid.number().to_string()).ok()?;
-            let _ = leaf.enter(child.process.id());
-            Some(leaf)
-        });
         let birth = Birth {
             pid,
             parent: parent.map(|parent| self.roster.pid(parent)),
@@ -276,6 +274,14 @@ impl Household {
             .send(birth.encode(), descriptors)
             .expect("a new outbox has room");
         self.children.insert(pid.number(), child);
+        self.prepare();
+    }
+
+    /// Makes the group of the next process ahead of time, where groups can be made.
+    fn prepare(&mut self) {
+        if let (None, Some(tree), Some(next)) = (&self.nursery, &self.tree, self.roster.next()) {
+            self.nursery = tree.leaf(&next.number().to_string()).ok();
+        }
     }
 
     fn refuse(&mut self, queued: &Queued, refusal: Refusal) {

@@ -38,6 +38,8 @@ pub(crate) struct Household {
     pub(crate) roster: Roster,
     pub(crate) ledger: Ledger<Queued>,
     pub(crate) tree: Option<Tree>,
+    /// The group that the next process will be born in.
+    pub(crate) nursery: Option<Leaf>,
     /// Those that were started and not yet farewelled, by their number in the job.
     pub(crate) children: BTreeMap<u32, Child>,
     /// Those of them that have died.
@@ -99,6 +101,7 @@ impl Household {
             roster,
             ledger,
             tree,
+            nursery: None,
             children: BTreeMap::new(),
             leaving: BTreeSet::new(),
             ready: Ready::default(),

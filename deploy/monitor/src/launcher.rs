@@ -2,7 +2,7 @@
 //!
 //! What a process is told once it runs is its certificate, which is written elsewhere.
 
-use deploy_sys::{launch::Launch, pidfd::Process};
+use deploy_sys::{cgroup::Leaf, launch::Launch, pidfd::Process};
 use deploy_wire::birth::BIRTH_VARIABLE;
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -97,8 +97,13 @@ impl Launcher {
         }
     }
 
-    /// Starts a process.
-    pub(crate) fn start(&mut self, is_wrapped: bool, stdio: Stdio<'_>) -> io::Result<Process> {
+    /// Starts a process, in a group if there is one.
+    pub(crate) fn start(
+        &mut self,
+        is_wrapped: bool,
+        stdio: Stdio<'_>,
+        group: Option<&Leaf>,
+    ) -> io::Result<Process> {
         let command = match &self.wrapped {
             Some((_, command)) if is_wrapped => command,
             _ => &self.plain,
@@ -116,7 +121,10 @@ impl Launcher {
             kept: stdio.birth,
             signals_blocked: self.signals_blocked,
         };
-        let started = launch.start();
+        let started = match group {
+            Some(group) => launch.start_in(group),
+            None => launch.start(),
+        };
         self.environment.pop();
         started
     }

@@ -94,6 +94,16 @@ impl Leaf {
         write(&self.directory.join(MEMBERS), &process.to_string())
     }
 
+    /// Its directory, opened so that a process can be born in it; nothing where the kernel cannot do that.
+    pub(crate) fn birthplace(&self) -> Option<fs::File> {
+        let mut options = fs::File::options();
+        let directory = options
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW);
+        let opened = || directory.open(&self.directory).ok();
+        (self.kind == Kind::Unified).then(opened).flatten()
+    }
+
     /// Whether nothing in it is alive.
     pub fn is_empty(&self) -> bool {
         members(&self.directory).is_empty()

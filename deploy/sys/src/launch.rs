@@ -1,4 +1,5 @@
-//! Starts a program as a child, by `posix_spawn`: no code of ours runs between fork and exec.
+//! Starts a program as a child, by `posix_spawn` or, inside a control group, by `clone`: no code of ours runs on after a
+//! bare fork.
 //!
 //! Deliberately absent: what the program is told (its certificate), and everything that happens to it afterwards.
 //!
@@ -7,12 +8,17 @@
 //! wrong moment, would stop its parent with no way to go on. So the signals that stop are blocked in the child, which
 //! is to set its signal mask once it runs.
 
-use crate::{pidfd::Process, process::signal_set};
+use crate::{
+    cgroup::Leaf,
+    clone::{self, Failure, Plan},
+    pidfd::Process,
+    process::signal_set,
+};
 use std::{
     ffi::{CStr, CString},
     io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     ptr,
 };
 
@@ -38,17 +44,60 @@ pub struct Launch<'a> {
 }
 
 impl Launch<'_> {
+    /// Starts it inside a group, or outside where that cannot be.
+    pub fn start_in(&self, group: &Leaf) -> io::Result<Process> {
+        let started = match group.birthplace() {
+            Some(directory) => self.start_cloned(directory.as_fd()),
+            None => Err(Failure::Unavailable),
+        };
+        match started {
+            Ok(process) => process.raised(),
+            Err(Failure::Failed(error)) => Err(error),
+            Err(Failure::Unavailable) => {
+                let process = self.start()?;
+                // Fails where the group was removed under us, or the process has ended already.
+                let _ = group.enter(process.id());
+                Ok(process)
+            }
+        }
+    }
+
+    fn start_cloned(&self, group: BorrowedFd<'_>) -> Result<Process, Failure> {
+        if !self.program.to_bytes().contains(&b'/') {
+            return Err(Failure::Unavailable);
+        }
+        let arguments = pointers(self.arguments);
+        let environment = pointers(self.environment);
+        let mut plan = Plan {
+            duplicates: self.duplicates(),
+            kept: self.kept.as_raw_fd(),
+            blocked: signal_set(self.signals_blocked | mask_of(&STOPPING)),
+            program: self.program.as_ptr(),
+            arguments: arguments.as_ptr(),
+            environment: environment.as_ptr(),
+            error: 0,
+        };
+        // SAFETY: the pointers are to live values of this function or of `self`: a string that ends in a zero, and
+        // two lists of such strings that end in a null.
+        unsafe { clone::start(&mut plan, group) }
+    }
+
+    /// What becomes which of the first three descriptors. Ours stay as they are where source and target are one.
+    fn duplicates(&self) -> [Option<(RawFd, RawFd)>; 3] {
+        let (stdin, stdout, stderr) = (self.stdin, Some(self.stdout), Some(self.stderr));
+        let mut target = libc::STDIN_FILENO..;
+        [stdin, stdout, stderr].map(|source| {
+            target
+                .next()
+                .and_then(|target| Some((source?.as_raw_fd(), target)))
+        })
+    }
+
     /// Starts it. The child runs its program when this returns.
     pub fn start(&self) -> io::Result<Process> {
         let mut actions = FileActions::new()?;
-        for (source, target) in [
-            (self.stdin, libc::STDIN_FILENO),
-            (Some(self.stdout), libc::STDOUT_FILENO),
-            (Some(self.stderr), libc::STDERR_FILENO),
-        ] {
-            if let Some(source) = source {
-                actions.duplicate(source.as_raw_fd(), target)?;
-            }
+        for (source, target) in self.duplicates().into_iter().flatten() {
+            actions.duplicate(source, target)?;
         }
         // Onto itself: that is how it loses its close-on-exec mark, in the child only.
         actions.duplicate(self.kept.as_raw_fd(), self.kept.as_raw_fd())?;
@@ -173,7 +222,7 @@ const STOPPING: [libc::c_int; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{packet, pidfd::Death, process};
+    use crate::{cgroup::Tree, packet, pidfd::Death, process};
     use std::{
         collections::BTreeSet,
         fs::File,
@@ -188,13 +237,22 @@ mod tests {
     }
 
     fn start(program: &str, arguments: &[&str], signals_blocked: u64) -> io::Result<Started> {
+        start_where(program, arguments, signals_blocked, None)
+    }
+
+    fn start_where(
+        program: &str,
+        arguments: &[&str],
+        signals_blocked: u64,
+        group: Option<&Leaf>,
+    ) -> io::Result<Started> {
         let text = |text: &&str| CString::new(*text).unwrap();
         let arguments: Vec<_> = [&program].into_iter().chain(arguments).map(text).collect();
         let null = File::open("/dev/null").unwrap();
         let (stdout, output) = pipe().unwrap();
         let (birth, theirs) = packet::pair().unwrap();
         let number = format!("BIRTH={}", theirs.as_raw_fd());
-        let process = Launch {
+        let launch = Launch {
             program: &CString::new(program).unwrap(),
             arguments: &arguments,
             environment: &[CString::new(number).unwrap(), c"PATH=/bin:/usr/bin".into()],
@@ -203,8 +261,11 @@ mod tests {
             stderr: output.as_fd(),
             kept: theirs.as_fd(),
             signals_blocked,
-        }
-        .start()?;
+        };
+        let process = match group {
+            Some(group) => launch.start_in(group)?,
+            None => launch.start()?,
+        };
         Ok(Started {
             process,
             stdout,
@@ -280,5 +341,51 @@ mod tests {
                 .is_none()
         );
         assert_eq!(output(started), "");
+    }
+
+    #[test]
+    fn a_child_born_in_a_group_is_like_any_other() {
+        let Some(tree) = Tree::create(&format!("deploy-test-launch-{}", std::process::id())) else {
+            eprintln!("skipped: no group may be made here");
+            return;
+        };
+        let leaf = tree.leaf("1").unwrap();
+        let text = |program, arguments: &[&str], group| {
+            output(start_where(program, arguments, 1 << 9, group).unwrap())
+        };
+        let path = format!("/deploy-test-launch-{}/1", std::process::id());
+        assert!(text("/bin/cat", &["/proc/self/cgroup"], Some(&leaf)).contains(&path));
+        let check = |program, arguments: &[&str], what: fn(&str) -> BTreeSet<String>| {
+            let (plain, born) = (
+                text(program, arguments, None),
+                text(program, arguments, Some(&leaf)),
+            );
+            assert_eq!(what(&plain), what(&born));
+            assert!(!what(&born).is_empty());
+        };
+        check(
+            "/bin/grep",
+            &["-E", "^Sig(Blk|Cgt)", "/proc/self/status"],
+            |text| text.lines().map(str::to_string).collect(),
+        );
+        let script = "cd /proc/$$/fd; for n in *; do [ $n != $BIRTH -a -e $n ] && echo $n; done; :";
+        check("/bin/sh", &["-c", script], |text| {
+            let below = text
+                .lines()
+                .filter(|number| number.parse::<u32>().unwrap() < 900);
+            below.map(str::to_string).collect()
+        });
+        let pipe = text("/bin/grep", &["^SigIgn", "/proc/self/status"], Some(&leaf));
+        let ignored = u64::from_str_radix(pipe.trim().rsplit('\t').next().unwrap(), 16).unwrap();
+        assert_eq!(ignored & mask_of(&[libc::SIGPIPE]), 0);
+        let error = |program| {
+            start_where(program, &[], 0, Some(&leaf))
+                .err()
+                .unwrap()
+                .raw_os_error()
+        };
+        assert_eq!(error("/no/such/file"), Some(libc::ENOENT));
+        assert_eq!(error("/etc/passwd"), Some(libc::EACCES));
+        assert!(leaf.is_empty());
     }
 }

@@ -40,6 +40,11 @@ impl Process {
         Ok(Process { id, descriptor })
     }
 
+    /// The process that was born with this id and this descriptor.
+    pub(crate) fn from_parts(id: u32, descriptor: OwnedFd) -> Process {
+        Process { id, descriptor }
+    }
+
     /// The kernel's id.
     pub fn id(&self) -> u32 {
         self.id

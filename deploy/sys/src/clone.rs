@@ -1,0 +1,206 @@
+//! Starts a program right inside a control group, by `clone3`, where kernel and processor allow it.
+//!
+//! Everywhere else this fails before anything has happened, and [`crate::launch`] has the plain way.
+//!
+//! # Why
+//! To move a running process into a group, the kernel waits until no process anywhere is just being started or
+//! ended: usually for microseconds, at times for 7 ms, during which nothing on the machine can be started. A process
+//! born in its group costs nothing of the kind.
+//!
+//! # How
+//! As `posix_spawn` does it: the child shares our memory, on a stack of its own, while the calling thread is stopped
+//! until it has executed its program. All signals are blocked meanwhile, and the child has no handlers of ours, so it
+//! makes system calls and nothing else.
+
+use crate::pidfd::Process;
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    ptr,
+};
+
+/// What the child does, in this order, with pointers that live until it has executed its program.
+pub(crate) struct Plan {
+    /// Each first descriptor is duplicated onto the second number. The two differ.
+    pub(crate) duplicates: [Option<(RawFd, RawFd)>; 3],
+    /// Not closed by the exec.
+    pub(crate) kept: RawFd,
+    /// Blocked when the program begins.
+    pub(crate) blocked: libc::sigset_t,
+    /// The program's file.
+    pub(crate) program: *const libc::c_char,
+    /// Its arguments, ended by a null.
+    pub(crate) arguments: *const *const libc::c_char,
+    /// Its environment, ended by a null.
+    pub(crate) environment: *const *const libc::c_char,
+    /// What went wrong, if something did.
+    pub(crate) error: libc::c_int,
+}
+
+/// Why nothing was started.
+pub(crate) enum Failure {
+    /// There is no such way here; nothing was tried.
+    Unavailable,
+    /// The program could not be executed.
+    Failed(io::Error),
+}
+
+/// Starts a program inside the group with this directory.
+///
+/// # Safety
+/// The plan's pointers are valid: a string, and two lists of strings that end in a null.
+pub(crate) unsafe fn start(plan: &mut Plan, group: BorrowedFd<'_>) -> Result<Process, Failure> {
+    let mut stack = Vec::<u128>::with_capacity(STACK_BYTES / size_of::<u128>());
+    let mut pidfd: RawFd = -1;
+    let request = libc::clone_args {
+        flags: FLAGS as u64,
+        pidfd: ptr::from_mut(&mut pidfd) as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: stack.as_mut_ptr() as u64,
+        stack_size: STACK_BYTES as u64,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: group.as_raw_fd() as u64,
+    };
+    let before = block_all_signals();
+    // SAFETY: the request is whole; the stack is ours, aligned, and alive until the child has left it, which is when
+    // this returns; `live` keeps to what a child with our memory may do, and the caller vouches for the plan.
+    let id = unsafe { clone(&request, live, plan) };
+    // SAFETY: the set is the one that was in force, and a null old one says that we want none.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
+    if id < 0 {
+        return Err(Failure::Unavailable);
+    }
+    // SAFETY: with CLONE_PIDFD the kernel has put a new descriptor there, closed on exec, owned by nobody else.
+    let process = Process::from_parts(id as u32, unsafe { OwnedFd::from_raw_fd(pidfd) });
+    if plan.error != 0 {
+        let error = io::Error::from_raw_os_error(plan.error);
+        process.wait().map_err(Failure::Failed)?;
+        return Err(Failure::Failed(error));
+    }
+    Ok(process)
+}
+
+fn block_all_signals() -> libc::sigset_t {
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    let all = crate::process::signal_set(u64::MAX);
+    // SAFETY: the new set is initialised, and the old one is written whole.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, before.as_mut_ptr());
+        before.assume_init()
+    }
+}
+
+/// The child's life until its program begins.
+extern "C" fn live(plan: *mut Plan) -> ! {
+    // SAFETY: the plan is alive, and nobody else looks at it while the parent is stopped. Every call is a system call
+    // that copes with whatever numbers it gets.
+    unsafe {
+        let plan = &mut *plan;
+        let done = plan
+            .duplicates
+            .iter()
+            .flatten()
+            .all(|(source, target)| libc::dup2(*source, *target) >= 0)
+            && libc::fcntl(plan.kept, libc::F_SETFD, 0) == 0
+            && libc::signal(libc::SIGPIPE, libc::SIG_DFL) != libc::SIG_ERR
+            && libc::sigprocmask(libc::SIG_SETMASK, &plan.blocked, ptr::null_mut()) == 0;
+        if done {
+            libc::execve(plan.program, plan.arguments, plan.environment);
+        }
+        plan.error = *libc::__errno_location();
+        libc::_exit(127)
+    }
+}
+
+/// The system call, and in the child a call of `live` on the new stack. Negative if there is no child.
+///
+/// # Safety
+/// As for the call itself: `request` describes a stack that nobody else uses, and `live` never returns.
+#[cfg(target_arch = "x86_64")]
+unsafe fn clone(
+    request: &libc::clone_args,
+    live: extern "C" fn(*mut Plan) -> !,
+    plan: &mut Plan,
+) -> i64 {
+    let result: i64;
+    // SAFETY: the child, which sees 0, leaves this code for good with an aligned stack of its own; the parent sees a
+    // plain system call with its clobbers.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 => result,
+            in("rdi") request,
+            in("rsi") size_of::<libc::clone_args>(),
+            in("r12") plan,
+            in("r13") live,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    result
+}
+
+/// The same for ARM.
+///
+/// # Safety
+/// The same.
+#[cfg(target_arch = "aarch64")]
+unsafe fn clone(
+    request: &libc::clone_args,
+    live: extern "C" fn(*mut Plan) -> !,
+    plan: &mut Plan,
+) -> i64 {
+    let result: i64;
+    // SAFETY: the same.
+    unsafe {
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x0, x21",
+            "blr x22",
+            "brk 1",
+            "2:",
+            inlateout("x0") request => result,
+            in("x1") size_of::<libc::clone_args>(),
+            in("x8") libc::SYS_clone3,
+            in("x21") plan,
+            in("x22") live,
+        );
+    }
+    result
+}
+
+/// Other processors go the plain way.
+///
+/// # Safety
+/// None is asked for.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+unsafe fn clone(_: &libc::clone_args, _: extern "C" fn(*mut Plan) -> !, _: &mut Plan) -> i64 {
+    -1
+}
+
+/// The child shares our memory, and this thread stops until it has executed its program; the kernel takes our
+/// handlers from it, puts it into the group, and gives us a descriptor for it.
+const FLAGS: i64 = libc::CLONE_VM as i64
+    | libc::CLONE_VFORK as i64
+    | libc::CLONE_PIDFD as i64
+    | CLONE_CLEAR_SIGHAND
+    | CLONE_INTO_CGROUP;
+/// From `linux/sched.h`; beyond the 32 bits of the C library's types on some systems.
+const CLONE_CLEAR_SIGHAND: i64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: i64 = 0x2_0000_0000;
+/// Five system calls need a few hundred bytes; with room for a dynamic linker that resolves them on first use.
+const STACK_BYTES: usize = 32 << 10;
