@@ -5,13 +5,17 @@
 
 use crate::leftovers::Mark;
 use nix::{
-    pty::{Winsize, openpty},
+    fcntl::OFlag,
+    pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
     unistd::Pid,
 };
 use std::{
     fs::File,
-    io::{Read, Write},
-    os::unix::process::ExitStatusExt,
+    io::{self, Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::OpenOptionsExt, process::ExitStatusExt},
+    },
     process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
@@ -38,15 +42,9 @@ struct Screen {
 impl Terminal {
     /// A terminal in which `command` runs.
     pub fn with(command: &Command) -> Terminal {
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: 200,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(Some(&size), None).expect("the machine has a pty left");
+        let (master, slave) = open().expect("the machine has a pty left");
         let mark = Mark::new().expect("there is a directory for temporary files");
-        let slave = || Stdio::from(pty.slave.try_clone().expect("a descriptor is left"));
+        let slave = || Stdio::from(slave.try_clone().expect("a descriptor is left"));
         let mut under_setsid = Command::new("setsid");
         under_setsid
             .arg("--ctty")
@@ -75,7 +73,7 @@ impl Terminal {
             .spawn()
             .expect("util-linux's setsid is there");
         let screen = Arc::new(Screen::default());
-        let (watched, master) = (screen.clone(), File::from(pty.master));
+        let watched = screen.clone();
         let keyboard = master.try_clone().expect("a descriptor is left");
         thread::spawn(move || watched.watch(master));
         Terminal {
@@ -175,6 +173,19 @@ impl Drop for Terminal {
             let _ = self.command.wait();
         }
     }
+}
+
+/// Both sides of a new terminal, neither of which another test's program inherits.
+fn open() -> io::Result<(File, File)> {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let slave = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(ptsname_r(&master)?)?;
+    Ok((File::from(OwnedFd::from(master)), slave))
 }
 
 impl Screen {
