@@ -109,7 +109,7 @@ impl Monitor {
             Launcher::new(config.program, signals_blocked)?,
             Roster::new(config.job),
             Ledger::new(config.capacity),
-            Tree::create(&format!("deploy-{}", config.job)),
+            Tree::create("deploy-job-", &config.job.to_string()),
         );
         Ok(Monitor {
             poll,

@@ -5,6 +5,7 @@
 //! the first version (freeze, kill each, thaw).
 
 use crate::{pidfd::Process, process::numbers};
+use nix::fcntl::{Flock, FlockArg};
 use std::{
     fs, io,
     os::unix::fs::OpenOptionsExt,
@@ -14,10 +15,14 @@ use std::{
 };
 
 /// A group of ours, whose members are groups: one for each process.
+///
+/// It is locked as long as its owner lives, however that ends: so whoever makes the next one can tell an abandoned one
+/// and clears it away.
 #[derive(Debug)]
 pub struct Tree {
     directory: PathBuf,
     kind: Kind,
+    _lock: Flock<fs::File>,
 }
 
 /// The group of one process and what it started.
@@ -34,13 +39,19 @@ enum Kind {
 }
 
 impl Tree {
-    /// A group with this name below our own, or none where that is not allowed.
-    pub fn create(name: &str) -> Option<Tree> {
+    /// A group below our own, or none where that is not allowed. Its name is `family` and `name`.
+    ///
+    /// Abandoned groups of the same family are removed, with all that is in them.
+    pub fn create(family: &str, name: &str) -> Option<Tree> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        [Kind::Unified, Kind::Freezer]
-            .into_iter()
-            .find_map(|kind| Tree::below(&directory_of(kind, &mounts, &own)?, name, kind))
+        [Kind::Unified, Kind::Freezer].into_iter().find_map(|kind| {
+            let own = directory_of(kind, &mounts, &own)?;
+            clear_abandoned(&own, family, kind);
+            // Whoever clears just then may take a new one, not locked yet, for an abandoned one.
+            let attempt = |_| Tree::below(&own, &format!("{family}{name}"), kind);
+            (0..ATTEMPTS_MAX).find_map(attempt)
+        })
     }
 
     fn below(own: &Path, name: &str, kind: Kind) -> Option<Tree> {
@@ -51,9 +62,20 @@ impl Tree {
             .ok()?;
         let directory = own.join(name);
         fs::create_dir(&directory).ok()?;
-        let tree = Tree { directory, kind };
+        let tree = Tree::lock(directory, kind)?;
         let works = tree.directory.join(kind.switch()).exists();
         works.then_some(tree)
+    }
+
+    /// The group in that directory, unless somebody owns it.
+    fn lock(directory: PathBuf, kind: Kind) -> Option<Tree> {
+        let file = fs::File::open(&directory).ok()?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
+        Some(Tree {
+            directory,
+            kind,
+            _lock: lock,
+        })
     }
 
     /// A new group for one process.
@@ -137,6 +159,15 @@ impl Leaf {
     }
 }
 
+/// Removes the groups of a family that nobody owns any more.
+fn clear_abandoned(own: &Path, family: &str, kind: Kind) {
+    for entry in fs::read_dir(own).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(family) {
+            drop(Tree::lock(entry.path(), kind));
+        }
+    }
+}
+
 impl Kind {
     /// The file without which a group of this kind is of no use to us.
     fn switch(self) -> &'static str {
@@ -211,6 +242,7 @@ fn write(file: &Path, text: &str) -> io::Result<()> {
         .write_all(text.as_bytes())
 }
 
+const ATTEMPTS_MAX: usize = 3;
 const MEMBERS: &str = "cgroup.procs";
 /// Freezing takes some 7 ms among processes that fork without pause, dying about as long.
 const WAIT_MAX: Duration = Duration::from_millis(200);
@@ -278,6 +310,24 @@ mod tests {
             assert!(!reaper.join().unwrap().success());
             assert!(!directory.exists());
         }
+    }
+
+    #[test]
+    fn an_abandoned_tree_is_cleared_by_the_next_and_an_owned_one_is_not() {
+        let family = format!("deploy-test-abandon-{}-", std::process::id());
+        let Some(owned) = Tree::create(&family, "owned") else {
+            eprintln!("skipped: no group may be made here");
+            return;
+        };
+        let abandoned = owned.directory.with_file_name(format!("{family}abandoned"));
+        fs::create_dir_all(abandoned.join("1")).unwrap();
+        let mut child = shell("exec sleep 1000");
+        write(&abandoned.join("1").join(MEMBERS), &child.id().to_string()).unwrap();
+        let reaper = thread::spawn(move || child.wait().unwrap());
+        let next = Tree::create(&family, "next").unwrap();
+        assert!(!reaper.join().unwrap().success());
+        assert!(!abandoned.exists());
+        assert!(owned.directory.exists() && next.directory.exists());
     }
 
     #[test]

@@ -345,7 +345,8 @@ mod tests {
 
     #[test]
     fn a_child_born_in_a_group_is_like_any_other() {
-        let Some(tree) = Tree::create(&format!("deploy-test-launch-{}", std::process::id())) else {
+        let Some(tree) = Tree::create("deploy-test-launch-", &std::process::id().to_string())
+        else {
             eprintln!("skipped: no group may be made here");
             return;
         };
