@@ -6,29 +6,21 @@ use crate::{
     hub::Hub,
     link::Link,
     links::Links,
-    reactor::{self, Reactor},
+    reactor::Reactor,
     receiver::Receiver,
     sender::Sender,
     turn::Spin,
 };
-use deploy_sys::{fd, packet};
+use deploy_sys::{fd, packet, poller::Poller};
 use deploy_wire::pid::{Job, Pid};
-use mio::{Poll, Waker};
 use std::{os::fd::OwnedFd, sync::Arc, thread, time::Duration};
 
 /// What one process has, but for a monitor that says anything.
 fn end() -> (Arc<Links>, OwnedFd) {
-    let poll = Poll::new().unwrap();
-    let waker = Waker::new(poll.registry(), reactor::WAKER).unwrap();
-    let hub = Hub::new(
-        1 << 30,
-        Spin::new(true),
-        poll.registry().try_clone().unwrap(),
-        waker,
-    );
+    let hub = Hub::new(1 << 30, Spin::new(true), Poller::new().unwrap());
     let links = Arc::new(Links::new(Arc::new(hub)));
     let (socket, monitor) = packet::pair().unwrap();
-    Reactor::new(poll, Arc::new(Control::new(socket)), links.clone())
+    Reactor::new(Arc::new(Control::new(socket)), links.clone())
         .start()
         .unwrap();
     (links, monitor)

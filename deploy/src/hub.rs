@@ -2,13 +2,10 @@
 //! reactor's ear.
 
 use crate::{link::Link, turn::Spin};
-use mio::{Interest, Registry, Token, Waker, unix::SourceFd};
-use std::{
-    os::fd::AsRawFd,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::*},
-    },
+use deploy_sys::poller::Poller;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering::*},
 };
 
 pub(crate) struct Hub {
@@ -21,21 +18,19 @@ pub(crate) struct Hub {
     dirty_count: AtomicUsize,
     /// Connections that the reactor is to look at.
     attention: Mutex<Vec<Arc<Link>>>,
-    waker: Waker,
-    registry: Registry,
+    pub(crate) poller: Poller,
 }
 
 impl Hub {
-    /// For a process with this much memory, whose reactor listens to `registry` and `waker`.
-    pub(crate) fn new(mem_bytes: u64, spin: Spin, registry: Registry, waker: Waker) -> Hub {
+    /// For a process with this much memory, whose reactor waits at `poller`.
+    pub(crate) fn new(mem_bytes: u64, spin: Spin, poller: Poller) -> Hub {
         Hub {
             window_units_left: AtomicU64::new(WINDOWS_UNITS_MAX.min(mem_bytes / 4)),
             spin,
             dirty: Mutex::new(Vec::new()),
             dirty_count: AtomicUsize::new(0),
             attention: Mutex::new(Vec::new()),
-            waker,
-            registry,
+            poller,
         }
     }
 
@@ -52,7 +47,7 @@ impl Hub {
         dirty.push(link);
         self.dirty_count.store(dirty.len(), SeqCst);
         drop(dirty);
-        self.wake();
+        self.poller.wake();
     }
 
     /// All values that wait leave now.
@@ -77,7 +72,7 @@ impl Hub {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(link.clone());
-            self.wake();
+            self.poller.wake();
         }
     }
 
@@ -94,23 +89,15 @@ impl Hub {
     /// The reactor listens to this connection from now on.
     pub(crate) fn register(&self, link: &Link) {
         let Some(socket) = link.socket() else { return };
-        let (fd, token) = (socket.as_raw_fd(), Token(link.token));
-        let interest = Interest::READABLE | Interest::WRITABLE;
         // It fails only for want of kernel memory: then those who wait still read by themselves.
-        let _ = self.registry.register(&mut SourceFd(&fd), token, interest);
+        let _ = self.poller.add(socket, link.token);
     }
 
     /// The reactor listens to this connection no more.
     pub(crate) fn deregister(&self, link: &Link) {
         let Some(socket) = link.socket() else { return };
         // It fails only if it was not registered.
-        let _ = self.registry.deregister(&mut SourceFd(&socket.as_raw_fd()));
-    }
-
-    /// The reactor looks at its lists.
-    pub(crate) fn wake(&self) {
-        // The counter behind it cannot overflow in a lifetime, and nothing else can fail.
-        let _ = self.waker.wake();
+        let _ = self.poller.remove(socket);
     }
 }
 

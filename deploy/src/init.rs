@@ -13,17 +13,16 @@ use crate::{
     hub::Hub,
     links::Links,
     process::{self, Process},
-    reactor::{self, Reactor},
+    reactor::Reactor,
     turn::Spin,
 };
-use deploy_sys::{code, fd, memfd, newborn, packet, process as os};
+use deploy_sys::{code, fd, memfd, newborn, packet, poller::Poller, process as os};
 use deploy_wire::{
     birth::{BIRTH_VARIABLE, Birth, Work},
     code::OwnCode,
     control::Argument,
     resources::Resources,
 };
-use mio::{Poll, Waker};
 use std::{
     env,
     fs::File,
@@ -92,15 +91,8 @@ fn born(
     os::raise_descriptor_limit()?;
     os::set_blocked_signals(birth.signals_blocked);
     let mut descriptors = descriptors.into_iter();
-    let poll = Poll::new()?;
-    let waker = Waker::new(poll.registry(), reactor::WAKER)?;
     let spin = Spin::new(newborn::has_processors());
-    let hub = Hub::new(
-        birth.resources.mem.bytes(),
-        spin,
-        poll.registry().try_clone()?,
-        waker,
-    );
+    let hub = Hub::new(birth.resources.mem.bytes(), spin, Poller::new()?);
     let links = Arc::new(Links::new(Arc::new(hub)));
     let control = Arc::new(Control::new(control::raise(control)));
     process::set(Process {
@@ -122,7 +114,7 @@ fn born(
         .as_ref()
         .map(|work| argument(&work.argument, descriptors.next()))
         .transpose()?;
-    Reactor::new(poll, control, links).start()?;
+    Reactor::new(control, links).start()?;
     drain::prepare()?;
     Ok(work.zip(argument))
 }

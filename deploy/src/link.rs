@@ -37,8 +37,8 @@ use std::{
 pub(crate) struct Link {
     pub(crate) peer: Pid,
     pub(crate) hub: Arc<Hub>,
-    /// Names it to the reactor's `Poll`.
-    pub(crate) token: usize,
+    /// Names it to the reactor.
+    pub(crate) token: u64,
     socket: OnceLock<OwnedFd>,
     tx: Mutex<Tx>,
     rx: Mutex<Rx>,
@@ -99,7 +99,7 @@ pub(crate) enum Read {
 }
 
 impl Link {
-    pub(crate) fn new(peer: Pid, hub: Arc<Hub>, token: usize) -> Link {
+    pub(crate) fn new(peer: Pid, hub: Arc<Hub>, token: u64) -> Link {
         Link {
             peer,
             hub,

@@ -48,8 +48,11 @@ impl Links {
         self.table().by_peer.get(&peer).cloned()
     }
 
-    pub(crate) fn by_token(&self, token: usize) -> Option<Arc<Link>> {
-        self.table().by_token.get(token).cloned()
+    pub(crate) fn by_token(&self, token: u64) -> Option<Arc<Link>> {
+        self.table()
+            .by_token
+            .get(usize::try_from(token).ok()?)
+            .cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
@@ -61,7 +64,11 @@ impl Links {
         if let Some(link) = table.by_peer.get(&peer) {
             return (link.clone(), false);
         }
-        let link = Arc::new(Link::new(peer, self.hub.clone(), table.by_token.len()));
+        let link = Arc::new(Link::new(
+            peer,
+            self.hub.clone(),
+            table.by_token.len() as u64,
+        ));
         table.by_peer.insert(peer, link.clone());
         table.by_token.push(link.clone());
         (link, true)

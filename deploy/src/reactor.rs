@@ -9,9 +9,8 @@ use crate::{
     link::{Link, Read},
     links::Links,
 };
-use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use deploy_sys::poller::Events;
 use std::{
-    os::fd::AsRawFd,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -19,7 +18,6 @@ use std::{
 
 /// What the thread holds.
 pub(crate) struct Reactor {
-    poll: Poll,
     /// Made before the thread is, whose first allocation costs it an arena.
     events: Events,
     control: Arc<Control>,
@@ -31,9 +29,8 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    pub(crate) fn new(poll: Poll, control: Arc<Control>, links: Arc<Links>) -> Reactor {
+    pub(crate) fn new(control: Arc<Control>, links: Arc<Links>) -> Reactor {
         Reactor {
-            poll,
             events: Events::with_capacity(EVENTS_MAX),
             control,
             links,
@@ -44,10 +41,7 @@ impl Reactor {
 
     /// Runs until the process ends.
     pub(crate) fn start(mut self) -> std::io::Result<()> {
-        let socket = self.control.socket().as_raw_fd();
-        self.poll
-            .registry()
-            .register(&mut SourceFd(&socket), CONTROL, Interest::READABLE)?;
+        self.links.hub.poller.add(self.control.socket(), CONTROL)?;
         thread::Builder::new()
             .name("deploy-reactor".to_string())
             .spawn(move || self.run())?;
@@ -59,13 +53,12 @@ impl Reactor {
         loop {
             let idle = self.watched.is_empty() && self.lingering.is_empty();
             let timeout = (!idle).then(|| tick.saturating_duration_since(Instant::now()));
-            // EINTR: a signal of the user's was handled here; and nothing else can go wrong with our own descriptors.
-            let _ = self.poll.poll(&mut self.events, timeout);
-            for event in &self.events {
-                match event.token() {
+            let waited = self.links.hub.poller.wait(&mut self.events, timeout);
+            waited.expect("waiting at our own descriptor does not fail");
+            for token in self.events.tokens() {
+                match token {
                     CONTROL => hear(&self.control, &self.links, &mut self.lingering),
-                    WAKER => {}
-                    Token(token) => serve(&self.links, token),
+                    token => serve(&self.links, token),
                 }
             }
             self.links.hub.flush();
@@ -89,7 +82,7 @@ fn hear(control: &Control, links: &Links, lingering: &mut Vec<(Instant, Arc<Link
 }
 
 /// A connection that nobody waits for is readable or writable.
-fn serve(links: &Links, token: usize) {
+fn serve(links: &Links, token: u64) {
     let Some(link) = links.by_token(token) else {
         return;
     };
@@ -146,7 +139,4 @@ const TICK: Duration = Duration::from_millis(1);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The monitor's socket.
-const CONTROL: Token = Token(usize::MAX);
-
-/// The hub's waker.
-pub(crate) const WAKER: Token = Token(usize::MAX - 1);
+const CONTROL: u64 = u64::MAX - 1;

@@ -33,7 +33,7 @@ use std::{any::type_name, fs::File};
 #[track_caller]
 pub fn spawn<F, A>(worker: F, arg: A, resources: Resources) -> Result<Pid, SpawnError>
 where
-    F: Fn(Pid, A) + Copy,
+    F: Fn(Pid, A),
     A: Serialize + DeserializeOwned,
 {
     Builder::new().resources(resources).spawn(worker, arg)
@@ -111,11 +111,11 @@ impl Builder {
     #[track_caller]
     pub fn spawn<F, A>(self, worker: F, arg: A) -> Result<Pid, SpawnError>
     where
-        F: Fn(Pid, A) + Copy,
+        F: Fn(Pid, A),
         A: Serialize + DeserializeOwned,
     {
         let process = process::current();
-        let _ = worker; // Its type says it all; `enter` makes another value of it.
+        std::mem::forget(worker); // Its type says it all: the value lives on in the new process.
         let offset = code::offset(enter::<F, A>).map_err(|_| SpawnError::NotInProgram)?;
         let (argument, file) = encode(&arg)?;
         let request = SpawnRequest {
@@ -139,7 +139,7 @@ impl Builder {
 /// What the new process runs.
 fn enter<F, A>(argument: &[u8])
 where
-    F: Fn(Pid, A) + Copy,
+    F: Fn(Pid, A),
     A: Serialize + DeserializeOwned,
 {
     let worker = code::only_value::<F>();

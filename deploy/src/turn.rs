@@ -5,7 +5,7 @@
 //! and sleeps on the socket; the others sleep on a bell, which the owner rings after whatever it read, and when it
 //! leaves. While an owner sleeps, nobody else reads: what it waits for cannot be taken from under it.
 //!
-//! A connection that was waited for stays out of the reactor's `Poll` (being in it costs every message a wake-up of
+//! A connection that was waited for stays out of the reactor's poller (being in it costs every message a wake-up of
 //! the reactor): it is *leased*. The reactor takes it back when nobody used it for a tick.
 //!
 //! Before it sleeps, a thread spins: an answer that comes within 50 us is not worth a sleep, which costs 60 to 120 us

@@ -45,15 +45,16 @@ pub fn entry(image: u128, offset: i64) -> Result<Entry, Unreachable> {
 
 /// The value of a type that has only one: a function named by its own type, or a closure that captures nothing.
 ///
-/// The caller makes it only where another value of `F` was given to it, in this process or in one of the same image.
-pub fn only_value<F: Copy>() -> F {
+/// The caller makes it only in place of one that was given to it, in this process or in one of the same image, and
+/// given up there. (A closure may capture a value of no bytes that stands for a right: then the right moves.)
+pub fn only_value<F>() -> F {
     const {
         assert!(
             size_of::<F>() == 0,
             "pass a function by name, or a closure that captures nothing"
         )
     };
-    // SAFETY: a value of no bytes has none that could be wrong, and `F: Copy` says that another may exist.
+    // SAFETY: a value of no bytes has none that could be wrong, and the caller gave one up for it.
     unsafe { mem::MaybeUninit::<F>::uninit().assume_init() }
 }
 
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_function_named_by_its_type_can_be_called_without_its_value() {
-        fn call<F: Fn(usize) -> usize + Copy>(_: F) -> usize {
+        fn call<F: Fn(usize) -> usize>(_: F) -> usize {
             only_value::<F>()(20)
         }
         assert_eq!(call(|number| number + 1), 21);

@@ -15,6 +15,7 @@ pub mod newborn;
 pub mod packet;
 pub mod pidfd;
 pub mod pipe;
+pub mod poller;
 pub mod process;
 pub mod random;
 pub mod signal;

@@ -1,0 +1,129 @@
+//! One thread's wait for many sockets, and for other threads that wake it.
+//!
+//! It stands beside mio, which the monitor uses, for one reason: its descriptors are moved away from the low numbers
+//! that a user's program opens and closes, and mio's cannot be.
+//!
+//! Readiness is told once: who is told reads until nothing is left.
+
+use crate::fd::raise;
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        eventfd::{EfdFlags, EventFd},
+    },
+};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+/// Waits for readiness; every thread may add and remove and wake.
+#[derive(Debug)]
+pub struct Poller {
+    epoll: Epoll,
+    waker: OwnedFd,
+}
+
+/// Room for what one wait found.
+#[derive(Debug)]
+pub struct Events {
+    events: Vec<EpollEvent>,
+    count: usize,
+}
+
+impl Poller {
+    /// A poller that watches nothing yet.
+    pub fn new() -> io::Result<Poller> {
+        let epoll = Epoll(raise(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?.0)?);
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let waker = raise(EventFd::from_flags(flags)?.into())?;
+        let poller = Poller { epoll, waker };
+        poller.add(poller.waker.as_fd(), WOKEN)?;
+        Ok(poller)
+    }
+
+    /// Watches a socket, both ways.
+    pub fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP;
+        let event = EpollEvent::new(flags | EpollFlags::EPOLLET, token);
+        Ok(self.epoll.add(socket, event)?)
+    }
+
+    /// Watches a socket no more.
+    pub fn remove(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(self.epoll.delete(socket)?)
+    }
+
+    /// Ends the wait, or the next one if nobody waits.
+    pub fn wake(&self) {
+        let one = 1u64.to_ne_bytes();
+        // The counter is never read, since each write is told anew; 2^64 of them do not fit a lifetime.
+        let _ = nix::unistd::write(&self.waker, &one);
+    }
+
+    /// Blocks until something is ready, until woken, until the time is over, or, rarely, for no reason.
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let millis = timeout.map(|left| left.as_micros().div_ceil(1000).min(1 << 30) as i32);
+        let timeout = match millis {
+            Some(millis) => EpollTimeout::try_from(millis).expect("no more than 2^30 ms"),
+            None => EpollTimeout::NONE,
+        };
+        events.count = 0;
+        match self.epoll.wait(&mut events.events, timeout) {
+            Ok(count) => events.count = count,
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+impl Events {
+    /// Room for `count` of them; what does not fit comes with the next wait.
+    pub fn with_capacity(count: usize) -> Events {
+        Events {
+            events: vec![EpollEvent::empty(); count],
+            count: 0,
+        }
+    }
+
+    /// The tokens of what is ready; a wake-up is none.
+    pub fn tokens(&self) -> impl Iterator<Item = u64> + '_ {
+        self.events[..self.count]
+            .iter()
+            .map(EpollEvent::data)
+            .filter(|token| *token != WOKEN)
+    }
+}
+
+const WOKEN: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fd::socketpair_stream, stream};
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_socket_is_told_once_and_a_wake_up_ends_the_wait() {
+        let poller = Poller::new().unwrap();
+        assert!(poller.epoll.0.as_raw_fd() >= 512 && poller.waker.as_raw_fd() >= 512);
+        let mut events = Events::with_capacity(8);
+        let (one, other) = socketpair_stream().unwrap();
+        stream::write(other.as_fd(), b"x", b"").unwrap();
+        poller.add(one.as_fd(), 7).unwrap();
+        poller.wait(&mut events, None).unwrap();
+        assert_eq!(events.tokens().collect::<Vec<_>>(), [7]);
+        poller.wake();
+        poller.wait(&mut events, None).unwrap();
+        assert_eq!(events.tokens().count(), 0);
+        poller.remove(one.as_fd()).unwrap();
+        stream::write(other.as_fd(), b"x", b"").unwrap();
+        poller
+            .wait(&mut events, Some(Duration::from_millis(1)))
+            .unwrap();
+        assert_eq!(events.tokens().count(), 0);
+    }
+}
