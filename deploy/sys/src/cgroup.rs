@@ -92,19 +92,13 @@ impl Tree {
 /// Kills what is left in its groups and removes them, within a bounded time.
 impl Drop for Tree {
     fn drop(&mut self) {
-        for entry in fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let leaf = Leaf {
-                    directory: entry.path(),
-                    kind: self.kind,
-                };
-                let _ = leaf.kill();
-                wait_until(|| leaf.try_remove());
-            }
+        for directory in groups_in(&self.directory) {
+            let leaf = Leaf {
+                directory,
+                kind: self.kind,
+            };
+            let _ = leaf.kill();
+            wait_until(|| leaf.try_remove());
         }
         wait_until(|| try_remove(&self.directory));
     }
@@ -161,9 +155,10 @@ impl Leaf {
 
 /// Removes the groups of a family that nobody owns any more.
 fn clear_abandoned(own: &Path, family: &str, kind: Kind) {
-    for entry in fs::read_dir(own).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(family) {
-            drop(Tree::lock(entry.path(), kind));
+    for group in groups_in(own) {
+        let name = group.file_name().unwrap_or_default();
+        if name.to_string_lossy().starts_with(family) {
+            drop(Tree::lock(group, kind));
         }
     }
 }
@@ -214,16 +209,31 @@ fn directory_of(kind: Kind, mounts: &str, own: &str) -> Option<PathBuf> {
     })
 }
 
+/// The processes in a group and in those below it, which its processes may have made.
 fn members(directory: &Path) -> Vec<u32> {
     let text = fs::read_to_string(directory.join(MEMBERS)).unwrap_or_default();
-    numbers(&text).collect()
+    let below = groups_in(directory).flat_map(|group| members(&group));
+    numbers(&text).chain(below).collect()
 }
 
+/// Removes a group and those below it, unless something in them is alive or dying.
 fn try_remove(directory: &Path) -> bool {
     match fs::remove_dir(directory) {
         Ok(()) => true,
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(_) => {
+            let below = groups_in(directory)
+                .filter(|group| try_remove(group))
+                .count();
+            below > 0 && fs::remove_dir(directory).is_ok()
+        }
     }
+}
+
+fn groups_in(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    groups.map(|entry| entry.path())
 }
 
 fn wait_until(done: impl Fn() -> bool) {
@@ -320,9 +330,10 @@ mod tests {
             return;
         };
         let abandoned = owned.directory.with_file_name(format!("{family}abandoned"));
-        fs::create_dir_all(abandoned.join("1")).unwrap();
+        let inner = abandoned.join("1").join("of a job within");
+        fs::create_dir_all(&inner).unwrap();
         let mut child = shell("exec sleep 1000");
-        write(&abandoned.join("1").join(MEMBERS), &child.id().to_string()).unwrap();
+        write(&inner.join(MEMBERS), &child.id().to_string()).unwrap();
         let reaper = thread::spawn(move || child.wait().unwrap());
         let next = Tree::create(&family, "next").unwrap();
         assert!(!reaper.join().unwrap().success());
