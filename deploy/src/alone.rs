@@ -3,7 +3,7 @@
 //! This process never runs the user's code behind `init`. It is the monitor of the job and stands between its processes
 //! and the terminal, in the shell's process group like all of them; it ends when the last of them has.
 
-use deploy_bridge::{Options, Terminal};
+use deploy_bridge::{Broken, Options, Terminal};
 use deploy_monitor::{Audience, Config, Monitor, MonitorError, Program, Wrap};
 use deploy_sys::{code, fd, random, signal};
 use deploy_wire::{
@@ -71,7 +71,26 @@ fn try_run(resources: Resources) -> Result<i32, Failure> {
     if let Some(signal) = outcome.interrupted {
         signal::reraise(signal); // So that the shell sees what it would see of a plain program.
     }
-    Ok(verdict.exit_code.into())
+    let lost = verdict
+        .broken
+        .iter()
+        .find(|broken| broken.error.kind() != io::ErrorKind::BrokenPipe);
+    match lost {
+        // A program that failed says more by its own code.
+        Some(broken) if verdict.exit_code == 0 => Err((OwnCode::Output, lost_output(broken))),
+        _ => Ok(verdict.exit_code.into()),
+    }
+}
+
+fn lost_output(broken: &Broken) -> String {
+    let name = match broken.stream {
+        Stream::Stdout => "standard output",
+        Stream::Stderr => "standard error",
+    };
+    format!(
+        "{name} could not be written: {}; what came after that is lost",
+        broken.error
+    )
 }
 
 /// The terminal, as the monitor's audience.

@@ -12,6 +12,8 @@ pub enum OwnCode {
     Launch = 71,
     /// The initial process asks for more than there is.
     NeverFits = 72,
+    /// What the processes wrote could not be written on, for another reason than a reader that had seen enough.
+    Output = 74,
     /// A setting, in the environment or on the command line, that says nothing we know.
     Setting = 78,
 }
