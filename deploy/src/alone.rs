@@ -71,15 +71,16 @@ fn try_run(resources: Resources) -> Result<i32, Failure> {
     if let Some(signal) = outcome.interrupted {
         signal::reraise(signal); // So that the shell sees what it would see of a plain program.
     }
-    let lost = verdict
-        .broken
-        .iter()
-        .find(|broken| broken.error.kind() != io::ErrorKind::BrokenPipe);
-    match lost {
-        // A program that failed says more by its own code.
-        Some(broken) if verdict.exit_code == 0 => Err((OwnCode::Output, lost_output(broken))),
-        _ => Ok(verdict.exit_code.into()),
+    for broken in &verdict.broken {
+        if broken.error.kind() == io::ErrorKind::BrokenPipe {
+            continue; // A reader that has seen enough.
+        }
+        eprintln!("deploy: {}", lost_output(broken));
+        if verdict.exit_code == 0 {
+            return Ok(OwnCode::Output.number()); // A program that failed says more by its own code.
+        }
     }
+    Ok(verdict.exit_code.into())
 }
 
 fn lost_output(broken: &Broken) -> String {
