@@ -26,8 +26,8 @@ impl Household {
         audience: &mut dyn Audience,
         now: Instant,
     ) -> bool {
-        // What it asked before it died counts.
-        while self.listen(number, audience, now) {}
+        // What it asked before it died counts; a fork of it that still asks does not.
+        let _ = (0..LAST_TURNS_MAX).find(|_| !self.listen(number, audience, now));
         let Some(child) = self
             .children
             .get_mut(&number)
@@ -146,5 +146,7 @@ fn kill(adopted: u32) {
     }
 }
 
+/// More than the socket holds.
+const LAST_TURNS_MAX: usize = 1 << 10;
 /// Killing takes some milliseconds; what is left after this cannot be killed at all.
 const CLEARING_MAX: Duration = Duration::from_secs(1);

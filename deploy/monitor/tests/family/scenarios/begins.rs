@@ -3,7 +3,10 @@
 use super::{Scenario, Worker, scenario};
 use crate::newborn::ended;
 use deploy_monitor::{MonitorError, Wrap};
-use deploy_sys::{memfd, process};
+use deploy_sys::{
+    memfd,
+    process::{self, DescriptorLimit},
+};
 use deploy_wire::{
     control::{Argument, NodeResources, Refusal},
     event::{Event, Stream},
@@ -295,6 +298,33 @@ pub const ALL: &[Scenario] = &[
                 assert_eq!(record.stdout(1), format!("true {resources} yes\n"));
                 assert_eq!(record.text(1, Stream::Stderr), "");
             },
+        )
+    },
+    Scenario {
+        configure: |_| {
+            let limit = DescriptorLimit { soft: 64, hard: 64 };
+            process::limit_descriptors_of(std::process::id(), limit).unwrap();
+        },
+        ..scenario(
+            "at_the_limit_of_descriptors_starts_are_refused_and_others_go_on",
+            |me| {
+                let mut living = Vec::new();
+                let why = loop {
+                    let request = me.worker("until told");
+                    match me.try_spawn(request) {
+                        Ok(started) => living.push(started),
+                        Err(Refusal::Launch { why }) => break why,
+                        Err(other) => panic!("another refusal: {other:?}"),
+                    }
+                };
+                assert!(why.contains("ulimit -n"), "{why}");
+                assert!(living.len() > 4, "{}", living.len());
+                let (pid, connection) = living.pop().unwrap();
+                drop(connection);
+                assert_eq!(me.wait(pid), ended(End::Code(0)));
+                me.spawn("until told");
+            },
+            |record, _| assert_eq!(record.status(0).code(), Some(0)),
         )
     },
     scenario(
