@@ -84,7 +84,7 @@ pub(crate) fn from_bulk<T: 'static>(bytes: Vec<u8>) -> Option<Result<T, CodecErr
 }
 
 fn numbers_of<N: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<N>, CodecError> {
-    if bytes.len() % size_of::<N>() != 0 {
+    if !bytes.len().is_multiple_of(size_of::<N>()) {
         return Err(format!(
             "{} bytes are no whole number of {}",
             bytes.len(),

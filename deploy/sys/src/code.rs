@@ -3,7 +3,7 @@
 //! Address-space randomisation moves an executable as a whole, so the distance between two of its functions is the
 //! same in every process. Functions of shared libraries move by themselves and are refused.
 
-use std::{fs, io, mem, os::unix::fs::MetadataExt, sync::OnceLock};
+use std::{fs, io, mem, os::unix::fs::MetadataExt, ptr, sync::OnceLock};
 
 /// A function that can be found again: it takes its encoded argument.
 pub type Entry = fn(&[u8]);
@@ -54,8 +54,8 @@ pub fn only_value<F>() -> F {
             "pass a function by name, or a closure that captures nothing"
         )
     };
-    // SAFETY: a value of no bytes has none that could be wrong, and the caller gave one up for it.
-    unsafe { mem::MaybeUninit::<F>::uninit().assume_init() }
+    // SAFETY: a value of no bytes may be read from any aligned address, and the caller gave one up for it.
+    unsafe { ptr::NonNull::<F>::dangling().read() }
 }
 
 /// This executable, told apart from every other file that this machine has held: device, inode, length and time.
