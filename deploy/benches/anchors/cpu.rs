@@ -6,14 +6,16 @@ use nix::{
 };
 use std::fs;
 
-/// Keeps all threads of this process on the n-th processor that it may use, if it may use so many: the same one in
-/// every process that asks.
+/// Keeps all threads of this process on the n-th processor that it may use: the same one in every process that asks.
+///
+/// # Panics
+/// If there are not so many: what was to be measured cannot be.
 pub fn pin(index: usize) {
     let allowed = sched_getaffinity(Pid::from_raw(0)).expect("a thread may ask where it runs");
     let mut allowed = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
-    let Some(cpu) = allowed.nth(index) else {
-        return;
-    };
+    let cpu = allowed
+        .nth(index)
+        .expect("this machine has enough processors to keep two that spin apart");
     let mut only = CpuSet::new();
     only.set(cpu).expect("the number came from such a set");
     for thread in fs::read_dir("/proc/self/task").expect("a process may list its threads") {
