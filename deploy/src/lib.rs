@@ -70,6 +70,7 @@
 //! | 70   | something that should not happen, told on standard error         |
 //! | 71   | the machine could not start or watch the initial process         |
 //! | 72   | the initial process asks for more than there is                  |
+//! | 74   | what the processes printed could not be written, as on a full disk |
 //! | 78   | a variable of the environment says nothing that we know          |
 
 mod alone;
