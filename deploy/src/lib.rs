@@ -85,6 +85,7 @@ mod init;
 mod link;
 mod links;
 mod long;
+mod outlet;
 mod pid;
 mod process;
 mod reactor;

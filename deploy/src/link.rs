@@ -18,7 +18,7 @@ use deploy_sys::stream;
 use deploy_wire::{
     bytes::Malformed,
     exit::ExitStatus,
-    frame::{Part, Stop},
+    frame::{LENGTH_UNKNOWN, Part, Stop},
     inbound::{Inbound, WINDOW_UNITS_MIN},
     outbound::{Outbound, record_units},
     pid::Pid,
@@ -72,9 +72,17 @@ pub(crate) struct Tx {
     pub(crate) out: Outbound,
     /// Whether there is a `Sender`.
     pub(crate) sender: bool,
-    /// Whether a long value is being sent, which no other may interrupt.
-    pub(crate) long: bool,
+    /// The long value that is being sent, which no other may interrupt.
+    pub(crate) long: Option<LongMark>,
+    /// Whether a piece of it left that is not the last.
+    long_begun: bool,
+    /// How many long values there were.
+    longs: u64,
 }
+
+/// Tells one long value from those before and after it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LongMark(u64);
 
 /// The receiving half.
 pub(crate) struct Rx {
@@ -108,7 +116,9 @@ impl Link {
             tx: Mutex::new(Tx {
                 out: Outbound::new(),
                 sender: false,
-                long: false,
+                long: None,
+                long_begun: false,
+                longs: 0,
             }),
             rx: Mutex::new(Rx {
                 inbound: Inbound::new(),
@@ -222,17 +232,53 @@ impl Link {
         self.flush(&mut self.tx());
     }
 
-    /// Queues a part of a long value and writes it, straight from where it lies as far as the socket takes it.
+    /// Marks the connection as sending a long value, unless it does already.
+    pub(crate) fn mark_long(&self, tx: &mut Tx) -> Option<LongMark> {
+        if tx.long.is_some() {
+            return None;
+        }
+        tx.longs += 1;
+        tx.long = Some(LongMark(tx.longs));
+        tx.long
+    }
+
+    /// Whether this long value is still the one that is being sent.
+    pub(crate) fn holds_long(&self, tx: &Tx, mark: LongMark) -> bool {
+        tx.long == Some(mark)
+    }
+
+    /// Has the receiver forget the long value that is being sent, if there is one.
+    pub(crate) fn cancel_long(self: &Arc<Link>, tx: &mut Tx) {
+        if tx.long.take().is_some() && std::mem::take(&mut tx.long_begun) {
+            tx.out
+                .queue_piece_header(Part::Cancelled, 0, LENGTH_UNKNOWN);
+            self.flush(tx);
+        }
+        self.turn.ring();
+    }
+
+    /// Queues a part of a long value and writes it, straight from where it lies as far as the socket takes it. Says
+    /// whether this long value is still the one that is being sent.
     pub(crate) fn send_piece(
         self: &Arc<Link>,
         tx: &mut Tx,
+        mark: LongMark,
         part: Part,
         payload: &[u8],
         total: u64,
-    ) {
+    ) -> bool {
+        if !self.holds_long(tx, mark) {
+            return false;
+        }
         tx.out.queue_piece_header(part, payload.len(), total);
         self.transmit(tx, payload);
         self.flush(tx);
+        tx.long_begun = part == Part::More;
+        if part == Part::Last {
+            tx.long = None;
+            self.turn.ring();
+        }
+        true
     }
 
     /// Writes what waits, as far as the socket takes it; the reactor goes on when it takes more.

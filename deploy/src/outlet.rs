@@ -1,0 +1,312 @@
+//! Where values leave for one receiver: what a `Sender`, its futures and its helper threads share.
+//!
+//! A value that fits a frame leaves whole. A longer one leaves in pieces while it is encoded, and has the connection to
+//! itself meanwhile: whoever sends it holds the connection's *long* mark, and whoever takes the mark away has the
+//! receiver forget the value.
+
+use crate::{
+    codec::{self, Capped},
+    error::{ChannelError, Lost},
+    link::{Link, LongMark, Tx},
+    turn::Look,
+};
+use deploy_wire::{
+    frame::{Kind, LENGTH_UNKNOWN, Part, Stop},
+    outbound::{RECORD_BYTES_MAX, record_units},
+};
+use serde::Serialize;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+#[derive(Clone)]
+pub(crate) struct Outlet {
+    pub(crate) link: Arc<Link>,
+    generation: u32,
+    /// The name of the type that it sends.
+    type_name: &'static str,
+}
+
+/// Why nothing can be sent any more, as far as it is known without waiting.
+pub(crate) enum Refusal {
+    Error(ChannelError),
+    /// The receiver was dropped by a panic: how its process ends may be known soon.
+    Panicked,
+}
+
+/// How a value travels.
+pub(crate) enum Encoded<'a> {
+    /// In a frame.
+    Record(&'a [u8]),
+    /// In pieces, as it lies in memory.
+    Bulk(&'a [u8]),
+    /// In pieces, while it is encoded.
+    Stream,
+}
+
+impl Outlet {
+    /// A new sender over this connection.
+    #[track_caller]
+    pub(crate) fn open(link: Arc<Link>, type_name: &'static str) -> Outlet {
+        let mut tx = link.tx();
+        assert!(
+            !tx.sender,
+            "deploy: there is a Sender to {} already; drop it before making another",
+            link.peer
+        );
+        tx.sender = true;
+        tx.out.queue_open(type_name);
+        let generation = tx.out.generation();
+        drop(tx);
+        Outlet {
+            link,
+            generation,
+            type_name,
+        }
+    }
+
+    /// The sender is dropped. Does not block.
+    pub(crate) fn close(&self, end: Kind) {
+        let mut tx = self.link.tx();
+        self.link.cancel_long(&mut tx);
+        tx.out.queue_end(end);
+        tx.sender = false;
+        self.link.flush(&mut tx);
+    }
+
+    /// Sends a value. Blocks while there is no room for it.
+    pub(crate) fn send<T: Serialize + 'static>(
+        &self,
+        value: &T,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), ChannelError> {
+        match encode(value, scratch)? {
+            Encoded::Record(record) => self.block(|| self.look(record)),
+            Encoded::Bulk(bytes) => self
+                .begin_long()?
+                .send(bytes, Part::Last, bytes.len() as u64),
+            Encoded::Stream => self.stream(value),
+        }
+    }
+
+    /// Sends a value that fits a frame, if there is room or an end.
+    pub(crate) fn look(&self, record: &[u8]) -> Look<Result<(), Refusal>> {
+        let mut tx = self.link.tx();
+        if let Some(refusal) = self.refusal() {
+            return Look::Found(Err(refusal));
+        }
+        if tx.long.is_some() {
+            return Look::Idle; // Until the thread that sends the long value rings.
+        }
+        if self.link.room(&tx) < record_units(record.len()) {
+            return Look::Nothing;
+        }
+        self.link.send_record(&mut tx, record);
+        Look::Found(Ok(()))
+    }
+
+    /// What was sent leaves, and the peer is asked to say when it has it. Returns the number to wait for.
+    pub(crate) fn ask_for_acknowledgement(&self) -> u64 {
+        let mut tx = self.link.tx();
+        if !self.link.is_acknowledged(tx.out.sequence()) {
+            tx.out.queue_ping();
+        }
+        self.link.flush(&mut tx);
+        tx.out.sequence()
+    }
+
+    /// Whether the peer has everything up to the number, or will not.
+    pub(crate) fn look_acknowledged(&self, sequence: u64) -> Look<Result<(), Refusal>> {
+        match self.link.is_acknowledged(sequence) {
+            true => Look::Found(Ok(())),
+            false => Look::of(self.refusal().map(Err)),
+        }
+    }
+
+    /// Why nothing can be sent any more.
+    fn refusal(&self) -> Option<Refusal> {
+        let Some((stop, expected)) = self.link.stopped(self.generation) else {
+            return self.link.end().map(Refusal::Error);
+        };
+        Some(match stop {
+            Stop::Dropped => Refusal::Error(ChannelError::Closed),
+            Stop::Panicked => Refusal::Panicked,
+            Stop::Mismatch => {
+                let sent = self.type_name.to_string();
+                Refusal::Error(ChannelError::TypeMismatch { sent, expected })
+            }
+        })
+    }
+
+    /// Blocks until `look` finds something.
+    pub(crate) fn block<R>(
+        &self,
+        look: impl FnMut() -> Look<Result<R, Refusal>>,
+    ) -> Result<R, ChannelError> {
+        let found = self.link.wait_until(None, look);
+        match found.expect("a wait without deadline finds something") {
+            Ok(done) => Ok(done),
+            Err(Refusal::Error(error)) => Err(error),
+            Err(Refusal::Panicked) => Err(self.link.end_after_panic()),
+        }
+    }
+
+    /// Sends a long value while it is being encoded.
+    fn stream<T: Serialize>(&self, value: &T) -> Result<(), ChannelError> {
+        let mut pieces = Pieces {
+            long: self.begin_long()?,
+            block: Vec::new(),
+            error: None,
+        };
+        let encoded = codec::encode(value, &mut pieces);
+        let Pieces { long, block, error } = pieces;
+        match (encoded, error) {
+            (Ok(()), _) => long.send(&block, Part::Last, LENGTH_UNKNOWN),
+            (Err(_), Some(error)) => Err(error),
+            (Err(why), None) => Err(ChannelError::Codec(why)),
+        }
+    }
+
+    /// Blocks until no other long value is being sent, and keeps others from being sent.
+    fn begin_long(&self) -> Result<Long<'_>, ChannelError> {
+        let mark = self.block(|| {
+            let mut tx = self.link.tx();
+            if let Some(refusal) = self.refusal() {
+                return Look::Found(Err(refusal));
+            }
+            match self.link.mark_long(&mut tx) {
+                Some(mark) => Look::Found(Ok(mark)),
+                None => Look::Idle, // Until the thread that sends the other one rings.
+            }
+        })?;
+        Ok(Long { outlet: self, mark })
+    }
+}
+
+impl Refusal {
+    /// What it is as far as it is known now.
+    pub(crate) fn into_error(self, link: &Link) -> ChannelError {
+        match self {
+            Refusal::Error(error) => error,
+            Refusal::Panicked => link
+                .fate_error()
+                .unwrap_or(ChannelError::Lost(Lost::Panicked)),
+        }
+    }
+}
+
+/// Encodes a value, into `scratch` if it fits a frame.
+pub(crate) fn encode<'a, T: Serialize + 'static>(
+    value: &'a T,
+    scratch: &'a mut Vec<u8>,
+) -> Result<Encoded<'a>, ChannelError> {
+    if let Some(bytes) = codec::as_bulk(value) {
+        return Ok(match bytes.len() <= BULK_RECORD_BYTES_MAX {
+            true => Encoded::Record(bytes),
+            false => Encoded::Bulk(bytes),
+        });
+    }
+    let mut overflowed = false;
+    let writer = Capped {
+        buffer: scratch,
+        bytes_max: RECORD_BYTES_MAX,
+        overflowed: &mut overflowed,
+    };
+    match codec::encode(value, writer) {
+        Ok(()) => Ok(Encoded::Record(scratch)),
+        Err(_) if overflowed => Ok(Encoded::Stream),
+        Err(why) => Err(ChannelError::Codec(why)),
+    }
+}
+
+/// The right to send a long value: no other value comes between its pieces. Dropped before the last one, by an error
+/// or a panic of the encoder, it has the receiver forget the value.
+struct Long<'a> {
+    outlet: &'a Outlet,
+    mark: LongMark,
+}
+
+impl Long<'_> {
+    /// Sends bytes in as many pieces as the window and the socket take; the last one is marked `part`.
+    fn send(&self, mut bytes: &[u8], part: Part, total: u64) -> Result<(), ChannelError> {
+        let link = &self.outlet.link;
+        loop {
+            let room = self.outlet.block(|| self.look_room(bytes.len()))?;
+            let (piece, rest) = bytes.split_at(room.min(bytes.len()).min(PIECE_BYTES_MAX));
+            let part = if rest.is_empty() { part } else { Part::More };
+            if !link.send_piece(&mut link.tx(), self.mark, part, piece, total) {
+                return Err(ChannelError::Closed); // The sender was dropped: nobody hears this.
+            }
+            bytes = rest;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How much of `wanted` bytes there is room for: all, or a piece that is worth a frame. What waits for the socket
+    /// leaves first, so that pieces are written from where they lie.
+    fn look_room(&self, wanted: usize) -> Look<Result<usize, Refusal>> {
+        let link = &self.outlet.link;
+        let tx: &Tx = &link.tx();
+        if !link.holds_long(tx, self.mark) {
+            return Look::Found(Err(Refusal::Error(ChannelError::Closed)));
+        }
+        if let Some(refusal) = self.outlet.refusal() {
+            return Look::Found(Err(refusal));
+        }
+        let room = link.room(tx) as usize;
+        let enough = room >= wanted.min(PIECE_BYTES_MIN);
+        Look::of((enough && !link.is_blocked()).then_some(Ok(room)))
+    }
+}
+
+impl Drop for Long<'_> {
+    fn drop(&mut self) {
+        let link = &self.outlet.link;
+        let mut tx = link.tx();
+        if link.holds_long(&tx, self.mark) {
+            link.cancel_long(&mut tx);
+        }
+    }
+}
+
+/// Cuts what an encoder writes into pieces.
+struct Pieces<'a> {
+    long: Long<'a>,
+    block: Vec<u8>,
+    /// What became of the channel, where an encoder only says that writing failed.
+    error: Option<ChannelError>,
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.block.extend_from_slice(bytes);
+        if self.block.len() >= BLOCK_BYTES {
+            let sent = self.long.send(&self.block, Part::More, LENGTH_UNKNOWN);
+            self.block.clear();
+            if let Err(error) = sent {
+                self.error = Some(error);
+                return Err(io::Error::from(io::ErrorKind::BrokenPipe));
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs of bytes that are longer go straight from where they lie: copying them would cost more than a system call.
+const BULK_RECORD_BYTES_MAX: usize = 16 << 10;
+
+/// How much of a long value is encoded before it is sent.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// The shortest piece worth a frame, unless it is the rest.
+const PIECE_BYTES_MIN: usize = 16 << 10;
+
+/// The longest piece: about what a socket takes at once. What it does not take is copied.
+const PIECE_BYTES_MAX: usize = 256 << 10;
