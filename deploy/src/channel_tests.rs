@@ -26,12 +26,12 @@ fn end() -> (Arc<Links>, OwnedFd) {
     (links, monitor)
 }
 
-struct Ends {
-    left: Arc<Link>,
-    right: Arc<Link>,
+pub(crate) struct Ends {
+    pub(crate) left: Arc<Link>,
+    pub(crate) right: Arc<Link>,
 }
 
-fn connected() -> Ends {
+pub(crate) fn connected() -> Ends {
     let ((left, left_monitor), (right, right_monitor)) = (end(), end());
     let (one, other) = fd::socketpair_stream().unwrap();
     let pid = |number| Pid::new(Job::from_bits(1), number);

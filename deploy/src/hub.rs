@@ -3,9 +3,12 @@
 
 use crate::{link::Link, turn::Spin};
 use deploy_sys::poller::Poller;
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering::*},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::*},
+    },
+    time::Instant,
 };
 
 pub(crate) struct Hub {
@@ -18,6 +21,8 @@ pub(crate) struct Hub {
     dirty_count: AtomicUsize,
     /// Connections that the reactor is to look at.
     attention: Mutex<Vec<Arc<Link>>>,
+    /// When to ring which bells.
+    alarms: Mutex<Vec<(Instant, Arc<Link>)>>,
     pub(crate) poller: Poller,
 }
 
@@ -30,6 +35,7 @@ impl Hub {
             dirty: Mutex::new(Vec::new()),
             dirty_count: AtomicUsize::new(0),
             attention: Mutex::new(Vec::new()),
+            alarms: Mutex::new(Vec::new()),
             poller,
         }
     }
@@ -84,6 +90,20 @@ impl Hub {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         )
+    }
+
+    /// Has the reactor ring this connection's bell at that time.
+    pub(crate) fn set_alarm(&self, at: Instant, link: Arc<Link>) {
+        self.alarms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((at, link));
+        self.poller.wake();
+    }
+
+    /// The alarms that were set.
+    pub(crate) fn take_alarms(&self) -> Vec<(Instant, Arc<Link>)> {
+        std::mem::take(&mut *self.alarms.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The reactor listens to this connection from now on.

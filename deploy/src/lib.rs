@@ -80,6 +80,9 @@ mod codec;
 mod control;
 mod drain;
 mod error;
+mod future;
+#[cfg(test)]
+mod future_tests;
 mod hub;
 mod init;
 mod link;

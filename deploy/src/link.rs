@@ -48,6 +48,8 @@ pub(crate) struct Link {
     ended: AtomicBool,
     /// What the peer sent that this library does not send.
     violation: OnceLock<Malformed>,
+    /// When a task first found that the peer had dropped an end in a panic.
+    panic_noticed: OnceLock<Instant>,
     /// The latest of the peer's receivers that takes no more, and why with the type it expected.
     stopped: AtomicU32,
     stop: Mutex<Option<(Stop, String)>>,
@@ -129,6 +131,7 @@ impl Link {
             fate: OnceLock::new(),
             ended: AtomicBool::new(false),
             violation: OnceLock::new(),
+            panic_noticed: OnceLock::new(),
             stopped: AtomicU32::new(0),
             stop: Mutex::new(None),
             acknowledged: AtomicU64::new(0),
@@ -405,10 +408,23 @@ impl Link {
     }
 
     /// What to say of a peer that dropped its end in a panic: how its process ended, if it does so within a second.
+    /// Blocks for as long.
     pub(crate) fn end_after_panic(self: &Arc<Link>) -> ChannelError {
         let deadline = Instant::now() + PANIC_GRACE;
         let fate = self.wait_until(Some(deadline), || Look::of(self.fate_error()));
         fate.unwrap_or(ChannelError::Lost(Lost::Panicked))
+    }
+
+    /// The same without blocking: nothing until it is known, and then the bell rings.
+    pub(crate) fn look_end_after_panic(self: &Arc<Link>) -> Option<ChannelError> {
+        let noticed = self.panic_noticed.get_or_init(|| {
+            let now = Instant::now();
+            self.hub.set_alarm(now + PANIC_GRACE, self.clone());
+            now
+        });
+        let over =
+            || (noticed.elapsed() >= PANIC_GRACE).then_some(ChannelError::Lost(Lost::Panicked));
+        self.fate_error().or_else(over)
     }
 
     /// After reading or taking: lets the sending half see what the receiving half learned, grows the window of a

@@ -17,7 +17,10 @@ use deploy_wire::{
 use serde::Serialize;
 use std::{
     io::{self, Write},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::*},
+    },
 };
 
 #[derive(Clone)]
@@ -26,6 +29,8 @@ pub(crate) struct Outlet {
     generation: u32,
     /// The name of the type that it sends.
     type_name: &'static str,
+    /// Set when nobody wants any more what is being sent through here.
+    cancelled: Option<Arc<AtomicBool>>,
 }
 
 /// Why nothing can be sent any more, as far as it is known without waiting.
@@ -63,6 +68,15 @@ impl Outlet {
             link,
             generation,
             type_name,
+            cancelled: None,
+        }
+    }
+
+    /// The same, for as long as `cancelled` is not set.
+    pub(crate) fn cancellable(&self, cancelled: Arc<AtomicBool>) -> Outlet {
+        Outlet {
+            cancelled: Some(cancelled),
+            ..self.clone()
         }
     }
 
@@ -126,6 +140,13 @@ impl Outlet {
 
     /// Why nothing can be sent any more.
     fn refusal(&self) -> Option<Refusal> {
+        if self
+            .cancelled
+            .as_ref()
+            .is_some_and(|cancelled| cancelled.load(SeqCst))
+        {
+            return Some(Refusal::Error(ChannelError::Closed)); // Nobody hears this.
+        }
         let Some((stop, expected)) = self.link.stopped(self.generation) else {
             return self.link.end().map(Refusal::Error);
         };

@@ -26,6 +26,8 @@ pub(crate) struct Reactor {
     watched: Vec<Arc<Link>>,
     /// Connections whose peer ended but whose socket did not: a forked child may hold it.
     lingering: Vec<(Instant, Arc<Link>)>,
+    /// Bells to ring.
+    alarms: Vec<(Instant, Arc<Link>)>,
 }
 
 impl Reactor {
@@ -36,6 +38,7 @@ impl Reactor {
             links,
             watched: Vec::new(),
             lingering: Vec::new(),
+            alarms: Vec::new(),
         }
     }
 
@@ -51,7 +54,8 @@ impl Reactor {
     fn run(&mut self) {
         let mut tick = Instant::now() + TICK;
         loop {
-            let idle = self.watched.is_empty() && self.lingering.is_empty();
+            let idle =
+                self.watched.is_empty() && self.lingering.is_empty() && self.alarms.is_empty();
             let timeout = (!idle).then(|| tick.saturating_duration_since(Instant::now()));
             let waited = self.links.hub.poller.wait(&mut self.events, timeout);
             waited.expect("waiting at our own descriptor does not fail");
@@ -63,12 +67,14 @@ impl Reactor {
             }
             self.links.hub.flush();
             self.watched.extend(self.links.hub.take_attention());
+            self.alarms.extend(self.links.hub.take_alarms());
             let now = Instant::now();
             if idle {
                 tick = now + TICK;
             } else if now >= tick {
                 self.watched.retain(look);
                 self.lingering.retain(|(end, link)| linger(*end, link, now));
+                self.alarms.retain(|(at, link)| alarm(*at, link, now));
                 tick = now + TICK;
             }
         }
@@ -115,6 +121,14 @@ fn look(link: &Arc<Link>) -> bool {
     }
     link.acknowledge_if_owed();
     false
+}
+
+/// Rings a bell when its time has come; says whether to wait longer.
+fn alarm(at: Instant, link: &Arc<Link>, now: Instant) -> bool {
+    if now >= at {
+        link.turn.ring();
+    }
+    now < at
 }
 
 /// Ends the socket of a peer that ended, if it does not end by itself; says whether to wait longer.

@@ -34,8 +34,10 @@ use std::{
 /// It can be shared between threads, each value going to one of them, and a thread that blocks in it stops no other
 /// channel.
 pub struct Receiver<T: Serialize + DeserializeOwned + Send + 'static> {
-    link: Arc<Link>,
+    pub(crate) link: Arc<Link>,
     generation: u32,
+    /// Whether the stream of values is over.
+    pub(crate) over: bool,
     /// Whether the sender's type is known to be `T`.
     matched: AtomicBool,
     /// The name of the sender's type, if it is another.
@@ -72,6 +74,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         Receiver {
             link,
             generation,
+            over: false,
             matched: AtomicBool::new(false),
             mismatch: OnceLock::new(),
             slot: Arc::default(),
@@ -91,6 +94,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
                 .expect("a wait without deadline finds something");
             match found {
                 Found::Value(value) => return value,
+                Found::Panicked => return Err(self.link.end_after_panic()),
                 Found::Long { total } => {
                     let claim = Claim(self.link.clone());
                     // Its sender may have taken it back.
@@ -104,16 +108,12 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
 
     /// Receives a value if one is there.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let found = scratch::with(|scratch| {
-            let mut look = self.look(scratch);
-            if let Look::Nothing = look {
-                self.link.read(false);
-                look = self.look(scratch);
-            }
-            Some(self.finish(look.found()?, scratch))
-        });
-        match found {
+        match self.try_find() {
             Some(Found::Value(value)) => value.map_err(TryRecvError::Channel),
+            Some(Found::Panicked) => {
+                let end = self.link.look_end_after_panic();
+                Err(end.map_or(TryRecvError::Empty, TryRecvError::Channel))
+            }
             Some(Found::Long { total }) => {
                 self.receive_aside(total);
                 Err(TryRecvError::Empty)
@@ -129,6 +129,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         loop {
             match self.wait(deadline) {
                 Some(Found::Value(value)) => return value.map_err(RecvTimeoutError::Channel),
+                Some(Found::Panicked) => {
+                    return Err(RecvTimeoutError::Channel(self.link.end_after_panic()));
+                }
                 Some(Found::Long { total }) => self.receive_aside(total),
                 None => return Err(RecvTimeoutError::Timeout),
             }
@@ -154,10 +157,22 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         Pid(self.link.peer)
     }
 
+    /// What can be had without waiting.
+    pub(crate) fn try_find(&self) -> Option<Found<T>> {
+        scratch::with(|scratch| {
+            let mut look = self.look(scratch);
+            if let Look::Nothing = look {
+                self.link.read(false);
+                look = self.look(scratch);
+            }
+            Some(finish(look.found()?, scratch))
+        })
+    }
+
     fn wait(&self, deadline: Option<Instant>) -> Option<Found<T>> {
         scratch::with(|scratch| {
             let polled = self.link.wait_until(deadline, || self.look(scratch))?;
-            Some(self.finish(polled, scratch))
+            Some(finish(polled, scratch))
         })
     }
 
@@ -216,16 +231,6 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         Some(sent.to_string())
     }
 
-    /// What was found, once the user's code has decoded it.
-    fn finish(&self, polled: Polled<T>, scratch: &[u8]) -> Found<T> {
-        match polled {
-            Polled::Value(value) => Found::Value(value),
-            Polled::Record => Found::Value(codec::decode(scratch).map_err(ChannelError::Codec)),
-            Polled::Long { total } => Found::Long { total },
-            Polled::Panicked => Found::Value(Err(self.link.end_after_panic())),
-        }
-    }
-
     /// The sender sends another type.
     fn refuse(&self, sent: String) -> ChannelError {
         let expected = type_name::<T>().to_string();
@@ -237,7 +242,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     }
 
     /// Has a helper thread receive a long value, for a caller that will not wait for all of it.
-    fn receive_aside(&self, total: u64) {
+    pub(crate) fn receive_aside(&self, total: u64) {
         let (claim, generation) = (Claim(self.link.clone()), self.generation);
         let slot = self.slot.clone();
         let receive = move || {
@@ -283,8 +288,19 @@ enum Polled<T> {
     Panicked,
 }
 
+/// What was found, once the user's code has decoded it.
+fn finish<T: DeserializeOwned>(polled: Polled<T>, scratch: &[u8]) -> Found<T> {
+    match polled {
+        Polled::Value(value) => Found::Value(value),
+        Polled::Record => Found::Value(codec::decode(scratch).map_err(ChannelError::Codec)),
+        Polled::Long { total } => Found::Long { total },
+        Polled::Panicked => Found::Panicked,
+    }
+}
+
 /// What a caller gets.
-enum Found<T> {
+pub(crate) enum Found<T> {
     Value(Result<T, ChannelError>),
+    Panicked,
     Long { total: u64 },
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{ChannelError, TrySendError},
+    future::Sending,
     link::Link,
     outlet::{self, Encoded, Outlet, Refusal},
     pid::Pid,
@@ -9,7 +10,12 @@ use crate::{
 };
 use deploy_wire::{frame::Kind, outbound::RECORD_BYTES_MAX};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{any::type_name, fmt, marker::PhantomData, sync::Arc, thread};
+use std::{
+    any::type_name,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 /// Sends values of type `T` to another process.
 ///
@@ -20,7 +26,8 @@ use std::{any::type_name, fmt, marker::PhantomData, sync::Arc, thread};
 /// It can be shared between threads, and a thread that blocks in it stops no other channel.
 pub struct Sender<T> {
     pub(crate) outlet: Outlet,
-    values: PhantomData<fn(T)>,
+    /// The value that was handed to the sink last.
+    sending: Mutex<Option<Sending<T>>>,
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
@@ -38,7 +45,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     pub(crate) fn on(link: Arc<Link>) -> Sender<T> {
         Sender {
             outlet: Outlet::open(link, type_name::<T>()),
-            values: PhantomData,
+            sending: Mutex::new(None),
         }
     }
 
@@ -87,6 +94,12 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
             .block(|| self.outlet.look_acknowledged(sequence))
     }
 
+    pub(crate) fn sending(&mut self) -> &mut Option<Sending<T>> {
+        self.sending
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The process at the other end.
     pub fn pid(&self) -> Pid {
         Pid(self.outlet.link.peer)
@@ -95,6 +108,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        self.sending
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         self.outlet.close(if thread::panicking() {
             Kind::Abort
         } else {

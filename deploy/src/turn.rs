@@ -18,6 +18,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*, fence},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Turn {
     rings: AtomicU64,
     /// How many threads listen for the bell, or are about to.
     listeners: AtomicU32,
+    /// Tasks that wait; the bell wakes them all, once.
+    tasks: Mutex<Vec<Waker>>,
     /// Whether the reactor leaves the socket to those who wait for it.
     leased: AtomicBool,
     /// Whether it was waited for since the reactor looked last.
@@ -46,6 +49,7 @@ impl Turn {
             bell: Condvar::new(),
             rings: AtomicU64::new(0),
             listeners: AtomicU32::new(0),
+            tasks: Mutex::new(Vec::new()),
             leased: AtomicBool::new(true),
             used: AtomicBool::new(true),
             attention: AtomicBool::new(false),
@@ -56,9 +60,29 @@ impl Turn {
     pub(crate) fn ring(&self) {
         fence(SeqCst);
         if self.listeners.load(SeqCst) > 0 {
-            let _held = self.lock();
+            let held = self.lock();
             self.rings.fetch_add(1, SeqCst);
             self.bell.notify_all();
+            drop(held);
+            self.wake_tasks();
+        }
+    }
+
+    /// Wakes every task that waits: each looks again, and comes back if it found nothing.
+    fn wake_tasks(&self) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = std::mem::take(&mut *tasks);
+        self.listeners.fetch_sub(woken.len() as u32, SeqCst);
+        drop(tasks);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Has the bell wake a task too, once. The task looks again after this, before it waits.
+    pub(crate) fn listen_as_task(&self, task: &Waker) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tasks.iter().any(|waiting| waiting.will_wake(task)) {
+            tasks.push(task.clone());
+            self.listeners.fetch_add(1, SeqCst);
         }
     }
 
@@ -194,6 +218,14 @@ impl Link {
         self.hub.attend(self);
     }
 
+    /// Gives the socket to the reactor, for a task that waits: it hears of the socket by the bell.
+    pub(crate) fn hand_over(self: &Arc<Link>) {
+        self.hub.flush();
+        if !self.turn.has_owner() && self.turn.leased.swap(false, SeqCst) {
+            self.hub.register(self);
+        }
+    }
+
     /// Looks again and again for a short while, where that has paid lately.
     fn spin<R>(
         self: &Arc<Link>,
@@ -287,6 +319,7 @@ impl Link {
             self.turn.rings.fetch_add(1, SeqCst);
             self.turn.bell.notify_all();
         }
+        self.turn.wake_tasks();
         self.turn.used.store(true, SeqCst);
         self.hub.attend(self);
     }
