@@ -90,9 +90,14 @@ impl Household {
         true
     }
 
-    /// Starts a process whose resources were granted, or refuses it and gives them back.
+    /// Starts a process whose resources were granted, or refuses it and gives them back. Nothing is started for one
+    /// that a person's signal has ended.
     pub(crate) fn start(&mut self, queued: Queued, audience: &mut dyn Audience, now: Instant) {
         let asked = queued.request.resources;
+        self.heed_signals(now);
+        if self.is_interrupted(queued.from) {
+            return self.ledger.release(asked);
+        }
         let started = connection().and_then(|ends| {
             let worker = Some(queued.request.function.name.as_str());
             Ok((ends, self.launch(worker, asked)?))
@@ -142,7 +147,7 @@ impl Household {
             name,
         };
         let descriptors = [childs_end].into_iter().chain(file).collect();
-        self.settle(newborn, Some(from), Some(work), descriptors);
+        self.settle(newborn, Some(from), Some(work), descriptors, now);
     }
 
     /// Starts the process that goes on with the program's `main`.
@@ -156,7 +161,7 @@ impl Household {
         self.roster.handle_birth(None, false);
         let worker = self.about.initial_worker.clone();
         self.announce(newborn.pid, None, worker, resources, audience, now);
-        self.settle(newborn, None, None, Vec::new());
+        self.settle(newborn, None, None, Vec::new(), now);
         Ok(())
     }
 
@@ -242,17 +247,18 @@ impl Household {
         );
     }
 
-    /// Puts a newborn where it belongs and tells it who it is.
+    /// Takes a newborn in and tells it who it is.
     fn settle(
         &mut self,
         newborn: Newborn,
         parent: Option<u32>,
         work: Option<Work>,
         descriptors: Vec<OwnedFd>,
+        now: Instant,
     ) {
         let Newborn {
             pid,
-            mut child,
+            child,
             is_wrapped,
         } = newborn;
         // Fails only if it has ended already.
@@ -269,12 +275,22 @@ impl Household {
             stdout_is_terminal: self.about.stdout_is_terminal,
             stderr_is_terminal: self.about.stderr_is_terminal,
         };
-        child
-            .control
-            .send(birth.encode(), descriptors)
-            .expect("a new outbox has room");
-        self.children.insert(pid.number(), child);
+        let number = pid.number();
+        self.children.insert(number, child);
+        self.catch_up(number, now);
+        if let Some(child) = self.children.get_mut(&number) {
+            let sent = child.control.send(birth.encode(), descriptors);
+            sent.expect("a new outbox has room");
+        }
         self.prepare();
+    }
+
+    /// Sends a newborn the signals that have come while it was started: the kernel may have passed it over. It does
+    /// not know yet what it runs, so twice is as good as once.
+    fn catch_up(&mut self, number: u32, now: Instant) {
+        for signal in self.heed_signals(now) {
+            self.signal(number, signal);
+        }
     }
 
     /// Makes the group of the next process ahead of time, where groups can be made.

@@ -3,8 +3,12 @@
 //! What it means to others is the roster's business.
 
 use crate::voice::Voice;
-use deploy_sys::{cgroup::Leaf, packet, pidfd::Process};
-use deploy_wire::{control::Notice, resources::Resources};
+use deploy_sys::{
+    cgroup::Leaf,
+    packet,
+    pidfd::{Death, Process},
+};
+use deploy_wire::{control::Notice, exit::End, resources::Resources};
 use std::{
     collections::VecDeque,
     io,
@@ -24,6 +28,25 @@ pub(crate) struct Child {
     /// Whether it has been reaped.
     pub(crate) is_dead: bool,
     pub(crate) control: Control,
+}
+
+impl Child {
+    /// How it ended, if it has; it stays to be reaped.
+    pub(crate) fn end(&self) -> io::Result<Option<End>> {
+        Ok(self.process.peek()?.map(end))
+    }
+
+    /// The same, and reaps it: only once.
+    pub(crate) fn reap(&self) -> io::Result<Option<End>> {
+        Ok(self.process.try_wait()?.map(end))
+    }
+}
+
+fn end(death: Death) -> End {
+    match death {
+        Death::Code(code) => End::Code(code),
+        Death::Signal(signal) => End::Signal(signal),
+    }
 }
 
 /// The socket to a process, and the packets that wait for room in it.

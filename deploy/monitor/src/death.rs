@@ -7,11 +7,8 @@ use crate::{
     household::{Household, SIGKILL, Source},
     voice::STREAMS,
 };
-use deploy_sys::{
-    pidfd::{Death, Process},
-    process,
-};
-use deploy_wire::{event::Event, exit::End};
+use deploy_sys::{pidfd::Process, process};
+use deploy_wire::event::Event;
 use std::{
     collections::BTreeSet,
     thread,
@@ -35,9 +32,8 @@ impl Household {
         else {
             return false;
         };
-        let end = match child.process.try_wait() {
-            Ok(Some(Death::Code(code))) => End::Code(code),
-            Ok(Some(Death::Signal(signal))) => End::Signal(signal),
+        let end = match child.reap() {
+            Ok(Some(end)) => end,
             Ok(None) => return false,
             Err(error) => panic!("only the monitor reaps its children: {error}"),
         };

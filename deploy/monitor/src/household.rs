@@ -1,8 +1,9 @@
 //! All that the monitor holds of a running job, and how the plain machines' decisions become deeds.
 //!
-//! How a process begins is in `birth`, how one ends in `death`. Nothing here waits: the loop in `run` does.
+//! How a process begins is in `birth`, how one ends in `death`, what signals ask in `attention`. Nothing here waits: the loop in `run` does.
 
 use crate::{
+    attention::Attention,
     audience::Audience,
     birth::{Queued, connection},
     child::Child,
@@ -34,6 +35,7 @@ use std::{
 pub(crate) struct Household {
     pub(crate) about: About,
     pub(crate) registry: mio::Registry,
+    pub(crate) attention: Attention,
     pub(crate) launcher: Launcher,
     pub(crate) roster: Roster,
     pub(crate) ledger: Ledger<Queued>,
@@ -89,6 +91,7 @@ impl Household {
     pub(crate) fn new(
         about: About,
         registry: mio::Registry,
+        attention: Attention,
         launcher: Launcher,
         roster: Roster,
         ledger: Ledger<Queued>,
@@ -97,6 +100,7 @@ impl Household {
         Household {
             about,
             registry,
+            attention,
             launcher,
             roster,
             ledger,
@@ -161,6 +165,7 @@ impl Household {
                 Action::Tell(number, notice) => self.tell(number, &notice, None),
                 Action::Connect(one, other) => self.connect(one, other),
                 Action::Kill(number) => self.kill(number),
+                Action::Signal(number, signal) => self.signal(number, signal),
             }
         }
     }
@@ -181,15 +186,13 @@ impl Household {
 
     /// Kills a process. What it started follows when it is reaped.
     pub(crate) fn kill(&mut self, number: u32) {
-        if let Some(child) = self.children.get(&number).filter(|child| !child.is_dead) {
-            // One that has changed its user may not be ours to kill any more, and is left to end by itself.
-            let _ = child.process.signal(SIGKILL);
-        }
+        self.signal(number, SIGKILL);
     }
 
-    /// Passes a signal on to every process.
-    pub(crate) fn signal_all(&self, signal: i32) {
-        for child in self.children.values().filter(|child| !child.is_dead) {
+    /// Sends a process a signal, unless it has died.
+    pub(crate) fn signal(&self, number: u32, signal: i32) {
+        if let Some(child) = self.children.get(&number).filter(|child| !child.is_dead) {
+            // One that has changed its user may not be ours to signal any more, and is left to end by itself.
             let _ = child.process.signal(signal);
         }
     }

@@ -4,7 +4,8 @@
 //! processes have ended.
 //!
 //! A signal that the kernel sent for the terminal's keys reached every process already, since all are in one group;
-//! one that a program sent reached the monitor only, and is passed on. The second SIGINT ends everything: somebody
+//! one that a program sent reached the monitor only, and is passed on. So is SIGHUP, whoever sent it: when a terminal
+//! goes away, the kernel tells the leader of its session, and that may be the monitor alone. The second SIGINT ends everything: somebody
 //! presses Ctrl-C again. Programs such as `timeout` send a signal to us and at once to our group, so the same signal
 //! again within [`REPEAT_MIN`] is the same request.
 
@@ -46,7 +47,7 @@ impl Interrupts {
         {
             return Meaning::KillAll;
         }
-        match caught.from_kernel {
+        match caught.from_kernel && caught.signal != SIGHUP {
             true => Meaning::Asked(caught.signal),
             false => Meaning::PassOn(caught.signal),
         }
@@ -95,10 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn the_terminals_signals_are_not_passed_on_and_others_are() {
+    fn the_terminals_keys_are_not_passed_on_and_other_signals_are() {
+        check(&[(SIGQUIT, true, 0, Meaning::Asked(SIGQUIT))]);
         check(&[
-            (SIGQUIT, true, 0, Meaning::Asked(SIGQUIT)),
-            (SIGHUP, true, 1, Meaning::Asked(SIGHUP)),
+            (SIGHUP, true, 0, Meaning::PassOn(SIGHUP)),
+            (SIGHUP, false, 1, Meaning::PassOn(SIGHUP)),
         ]);
         check(&[
             (SIGTERM, false, 0, Meaning::PassOn(SIGTERM)),

@@ -15,6 +15,7 @@
 //!
 //! `roster` and `ledger` are plain machines that touch nothing; [`run`](Monitor::run) is the loop that does.
 
+mod attention;
 mod audience;
 mod birth;
 mod child;

@@ -7,6 +7,10 @@
 //! First the process dies: whoever is linked to it follows, and it can be asked for nothing. Later, when its output
 //! has been carried out, it is farewelled, and only then do others learn how it ended: so nobody hears of an end
 //! before the last words.
+//!
+//! # Born too late for a signal
+//! A person's signal reaches those who live. A process that was asked for before and born after it has missed it: if
+//! its parent dies of that signal, it is sent the same one. If its parent lives on, it was asked for on purpose.
 
 use deploy_wire::{
     bytes::Malformed,
@@ -23,7 +27,7 @@ pub(crate) struct Roster {
     members: Vec<Member>,
     actions: VecDeque<Action>,
     /// The signals that a person sent; whoever dies of one was interrupted.
-    persons_signals: BTreeSet<i32>,
+    persons_signals: SignalSet,
 }
 
 /// What the loop has to do.
@@ -35,12 +39,18 @@ pub(crate) enum Action {
     Connect(u32, u32),
     /// Kill a process and all that it started.
     Kill(u32),
+    /// Send a process a signal that it has missed.
+    Signal(u32, i32),
 }
 
 #[derive(Debug)]
 struct Member {
     /// Those that end when it does.
     linked_children: Vec<u32>,
+    /// Those born after some person's signal.
+    late_children: Vec<u32>,
+    /// The person's signals that came before it was born.
+    missed: SignalSet,
     stage: Stage,
     /// Why it was sent SIGKILL, if we did that.
     doom: Option<Reason>,
@@ -57,6 +67,31 @@ enum Stage {
     Farewelled(ExitStatus),
 }
 
+/// A set of signals; bit `n - 1` is signal `n`.
+#[derive(Clone, Copy, Default, Debug)]
+struct SignalSet(u64);
+
+impl SignalSet {
+    fn insert(&mut self, signal: i32) {
+        self.0 |= 1 << (signal - 1);
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, signal: i32) -> bool {
+        let was_there = self.contains(signal);
+        self.0 &= !(1 << (signal - 1));
+        was_there
+    }
+
+    fn contains(self, signal: i32) -> bool {
+        self.0 & 1 << (signal - 1) != 0
+    }
+
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 impl Roster {
     /// A job without processes.
     pub(crate) fn new(job: Job) -> Roster {
@@ -64,7 +99,7 @@ impl Roster {
             job,
             members: Vec::new(),
             actions: VecDeque::new(),
-            persons_signals: BTreeSet::new(),
+            persons_signals: SignalSet::default(),
         }
     }
 
@@ -84,6 +119,8 @@ impl Roster {
         let number = self.members.len() as u32;
         self.members.push(Member {
             linked_children: Vec::new(),
+            late_children: Vec::new(),
+            missed: self.persons_signals,
             stage: Stage::Alive,
             doom: None,
             peers: parent.into_iter().collect(),
@@ -94,6 +131,9 @@ impl Roster {
         let parent = &mut self.members[parent as usize];
         if is_linked {
             parent.linked_children.push(number);
+        }
+        if !self.persons_signals.is_empty() {
+            parent.late_children.push(number);
         }
         if let Stage::Farewelled(status) = parent.stage {
             let status = Some(status);
@@ -157,9 +197,22 @@ impl Roster {
         self.tell(from, Notice::KillSent { id, known });
     }
 
-    /// A person sent this signal to the job.
+    /// A person sent this signal to the job, and everybody who lives has got it.
     pub(crate) fn handle_persons_signal(&mut self, signal: i32) {
         self.persons_signals.insert(signal);
+        for member in &mut self.members {
+            member.missed.remove(signal);
+        }
+    }
+
+    /// Whether a process that ends like this was interrupted by a person.
+    pub(crate) fn is_interrupted(&self, end: End) -> bool {
+        matches!(end, End::Signal(signal) if self.persons_signals.contains(signal))
+    }
+
+    /// Whether a person has sent any signal.
+    pub(crate) fn has_persons_signals(&self) -> bool {
+        !self.persons_signals.is_empty()
     }
 
     /// A person wants everything to end now.
@@ -175,15 +228,21 @@ impl Roster {
         assert_eq!(member.stage, Stage::Alive, "a process dies once");
         let reason = match end {
             End::Signal(SIGKILL) if member.doom.is_some() => member.doom,
-            End::Signal(signal) if self.persons_signals.contains(&signal) => {
+            End::Signal(signal) if self.persons_signals.contains(signal) => {
                 Some(Reason::Interrupted)
             }
             _ => None,
         };
         let status = ExitStatus::new(end);
         member.stage = Stage::Dead(reason.map_or(status, |reason| status.because(reason)));
+        let late_children = std::mem::take(&mut member.late_children);
         for child in std::mem::take(&mut member.linked_children) {
             self.doom(child, Reason::Linked);
+        }
+        if let End::Signal(signal) = end {
+            for child in late_children {
+                self.signal_late(child, signal);
+            }
         }
     }
 
@@ -232,6 +291,14 @@ impl Roster {
         if member.stage == Stage::Alive && member.doom.is_none() {
             member.doom = Some(reason);
             self.actions.push_back(Action::Kill(number));
+        }
+    }
+
+    /// The parent has died of this signal. One that it has not missed is none of a person's, or came to it too.
+    fn signal_late(&mut self, number: u32, signal: i32) {
+        let member = &mut self.members[number as usize];
+        if member.stage == Stage::Alive && member.missed.remove(signal) {
+            self.actions.push_back(Action::Signal(number, signal));
         }
     }
 
@@ -379,6 +446,25 @@ mod tests {
         check(ended, End::Signal(SIGKILL), Some(Reason::Interrupted));
     }
 
+    #[test]
+    fn who_is_born_too_late_for_a_signal_shares_its_parents_fate() {
+        let mut roster = siblings(2);
+        roster.handle_persons_signal(2);
+        roster.handle_birth(Some(1), false);
+        roster.handle_birth(Some(1), false);
+        roster.handle_birth(Some(2), false);
+        roster.handle_birth(Some(0), false);
+        roster.handle_death(3, End::Code(0));
+        roster.handle_death(1, End::Signal(2));
+        assert_eq!(actions(&mut roster), [Action::Signal(2, 2)]);
+        roster.handle_death(2, End::Signal(2));
+        assert_eq!(actions(&mut roster), [Action::Signal(4, 2)]);
+        // A second one reaches all that live.
+        roster.handle_persons_signal(2);
+        roster.handle_death(0, End::Signal(2));
+        assert_eq!(actions(&mut roster), []);
+    }
+
     /// What happens to a family of at most eight.
     #[derive(Clone, Debug)]
     enum Step {
@@ -386,8 +472,9 @@ mod tests {
         Connect(u32, u32),
         Wait(u32, u32),
         Kill(u32, u32),
-        Death(u32),
+        Death(u32, End),
         Farewell(u32),
+        Persons,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -397,8 +484,10 @@ mod tests {
             (one.clone(), one.clone()).prop_map(|(from, to)| Step::Connect(from, to)),
             (one.clone(), one.clone()).prop_map(|(from, to)| Step::Wait(from, to)),
             (one.clone(), one.clone()).prop_map(|(from, to)| Step::Kill(from, to)),
-            one.clone().prop_map(Step::Death),
+            (one.clone(), prop_oneof![Just(SIGKILL), Just(2)])
+                .prop_map(|(number, signal)| Step::Death(number, End::Signal(signal))),
             one.prop_map(Step::Farewell),
+            Just(Step::Persons),
         ];
         proptest::collection::vec(step, 0..80)
     }
@@ -414,6 +503,11 @@ mod tests {
         killed: BTreeSet<u32>,
         waiting: Vec<(u32, u64)>,
         ends_told: BTreeSet<(u32, u32)>,
+        /// The living who have missed a person's signal, and their parents.
+        late: BTreeSet<(u32, u32)>,
+        /// Those of them whose parent has died of it.
+        to_signal: BTreeSet<u32>,
+        is_interrupted: bool,
     }
 
     impl Seen {
@@ -430,6 +524,10 @@ mod tests {
                 Action::Kill(number) => {
                     assert!(self.alive.contains(&number) && self.killed.insert(number));
                 }
+                Action::Signal(number, signal) => {
+                    assert_eq!(signal, 2);
+                    assert!(self.to_signal.remove(&number), "only who has missed it");
+                }
                 Action::Tell(to, notice) => {
                     assert!(
                         self.alive.contains(&to),
@@ -438,6 +536,19 @@ mod tests {
                     self.hear(to, notice);
                 }
             }
+        }
+
+        /// Whether a person's signal was the end of it.
+        fn lose(&mut self, number: u32, end: End) -> bool {
+            self.dead.insert(number);
+            self.late.retain(|(_, child)| *child != number);
+            let is_interrupted = self.is_interrupted && end == End::Signal(2);
+            if is_interrupted {
+                let of_it = |pair: &&(u32, u32)| pair.0 == number;
+                self.to_signal = self.late.iter().filter(of_it).map(|pair| pair.1).collect();
+                self.late.retain(|(parent, _)| *parent != number);
+            }
+            is_interrupted
         }
 
         fn hear(&mut self, to: u32, notice: Notice) {
@@ -459,12 +570,14 @@ mod tests {
 
     proptest! {
         /// Pairs are connected once, only the living are told and killed, waits are answered once, and every living
-        /// process learns the end of everybody that it is connected with.
+        /// process learns the end of everybody that it is connected with. Who is born after a person's signal, of a
+        /// parent that dies of it, is sent it once.
         #[test]
         fn everybody_learns_what_concerns_them(steps in steps()) {
             let mut roster = siblings(1);
             let mut seen = Seen::default();
             seen.alive.insert(0);
+            let mut interrupted = BTreeSet::new();
             let mut born = 1;
             for (id, step) in steps.into_iter().enumerate() {
                 let id = id as u64;
@@ -473,6 +586,9 @@ mod tests {
                         roster.handle_birth(Some(parent), link);
                         seen.alive.insert(born);
                         seen.connected.extend([(parent, born), (born, parent)]);
+                        if seen.is_interrupted {
+                            seen.late.insert((parent, born));
+                        }
                         born += 1;
                     }
                     Step::Connect(from, to) if seen.alive.contains(&from) => {
@@ -483,18 +599,27 @@ mod tests {
                         roster.handle_wait(from, id, pid(to));
                     }
                     Step::Kill(from, to) if seen.alive.contains(&from) => roster.handle_kill(from, id, pid(to)),
-                    Step::Death(number) if seen.alive.remove(&number) => {
-                        seen.dead.insert(number);
-                        roster.handle_death(number, End::Signal(SIGKILL));
+                    Step::Death(number, end) if seen.alive.remove(&number) => {
+                        if seen.lose(number, end) {
+                            interrupted.insert(number);
+                        }
+                        roster.handle_death(number, end);
+                    }
+                    Step::Persons => {
+                        roster.handle_persons_signal(2);
+                        seen.is_interrupted = true;
+                        seen.late.clear();
                     }
                     Step::Farewell(number) if seen.dead.remove(&number) => {
                         seen.gone.insert(number);
                         let status = roster.handle_farewell(number);
-                        prop_assert_eq!(status.reason().is_some(), seen.killed.contains(&number));
+                        let is_killed = seen.killed.contains(&number) && status.signal() == Some(SIGKILL);
+                        prop_assert_eq!(status.reason().is_some(), is_killed || interrupted.contains(&number));
                     }
                     _ => {}
                 }
                 actions(&mut roster).into_iter().for_each(|action| seen.see(action));
+                prop_assert!(seen.to_signal.is_empty(), "not signalled: {:?}", seen.to_signal);
             }
             for (one, other) in seen.connected.iter().copied() {
                 if seen.alive.contains(&one) && seen.gone.contains(&other) {

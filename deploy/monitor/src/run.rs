@@ -1,9 +1,10 @@
 //! The monitor's loop: it owns the poll, waits, and hands on what happened. It decides nothing.
 
 use crate::{
+    attention::Attention,
     audience::Audience,
     household::{About, Household, Source},
-    interrupts::{CAUGHT, Interrupts, Meaning},
+    interrupts::CAUGHT,
     launcher::{Launcher, Program},
     ledger::{Ledger, Verdict},
     roster::Roster,
@@ -44,8 +45,6 @@ pub struct Config {
 pub struct Monitor {
     poll: Poll,
     waker: Arc<Waker>,
-    signals: Signals,
-    interrupts: Interrupts,
     household: Household,
     resources: Resources,
     initial: Pid,
@@ -106,6 +105,7 @@ impl Monitor {
         let household = Household::new(
             about,
             poll.registry().try_clone()?,
+            Attention::new(signals),
             Launcher::new(config.program, signals_blocked)?,
             Roster::new(config.job),
             Ledger::new(config.capacity),
@@ -114,8 +114,6 @@ impl Monitor {
         Ok(Monitor {
             poll,
             waker,
-            signals,
-            interrupts: Interrupts::default(),
             household,
             resources: config.resources,
             initial: Pid::new(config.job, 0),
@@ -140,20 +138,21 @@ impl Monitor {
             self.wait(&mut events, &audience)?;
             let now = Instant::now();
             events.iter().for_each(|event| self.note(event));
-            // Before the turn, which says of every end whether it came of such a signal.
-            let is_to_reap = self.heed_signals(now);
+            // Whether or not the poll told of any: one may have come since, with an end that it caused.
+            self.household.heed_signals(now);
             self.household.turn(&mut audience, now);
-            if is_to_reap {
+            if std::mem::take(&mut self.household.attention.is_to_reap) {
                 self.household.reap();
             }
             if audience.poll_timeout().is_some_and(|at| at <= now) {
                 audience.handle_timeout(now);
             }
         }
-        self.household.clear();
+        let interrupts = &self.household.attention.interrupts;
         let interrupted = audience
             .status
-            .and_then(|status| self.interrupts.cause_of(status));
+            .and_then(|status| interrupts.cause_of(status));
+        self.household.clear();
         Ok(Outcome { interrupted })
     }
 
@@ -199,28 +198,6 @@ impl Monitor {
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.household.ready.insert((number, source));
         }
-    }
-
-    /// Does what signals ask for. True if there may be something to reap. They are looked for whether or not the poll
-    /// told of any: one may have come since, with an end that it caused.
-    fn heed_signals(&mut self, now: Instant) -> bool {
-        let mut is_to_reap = false;
-        while let Some(caught) = self.signals.take() {
-            match self.interrupts.handle(caught, now) {
-                Meaning::Asked(signal) => self.household.roster.handle_persons_signal(signal),
-                Meaning::PassOn(signal) => {
-                    self.household.roster.handle_persons_signal(signal);
-                    self.household.signal_all(signal);
-                }
-                Meaning::KillAll => {
-                    self.household.is_ending = true;
-                    self.household.roster.handle_persons_kill();
-                    self.household.act();
-                }
-                Meaning::Reap => is_to_reap = true,
-            }
-        }
-        is_to_reap
     }
 }
 

@@ -74,7 +74,12 @@ impl Process {
         self.wait_with(libc::WNOHANG)
     }
 
-    /// The same, waiting for the end.
+    /// How it ended, leaving it to be taken; nothing while it runs. Only for a child that was not taken yet.
+    pub fn peek(&self) -> io::Result<Option<Death>> {
+        self.wait_with(libc::WNOHANG | libc::WNOWAIT)
+    }
+
+    /// How it ended, waiting for that.
     pub fn wait(&self) -> io::Result<Death> {
         Ok(self
             .wait_with(0)?
@@ -145,7 +150,11 @@ mod tests {
     fn a_running_process_has_not_ended_and_takes_signals() {
         let process = shell("exec sleep 1000").raised().unwrap();
         assert_eq!(process.try_wait().unwrap(), None);
+        assert_eq!(process.peek().unwrap(), None);
         process.signal(libc::SIGTERM).unwrap();
+        while process.peek().unwrap() != Some(Death::Signal(libc::SIGTERM)) {
+            std::thread::yield_now();
+        }
         assert_eq!(process.wait().unwrap(), Death::Signal(libc::SIGTERM));
         process.signal(libc::SIGKILL).unwrap();
         assert!(process.try_wait().is_err());

@@ -5,27 +5,48 @@ use crate::newborn::{Me, ended};
 use deploy_sys::{pidfd::Process, process};
 use deploy_wire::exit::{End, ExitStatus, Reason};
 use std::{
+    fs,
     io::{Read, Write},
     thread,
     time::Duration,
 };
 
-pub const WORKERS: &[Worker] = &[("count signals", |me| {
-    let mut signals = deploy_sys::signal::Signals::catch(&[SIGINT, SIGUSR1]).unwrap();
-    me.parent().write_all(b"x").unwrap();
-    loop {
-        match signals.take() {
-            Some(caught) if caught.signal == SIGUSR1 => return println!("told"),
-            Some(_) => println!("asked"),
-            None => thread::sleep(Duration::from_millis(1)),
+pub const WORKERS: &[Worker] = &[
+    ("count signals", |me| {
+        let mut signals = deploy_sys::signal::Signals::catch(&[SIGINT, SIGUSR1]).unwrap();
+        me.parent().write_all(b"x").unwrap();
+        loop {
+            match signals.take() {
+                Some(caught) if caught.signal == SIGUSR1 => return println!("told"),
+                Some(_) => println!("asked"),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
         }
-    }
-})];
+    }),
+    ("linger", |_| {
+        loop {
+            thread::park();
+        }
+    }),
+];
 
 /// As somebody in another window does.
 fn signal_monitor(signal: i32) {
     let monitor = Process::open(process::parent()).unwrap();
     monitor.signal(signal).unwrap();
+}
+
+/// Interrupts the monitor while it cannot know in which order that and the request for a lingering worker came.
+fn interrupt_behind_a_request(me: &mut Me) {
+    signal_monitor(SIGSTOP);
+    let stat = format!("/proc/{}/stat", process::parent());
+    while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+        thread::yield_now();
+    }
+    let request = me.worker("linger");
+    me.send_spawn(&request, &[]);
+    signal_monitor(SIGINT);
+    signal_monitor(SIGCONT);
 }
 
 fn interrupted(signal: i32) -> ExitStatus {
@@ -79,6 +100,39 @@ pub const ALL: &[Scenario] = &[
         },
     ),
     scenario(
+        "who_is_born_too_late_for_its_parents_interrupt_gets_it_too",
+        |me| {
+            interrupt_behind_a_request(me);
+            thread::park();
+        },
+        |record, outcome| {
+            for pid in record.pids() {
+                assert_eq!(record.status(pid.number()), interrupted(SIGINT));
+            }
+            assert_eq!(outcome.unwrap().interrupted, Some(SIGINT));
+        },
+    ),
+    scenario(
+        "whoever_handles_an_interrupt_may_start_others_after_it",
+        |me| {
+            let mut own = deploy_sys::signal::Signals::catch(&[SIGINT]).unwrap();
+            interrupt_behind_a_request(me);
+            let (before, _connection) = me.spawned(1).unwrap();
+            while own.take().is_none() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let (after, mut connection) = me.spawn("greet");
+            connection.read_exact(&mut [0]).unwrap();
+            assert_eq!(me.wait(after), ended(End::Code(0)));
+            me.kill(before);
+        },
+        |record, outcome| {
+            assert_eq!(record.status(1).reason(), Some(Reason::Killed));
+            assert!(record.stdout(2).starts_with("hello"));
+            assert_eq!(outcome.unwrap().interrupted, None);
+        },
+    ),
+    scenario(
         "a_second_interrupt_kills",
         |me| {
             let _own = deploy_sys::signal::Signals::catch(&[SIGINT]).unwrap();
@@ -101,3 +155,5 @@ const SIGINT: i32 = 2;
 const SIGKILL: i32 = 9;
 const SIGUSR1: i32 = 10;
 const SIGTERM: i32 = 15;
+const SIGCONT: i32 = 18;
+const SIGSTOP: i32 = 19;
