@@ -47,13 +47,17 @@ impl Hub {
             .is_ok()
     }
 
-    /// Values wait on this connection: they leave when this process is about to block, or when the reactor is awake.
-    pub(crate) fn handle_dirty(&self, link: Arc<Link>) {
+    /// Values wait on this connection: they leave when this process is about to block, or when the reactor is awake,
+    /// which is soon if it is `urgent`, and else within a tick.
+    pub(crate) fn handle_dirty(&self, link: &Arc<Link>, urgent: bool) {
         let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
-        dirty.push(link);
+        dirty.push(link.clone());
         self.dirty_count.store(dirty.len(), SeqCst);
         drop(dirty);
-        self.poller.wake();
+        match urgent {
+            true => self.poller.wake(),
+            false => self.attend(link),
+        }
     }
 
     /// All values that wait leave now.

@@ -59,6 +59,8 @@ pub(crate) struct Link {
     /// The same the other way: what we have, and how much we let it send.
     arrived: AtomicU64,
     granted: AtomicU64,
+    /// How often something was read: another thread may have read what this one looks for.
+    reads: AtomicU64,
     /// What of these the peer was told.
     told_arrived: AtomicU64,
     told_granted: AtomicU64,
@@ -80,6 +82,8 @@ pub(crate) struct Tx {
     long_begun: bool,
     /// How many long values there were.
     longs: u64,
+    /// Whether values come so fast that they fill writes by themselves.
+    streams: bool,
 }
 
 /// Tells one long value from those before and after it.
@@ -121,6 +125,7 @@ impl Link {
                 long: None,
                 long_begun: false,
                 longs: 0,
+                streams: false,
             }),
             rx: Mutex::new(Rx {
                 inbound: Inbound::new(),
@@ -138,6 +143,7 @@ impl Link {
             limit: AtomicU64::new(WINDOW_UNITS_MIN),
             arrived: AtomicU64::new(0),
             granted: AtomicU64::new(WINDOW_UNITS_MIN),
+            reads: AtomicU64::new(0),
             told_arrived: AtomicU64::new(0),
             told_granted: AtomicU64::new(WINDOW_UNITS_MIN),
             blocked: AtomicBool::new(false),
@@ -156,7 +162,6 @@ impl Link {
 
     /// The socket arrived; what was sent before leaves now.
     pub(crate) fn attach(self: &Arc<Link>, socket: OwnedFd) {
-        stream::enlarge_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES);
         // A second one for the same pair would be the monitor's fault; the first one stays.
         if self.socket.set(socket).is_ok() {
             self.flush(&mut self.tx());
@@ -191,6 +196,11 @@ impl Link {
         self.ended.load(SeqCst)
     }
 
+    /// How often something was read.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Acquire)
+    }
+
     /// Whether bytes wait that the socket did not take.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.load(SeqCst)
@@ -222,17 +232,21 @@ impl Link {
 
     /// Lets what was queued leave: at once, or when enough is together, or later in company.
     pub(crate) fn let_leave(self: &Arc<Link>, tx: &mut Tx, at_once: bool) {
-        if at_once || tx.out.pending() >= BATCH_BYTES {
+        let pending = tx.out.pending();
+        if at_once || pending >= BATCH_BYTES {
+            tx.streams = pending >= STREAM_BYTES;
             self.flush(tx);
         } else if !self.dirty.swap(true, SeqCst) {
-            self.hub.handle_dirty(self.clone());
+            self.hub.handle_dirty(self, !tx.streams);
         }
     }
 
     /// What waits for company leaves without.
     pub(crate) fn flush_dirty(self: &Arc<Link>) {
         self.dirty.store(false, SeqCst);
-        self.flush(&mut self.tx());
+        let tx = &mut self.tx();
+        tx.streams = tx.out.pending() >= STREAM_BYTES;
+        self.flush(tx);
     }
 
     /// Marks the connection as sending a long value, unless it does already.
@@ -338,6 +352,7 @@ impl Link {
             // The end of file; a reset is the same, said by a peer that was killed with bytes unread.
             _ => self.ended.store(true, SeqCst),
         }
+        self.reads.fetch_add(1, Release);
         self.settle(rx);
         self.turn.ring();
         Read::Something
@@ -475,11 +490,12 @@ impl Link {
 /// As much as is worth a write of its own.
 const BATCH_BYTES: usize = 64 << 10;
 
+/// Where this much is together when it leaves, the next values will soon be too: nobody need be woken for them, and a
+/// stream's last ones wait for the reactor's next tick.
+const STREAM_BYTES: usize = BATCH_BYTES / 4;
+
 /// How much may wait for the socket: a few batches. Beyond it, senders wait for the reader's process to read.
 const PENDING_BYTES_MAX: usize = 256 << 10;
-
-/// What we ask the kernel to hold for a socket; it gives what `net.core.wmem_max` allows.
-const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// How long the end of a process may follow its panic.
 const PANIC_GRACE: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use crate::{
     codec,
     error::{ChannelError, Lost},
     link::{Link, Read},
-    turn::Look,
+    turn::{Look, Who},
 };
 use deploy_sys::stream;
 use deploy_wire::{frame::LENGTH_UNKNOWN, inbound::Piece};
@@ -95,11 +95,11 @@ impl Pieces<'_> {
         bytes
             .try_reserve_exact(expected)
             .map_err(|error| format!("no memory for {total} bytes: {error}"))?;
-        let step = |bytes: &mut Vec<u8>, as_owner| {
+        let step = |bytes: &mut Vec<u8>, who: Who| {
             self.link
-                .read_long(self.generation, bytes, expected, as_owner)
+                .read_long(self.generation, bytes, expected, who == Who::Owner)
         };
-        let state = self.link.wait(None, |as_owner| step(&mut bytes, as_owner));
+        let state = self.link.wait(None, |who| step(&mut bytes, who));
         self.state = state.expect("a wait without deadline finds something");
         Ok(bytes)
     }

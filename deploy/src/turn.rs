@@ -137,6 +137,17 @@ impl Turn {
     }
 }
 
+/// As whom a thread that waits looks at its connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// It looks again and again.
+    Spinner,
+    /// It is about to sleep.
+    Sleeper,
+    /// It sleeps on the socket between looks, and nobody else reads.
+    Owner,
+}
+
 /// What one look at a connection brought.
 #[derive(Debug)]
 pub(crate) enum Look<R> {
@@ -176,26 +187,34 @@ impl Link {
         if let Look::Found(found) = ready() {
             return Some(found);
         }
-        self.wait(deadline, |as_owner| match ready() {
-            // Before reading, too: another may have read what this thread looks for.
-            Look::Nothing => match self.read(as_owner) {
+        let mut looked_at = self.reads();
+        self.wait(deadline, |who| {
+            // Another thread may have read what this one looks for; while it spins, only such a thread can bring it.
+            let reads = self.reads();
+            if who != Who::Spinner || reads != looked_at {
+                looked_at = reads;
+                match ready() {
+                    Look::Nothing => {}
+                    look => return look,
+                }
+            }
+            match self.read(who == Who::Owner) {
                 Read::Something => match ready() {
                     Look::Nothing => Look::Something,
                     look => look,
                 },
                 Read::Nothing => Look::Nothing,
                 Read::Idle => Look::Idle,
-            },
-            look => look,
+            }
         })
     }
 
     /// Blocks until `look`, which reads the socket too, finds what it looks for, or until the deadline. It is told
-    /// whether it looks as the owner.
+    /// as whom it looks.
     pub(crate) fn wait<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
-        mut look: impl FnMut(bool) -> Look<R>,
+        mut look: impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
         self.hub.flush();
         self.lease();
@@ -203,10 +222,7 @@ impl Link {
             return Some(found);
         }
         self.acknowledge_if_owed();
-        self.turn.listeners.fetch_add(1, SeqCst);
-        let found = self.sleep(deadline, &mut look);
-        self.turn.listeners.fetch_sub(1, SeqCst);
-        found
+        self.sleep(deadline, &mut look)
     }
 
     /// Takes the socket from the reactor, which takes it back when it is no longer used.
@@ -230,7 +246,7 @@ impl Link {
     fn spin<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
-        look: &mut impl FnMut(bool) -> Look<R>,
+        look: &mut impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
         if self.turn.has_owner() || !self.hub.spin.pays() {
             return None;
@@ -238,7 +254,7 @@ impl Link {
         let start = Instant::now();
         let end = deadline.map_or(start + SPIN, |deadline| deadline.min(start + SPIN));
         loop {
-            match look(false) {
+            match look(Who::Spinner) {
                 Look::Found(found) => {
                     self.hub.spin.handle_won();
                     return Some(found);
@@ -258,11 +274,12 @@ impl Link {
     fn sleep<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
-        look: &mut impl FnMut(bool) -> Look<R>,
+        look: &mut impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
+        let mut listening = Listening::new(&self.turn);
         loop {
             let rings = self.turn.rings.load(SeqCst);
-            let listen = match look(false) {
+            let listen = match look(Who::Sleeper) {
                 Look::Found(found) => return Some(found),
                 Look::Something => continue,
                 Look::Nothing => false,
@@ -279,11 +296,13 @@ impl Link {
             }
             self.turn.owner.store(true, SeqCst);
             drop(held);
+            drop(listening); // An owner has the socket to wake it, and needs no bell.
             let found = self.own(deadline, look);
             self.leave();
             if found.is_some() {
                 return found;
             }
+            listening = Listening::new(&self.turn);
         }
     }
 
@@ -291,10 +310,10 @@ impl Link {
     fn own<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
-        look: &mut impl FnMut(bool) -> Look<R>,
+        look: &mut impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
         loop {
-            match look(true) {
+            match look(Who::Owner) {
                 Look::Found(found) => return Some(found),
                 Look::Something => {}
                 Look::Idle => return None,
@@ -316,12 +335,26 @@ impl Link {
         {
             let _held = self.turn.lock();
             self.turn.owner.store(false, SeqCst);
-            self.turn.rings.fetch_add(1, SeqCst);
-            self.turn.bell.notify_all();
         }
-        self.turn.wake_tasks();
+        self.turn.ring();
         self.turn.used.store(true, SeqCst);
         self.hub.attend(self);
+    }
+}
+
+/// A thread that hears the bell, from before it looks to after it slept.
+struct Listening<'a>(&'a Turn);
+
+impl Listening<'_> {
+    fn new(turn: &Turn) -> Listening<'_> {
+        turn.listeners.fetch_add(1, SeqCst);
+        Listening(turn)
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.0.listeners.fetch_sub(1, SeqCst);
     }
 }
 

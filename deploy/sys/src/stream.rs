@@ -6,7 +6,7 @@
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{self, MsgFlags, Shutdown, recv, sendmsg, setsockopt, sockopt},
+    sys::socket::{self, MsgFlags, Shutdown, recv, send, sendmsg},
 };
 use std::{
     io::{self, IoSlice},
@@ -37,9 +37,11 @@ pub fn read_onto(socket: BorrowedFd<'_>, buffer: &mut Vec<u8>, count: usize) -> 
 /// Writes what fits of one slice and then the other; `WouldBlock` says that nothing does.
 pub fn write(socket: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> io::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    if second.is_empty() {
+        return retry(|| send(socket.as_raw_fd(), first, flags));
+    }
     let slices = [IoSlice::new(first), IoSlice::new(second)];
-    let count = if second.is_empty() { 1 } else { 2 };
-    retry(|| sendmsg::<()>(socket.as_raw_fd(), &slices[..count], &[], flags, None))
+    retry(|| sendmsg::<()>(socket.as_raw_fd(), &slices, &[], flags, None))
 }
 
 /// Sleeps until the socket is readable, or writable where `write` asks for that too, or its peer is gone, or the time
@@ -65,11 +67,6 @@ pub fn wait(socket: BorrowedFd<'_>, write: bool, timeout: Option<Duration>) {
 pub fn shutdown(socket: BorrowedFd<'_>) {
     // It fails only where the peer is gone already, which is the same end.
     let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Both);
-}
-
-/// Asks for a send buffer of this many bytes; the kernel gives what the administrator lets it.
-pub fn enlarge_send_buffer(socket: BorrowedFd<'_>, bytes: usize) {
-    let _ = setsockopt(&socket, sockopt::SndBuf, &bytes);
 }
 
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {

@@ -58,9 +58,7 @@ impl fmt::Display for Resources {
 /// assert_eq!(20 * Mem::MIB, Mem::B * 20_971_520u64);
 /// assert_eq!("1.5GiB".parse::<Mem>().unwrap(), 1536 * Mem::MIB);
 /// ```
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Mem(u64);
 
 impl Mem {
@@ -120,9 +118,7 @@ impl FromStr for Mem {
 /// assert_eq!((Cpu::CORE / 4).to_string(), "0.25");
 /// assert_eq!("34".parse::<Cpu>().unwrap(), 34 * Cpu::CORE);
 /// ```
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Cpu(u64);
 
 impl Cpu {
@@ -177,9 +173,14 @@ pub struct ParseAmountError {
     expected: &'static str,
 }
 
-/// The arithmetic that both amounts have. Like integers' own, it panics when the result does not fit.
+/// What both amounts have: a text for programmers that is the one for people, and arithmetic. Like integers' own, it panics when the result does not fit.
 macro_rules! arithmetic {
     ($amount:ident) => {
+        impl fmt::Debug for $amount {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
         impl Mul<u64> for $amount {
             type Output = $amount;
             fn mul(self, times: u64) -> $amount {
