@@ -5,6 +5,8 @@
 //! 2. There `init` finds the number of a descriptor in its environment, and on that descriptor its birth certificate.
 //!    The initial process goes on with its `main`.
 //! 3. Every other process runs its function, on a thread of its own, and ends.
+//!
+//! One more, the *keeper*, never gets past `init`: it waits there for the end of a monitor that is killed, and clears up.
 
 use crate::{
     alone,
@@ -16,6 +18,7 @@ use crate::{
     reactor::Reactor,
     turn::Spin,
 };
+use deploy_monitor::KEEPER_VARIABLE;
 use deploy_sys::{code, fd, memfd, newborn, packet, poller::Poller, process as os};
 use deploy_wire::{
     birth::{BIRTH_VARIABLE, Birth, Work},
@@ -45,6 +48,10 @@ pub fn init(resources: Resources) {
         process::find().is_none(),
         "deploy: init was called before; call it once, at the beginning of main"
     );
+    if let Err(error) = deploy_monitor::keep_if_asked() {
+        eprintln!("deploy: unset {KEEPER_VARIABLE}, which is for our own processes only: {error}");
+        std::process::exit(OwnCode::Setting.number())
+    }
     match certificate() {
         Some((control, birth, descriptors)) => {
             let work = born(control, &birth, descriptors).unwrap_or_else(|error| {

@@ -10,6 +10,7 @@ use crate::{
     audience::Audience,
     child::{Child, Control},
     household::{Household, SIGKILL, Source},
+    keeper::Keeper,
     launcher::{Stdio, explain},
     ledger::Verdict,
     run::token,
@@ -27,7 +28,7 @@ use mio::{Interest, unix::SourceFd};
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// A process that another asked for.
@@ -162,7 +163,17 @@ impl Household {
         let worker = self.about.initial_worker.clone();
         self.announce(newborn.pid, None, worker, resources, audience, now);
         self.settle(newborn, None, None, Vec::new(), now);
+        self.keeper_due = Some(now + KEEPER_AFTER);
         Ok(())
+    }
+
+    /// Starts the keeper once it is due, where there is something to keep. A machine that cannot start one goes on
+    /// without.
+    pub(crate) fn start_keeper(&mut self, now: Instant) {
+        if self.keeper_due.take_if(|due| *due <= now).is_some() {
+            let started = |tree| Keeper::start(&mut self.launcher, tree).ok();
+            self.keeper = self.tree.as_ref().and_then(started);
+        }
     }
 
     /// Starts the program once more; nothing stays behind if that fails.
@@ -323,3 +334,6 @@ pub(crate) fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
     let (one, other) = fd::socketpair_stream()?;
     Ok((fd::raise(one)?, fd::raise(other)?))
 }
+
+/// A program that only says hello has ended by then, and pays for no keeper.
+const KEEPER_AFTER: Duration = Duration::from_millis(5);

@@ -111,7 +111,13 @@ impl Household {
 
     /// Kills and reaps every descendant that is left, in a bounded time; the last thing that a monitor does.
     pub(crate) fn clear(mut self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.dismiss();
+        }
         drop(self.tree.take());
+        if let Some(keeper) = self.keeper.take() {
+            keeper.bury();
+        }
         let start = Instant::now();
         loop {
             let strangers = &self.about.strangers;

@@ -7,6 +7,7 @@ use crate::{
     audience::Audience,
     birth::{Queued, connection},
     child::Child,
+    keeper::Keeper,
     launcher::Launcher,
     ledger::Ledger,
     ready::Ready,
@@ -40,6 +41,10 @@ pub(crate) struct Household {
     pub(crate) roster: Roster,
     pub(crate) ledger: Ledger<Queued>,
     pub(crate) tree: Option<Tree>,
+    /// Who clears the tree away if this process is killed.
+    pub(crate) keeper: Option<Keeper>,
+    /// When to start it.
+    pub(crate) keeper_due: Option<Instant>,
     /// The group that the next process will be born in.
     pub(crate) nursery: Option<Leaf>,
     /// Those that were started and not yet farewelled, by their number in the job.
@@ -105,6 +110,8 @@ impl Household {
             roster,
             ledger,
             tree,
+            keeper: None,
+            keeper_due: None,
             nursery: None,
             children: BTreeMap::new(),
             leaving: BTreeSet::new(),
@@ -136,6 +143,7 @@ impl Household {
         }
         self.farewell_all(audience, now);
         self.act();
+        self.start_keeper(now);
     }
 
     /// When there is something to do, whatever happens in the meantime.
@@ -155,7 +163,9 @@ impl Household {
             .leaving
             .iter()
             .filter_map(|number| self.children[number].voice.poll_timeout());
-        ends.chain(retry.then(|| now + RETRY_AFTER)).min()
+        ends.chain(retry.then(|| now + RETRY_AFTER))
+            .chain(self.keeper_due)
+            .min()
     }
 
     /// Does what the roster has decided.

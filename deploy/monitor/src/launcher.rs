@@ -5,7 +5,7 @@
 use deploy_sys::{cgroup::Leaf, launch::Launch, pidfd::Process};
 use deploy_wire::birth::BIRTH_VARIABLE;
 use std::{
-    ffi::{CString, OsStr, OsString},
+    ffi::{CStr, CString, OsStr, OsString},
     io,
     os::{
         fd::{AsRawFd, BorrowedFd},
@@ -43,7 +43,7 @@ pub struct Wrap {
 pub(crate) struct Launcher {
     plain: Command,
     wrapped: Option<(Option<String>, Command)>,
-    /// With one place left at its end for the number of the descriptor with the certificate.
+    /// With one place left at its end for the number of the descriptor that a process finds what it is on.
     environment: Vec<CString>,
     signals_blocked: u64,
 }
@@ -125,6 +125,36 @@ impl Launcher {
             Some(group) => launch.start_in(group),
             None => launch.start(),
         };
+        self.environment.pop();
+        started
+    }
+
+    /// Starts the program under another name and apart from everything: `null` is all it can read and write. The
+    /// number of the one descriptor that it keeps stands in `variable`. No signal but SIGKILL ends it.
+    pub(crate) fn start_apart(
+        &mut self,
+        name: &CStr,
+        variable: &str,
+        null: BorrowedFd<'_>,
+        kept: BorrowedFd<'_>,
+    ) -> io::Result<Process> {
+        let number = kept.as_raw_fd();
+        self.environment
+            .push(text(format!("{variable}={number}").as_bytes())?);
+        // The program's own arguments, because what stands before `init` may read them.
+        let own = self.plain.arguments.iter().skip(1).cloned();
+        let arguments: Vec<_> = [name.to_owned()].into_iter().chain(own).collect();
+        let launch = Launch {
+            program: &self.plain.program,
+            arguments: &arguments,
+            environment: &self.environment,
+            stdin: Some(null),
+            stdout: null,
+            stderr: null,
+            kept,
+            signals_blocked: u64::MAX,
+        };
+        let started = launch.start_apart();
         self.environment.pop();
         started
     }

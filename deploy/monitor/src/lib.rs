@@ -11,7 +11,7 @@
 //! 4. What they write comes by two pipes each and goes to the audience, while that has room.
 //! 5. A process ends: it is reaped, what it left behind is killed, its pipes are read to their end (for at most a
 //!    second longer than what it had written itself), and then everybody concerned is told.
-//! 6. When all have ended, so does the monitor.
+//! 6. When all have ended, so does the monitor. If it is killed before, its keeper clears up.
 //!
 //! `roster` and `ledger` are plain machines that touch nothing; [`run`](Monitor::run) is the loop that does.
 
@@ -22,6 +22,7 @@ mod child;
 mod death;
 mod household;
 mod interrupts;
+mod keeper;
 mod launcher;
 mod ledger;
 mod ready;
@@ -30,5 +31,6 @@ mod run;
 mod voice;
 
 pub use audience::Audience;
+pub use keeper::{KEEPER_VARIABLE, keep_if_asked};
 pub use launcher::{Program, Wrap};
 pub use run::{Config, Monitor, MonitorError, Outcome};

@@ -5,10 +5,16 @@
 //! the first version (freeze, kill each, thaw).
 
 use crate::{pidfd::Process, process::numbers};
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs},
+};
 use std::{
     fs, io,
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -16,8 +22,8 @@ use std::{
 
 /// A group of ours, whose members are groups: one for each process.
 ///
-/// It is locked as long as its owner lives, however that ends: so whoever makes the next one can tell an abandoned one
-/// and clears it away.
+/// It is locked as long as its owner lives, however that ends: so an heir can wait for that, and whoever makes the next
+/// one can tell an abandoned one; both clear it away.
 #[derive(Debug)]
 pub struct Tree {
     directory: PathBuf,
@@ -73,6 +79,29 @@ impl Tree {
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
         Some(Tree {
             directory,
+            kind,
+            _lock: lock,
+        })
+    }
+
+    /// Its directory, opened for another process that is to [inherit](Tree::inherit) it.
+    pub fn directory(&self) -> io::Result<OwnedFd> {
+        Ok(fs::File::open(&self.directory)?.into())
+    }
+
+    /// Waits until the owner of a tree has ended, in whatever way, and becomes its owner. What its owner has removed
+    /// before is an empty one.
+    pub fn inherit(directory: OwnedFd) -> io::Result<Tree> {
+        let kind = match fstatfs(&directory)?.filesystem_type() {
+            CGROUP2_SUPER_MAGIC => Kind::Unified,
+            _ => Kind::Freezer,
+        };
+        let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        let path = fs::read_link(link)?;
+        let lock = Flock::lock(fs::File::from(directory), FlockArg::LockExclusive)
+            .map_err(|(_, error)| error)?;
+        Ok(Tree {
+            directory: path,
             kind,
             _lock: lock,
         })
@@ -260,7 +289,11 @@ const WAIT_MAX: Duration = Duration::from_millis(200);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Child, Command, Stdio};
+    use std::{
+        mem,
+        process::{Child, Command, Stdio},
+        sync::mpsc,
+    };
 
     fn trees(name: &str) -> Vec<Tree> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -339,6 +372,41 @@ mod tests {
         assert!(!reaper.join().unwrap().success());
         assert!(!abandoned.exists());
         assert!(owned.directory.exists() && next.directory.exists());
+    }
+
+    #[test]
+    fn an_heir_waits_for_the_owners_end_and_clears_what_is_left() {
+        for tree in trees("deploy-test-inherit") {
+            let leaf = tree.leaf("1").unwrap();
+            let mut child = shell("exec sleep 1000");
+            leaf.enter(child.id()).unwrap();
+            let (path, directory) = (tree.directory.clone(), tree.directory().unwrap());
+            let (told, inherited) = mpsc::channel();
+            let heir = thread::spawn(move || {
+                let tree = Tree::inherit(directory).unwrap();
+                told.send(()).unwrap();
+                drop(tree);
+            });
+            let early = inherited.recv_timeout(Duration::from_millis(50));
+            assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
+            assert!(child.try_wait().unwrap().is_none());
+            // As if it were killed: the lock goes, and nothing is cleared.
+            let abandoned = mem::ManuallyDrop::new(tree);
+            nix::unistd::close(abandoned._lock.as_raw_fd()).unwrap();
+            let reaper = thread::spawn(move || child.wait().unwrap());
+            heir.join().unwrap();
+            assert!(!reaper.join().unwrap().success());
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn an_heir_of_what_was_removed_does_nothing() {
+        for tree in trees("deploy-test-removed") {
+            let directory = tree.directory().unwrap();
+            drop(tree);
+            drop(Tree::inherit(directory).unwrap());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use nix::{
     sys::{
         socket::{AddressFamily, SockFlag, SockType, getsockopt, socketpair, sockopt},
         stat::fstat,
+        statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs},
     },
 };
 use std::{
@@ -78,12 +79,29 @@ pub fn socketpair_stream() -> io::Result<(OwnedFd, OwnedFd)> {
 /// An error if nothing is open there, or it is no packet socket: then the number did not come from a monitor. To be
 /// called at most once for a number, before anything else in the process can own it.
 pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    adopt_if(number, |descriptor| {
+        Ok(getsockopt(&descriptor, sockopt::SockType)? == SockType::SeqPacket)
+    })
+}
+
+/// The same for the directory of a control group.
+pub fn adopt_group(number: RawFd) -> io::Result<OwnedFd> {
+    adopt_if(number, |descriptor| {
+        let kind = fstatfs(descriptor)?.filesystem_type();
+        Ok([CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&kind))
+    })
+}
+
+fn adopt_if(
+    number: RawFd,
+    is_right: impl FnOnce(BorrowedFd<'_>) -> io::Result<bool>,
+) -> io::Result<OwnedFd> {
     if number <= libc::STDERR_FILENO {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     // SAFETY: the borrow ends before this function does, and every call on it copes with a number that is not open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    if getsockopt(&borrowed, sockopt::SockType)? != SockType::SeqPacket {
+    if !is_right(borrowed)? {
         return Err(io::Error::from_raw_os_error(libc::EPROTOTYPE));
     }
     fcntl(borrowed, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
@@ -148,6 +166,8 @@ mod tests {
             Some(libc::EBADF)
         );
         assert!(adopt(0).is_err() && adopt(-1).is_err());
+        let refused = adopt_group(stream.as_raw_fd()).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EPROTOTYPE));
     }
 
     #[test]

@@ -95,13 +95,22 @@ impl Launch<'_> {
 
     /// Starts it. The child runs its program when this returns.
     pub fn start(&self) -> io::Result<Process> {
+        self.start_with(0)
+    }
+
+    /// The same in a session of its own, which no terminal's keys and no signal to our group reach.
+    pub fn start_apart(&self) -> io::Result<Process> {
+        self.start_with(libc::POSIX_SPAWN_SETSID as libc::c_int)
+    }
+
+    fn start_with(&self, flags: libc::c_int) -> io::Result<Process> {
         let mut actions = FileActions::new()?;
         for (source, target) in self.duplicates().into_iter().flatten() {
             actions.duplicate(source, target)?;
         }
         // Onto itself: that is how it loses its close-on-exec mark, in the child only.
         actions.duplicate(self.kept.as_raw_fd(), self.kept.as_raw_fd())?;
-        let attributes = Attributes::new(self.signals_blocked | mask_of(&STOPPING))?;
+        let attributes = Attributes::new(self.signals_blocked | mask_of(&STOPPING), flags)?;
         let arguments = pointers(self.arguments);
         let environment = pointers(self.environment);
         let mut id = 0;
@@ -171,13 +180,13 @@ struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
     /// Blocks these signals, and gives SIGPIPE its default action, which Rust's start-up has taken away.
-    fn new(signals_blocked: u64) -> io::Result<Attributes> {
+    fn new(signals_blocked: u64, flags: libc::c_int) -> io::Result<Attributes> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: it initialises what it is given or fails.
         check(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
         // SAFETY: it was initialised.
         let mut attributes = Attributes(unsafe { attributes.assume_init() });
-        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        let flags = flags | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
         let (blocked, default) = (
             signal_set(signals_blocked),
             signal_set(mask_of(&[libc::SIGPIPE])),
@@ -246,6 +255,18 @@ mod tests {
         signals_blocked: u64,
         group: Option<&Leaf>,
     ) -> io::Result<Started> {
+        start_as(program, arguments, signals_blocked, |launch| match group {
+            Some(group) => launch.start_in(group),
+            None => launch.start(),
+        })
+    }
+
+    fn start_as(
+        program: &str,
+        arguments: &[&str],
+        signals_blocked: u64,
+        start: impl FnOnce(&Launch<'_>) -> io::Result<Process>,
+    ) -> io::Result<Started> {
         let text = |text: &&str| CString::new(*text).unwrap();
         let arguments: Vec<_> = [&program].into_iter().chain(arguments).map(text).collect();
         let null = File::open("/dev/null").unwrap();
@@ -262,12 +283,8 @@ mod tests {
             kept: theirs.as_fd(),
             signals_blocked,
         };
-        let process = match group {
-            Some(group) => launch.start_in(group)?,
-            None => launch.start()?,
-        };
         Ok(Started {
-            process,
+            process: start(&launch)?,
             stdout,
             birth,
         })
@@ -322,6 +339,19 @@ mod tests {
         };
         assert_eq!(mask("SigBlk:"), 1 << 9 | mask_of(&STOPPING));
         assert_eq!(mask("SigIgn:") & mask_of(&[libc::SIGPIPE]), 0);
+    }
+
+    #[test]
+    fn a_child_apart_leads_a_session() {
+        let script = "read -r pid name state parent group session rest </proc/self/stat; echo $$ $group $session";
+        let ids = |start: fn(&Launch<'_>) -> io::Result<Process>| -> Vec<u32> {
+            let text = output(start_as("sh", &["-c", script], 0, start).unwrap());
+            process::numbers(&text).collect()
+        };
+        let apart = ids(|launch| launch.start_apart());
+        assert_eq!(apart[1..], [apart[0]; 2]);
+        let plain = ids(|launch| launch.start());
+        assert!(plain[1] != plain[0] && plain[2] != plain[0]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use nix::{
     unistd,
 };
 use std::{
+    ffi::CStr,
     fs, io,
     mem::MaybeUninit,
     os::{fd::BorrowedFd, unix::fs::MetadataExt},
@@ -27,6 +28,11 @@ pub fn die_with_parent() -> io::Result<()> {
 /// The kernel's id of the process that started this one, or of whoever adopted it.
 pub fn parent() -> u32 {
     unistd::getppid().as_raw() as u32
+}
+
+/// Names the calling thread, and with it, if that is the main one, the process: what `ps` shows.
+pub fn set_name(name: &CStr) -> io::Result<()> {
+    Ok(prctl::set_name(name)?)
 }
 
 /// Makes this process adopt the orphans among its descendants.

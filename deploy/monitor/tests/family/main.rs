@@ -20,6 +20,7 @@ use std::{
 };
 
 fn main() -> ExitCode {
+    deploy_monitor::keep_if_asked().expect("only a monitor asks");
     if env::var_os(deploy_wire::birth::BIRTH_VARIABLE).is_some() {
         newborn::live();
     }
