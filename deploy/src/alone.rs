@@ -192,7 +192,7 @@ fn capacity() -> Result<Option<Resources>, Failure> {
 
 fn setting(name: &str) -> Result<Option<String>, Failure> {
     match env::var(name) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => {
             Err((OwnCode::Setting, format!("{name} is not UTF-8")))

@@ -21,7 +21,7 @@ fn end() -> (Arc<Links>, OwnedFd) {
     let links = Arc::new(Links::new(Arc::new(hub)));
     let (socket, monitor) = packet::pair().unwrap();
     Reactor::new(Arc::new(Control::new(socket)), links.clone())
-        .start()
+        .and_then(Reactor::start)
         .unwrap();
     (links, monitor)
 }

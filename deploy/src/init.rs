@@ -21,9 +21,9 @@ use crate::{
 use deploy_monitor::KEEPER_VARIABLE;
 use deploy_sys::{code, fd, memfd, newborn, packet, poller::Poller, process as os};
 use deploy_wire::{
-    birth::{BIRTH_VARIABLE, Birth, Work},
+    birth::{BIRTH_VARIABLE, Birth},
     code::OwnCode,
-    control::Argument,
+    control::{Argument, Function},
     resources::Resources,
 };
 use std::{
@@ -31,6 +31,7 @@ use std::{
     fs::File,
     io,
     os::fd::{AsFd, OwnedFd},
+    panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
 };
@@ -54,12 +55,9 @@ pub fn init(resources: Resources) {
     }
     match certificate() {
         Some((control, birth, descriptors)) => {
-            let work = born(control, &birth, descriptors).unwrap_or_else(|error| {
+            if let Err(error) = born(control, birth, descriptors) {
                 eprintln!("deploy: this process could not begin: {error}");
                 std::process::exit(OwnCode::Internal.number())
-            });
-            if let Some((work, argument)) = work {
-                run(birth.image, work, argument);
             }
         }
         None => alone::run(resources),
@@ -84,13 +82,8 @@ fn certificate() -> Option<(OwnedFd, Birth, Vec<OwnedFd>)> {
     own.then_some((socket, birth, descriptors))
 }
 
-/// Takes up what the certificate says. Returns the function to run with its argument, unless this is the initial
-/// process.
-fn born(
-    control: OwnedFd,
-    birth: &Birth,
-    descriptors: Vec<OwnedFd>,
-) -> io::Result<Option<(Work, Vec<u8>)>> {
+/// Takes up what the certificate says. Returns if this is the initial process; every other runs its function and ends.
+fn born(control: OwnedFd, birth: Birth, descriptors: Vec<OwnedFd>) -> io::Result<()> {
     os::die_with_parent()?;
     if !birth.wrapped && os::parent() != birth.monitor {
         std::process::abort(); // The monitor ended before it could be noticed.
@@ -116,19 +109,19 @@ fn born(
         ))?;
         links.handle_connected(parent, control::raise(socket));
     }
-    let work = birth.work.clone();
-    let argument = work
-        .as_ref()
-        .map(|work| argument(&work.argument, descriptors.next()))
-        .transpose()?;
-    Reactor::new(control, links).start()?;
     drain::prepare()?;
-    Ok(work.zip(argument))
+    let reactor = Reactor::new(control, links)?;
+    let Some(work) = birth.work else {
+        return reactor.start();
+    };
+    let argument = argument(work.argument, descriptors.next())?;
+    start(birth.image, work.function, work.name, argument)?;
+    reactor.run()
 }
 
-fn argument(argument: &Argument, file: Option<OwnedFd>) -> io::Result<Vec<u8>> {
+fn argument(argument: Argument, file: Option<OwnedFd>) -> io::Result<Vec<u8>> {
     match (argument, file) {
-        (Argument::Inline(bytes), _) => Ok(bytes.clone()),
+        (Argument::Inline(bytes), _) => Ok(bytes),
         (Argument::File { .. }, Some(file)) => memfd::read_all(&File::from(file)),
         (Argument::File { .. }, None) => Err(io::Error::other(
             "the certificate came without its argument",
@@ -137,31 +130,22 @@ fn argument(argument: &Argument, file: Option<OwnedFd>) -> io::Result<Vec<u8>> {
 }
 
 /// Runs the function on a thread of its own, named after it, with the stack that a main thread has: a runtime that
-/// this thread is inside of (`#[tokio::main]`) is not in the function's way.
-fn run(image: u128, work: Work, argument: Vec<u8>) -> ! {
-    let entry = match code::entry(image, work.function.offset) {
-        Ok(entry) => entry,
-        Err(why) => {
-            eprintln!(
-                "deploy: {} is not in this program: {why:?}",
-                work.function.name
-            );
-            std::process::exit(OwnCode::Internal.number())
-        }
+/// the main thread is inside of (`#[tokio::main]`) is not in the function's way. The process ends with the function.
+fn start(image: u128, function: Function, name: String, argument: Vec<u8>) -> io::Result<()> {
+    let entry = code::entry(image, function.offset).map_err(|why| {
+        io::Error::other(format!("{} is not in this program: {why:?}", function.name))
+    })?;
+    let run = move || {
+        // Its values are dropped, as they would be at the end of any thread, before the process ends.
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| entry(&argument)));
+        std::process::exit(if ended.is_ok() { 0 } else { PANICKED })
     };
-    let thread = thread::Builder::new()
-        .name(work.name)
-        .stack_size(newborn::main_stack_bytes());
-    let code = match thread
-        .spawn(move || entry(&argument))
-        .map(thread::JoinHandle::join)
-    {
-        Ok(Ok(())) => 0,
-        Ok(Err(_)) => 101, // As for a panic in `main`.
-        Err(error) => {
-            eprintln!("deploy: could not start a thread: {error}");
-            OwnCode::Internal.number()
-        }
-    };
-    std::process::exit(code)
+    thread::Builder::new()
+        .name(name)
+        .stack_size(newborn::main_stack_bytes())
+        .spawn(run)?;
+    Ok(())
 }
+
+/// What a program ends with whose `main` panicked.
+const PANICKED: i32 = 101;

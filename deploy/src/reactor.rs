@@ -11,6 +11,7 @@ use crate::{
 };
 use deploy_sys::poller::Events;
 use std::{
+    io,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -18,7 +19,6 @@ use std::{
 
 /// What the thread holds.
 pub(crate) struct Reactor {
-    /// Made before the thread is, whose first allocation costs it an arena.
     events: Events,
     control: Arc<Control>,
     links: Arc<Links>,
@@ -31,27 +31,28 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    pub(crate) fn new(control: Arc<Control>, links: Arc<Links>) -> Reactor {
-        Reactor {
+    pub(crate) fn new(control: Arc<Control>, links: Arc<Links>) -> io::Result<Reactor> {
+        links.hub.poller.add(control.socket(), CONTROL)?;
+        Ok(Reactor {
             events: Events::with_capacity(EVENTS_MAX),
             control,
             links,
             watched: Vec::new(),
             lingering: Vec::new(),
             alarms: Vec::new(),
-        }
+        })
     }
 
-    /// Runs until the process ends.
-    pub(crate) fn start(mut self) -> std::io::Result<()> {
-        self.links.hub.poller.add(self.control.socket(), CONTROL)?;
+    /// Runs in a thread of its own, beside the user's `main`.
+    pub(crate) fn start(self) -> io::Result<()> {
         thread::Builder::new()
             .name("deploy-reactor".to_string())
             .spawn(move || self.run())?;
         Ok(())
     }
 
-    fn run(&mut self) {
+    /// Runs until the process ends. A worker's main thread has nothing else to do.
+    pub(crate) fn run(mut self) -> ! {
         let mut tick = Instant::now() + TICK;
         loop {
             let idle =

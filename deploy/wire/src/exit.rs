@@ -27,7 +27,7 @@ pub enum Reason {
     Killed,
     /// It was linked to its parent, which ended first.
     Linked,
-    /// The person at the terminal sent the signal.
+    /// A person sent the signal, from the terminal or from outside the job.
     Interrupted,
 }
 
@@ -120,7 +120,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Reason::Killed => "killed by a process of the job",
             Reason::Linked => "its parent ended",
-            Reason::Interrupted => "interrupted from the terminal",
+            Reason::Interrupted => "interrupted",
         })
     }
 }
