@@ -96,6 +96,8 @@ mod receiver;
 mod scratch;
 mod sender;
 mod spawn;
+#[cfg(test)]
+mod stress_tests;
 mod turn;
 
 pub use crate::{

@@ -303,6 +303,26 @@ impl Link {
         while tx.out.pending() > 0 && self.transmit(tx, &[]) {}
     }
 
+    /// What waited for the socket leaves, as far as it takes it; whoever waits for that is told.
+    pub(crate) fn unblock(self: &Arc<Link>) {
+        if self.is_blocked() {
+            self.flush(&mut self.tx());
+            if !self.is_blocked() {
+                self.turn.ring();
+            }
+        }
+    }
+
+    /// What is left to do when nobody waits for this connection, or whoever does sleeps: what was queued leaves, and
+    /// the peer is told what it does not know.
+    pub(crate) fn tend(self: &Arc<Link>) {
+        if self.dirty.load(SeqCst) {
+            self.flush(&mut self.tx());
+        }
+        self.unblock();
+        self.acknowledge_if_owed();
+    }
+
     /// One write: what waits, then `payload`. What is not written of the payload waits. Says whether there is hope for
     /// more.
     fn transmit(self: &Arc<Link>, tx: &mut Tx, payload: &[u8]) -> bool {
@@ -370,11 +390,12 @@ impl Link {
         self.flush(&mut tx);
     }
 
-    /// The peer sent what this library does not send: the connection ends here.
+    /// The peer sent what this library does not send: the connection ends here, and there.
     pub(crate) fn handle_violation(&self, malformed: Malformed) {
         // The first one says it all.
         let _ = self.violation.set(malformed);
         self.ended.store(true, SeqCst);
+        self.shut_down();
     }
 
     /// One of the peer's receivers takes no more: our senders must know.

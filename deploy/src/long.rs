@@ -139,12 +139,15 @@ impl io::Read for &mut Pieces<'_> {
 
 impl Drop for Pieces<'_> {
     fn drop(&mut self) {
-        // A decoder that failed, or panicked, left the rest.
-        if matches!(self.state, State::Coming)
-            && let Err(malformed) = self.link.rx().inbound.abandon_long()
-        {
+        if !matches!(self.state, State::Coming) {
+            return;
+        }
+        // A decoder that failed, or panicked, left the rest, which its sender wants to be rid of.
+        let mut rx = self.link.rx();
+        if let Err(malformed) = rx.inbound.abandon_long() {
             self.link.handle_violation(malformed);
         }
+        self.link.settle(rx);
     }
 }
 
@@ -184,7 +187,10 @@ impl Link {
                 return self.read_more(as_owner);
             }
             other => {
-                let state = end_of(self, other).expect("neither bytes nor pending");
+                let Some(state) = end_of(self, other) else {
+                    drop(rx);
+                    return self.read_more(as_owner);
+                };
                 self.settle(rx);
                 return Look::Found(state);
             }
@@ -211,6 +217,7 @@ fn end_of(link: &Link, piece: Result<Piece<'_>, deploy_wire::bytes::Malformed>) 
     match piece {
         Ok(Piece::End) => Some(State::Over),
         Ok(Piece::Cancelled) => Some(State::TakenBack),
+        Ok(Piece::Bye) => link.fate_error().map(State::Lost), // Once it is known.
         Ok(Piece::Broken) => {
             let broken = "a long value breaks off".to_string();
             Some(State::Lost(

@@ -93,9 +93,7 @@ fn serve(links: &Links, token: u64) {
     let Some(link) = links.by_token(token) else {
         return;
     };
-    if link.is_blocked() {
-        link.flush(&mut link.tx());
-    }
+    link.unblock();
     while link.read(false) == Read::Something {}
 }
 
@@ -106,21 +104,19 @@ fn look(link: &Arc<Link>) -> bool {
     link.turn.take_attention();
     if link.turn.is_leased() {
         let in_use = link.turn.take_used();
+        // An owner that sleeps knows nothing of what other threads queued and took meanwhile.
+        link.tend();
         if link.turn.has_owner() || link.socket().is_none() {
-            return false; // An owner does everything before it sleeps.
+            return false;
         }
         if in_use {
-            link.acknowledge_if_owed();
             return link.turn.want_attention();
         }
         link.turn.set_leased(false);
         link.hub.register(link);
     }
     while link.read(false) == Read::Something {}
-    if link.is_blocked() {
-        link.flush(&mut link.tx());
-    }
-    link.acknowledge_if_owed();
+    link.tend();
     false
 }
 

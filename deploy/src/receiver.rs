@@ -178,10 +178,11 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
 
     /// What there is without waiting. A value that must be decoded by the user's code is left in `scratch`.
     fn look(&self, scratch: &mut Vec<u8>) -> Look<Polled<T>> {
+        let mut rx = self.link.rx();
+        // Under the lock: before it, the helper could fill the slot and let us take what was sent after.
         if let Some(value) = self.slot.take() {
             return Look::Found(Polled::Value(value));
         }
-        let mut rx = self.link.rx();
         if rx.long {
             return Look::Idle; // Until the thread that receives the long value rings.
         }

@@ -83,6 +83,7 @@ impl Turn {
         if !tasks.iter().any(|waiting| waiting.will_wake(task)) {
             tasks.push(task.clone());
             self.listeners.fetch_add(1, SeqCst);
+            fence(SeqCst);
         }
     }
 
@@ -322,9 +323,7 @@ impl Link {
                     self.acknowledge_if_owed();
                     let socket = self.socket().expect("an owner has a socket");
                     stream::wait(socket, self.is_blocked(), left);
-                    if self.is_blocked() {
-                        self.flush(&mut self.tx());
-                    }
+                    self.unblock();
                 }
             }
         }
@@ -348,6 +347,7 @@ struct Listening<'a>(&'a Turn);
 impl Listening<'_> {
     fn new(turn: &Turn) -> Listening<'_> {
         turn.listeners.fetch_add(1, SeqCst);
+        fence(SeqCst); // Whoever rings and sees no listener has changed what this one looks at next.
         Listening(turn)
     }
 }

@@ -93,7 +93,10 @@ pub enum Piece<'a> {
     End,
     /// There will be no such value.
     Cancelled,
-    /// The sender ended, or another began, with the value incomplete: nothing that this library sends.
+    /// The sender's process ends, with the value incomplete.
+    Bye,
+    /// The sender ended, or another began, with the value incomplete: nothing that this library sends to a receiver
+    /// that lives.
     Broken,
     /// Nothing yet.
     Pending,
@@ -298,11 +301,10 @@ impl Inbound {
     pub fn take_piece(&mut self, generation: u32, want: usize) -> Result<Piece<'_>, Malformed> {
         loop {
             let Some(frame) = self.taking else {
-                if self
-                    .ended
-                    .is_some_and(|(ended, kind)| ended >= generation || kind == Kind::Bye)
-                {
-                    return Ok(Piece::Broken);
+                match self.ended {
+                    Some((_, Kind::Bye)) => return Ok(Piece::Bye),
+                    Some((ended, _)) if ended >= generation => return Ok(Piece::Broken),
+                    _ => {}
                 }
                 if !self.enter()? {
                     return Ok(Piece::Pending);
@@ -423,6 +425,8 @@ impl Inbound {
         );
         match header.kind {
             Kind::Ping => self.ack_wanted = true,
+            // The first word of a receiver says why: it is dropped after it refused, too.
+            Kind::Stop(_) if self.stopped_until() >= header.generation => {}
             Kind::Stop(stop) => {
                 let name =
                     String::from_utf8_lossy(&self.buffer[from + HEADER_BYTES..to]).into_owned();
@@ -436,6 +440,11 @@ impl Inbound {
             self.buffer.copy_within(to..self.end, from);
             self.end -= to - from;
         }
+    }
+
+    /// The latest of the peer's receivers that takes no more.
+    fn stopped_until(&self) -> u32 {
+        self.stopped.as_ref().map_or(0, |(stopped, ..)| *stopped)
     }
 
     fn settle_arriving(&mut self) {

@@ -372,7 +372,7 @@ impl Connection {
                 receiving.long = None;
                 receiving.values += 1;
             }
-            Piece::Broken => {
+            Piece::Bye | Piece::Broken => {
                 assert!(matches!(value.shape, Shape::Unfinished { .. }));
                 receiving.long = None;
             }

@@ -1,0 +1,321 @@
+//! What only happens when threads meet at the wrong moment: seeded runs over real sockets, and the moments that such
+//! runs have found, brought about by hand.
+//!
+//! Deliberately absent: what one thread at each end finds (`channel_tests.rs`).
+
+use crate::{
+    channel_tests::{Ends, connected},
+    error::{ChannelError, End, ExitStatus, RecvTimeoutError, TryRecvError, TrySendError},
+    link::Link,
+    receiver::Receiver,
+    sender::Sender,
+};
+use deploy_sys::stream;
+use deploy_wire::{frame::Kind, outbound::RECORD_BYTES_MAX};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+/// Runs `f` on a thread of its own; what does not end in time has lost a wake-up, or a value.
+#[track_caller]
+fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(f()));
+    told.recv_timeout(IN_TIME)
+        .expect("it ends in time, and without a panic")
+}
+
+/// A sender at the left and its receiver at the right.
+fn rightwards<T: Serialize + DeserializeOwned + Send + 'static>(
+    ends: &Ends,
+) -> (Sender<T>, Receiver<T>) {
+    (
+        Sender::on(ends.left.clone()),
+        Receiver::on(ends.right.clone()),
+    )
+}
+
+fn leftwards<T: Serialize + DeserializeOwned + Send + 'static>(
+    ends: &Ends,
+) -> (Sender<T>, Receiver<T>) {
+    (
+        Sender::on(ends.right.clone()),
+        Receiver::on(ends.left.clone()),
+    )
+}
+
+/// Blocks until a thread sleeps on this connection's socket.
+fn await_owner(link: &Arc<Link>) {
+    while !link.turn.has_owner() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn values_received_aside_keep_their_place() {
+    let ends = connected();
+    let (sender, receiver) = rightwards::<Vec<u8>>(&ends);
+    const COUNT: u32 = 4_000;
+    let writer = thread::spawn(move || {
+        for number in 0..COUNT {
+            let mut value = number.to_le_bytes().to_vec();
+            value.resize(if number % 2 == 0 { 17 << 10 } else { 4 }, 7);
+            sender.send(value).unwrap();
+        }
+    });
+    in_time(move || {
+        for number in 0..COUNT {
+            let value = loop {
+                match receiver.try_recv() {
+                    Ok(value) => break value,
+                    Err(TryRecvError::Empty) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            assert_eq!(value[..4], number.to_le_bytes());
+        }
+        assert_eq!(receiver.recv(), Err(ChannelError::Closed));
+    });
+    writer.join().unwrap();
+}
+
+#[test]
+fn credit_is_told_while_another_thread_sleeps_on_the_socket() {
+    let ends = connected();
+    let (full, _never_received) = rightwards::<u64>(&ends);
+    let (sender, receiver) = leftwards::<Vec<u8>>(&ends);
+    thread::spawn(move || while full.send(0).is_ok() {});
+    await_owner(&ends.left);
+    sender.send(vec![1; 10 << 10]).unwrap();
+    sender.flush().unwrap();
+    assert!(receiver.try_recv().is_ok());
+    // Needs the smallest window whole; nobody at the left does anything any more.
+    in_time(move || {
+        let mut value = vec![2; RECORD_BYTES_MAX];
+        while let Err(TrySendError::Full(back)) = sender.try_send(value) {
+            value = back;
+            thread::yield_now();
+        }
+        sender
+    });
+}
+
+#[test]
+fn a_receiver_that_refuses_and_goes_says_why() {
+    for _ in 0..200 {
+        let ends = connected();
+        let (sender, receiver) = (
+            Sender::<u64>::on(ends.left.clone()),
+            Receiver::<String>::on(ends.right.clone()),
+        );
+        sender.send(1).unwrap();
+        let told = receiver.recv().unwrap_err();
+        drop(receiver);
+        let refused =
+            in_time(move || (0..).find_map(|_| sender.send(1).and_then(|()| sender.flush()).err()));
+        assert_eq!(refused, Some(told));
+    }
+}
+
+#[test]
+fn a_process_that_ends_in_the_middle_of_a_long_value_has_exited() {
+    let ends = connected();
+    let (sender, receiver) = rightwards::<Vec<u8>>(&ends);
+    thread::spawn(move || sender.send(vec![4; 1 << 20]));
+    await_owner(&ends.left);
+    {
+        let mut tx = ends.left.tx();
+        tx.out.queue_end(Kind::Bye);
+        ends.left.flush(&mut tx);
+    }
+    let status = ExitStatus::new(End::Code(7));
+    let right = ends.right.clone();
+    thread::spawn(move || {
+        await_owner(&right);
+        thread::sleep(Duration::from_millis(20)); // The socket's end comes before the word of the process's.
+        ends.left.shut_down();
+        thread::sleep(Duration::from_millis(20));
+        right.handle_fate(Some(status));
+    });
+    assert_eq!(
+        in_time(move || receiver.recv()),
+        Err(ChannelError::Exited(status))
+    );
+}
+
+#[test]
+fn a_long_value_that_nobody_can_decode_is_let_through() {
+    let ends = connected();
+    let (sender, receiver) = rightwards::<Stubborn>(&ends);
+    let sent = thread::spawn(move || sender.send(Stubborn));
+    await_owner(&ends.left);
+    let (receiver, result) = in_time(move || {
+        let result = receiver.recv();
+        (receiver, result)
+    });
+    assert!(matches!(result, Err(ChannelError::Codec(_))), "{result:?}");
+    in_time(move || sent.join().unwrap()).unwrap();
+    drop(receiver);
+}
+
+/// Encodes as a megabyte, decodes as nothing at all.
+#[derive(Debug)]
+struct Stubborn;
+
+impl Serialize for Stubborn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        vec![5u8; 1 << 20].serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Stubborn {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Stubborn, D::Error> {
+        Err(serde::de::Error::custom("no"))
+    }
+}
+
+#[test]
+fn a_peer_that_breaks_the_protocol_loses_the_connection() {
+    let ends = connected();
+    let (sender, receiver) = rightwards::<u64>(&ends);
+    sender.send(1).unwrap();
+    assert_eq!(receiver.recv(), Ok(1));
+    stream::write(ends.left.socket().unwrap(), &[255; 64], &[]).unwrap();
+    let lost = in_time(move || receiver.recv());
+    assert!(matches!(lost, Err(ChannelError::Lost(_))), "{lost:?}");
+    // Nor does a process that ends wait for it.
+    while !ends.left.has_ended() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_receiver_that_goes_while_a_long_value_comes_aside_leaves_the_next_one_free() {
+    let ends = connected();
+    for round in 0..50 {
+        let (sender, receiver) = rightwards::<Vec<u8>>(&ends);
+        let sent = thread::spawn(move || sender.send(vec![6; 1 << 20]));
+        while !ends.right.rx().long && receiver.try_recv().is_err() {}
+        drop(receiver);
+        let _ = in_time(move || sent.join().unwrap());
+        let (sender, receiver) = rightwards::<Vec<u8>>(&ends);
+        let sent = thread::spawn(move || sender.send(vec![round; 1 << 20]));
+        let came = in_time(move || receiver.recv());
+        assert!(came.unwrap() == vec![round; 1 << 20]);
+        in_time(move || sent.join().unwrap()).unwrap();
+    }
+}
+
+/// Both directions at once, each through several pairs of ends one after the other, with values of all lengths, by
+/// every call there is, at random.
+#[test]
+fn whatever_is_sent_comes() {
+    let seed = std::env::var("DEPLOY_SEED").map_or(0, |seed| seed.parse().unwrap());
+    for seed in seed..seed + 20 {
+        eprintln!("seed {seed}");
+        let ends = connected();
+        in_time(move || {
+            thread::scope(|scope| {
+                for (from, to, seed) in [
+                    (&ends.left, &ends.right, 2 * seed),
+                    (&ends.right, &ends.left, 2 * seed + 1),
+                ] {
+                    scope.spawn(move || send_at_random(from, seed));
+                    scope.spawn(move || receive_at_random(to, seed));
+                }
+            });
+        });
+    }
+}
+
+const GENERATIONS: u64 = 6;
+
+/// The n-th value of a generation; none after the last.
+fn value(dice: &mut Dice) -> Option<Vec<u8>> {
+    let length = match dice.roll(100) {
+        0 => return None,
+        1..4 => dice.roll(1 << 21),
+        4..15 => dice.roll(1 << 17),
+        15..17 => RECORD_BYTES_MAX as u64,
+        _ => dice.roll(100),
+    };
+    let byte = dice.roll(256) as u8;
+    Some(vec![byte; length as usize])
+}
+
+fn send_at_random(link: &Arc<Link>, seed: u64) {
+    let (mut values, mut calls) = (Dice(seed), Dice(seed ^ 0xabcd));
+    for _ in 0..GENERATIONS {
+        let sender = Sender::<Vec<u8>>::on(link.clone());
+        while let Some(mut value) = value(&mut values) {
+            match calls.roll(8) {
+                0 => sender.flush().unwrap(),
+                1 => thread::sleep(Duration::from_micros(calls.roll(3000))),
+                2 => {
+                    while let Err(error) = sender.try_send(value.clone()) {
+                        match error {
+                            TrySendError::Full(back) => value = back,
+                            TrySendError::TooLarge(back) => {
+                                sender.send(back).unwrap();
+                                break;
+                            }
+                            TrySendError::Channel(error) => panic!("{error}"),
+                        }
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            sender.send(value).unwrap();
+        }
+    }
+}
+
+fn receive_at_random(link: &Arc<Link>, seed: u64) {
+    let (mut values, mut calls) = (Dice(seed), Dice(seed ^ 0xef01));
+    for generation in 0..GENERATIONS {
+        let receiver = Receiver::<Vec<u8>>::on(link.clone());
+        let mut next = || loop {
+            let error = match calls.roll(6) {
+                0 => match receiver.try_recv() {
+                    Err(TryRecvError::Empty) => continue,
+                    Err(TryRecvError::Channel(error)) => Err(error),
+                    Ok(value) => Ok(value),
+                },
+                1 => match receiver.recv_timeout(Duration::from_micros(calls.roll(2000))) {
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Channel(error)) => Err(error),
+                    Ok(value) => Ok(value),
+                },
+                2 => {
+                    thread::sleep(Duration::from_micros(calls.roll(3000)));
+                    continue;
+                }
+                _ => receiver.recv(),
+            };
+            return error;
+        };
+        while let Some(expected) = value(&mut values) {
+            assert!(next().unwrap() == expected, "generation {generation}");
+        }
+        assert_eq!(next(), Err(ChannelError::Closed));
+    }
+}
+
+/// Splitmix64.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % below.max(1)
+    }
+}
+
+const IN_TIME: Duration = Duration::from_secs(30);
