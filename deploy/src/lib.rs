@@ -94,6 +94,10 @@ mod process;
 mod reactor;
 mod receiver;
 mod scratch;
+mod select;
+#[cfg(test)]
+mod select_tests;
+mod selectable;
 mod sender;
 mod spawn;
 #[cfg(test)]
@@ -109,6 +113,8 @@ pub use crate::{
     pid::Pid,
     process::{parent, pid, resources},
     receiver::Receiver,
+    select::{Select, SelectedOperation},
+    selectable::{Selectable, run, select},
     sender::Sender,
     spawn::{Builder, spawn},
 };

@@ -11,6 +11,7 @@ use deploy_sys::stream;
 use deploy_wire::{frame::LENGTH_UNKNOWN, inbound::Piece};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    collections::VecDeque,
     io::{self, BufReader, Read as _},
     sync::{
         Arc, Mutex, PoisonError,
@@ -233,16 +234,16 @@ fn end_of(link: &Link, piece: Result<Piece<'_>, deploy_wire::bytes::Malformed>) 
     }
 }
 
-/// A value that a helper thread received.
+/// Values that were received before anybody asked for them.
 pub(crate) struct Slot<T> {
-    value: Mutex<Option<Result<T, ChannelError>>>,
+    values: Mutex<VecDeque<Result<T, ChannelError>>>,
     full: AtomicBool,
 }
 
 impl<T> Default for Slot<T> {
     fn default() -> Slot<T> {
         Slot {
-            value: Mutex::new(None),
+            values: Mutex::new(VecDeque::new()),
             full: AtomicBool::new(false),
         }
     }
@@ -250,17 +251,23 @@ impl<T> Default for Slot<T> {
 
 impl<T> Slot<T> {
     pub(crate) fn put(&self, value: Result<T, ChannelError>) {
-        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        values.push_back(value);
         self.full.store(true, SeqCst);
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Acquire)
+    }
+
     pub(crate) fn take(&self) -> Option<Result<T, ChannelError>> {
-        if !self.full.load(Acquire) {
+        if !self.is_full() {
             return None;
         }
-        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
-        self.full.store(false, SeqCst);
-        value.take()
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = values.pop_front();
+        self.full.store(!values.is_empty(), SeqCst);
+        value
     }
 }
 

@@ -120,6 +120,13 @@ impl Outlet {
         Look::Found(Ok(()))
     }
 
+    /// Whether sending can start, or will fail at once.
+    pub(crate) fn has_room(&self) -> bool {
+        let tx = self.link.tx();
+        let room = || tx.long.is_none() && self.link.room(&tx) >= PIECE_BYTES_MIN as u64;
+        self.refusal().is_some() || room()
+    }
+
     /// What was sent leaves, and the peer is asked to say when it has it. Returns the number to wait for.
     pub(crate) fn ask_for_acknowledgement(&self) -> u64 {
         let mut tx = self.link.tx();

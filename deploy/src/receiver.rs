@@ -169,6 +169,25 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         })
     }
 
+    /// Whether there is a value or an end. It is kept for the next call.
+    pub(crate) fn holds_value(&self) -> bool {
+        if self.slot.is_full() {
+            return true;
+        }
+        let value = match self.try_find() {
+            Some(Found::Value(value)) => Some(value),
+            Some(Found::Panicked) => self.link.look_end_after_panic().map(Err),
+            Some(Found::Long { total }) => {
+                self.receive_aside(total);
+                None
+            }
+            None => None,
+        };
+        let holds = value.is_some();
+        value.into_iter().for_each(|value| self.slot.put(value));
+        holds
+    }
+
     fn wait(&self, deadline: Option<Instant>) -> Option<Found<T>> {
         scratch::with(|scratch| {
             let polled = self.link.wait_until(deadline, || self.look(scratch))?;

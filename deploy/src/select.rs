@@ -1,0 +1,285 @@
+//! The first of several channels that is ready.
+//!
+//! A thread that waits for several connections sleeps on none of them: the reactor reads them all and rings their bells,
+//! which wake it as they wake a task.
+
+use crate::{error::ChannelError, link::Link, receiver::Receiver, sender::Sender};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    task::{Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+/// A set of channel operations, made at run time, of which one is done.
+///
+/// ```no_run
+/// # use deploy::*;
+/// fn first(receivers: &[Receiver<u64>]) -> Result<u64, ChannelError> {
+///     let mut select = Select::new();
+///     for receiver in receivers {
+///         select.recv(receiver);
+///     }
+///     let operation = select.select();
+///     let index = operation.index();
+///     operation.recv(&receivers[index])
+/// }
+/// ```
+#[derive(Default)]
+pub struct Select<'a> {
+    arms: Vec<&'a dyn Arm>,
+}
+
+/// One end of a channel, as `Select` sees it.
+pub(crate) trait Arm {
+    fn is_ready(&self) -> bool;
+    fn link(&self) -> &Arc<Link>;
+}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Receiver<T> {
+    fn is_ready(&self) -> bool {
+        self.holds_value()
+    }
+
+    fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Sender<T> {
+    fn is_ready(&self) -> bool {
+        self.outlet.has_room()
+    }
+
+    fn link(&self) -> &Arc<Link> {
+        &self.outlet.link
+    }
+}
+
+impl<'a> Select<'a> {
+    /// An empty set.
+    pub fn new() -> Select<'a> {
+        Select::default()
+    }
+
+    /// Adds receiving from `receiver`; returns its index. It is ready when there is a value or an end.
+    pub fn recv<T: Serialize + DeserializeOwned + Send + 'static>(
+        &mut self,
+        receiver: &'a Receiver<T>,
+    ) -> usize {
+        self.add(receiver)
+    }
+
+    /// Adds sending to `sender`; returns its index. It is ready when sending can start, or when there is an end.
+    pub fn send<T: Serialize + DeserializeOwned + Send + 'static>(
+        &mut self,
+        sender: &'a Sender<T>,
+    ) -> usize {
+        self.add(sender)
+    }
+
+    /// Blocks until an operation is ready; among several, one is chosen at random.
+    ///
+    /// # Panics
+    /// If the set is empty.
+    pub fn select(&mut self) -> SelectedOperation {
+        assert!(
+            !self.arms.is_empty(),
+            "deploy: a select without operations would wait for ever"
+        );
+        let index = wait(&self.arms, None).expect("a wait without deadline finds something");
+        SelectedOperation { index }
+    }
+
+    /// An operation that is ready, if any is.
+    pub fn try_select(&mut self) -> Option<SelectedOperation> {
+        ready(&self.arms).map(|index| SelectedOperation { index })
+    }
+
+    /// Blocks until an operation is ready, or until `timeout` is over.
+    pub fn select_timeout(&mut self, timeout: Duration) -> Option<SelectedOperation> {
+        let index = wait(&self.arms, Instant::now().checked_add(timeout))?;
+        Some(SelectedOperation { index })
+    }
+
+    fn add(&mut self, arm: &'a dyn Arm) -> usize {
+        self.arms.push(arm);
+        self.arms.len() - 1
+    }
+}
+
+impl fmt::Debug for Select<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Select of {}", self.arms.len())
+    }
+}
+
+/// The operation that was chosen: do it now. It does not block, unless another thread uses the same end.
+#[derive(Debug)]
+#[must_use = "a selected operation is yet to be done"]
+pub struct SelectedOperation {
+    index: usize,
+}
+
+impl SelectedOperation {
+    /// Which one it is, in the order of adding.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Receives from the receiver that was added.
+    pub fn recv<T: Serialize + DeserializeOwned + Send + 'static>(
+        self,
+        receiver: &Receiver<T>,
+    ) -> Result<T, ChannelError> {
+        receiver.recv()
+    }
+
+    /// Sends to the sender that was added.
+    pub fn send<T: Serialize + DeserializeOwned + Send + 'static>(
+        self,
+        sender: &Sender<T>,
+        value: T,
+    ) -> Result<(), ChannelError> {
+        sender.send(value)
+    }
+}
+
+/// Blocks until an arm is ready, or until the deadline.
+pub(crate) fn wait(arms: &[&dyn Arm], deadline: Option<Instant>) -> Option<usize> {
+    if let Some(index) = ready(arms) {
+        return Some(index);
+    }
+    let waker = Waker::from(Arc::new(Parked(thread::current())));
+    loop {
+        for arm in arms {
+            arm.link().turn.listen_as_task(&waker);
+            arm.link().hand_over();
+        }
+        // What came before the bells could ring for this thread.
+        if let Some(index) = ready(arms) {
+            return Some(index);
+        }
+        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => thread::park(),
+            Some(left) if left.is_zero() => return None,
+            Some(left) => thread::park_timeout(left),
+        }
+    }
+}
+
+/// An arm that is ready, at random among several.
+fn ready(arms: &[&dyn Arm]) -> Option<usize> {
+    let start = RandomState::new().hash_one(arms.len()) as usize % arms.len().max(1);
+    let order = (start..arms.len()).chain(0..start);
+    order.into_iter().find(|index| arms[*index].is_ready())
+}
+
+/// A thread that sleeps until a bell wakes it.
+struct Parked(Thread);
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for the first of several channel operations, and does it.
+///
+/// `recv(receiver) -> result => ..` is ready when there is a value or an end; `send(sender, value) -> result => ..` is
+/// ready when sending can start, and evaluates its value only when it is chosen. Among several that are ready, one is
+/// chosen at random. With `default => ..` it does not wait; with `default(timeout) => ..` it waits no longer than that.
+/// The arms' values are the macro's.
+///
+/// ```no_run
+/// # use deploy::*; use std::time::Duration;
+/// fn serve(orders: &Receiver<String>, ticks: &Receiver<u64>, answers: &Sender<usize>) {
+///     let mut ready = 0;
+///     loop {
+///         select! {
+///             recv(orders) -> order => match order {
+///                 Ok(order) => ready += order.len(),
+///                 Err(_) => break,
+///             },
+///             recv(ticks) -> _tick => println!("{ready} ready"),
+///             send(answers, ready) -> sent => sent.expect("somebody listens"),
+///             default(Duration::from_secs(1)) => println!("a quiet second"),
+///         }
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! select {
+    // Each arm is parsed, and its channel evaluated once, in order.
+    (@arms [$($done:tt)*] $default:tt recv($receiver:expr) -> $result:pat => $body:block $(,)? $($rest:tt)*) => {{
+        let receiver = &$receiver;
+        $crate::select!(@arms [$($done)* (recv receiver $result, $body)] $default $($rest)*)
+    }};
+    (@arms [$($done:tt)*] $default:tt recv($receiver:expr) -> $result:pat => $body:expr $(, $($rest:tt)*)?) => {{
+        let receiver = &$receiver;
+        $crate::select!(@arms [$($done)* (recv receiver $result, $body)] $default $($($rest)*)?)
+    }};
+    (@arms [$($done:tt)*] $default:tt send($sender:expr, $value:expr) -> $result:pat => $body:block $(,)? $($rest:tt)*) => {{
+        let sender = &$sender;
+        $crate::select!(@arms [$($done)* (send sender $value, $result, $body)] $default $($rest)*)
+    }};
+    (@arms [$($done:tt)*] $default:tt send($sender:expr, $value:expr) -> $result:pat => $body:expr $(, $($rest:tt)*)?) => {{
+        let sender = &$sender;
+        $crate::select!(@arms [$($done)* (send sender $value, $result, $body)] $default $($($rest)*)?)
+    }};
+    (@arms $done:tt () default => $body:block $(,)? $($rest:tt)*) => {
+        $crate::select!(@arms $done (try_select() $body) $($rest)*)
+    };
+    (@arms $done:tt () default => $body:expr $(, $($rest:tt)*)?) => {
+        $crate::select!(@arms $done (try_select() $body) $($($rest)*)?)
+    };
+    (@arms $done:tt () default($timeout:expr) => $body:block $(,)? $($rest:tt)*) => {
+        $crate::select!(@arms $done (select_timeout($timeout) $body) $($rest)*)
+    };
+    (@arms $done:tt () default($timeout:expr) => $body:expr $(, $($rest:tt)*)?) => {
+        $crate::select!(@arms $done (select_timeout($timeout) $body) $($($rest)*)?)
+    };
+    // All are: choose.
+    (@arms [$($done:tt)*] ()) => {{
+        let mut select = $crate::Select::new();
+        $( $crate::select!(@add select $done); )*
+        let chosen = select.select();
+        $crate::select!(@do chosen [0usize] $($done)*)
+    }};
+    (@arms [$($done:tt)*] ($wait:ident($($timeout:expr)?) $default:expr)) => {{
+        #[allow(unused_mut, reason = "a select of a default alone adds nothing")]
+        let mut select = $crate::Select::new();
+        $( $crate::select!(@add select $done); )*
+        match select.$wait($($timeout)?) {
+            Some(chosen) => $crate::select!(@do chosen [0usize] $($done)*),
+            None => $default,
+        }
+    }};
+    (@add $select:ident (recv $receiver:ident $($rest:tt)*)) => { $select.recv($receiver) };
+    (@add $select:ident (send $sender:ident $($rest:tt)*)) => { $select.send($sender) };
+    // Do the one with this number.
+    (@do $chosen:ident [$index:expr]) => {{ let _ = $chosen; unreachable!("every number belongs to an arm") }};
+    (@do $chosen:ident [$index:expr] (recv $receiver:ident $result:pat, $body:expr) $($rest:tt)*) => {
+        if $chosen.index() == $index {
+            let $result = $chosen.recv($receiver);
+            $body
+        } else {
+            $crate::select!(@do $chosen [$index + 1] $($rest)*)
+        }
+    };
+    (@do $chosen:ident [$index:expr] (send $sender:ident $value:expr, $result:pat, $body:expr) $($rest:tt)*) => {
+        if $chosen.index() == $index {
+            let $result = $chosen.send($sender, $value);
+            $body
+        } else {
+            $crate::select!(@do $chosen [$index + 1] $($rest)*)
+        }
+    };
+    (@ $($wrong:tt)*) => {
+        compile_error!("select! takes recv(receiver) -> result => .., send(sender, value) -> result => .., and one default => .. or default(timeout) => ..")
+    };
+    ($($arms:tt)+) => { $crate::select!(@arms [] () $($arms)+) };
+}

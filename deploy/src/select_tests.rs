@@ -1,0 +1,148 @@
+//! The first of several channels, between two halves of one process.
+
+use crate::{
+    channel_tests::connected, error::ChannelError, receiver::Receiver, select, select::Select,
+    selectable::run, sender::Sender,
+};
+use std::{cell::RefCell, thread, time::Duration};
+
+#[test]
+fn every_value_of_several_channels_comes_once_and_in_order() {
+    const COUNT: u64 = 20_000;
+    let ends: Vec<_> = (0..3).map(|_| connected()).collect();
+    let receivers: Vec<_> = ends
+        .iter()
+        .map(|ends| Receiver::<u64>::on(ends.right.clone()))
+        .collect();
+    thread::scope(|scope| {
+        for ends in &ends {
+            let sender = Sender::<u64>::on(ends.left.clone());
+            scope.spawn(move || (0..COUNT).for_each(|n| sender.send(n).unwrap()));
+        }
+        let (mut next, mut open) = ([0; 3], vec![0, 1, 2]);
+        while !open.is_empty() {
+            let mut select = Select::new();
+            for index in &open {
+                select.recv(&receivers[*index]);
+            }
+            let operation = select.select();
+            let at = operation.index();
+            match operation.recv(&receivers[open[at]]) {
+                Ok(n) => {
+                    assert_eq!(n, next[open[at]]);
+                    next[open[at]] += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error, ChannelError::Closed);
+                    open.remove(at);
+                }
+            }
+        }
+        assert_eq!(next, [COUNT; 3]);
+    });
+}
+
+#[test]
+fn the_macro_takes_blocks_and_expressions_and_its_arms_are_its_value() {
+    let ends = connected();
+    let (numbers, from) = (
+        Sender::<u64>::on(ends.left.clone()),
+        Receiver::<u64>::on(ends.right.clone()),
+    );
+    let (texts, heard) = (
+        Sender::<String>::on(ends.right),
+        Receiver::<String>::on(ends.left),
+    );
+    let quiet = select! {
+        recv(from) -> _ => false,
+        recv(heard) -> _ => { false }
+        default => true,
+    };
+    assert!(quiet);
+    numbers.send(7).unwrap();
+    let got = select! {
+        recv(from) -> n => { n.unwrap() }
+        recv(heard) -> text => text.unwrap().len() as u64,
+        default(Duration::from_secs(30)) => 0
+    };
+    assert_eq!(got, 7);
+    let mut evaluated = 0;
+    select! {
+        send(texts, { evaluated += 1; "hello".to_string() }) -> sent => sent.unwrap(),
+        recv(from) -> _ => panic!("nothing was sent"),
+    }
+    assert_eq!((evaluated, heard.recv()), (1, Ok("hello".to_string())));
+    for _ in 0..3 {
+        select! {
+            recv(heard) -> _ => unreachable!("nothing was sent"),
+            default(Duration::from_millis(2)) => continue,
+        }
+    }
+    drop(numbers);
+    let ended = select! { recv(from) -> n => n };
+    assert_eq!(ended, Err(ChannelError::Closed));
+}
+
+#[test]
+fn among_several_that_are_ready_each_is_chosen() {
+    let (one, other) = (connected(), connected());
+    let senders = [Sender::<u64>::on(one.left), Sender::<u64>::on(other.left)];
+    let (first, second) = (
+        Receiver::<u64>::on(one.right),
+        Receiver::<u64>::on(other.right),
+    );
+    for sender in &senders {
+        (0..200).for_each(|n| sender.send(n).unwrap());
+        sender.flush().unwrap();
+    }
+    let mut chosen = [0; 2];
+    for _ in 0..100 {
+        select! {
+            recv(first) -> _ => chosen[0] += 1,
+            recv(second) -> _ => chosen[1] += 1,
+        }
+    }
+    assert!(chosen.iter().all(|times| *times > 10), "{chosen:?}");
+}
+
+#[test]
+fn a_full_window_is_not_ready() {
+    let ends = connected();
+    let (sender, receiver) = (
+        Sender::<Vec<u8>>::on(ends.left),
+        Receiver::<Vec<u8>>::on(ends.right),
+    );
+    while sender.try_send(vec![0; 1000]).is_ok() {}
+    let full = select! { send(sender, vec![1]) -> _ => false, default => true };
+    assert!(full);
+    let reader = thread::spawn(move || receiver.iter().count());
+    select! { send(sender, vec![1]) -> sent => sent.unwrap() }
+    drop(sender);
+    assert!(reader.join().unwrap() > 60);
+}
+
+#[test]
+fn the_classic_form_does_each_operation_once() {
+    let ends = connected();
+    let (to, from) = (
+        Sender::<u64>::on(ends.left.clone()),
+        Receiver::<u64>::on(ends.right.clone()),
+    );
+    let (back, heard) = (
+        Sender::<u64>::on(ends.right),
+        Receiver::<u64>::on(ends.left),
+    );
+    let log = RefCell::new(Vec::new());
+    run(vec![
+        Box::new(heard.selectable_recv(|n| log.borrow_mut().push(n), |error| panic!("{error}"))),
+        Box::new(to.selectable_send(|| 1, |error| panic!("{error}"))),
+        Box::new(from.selectable_recv(
+            |n| {
+                log.borrow_mut().push(n);
+                back.send(n + 1).unwrap();
+            },
+            |error| panic!("{error}"),
+        )),
+    ]);
+    assert_eq!(log.into_inner(), [1, 2]);
+}
