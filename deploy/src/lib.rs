@@ -60,6 +60,7 @@
 //! | `DEPLOY_WRAP_WORKER`                     | a function's name: the processes that `DEPLOY_WRAP` starts instead      |
 //! | `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` | no colours; none with `0`; colours also where there is no terminal      |
 //! | `DEPLOY_BIRTH`                           | how a process finds what it is; [`init`] removes it                     |
+//! | `DEPLOY_KEEPER`                          | how the process that clears up after a killed monitor finds its duty    |
 //!
 //! # The exit code
 //! The initial process's own if it failed; else that of the first other process that failed by itself, and was not
