@@ -264,35 +264,36 @@ impl Link {
         tx.long == Some(mark)
     }
 
-    /// Has the receiver forget the long value that is being sent, if there is one.
+    /// Has the receiver forget the long value that is being sent, if there is one. The caller rings, with no lock held:
+    /// whoever is woken may drop a channel.
     pub(crate) fn cancel_long(self: &Arc<Link>, tx: &mut Tx) {
         if tx.long.take().is_some() && std::mem::take(&mut tx.long_begun) {
             tx.out
                 .queue_piece_header(Part::Cancelled, 0, LENGTH_UNKNOWN);
             self.flush(tx);
         }
-        self.turn.ring();
     }
 
     /// Queues a part of a long value and writes it, straight from where it lies as far as the socket takes it. Says
     /// whether this long value is still the one that is being sent.
     pub(crate) fn send_piece(
         self: &Arc<Link>,
-        tx: &mut Tx,
         mark: LongMark,
         part: Part,
         payload: &[u8],
         total: u64,
     ) -> bool {
-        if !self.holds_long(tx, mark) {
+        let mut tx = self.tx();
+        if !self.holds_long(&tx, mark) {
             return false;
         }
         tx.out.queue_piece_header(part, payload.len(), total);
-        self.transmit(tx, payload);
-        self.flush(tx);
+        self.transmit(&mut tx, payload);
+        self.flush(&mut tx);
         tx.long_begun = part == Part::More;
         if part == Part::Last {
             tx.long = None;
+            drop(tx);
             self.turn.ring();
         }
         true
@@ -449,6 +450,19 @@ impl Link {
         let deadline = Instant::now() + PANIC_GRACE;
         let fate = self.wait_until(Some(deadline), || Look::of(self.fate_error()));
         fate.unwrap_or(ChannelError::Lost(Lost::Panicked))
+    }
+
+    /// The same, but for no longer than until the deadline: nothing, if it is not known then.
+    pub(crate) fn end_after_panic_until(
+        self: &Arc<Link>,
+        deadline: Option<Instant>,
+    ) -> Option<ChannelError> {
+        let grace = Instant::now() + PANIC_GRACE;
+        if deadline.is_none_or(|deadline| deadline >= grace) {
+            return Some(self.end_after_panic());
+        }
+        let fate = self.wait_until(deadline, || Look::of(self.fate_error()));
+        fate.or_else(|| self.look_end_after_panic())
     }
 
     /// The same without blocking: nothing until it is known, and then the bell rings.

@@ -87,6 +87,8 @@ impl Outlet {
         tx.out.queue_end(end);
         tx.sender = false;
         self.link.flush(&mut tx);
+        drop(tx);
+        self.link.turn.ring();
     }
 
     /// Sends a value. Blocks while there is no room for it.
@@ -263,7 +265,7 @@ impl Long<'_> {
             let room = self.outlet.block(|| self.look_room(bytes.len()))?;
             let (piece, rest) = bytes.split_at(room.min(bytes.len()).min(PIECE_BYTES_MAX));
             let part = if rest.is_empty() { part } else { Part::More };
-            if !link.send_piece(&mut link.tx(), self.mark, part, piece, total) {
+            if !link.send_piece(self.mark, part, piece, total) {
                 return Err(ChannelError::Closed); // The sender was dropped: nobody hears this.
             }
             bytes = rest;
@@ -296,6 +298,8 @@ impl Drop for Long<'_> {
         let mut tx = link.tx();
         if link.holds_long(&tx, self.mark) {
             link.cancel_long(&mut tx);
+            drop(tx);
+            link.turn.ring();
         }
     }
 }

@@ -130,7 +130,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
             match self.wait(deadline) {
                 Some(Found::Value(value)) => return value.map_err(RecvTimeoutError::Channel),
                 Some(Found::Panicked) => {
-                    return Err(RecvTimeoutError::Channel(self.link.end_after_panic()));
+                    let end = self.link.end_after_panic_until(deadline);
+                    return Err(end.map_or(RecvTimeoutError::Timeout, RecvTimeoutError::Channel));
                 }
                 Some(Found::Long { total }) => self.receive_aside(total),
                 None => return Err(RecvTimeoutError::Timeout),

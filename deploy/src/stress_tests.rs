@@ -5,7 +5,7 @@
 
 use crate::{
     channel_tests::{Ends, connected},
-    error::{ChannelError, End, ExitStatus, RecvTimeoutError, TryRecvError, TrySendError},
+    error::{ChannelError, End, ExitStatus, Lost, RecvTimeoutError, TryRecvError, TrySendError},
     link::Link,
     receiver::Receiver,
     sender::Sender,
@@ -14,9 +14,10 @@ use deploy_sys::stream;
 use deploy_wire::{frame::Kind, outbound::RECORD_BYTES_MAX};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
+    task::{Wake, Waker},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Runs `f` on a thread of its own; what does not end in time has lost a wake-up, or a value.
@@ -207,6 +208,50 @@ fn a_receiver_that_goes_while_a_long_value_comes_aside_leaves_the_next_one_free(
         assert!(came.unwrap() == vec![round; 1 << 20]);
         in_time(move || sent.join().unwrap()).unwrap();
     }
+}
+
+#[test]
+fn a_task_that_is_dropped_when_it_is_woken_may_hold_a_channel() {
+    let ends = connected();
+    let (sender, receiver) = rightwards::<Vec<u8>>(&ends);
+    let (_silent, held) = leftwards::<u64>(&ends);
+    let held = Arc::new(Holder(Mutex::new(Some(held))));
+    ends.left.turn.listen_as_task(&Waker::from(held.clone()));
+    in_time(move || {
+        sender.send(vec![8; 20 << 10]).unwrap();
+        drop(sender);
+    });
+    assert_eq!(receiver.recv().unwrap().len(), 20 << 10);
+    assert!(held.0.lock().unwrap().is_none());
+}
+
+/// As of an executor that is gone: to be woken is the end of its tasks.
+struct Holder(Mutex<Option<Receiver<u64>>>);
+
+impl Wake for Holder {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+#[test]
+fn a_panic_at_the_other_end_keeps_nobody_longer_than_it_would_wait() {
+    let ends = connected();
+    let (sender, receiver) = rightwards::<u64>(&ends);
+    let panicked = thread::spawn(move || {
+        let _sender = sender;
+        panic!("as it should");
+    });
+    assert!(panicked.join().is_err());
+    let start = Instant::now();
+    let timeout = Duration::from_millis(50);
+    assert_eq!(
+        receiver.recv_timeout(timeout),
+        Err(RecvTimeoutError::Timeout)
+    );
+    assert!((timeout..10 * timeout).contains(&start.elapsed()));
+    let lost = ChannelError::Lost(Lost::Panicked);
+    assert_eq!(in_time(move || receiver.recv()), Err(lost));
 }
 
 /// Both directions at once, each through several pairs of ends one after the other, with values of all lengths, by
