@@ -85,6 +85,7 @@ fn certificate() -> Option<(OwnedFd, Birth, Vec<OwnedFd>)> {
 /// Takes up what the certificate says. Returns if this is the initial process; every other runs its function and ends.
 fn born(control: OwnedFd, birth: Birth, descriptors: Vec<OwnedFd>) -> io::Result<()> {
     os::die_with_parent()?;
+    newborn::name_process();
     if !birth.wrapped && os::parent() != birth.monitor {
         std::process::abort(); // The monitor ended before it could be noticed.
     }

@@ -2,10 +2,13 @@
 
 use nix::{
     sched::{CpuSet, sched_getaffinity},
-    sys::resource::{Resource, getrlimit},
+    sys::{
+        prctl,
+        resource::{Resource, getrlimit},
+    },
     unistd::Pid,
 };
-use std::env;
+use std::{env, ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 
 /// Removes a variable from the environment of this process. Called while nobody else reads the environment: before
 /// the user's code goes on, from the one place in a program that does.
@@ -13,6 +16,17 @@ pub fn remove_variable(name: &str) {
     // SAFETY: std's own readers hold its lock; those of C, in threads that a runtime may have started before, have no
     // reason to read the environment while they wait for their first work.
     unsafe { env::remove_var(name) };
+}
+
+/// Names this process, for `ps` and `top`, as the shell names a program: after the last part of the path that it was
+/// called by. It was executed by another path, which says nothing.
+pub fn name_process() {
+    let path = env::args_os().next().unwrap_or_default();
+    let name = Path::new(&path).file_name().unwrap_or_default();
+    if let Ok(name) = CString::new(name.as_bytes()) {
+        // The kernel cuts it to 15 bytes; nothing else can go wrong.
+        let _ = prctl::set_name(&name);
+    }
 }
 
 /// How large the stack of a main thread may grow: what a thread that stands in for it should have.
