@@ -97,8 +97,7 @@ impl Pieces<'_> {
             .try_reserve_exact(expected)
             .map_err(|error| format!("no memory for {total} bytes: {error}"))?;
         let step = |bytes: &mut Vec<u8>, who: Who| {
-            self.link
-                .read_long(self.generation, bytes, expected, who == Who::Owner)
+            self.link.read_long(self.generation, bytes, expected, who)
         };
         let state = self.link.wait(None, |who| step(&mut bytes, who));
         self.state = state.expect("a wait without deadline finds something");
@@ -159,7 +158,7 @@ impl Link {
         generation: u32,
         bytes: &mut Vec<u8>,
         expected: usize,
-        as_owner: bool,
+        who: Who,
     ) -> Look<State> {
         let mut rx = self.rx();
         match rx.inbound.take_piece(generation, usize::MAX) {
@@ -167,9 +166,9 @@ impl Link {
             Ok(Piece::Direct(count)) if bytes.len() + count <= expected => {
                 let Some(socket) = self.socket().filter(|_| !self.has_ended()) else {
                     drop(rx);
-                    return self.read_more(as_owner);
+                    return self.read_more(who);
                 };
-                if self.turn.has_owner() && !as_owner {
+                if who == Who::Sleeper || (self.turn.has_owner() && who != Who::Owner) {
                     return Look::Nothing;
                 }
                 match stream::read_onto(socket, bytes, count) {
@@ -179,18 +178,18 @@ impl Link {
                     }
                     _ => {
                         drop(rx);
-                        return self.read_more(as_owner);
+                        return self.read_more(who);
                     }
                 }
             }
             Ok(Piece::Pending | Piece::Direct(_)) => {
                 drop(rx);
-                return self.read_more(as_owner);
+                return self.read_more(who);
             }
             other => {
                 let Some(state) = end_of(self, other) else {
                     drop(rx);
-                    return self.read_more(as_owner);
+                    return self.read_more(who);
                 };
                 self.settle(rx);
                 return Look::Found(state);
@@ -201,8 +200,8 @@ impl Link {
     }
 
     /// Reads the next header, or finds that nothing more comes.
-    fn read_more(self: &Arc<Link>, as_owner: bool) -> Look<State> {
-        match self.read(as_owner) {
+    fn read_more(self: &Arc<Link>, who: Who) -> Look<State> {
+        match self.read_as(who) {
             Read::Something => Look::Something,
             Read::Nothing => Look::Nothing,
             Read::Idle => match self.end() {

@@ -14,6 +14,7 @@
 use crate::link::{Link, Read};
 use deploy_sys::stream;
 use std::{
+    iter,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*, fence},
@@ -143,9 +144,9 @@ impl Turn {
 pub(crate) enum Who {
     /// It looks again and again.
     Spinner,
-    /// It is about to sleep.
+    /// It is about to sleep, and does not read.
     Sleeper,
-    /// It sleeps on the socket between looks, and nobody else reads.
+    /// It slept on the socket, and nobody else reads.
     Owner,
 }
 
@@ -192,14 +193,14 @@ impl Link {
         self.wait(deadline, |who| {
             // Another thread may have read what this one looks for; while it spins, only such a thread can bring it.
             let reads = self.reads();
-            if who != Who::Spinner || reads != looked_at {
+            if who == Who::Sleeper || reads != looked_at {
                 looked_at = reads;
                 match ready() {
                     Look::Nothing => {}
                     look => return look,
                 }
             }
-            match self.read(who == Who::Owner) {
+            match self.read_as(who) {
                 Read::Something => match ready() {
                     Look::Nothing => Look::Something,
                     look => look,
@@ -208,6 +209,16 @@ impl Link {
                 Read::Idle => Look::Idle,
             }
         })
+    }
+
+    /// Reads once, unless the thread is about to sleep on the socket, which tells it of what is there to read.
+    pub(crate) fn read_as(self: &Arc<Link>, who: Who) -> Read {
+        match who {
+            Who::Spinner => self.read(false),
+            Who::Owner => self.read(true),
+            Who::Sleeper if self.socket().is_none() || self.has_ended() => Read::Idle,
+            Who::Sleeper => Read::Nothing,
+        }
     }
 
     /// Blocks until `look`, which reads the socket too, finds what it looks for, or until the deadline. It is told
@@ -307,26 +318,29 @@ impl Link {
         }
     }
 
-    /// Looks, and sleeps on the socket, until `look` finds what it looks for, the socket ends, or the deadline.
+    /// Sleeps on the socket and reads, until `look` finds what it looks for, the socket ends, or the deadline.
     fn own<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
         look: &mut impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
-        loop {
-            match look(Who::Owner) {
+        // As the owner once more before it sleeps: another may have read what it looks for until it was.
+        for who in iter::once(Who::Sleeper).chain(iter::repeat(Who::Owner)) {
+            match look(who) {
                 Look::Found(found) => return Some(found),
-                Look::Something => {}
                 Look::Idle => return None,
-                Look::Nothing => {
-                    let left = time_left(deadline)?;
-                    self.acknowledge_if_owed();
-                    let socket = self.socket().expect("an owner has a socket");
-                    stream::wait(socket, self.is_blocked(), left);
-                    self.unblock();
-                }
+                Look::Something => continue,
+                Look::Nothing => {}
+            }
+            let left = time_left(deadline)?;
+            self.acknowledge_if_owed();
+            let socket = self.socket().expect("an owner has a socket");
+            stream::wait(socket, self.is_blocked(), left);
+            if self.is_blocked() {
+                self.flush(&mut self.tx());
             }
         }
+        unreachable!("an owner looks again for ever")
     }
 
     /// The owner leaves: the next one wakes first.
@@ -408,4 +422,4 @@ fn time_left(deadline: Option<Instant>) -> Option<Option<Duration>> {
 const SPIN: Duration = Duration::from_micros(100);
 
 /// Where spinning never pays it costs one try in so many waits.
-const SPIN_PAUSE_MAX: u32 = 255;
+const SPIN_PAUSE_MAX: u32 = 2047;
