@@ -112,8 +112,7 @@ fn look(link: &Arc<Link>) -> bool {
         if in_use {
             return link.turn.want_attention();
         }
-        link.turn.set_leased(false);
-        link.hub.register(link);
+        link.take_back();
     }
     while link.read(false) == Read::Something {}
     link.tend();

@@ -154,9 +154,18 @@ pub(crate) fn wait(arms: &[&dyn Arm], deadline: Option<Instant>) -> Option<usize
         return Some(index);
     }
     let waker = Waker::from(Arc::new(Parked(thread::current())));
+    let found = sleep(arms, deadline, &waker);
+    for arm in arms {
+        arm.link().turn.forget_task(&waker);
+    }
+    found
+}
+
+/// Sleeps until an arm is ready, or until the deadline.
+fn sleep(arms: &[&dyn Arm], deadline: Option<Instant>, waker: &Waker) -> Option<usize> {
     loop {
         for arm in arms {
-            arm.link().turn.listen_as_task(&waker);
+            arm.link().turn.listen_as_task(waker);
             arm.link().hand_over();
         }
         // What came before the bells could ring for this thread.

@@ -8,6 +8,7 @@ use crate::{
     error::{ChannelError, End, ExitStatus, Lost, RecvTimeoutError, TryRecvError, TrySendError},
     link::Link,
     receiver::Receiver,
+    select::Select,
     sender::Sender,
 };
 use deploy_sys::stream;
@@ -232,6 +233,18 @@ impl Wake for Holder {
     fn wake(self: Arc<Self>) {
         drop(self.0.lock().unwrap().take());
     }
+}
+
+#[test]
+fn a_select_leaves_nothing_behind_on_a_channel_that_stays_silent() {
+    let ends = connected();
+    let (_silent, receiver) = rightwards::<u64>(&ends);
+    let mut select = Select::new();
+    select.recv(&receiver);
+    for _ in 0..100 {
+        assert!(select.select_timeout(Duration::ZERO).is_none());
+    }
+    assert_eq!(ends.right.turn.tasks(), 0);
 }
 
 #[test]

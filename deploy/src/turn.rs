@@ -34,8 +34,10 @@ pub(crate) struct Turn {
     listeners: AtomicU32,
     /// Tasks that wait; the bell wakes them all, once.
     tasks: Mutex<Vec<Waker>>,
-    /// Whether the reactor leaves the socket to those who wait for it.
+    /// Whether the reactor leaves the socket to those who wait for it. Written under `lease_lock`, together with what
+    /// the reactor's poller knows: otherwise a thread that was held up between the two could leave a socket to nobody.
     leased: AtomicBool,
+    lease_lock: Mutex<()>,
     /// Whether it was waited for since the reactor looked last.
     used: AtomicBool,
     /// Whether the reactor is to look at it: asked here, noticed there.
@@ -52,6 +54,7 @@ impl Turn {
             listeners: AtomicU32::new(0),
             tasks: Mutex::new(Vec::new()),
             leased: AtomicBool::new(true),
+            lease_lock: Mutex::new(()),
             used: AtomicBool::new(true),
             attention: AtomicBool::new(false),
         }
@@ -88,6 +91,23 @@ impl Turn {
         }
     }
 
+    /// The bell no longer wakes this task, which waits no more.
+    pub(crate) fn forget_task(&self, task: &Waker) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = tasks.len();
+        tasks.retain(|waiting| !waiting.will_wake(task));
+        self.listeners
+            .fetch_sub((waiting - tasks.len()) as u32, SeqCst);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
     /// Whether an owner sleeps on the socket, so that nobody else may read.
     pub(crate) fn has_owner(&self) -> bool {
         self.owner.load(SeqCst)
@@ -98,9 +118,15 @@ impl Turn {
         self.leased.load(SeqCst)
     }
 
-    /// The reactor hands the socket over, or takes it back.
-    pub(crate) fn set_leased(&self, leased: bool) {
-        self.leased.store(leased, SeqCst);
+    /// The reactor hands the socket over, or takes it back; `tell` has its poller know, if that is new.
+    fn set_leased(&self, leased: bool, tell: impl FnOnce()) {
+        let _held = self
+            .lease_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.leased.swap(leased, SeqCst) != leased {
+            tell();
+        }
     }
 
     /// Whether it was waited for since this was asked last.
@@ -240,8 +266,8 @@ impl Link {
     /// Takes the socket from the reactor, which takes it back when it is no longer used.
     fn lease(self: &Arc<Link>) {
         self.turn.used.store(true, Release);
-        if !self.turn.leased.load(Acquire) && !self.turn.leased.swap(true, SeqCst) {
-            self.hub.deregister(self);
+        if !self.turn.leased.load(Acquire) {
+            self.turn.set_leased(true, || self.hub.deregister(self));
         }
         self.hub.attend(self);
     }
@@ -249,9 +275,14 @@ impl Link {
     /// Gives the socket to the reactor, for a task that waits: it hears of the socket by the bell.
     pub(crate) fn hand_over(self: &Arc<Link>) {
         self.hub.flush();
-        if !self.turn.has_owner() && self.turn.leased.swap(false, SeqCst) {
-            self.hub.register(self);
+        if !self.turn.has_owner() {
+            self.take_back();
         }
+    }
+
+    /// Gives the socket back to the reactor.
+    pub(crate) fn take_back(self: &Arc<Link>) {
+        self.turn.set_leased(false, || self.hub.register(self));
     }
 
     /// Looks again and again for a short while, where that has paid lately.
