@@ -304,14 +304,17 @@ impl Link {
         while tx.out.pending() > 0 && self.transmit(tx, &[]) {}
     }
 
-    /// What waited for the socket leaves, as far as it takes it; whoever waits for that is told.
-    pub(crate) fn unblock(self: &Arc<Link>) {
-        if self.is_blocked() {
-            self.flush(&mut self.tx());
-            if !self.is_blocked() {
-                self.turn.ring();
-            }
+    /// What waited for the socket leaves, as far as it takes it; whoever waits for that is told. Says whether all left.
+    pub(crate) fn unblock(self: &Arc<Link>) -> bool {
+        if !self.is_blocked() {
+            return false;
         }
+        self.flush(&mut self.tx());
+        let unblocked = !self.is_blocked();
+        if unblocked {
+            self.turn.ring();
+        }
+        unblocked
     }
 
     /// What is left to do when nobody waits for this connection, or whoever does sleeps: what was queued leaves, and

@@ -14,7 +14,6 @@
 use crate::link::{Link, Read};
 use deploy_sys::stream;
 use std::{
-    iter,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*, fence},
@@ -328,7 +327,9 @@ impl Link {
                 Look::Nothing => false,
                 Look::Idle => true,
             };
-            let left = time_left(deadline)?;
+            let Some(left) = time_left(deadline) else {
+                return look(Who::Spinner).found(); // However short the time was, what is there is read.
+            };
             let held = self.turn.lock();
             if self.turn.rings.load(SeqCst) != rings {
                 continue;
@@ -356,8 +357,9 @@ impl Link {
         look: &mut impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
         // As the owner once more before it sleeps: another may have read what it looks for until it was.
-        for who in iter::once(Who::Sleeper).chain(iter::repeat(Who::Owner)) {
-            match look(who) {
+        let mut who = Who::Sleeper;
+        loop {
+            match look(std::mem::replace(&mut who, Who::Owner)) {
                 Look::Found(found) => return Some(found),
                 Look::Idle => return None,
                 Look::Something => continue,
@@ -367,11 +369,10 @@ impl Link {
             self.acknowledge_if_owed();
             let socket = self.socket().expect("an owner has a socket");
             stream::wait(socket, self.is_blocked(), left);
-            if self.is_blocked() {
-                self.flush(&mut self.tx());
+            if self.unblock() {
+                who = Who::Sleeper; // It may have waited for just that, and nothing was read.
             }
         }
-        unreachable!("an owner looks again for ever")
     }
 
     /// The owner leaves: the next one wakes first.
