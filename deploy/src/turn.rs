@@ -340,6 +340,7 @@ impl Link {
             }
             self.turn.owner.store(true, SeqCst);
             drop(held);
+            drop(self.rx()); // Who is reading now is done; whoever comes later finds the owner.
             drop(listening); // An owner has the socket to wake it, and needs no bell.
             let found = self.own(deadline, look);
             self.leave();
@@ -368,6 +369,10 @@ impl Link {
             let left = time_left(deadline)?;
             self.acknowledge_if_owed();
             let socket = self.socket().expect("an owner has a socket");
+            if left.is_none() && !self.is_blocked() {
+                who = self.sleep_and_read(socket);
+                continue;
+            }
             stream::wait(socket, self.is_blocked(), left);
             if self.unblock() {
                 who = Who::Sleeper; // It may have waited for just that, and nothing was read.

@@ -109,7 +109,12 @@ fn ctrl_c_spares_no_newborn() {
 #[test]
 fn a_terminal_that_is_closed_ends_all() {
     let mut inner = Command::new("script");
-    inner.args(["-qc", &format!("{TALK} wait"), "/dev/null"]);
+    // Under `nohup` the tests ignore the hangup, and so would the program.
+    inner.args([
+        "-qc",
+        &format!("env --default-signal=HUP {TALK} wait"),
+        "/dev/null",
+    ]);
     let mut terminal = Terminal::with(&inner);
     terminal.expect("waiting");
     kill(terminal.first(), Signal::SIGKILL).unwrap();

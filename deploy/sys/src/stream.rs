@@ -19,6 +19,11 @@ pub fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     retry(|| recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))
 }
 
+/// Blocks until something is there and reads it; 0 is the end of file, `Interrupted` a signal that was handled.
+pub fn read_blocking(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(recv(socket.as_raw_fd(), buffer, MsgFlags::empty())?)
+}
+
 /// Reads what is there, at most `count` bytes, to the end of `buffer`, which has room for them.
 pub fn read_onto(socket: BorrowedFd<'_>, buffer: &mut Vec<u8>, count: usize) -> io::Result<usize> {
     let spare = buffer.spare_capacity_mut();

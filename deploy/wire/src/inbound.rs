@@ -243,6 +243,18 @@ impl Inbound {
         &mut self.buffer[self.end..self.end + space]
     }
 
+    /// These bytes were read elsewhere.
+    pub fn handle_bytes(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let (now, later) = bytes.split_at(bytes.len().min(space.len()));
+            space[..now.len()].copy_from_slice(now);
+            self.handle_read(now.len())?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
     /// `count` bytes were read into the space.
     pub fn handle_read(&mut self, count: usize) -> Result<(), Malformed> {
         self.end += count;
