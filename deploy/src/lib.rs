@@ -18,7 +18,7 @@
 //! }
 //! ```
 //!
-//! Deliberately absent: async, `select!`, other machines. Everything here blocks, and runs on one machine.
+//! Deliberately absent: an executor of tasks, which programs choose themselves, and other machines.
 //!
 //! # The lives of a program
 //! The process that the person starts never goes on behind [`init`]: it executes the program again, as its *initial
@@ -43,12 +43,14 @@
 //! | [`Sender::flush`]                            | the peer's runtime holds all that was sent                          |
 //! | [`Receiver::recv`], [`Receiver::iter`]       | a value or the channel's end has come                               |
 //! | [`Receiver::recv_timeout`]                   | the same, or the time is over                                       |
+//! | [`select!`], [`Select::select`]              | one of the operations is ready                                      |
 //! | [`Pid::wait`]                                | the process has ended and all that it printed was taken             |
 //! | [`Pid::kill`]                                | the signal is on its way                                            |
 //! | `return` from a worker or `main`, `exit`     | every peer that lives has what was sent; its user's code need do nothing |
 //!
 //! A call that blocks stops no channel used by another thread. On a thread of an async runtime it stops that thread, as
-//! any blocking call does.
+//! any blocking call does: tasks use [`Sender::send_async`], [`Receiver::recv_async`], or the two ends as a `Sink` and a
+//! `Stream`.
 //!
 //! # The environment
 //!
