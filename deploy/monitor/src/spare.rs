@@ -60,7 +60,10 @@ impl Household {
         if self.spare.is_over {
             return None; // What is left of it waits to be reaped.
         }
-        let child = self.spare.child.take_if(|child| matches!(child.end(), Ok(None)))?;
+        let child = self
+            .spare
+            .child
+            .take_if(|child| matches!(child.end(), Ok(None)))?;
         let raw = child.process.as_fd().as_raw_fd();
         // It was registered, so this cannot fail in a way that matters: it is registered anew, or that fails.
         let _ = self.registry.deregister(&mut SourceFd(&raw));
@@ -122,4 +125,4 @@ impl Household {
 
 /// Long enough for the process that has just begun to get to its work undisturbed, and for those who ask for many to
 /// have asked.
-const SPARE_AFTER: Duration = Duration::from_millis(1);
+const SPARE_AFTER: Duration = Duration::from_micros(500);

@@ -32,6 +32,9 @@ pub fn live() -> ! {
     process::die_with_parent().expect("the kernel allows it");
     let number = env::var(BIRTH_VARIABLE).expect("looked at before");
     let socket = fd::adopt(number.parse().expect("a number")).expect("a packet socket");
+    if let Ok(greeting) = env::var("GREETING") {
+        println!("{greeting}"); // As a program does before `init`.
+    }
     let mut packet = Vec::new();
     let descriptors = packet::receive(socket.as_fd(), &mut packet).expect("a packet socket");
     let Some(descriptors) = descriptors else {
