@@ -48,8 +48,13 @@ pub fn interrupt_behind_a_request(me: &mut Me) {
 /// Stops the monitor for now, so that what happens meanwhile comes to it at once.
 pub fn stop_monitor() {
     signal_monitor(SIGSTOP);
-    let stat = format!("/proc/{}/stat", process::parent());
-    while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+    wait_for_state(process::parent(), 'T');
+}
+
+/// Waits until the kernel says so of a process: `T` is stopped, `Z` is dead and not reaped.
+pub fn wait_for_state(process: u32, state: char) {
+    let (stat, state) = (format!("/proc/{process}/stat"), format!(") {state} "));
+    while !fs::read_to_string(&stat).unwrap().contains(&state) {
         thread::yield_now();
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Scenario, Worker, scenario,
     signals::{
         SIGCONT, SIGINT, SIGKILL, interrupt_behind_a_request, interrupted, signal_monitor,
-        stop_monitor,
+        stop_monitor, wait_for_state,
     },
 };
 use crate::newborn::{Me, ended};
@@ -110,6 +110,7 @@ pub const ALL: &[Scenario] = &[
             let spare = spare();
             stop_monitor();
             signal(spare, SIGKILL);
+            wait_for_state(spare, 'Z');
             let request = me.worker("tell process");
             me.send_spawn(&request, &[]);
             signal_monitor(SIGCONT);
@@ -130,7 +131,10 @@ pub const ALL: &[Scenario] = &[
             run(me, "greet");
             spare();
             signal_monitor(SIGINT);
-            while own.take().is_none() || !spares().is_empty() {
+            while own.take().is_none() {
+                thread::yield_now();
+            }
+            while !spares().is_empty() {
                 thread::yield_now();
             }
             run(me, "greet");
