@@ -19,7 +19,7 @@ use crate::{
     turn::Spin,
 };
 use deploy_monitor::KEEPER_VARIABLE;
-use deploy_sys::{code, fd, memfd, newborn, packet, poller::Poller, process as os};
+use deploy_sys::{code, exit, fd, memfd, newborn, packet, poller::Poller, process as os};
 use deploy_wire::{
     birth::{BIRTH_VARIABLE, Birth},
     code::OwnCode,
@@ -72,7 +72,9 @@ fn certificate() -> Option<(OwnedFd, Birth, Vec<OwnedFd>)> {
     newborn::remove_variable(BIRTH_VARIABLE);
     let socket = fd::adopt(number.to_str()?.parse().ok()?).ok()?;
     let mut bytes = Vec::new();
-    let descriptors = packet::receive(socket.as_fd(), &mut bytes).ok()??;
+    let Some(descriptors) = packet::receive(socket.as_fd(), &mut bytes).ok()? else {
+        exit::vanish() // The monitor ended before it had a use for this process.
+    };
     let birth = Birth::decode(&bytes).ok()?;
     let own = if birth.wrapped {
         os::is_ancestor(birth.monitor)

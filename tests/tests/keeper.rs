@@ -5,7 +5,10 @@
 
 use deploy_tests::leftovers::Mark;
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        socket::{AddressFamily, SockFlag, SockType, socketpair},
+    },
     unistd::Pid,
 };
 use std::{
@@ -21,6 +24,9 @@ use std::{
 
 const TALK: &str = env!("CARGO_BIN_EXE_talk");
 
+/// Where a shell can put a descriptor.
+const INHERITED: u32 = 9;
+
 #[test]
 fn what_a_killed_monitor_leaves_is_cleared_at_once() {
     let Some(mut job) = Job::start(&["litter"]) else {
@@ -32,6 +38,45 @@ fn what_a_killed_monitor_leaves_is_cleared_at_once() {
     job.signal(job.first.id(), Signal::SIGKILL);
     assert_eq!(job.end().signal(), Some(9));
     job.expect_nothing_within(Duration::from_secs(1));
+}
+
+#[test]
+fn a_killed_monitor_leaves_no_spare() {
+    let Some(mut job) = Job::start(&["wait"]) else {
+        return;
+    };
+    assert_eq!(job.line(), "waiting\n");
+    job.keeper();
+    // The monitor, three processes, the keeper, and what waits to become the next process.
+    wait_until(|| job.names().len() == 6);
+    job.signal(job.first.id(), Signal::SIGKILL);
+    assert_eq!(job.end().signal(), Some(9));
+    job.expect_nothing_within(Duration::from_secs(1));
+}
+
+#[test]
+fn who_loses_its_monitor_before_it_knows_who_it_is_ends_quietly() {
+    let (ours, theirs) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .unwrap();
+    drop(ours);
+    // Only in the child is it to stay open.
+    let script = format!("exec \"$0\" \"$@\" {INHERITED}<&0 </dev/null");
+    let mut command = Command::new("sh");
+    let command = command
+        .args(["-c", &script, TALK, "say", "hello"])
+        .env("DEPLOY_BIRTH", INHERITED.to_string())
+        .stdin(theirs);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        (&output.stdout[..], &output.stderr[..]),
+        (&b""[..], &b""[..])
+    );
 }
 
 #[test]

@@ -55,6 +55,9 @@ impl Household {
                 Meaning::Reap => self.attention.is_to_reap = true,
             }
         }
+        if self.is_ending || !persons.is_empty() {
+            self.dismiss_spare();
+        }
         for signal in &persons {
             self.roster.handle_persons_signal(*signal);
         }

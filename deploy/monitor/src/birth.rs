@@ -148,7 +148,11 @@ impl Household {
             name,
         };
         let descriptors = [childs_end].into_iter().chain(file).collect();
+        let is_wrapped = newborn.is_wrapped;
         self.settle(newborn, Some(from), Some(work), descriptors, now);
+        if !is_wrapped {
+            self.expect_spawn();
+        }
     }
 
     /// Starts the process that goes on with the program's `main`.
@@ -184,26 +188,16 @@ impl Household {
         let pid = self.roster.next().ok_or_else(|| {
             io::Error::other("the job has had as many processes as it can have over its life")
         })?;
-        self.prepare();
         let is_wrapped = self.launcher.wraps(worker);
-        let (socket, birth) = packet::pair()?;
-        let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe::pipe()?, pipe::pipe()?);
-        let stdio = Stdio {
-            stdin: worker.map(|_| self.about.null.as_fd()),
-            stdout: stdout_theirs.as_fd(),
-            stderr: stderr_theirs.as_fd(),
-            birth: birth.as_fd(),
+        let spare = match worker {
+            Some(_) if !is_wrapped => self.take_spare(),
+            _ => None,
         };
-        let child = Child {
-            process: self
-                .launcher
-                .start(is_wrapped, stdio, self.nursery.as_ref())?,
-            voice: Voice::new([stdout, stderr]),
-            leaf: self.nursery.take(),
-            resources,
-            is_dead: false,
-            control: Control::new(fd::raise(socket)?),
+        let mut child = match spare {
+            Some(child) => child,
+            None => self.execute(worker.is_none(), is_wrapped)?,
         };
+        child.resources = resources;
         self.watch(pid.number(), &child).inspect_err(|_| {
             // Without these it would never be heard of again.
             let _ = child.process.signal(SIGKILL);
@@ -214,6 +208,32 @@ impl Household {
             child,
             is_wrapped,
         })
+    }
+
+    /// Executes the program once more, for nobody in particular yet.
+    pub(crate) fn execute(&mut self, is_initial: bool, is_wrapped: bool) -> io::Result<Child> {
+        self.prepare();
+        let (socket, birth) = packet::pair()?;
+        let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe::pipe()?, pipe::pipe()?);
+        let stdio = Stdio {
+            stdin: (!is_initial).then(|| self.about.null.as_fd()),
+            stdout: stdout_theirs.as_fd(),
+            stderr: stderr_theirs.as_fd(),
+            birth: birth.as_fd(),
+        };
+        let child = Child {
+            process: self
+                .launcher
+                .start(is_wrapped, stdio, self.nursery.as_ref())?,
+            voice: Voice::new([stdout, stderr]),
+            leaf: self.nursery.take(),
+            resources: Resources::default(),
+            is_dead: false,
+            control: Control::new(fd::raise(socket)?),
+        };
+        // Fails only if it has ended already.
+        let _ = process::limit_descriptors_of(child.process.id(), self.about.descriptor_limit);
+        Ok(child)
     }
 
     fn watch(&self, number: u32, child: &Child) -> io::Result<()> {
@@ -272,8 +292,6 @@ impl Household {
             child,
             is_wrapped,
         } = newborn;
-        // Fails only if it has ended already.
-        let _ = process::limit_descriptors_of(child.process.id(), self.about.descriptor_limit);
         let birth = Birth {
             pid,
             parent: parent.map(|parent| self.roster.pid(parent)),
@@ -305,9 +323,10 @@ impl Household {
     }
 
     /// Makes the group of the next process ahead of time, where groups can be made.
-    fn prepare(&mut self) {
-        if let (None, Some(tree), Some(next)) = (&self.nursery, &self.tree, self.roster.next()) {
-            self.nursery = tree.leaf(&next.number().to_string()).ok();
+    pub(crate) fn prepare(&mut self) {
+        if let (None, Some(tree)) = (&self.nursery, &self.tree) {
+            self.nursery = tree.leaf(&self.groups_made.to_string()).ok();
+            self.groups_made += 1;
         }
     }
 

@@ -49,6 +49,9 @@ impl Household {
         self.leaving.insert(number);
         self.roster.handle_death(number, end);
         self.ledger.forget(|queued| queued.from == number);
+        if self.is_deserted() {
+            self.dismiss_spare();
+        }
         self.kill_left_behind();
         false
     }
@@ -135,6 +138,7 @@ impl Household {
     fn own_children(&self) -> BTreeSet<u32> {
         let started = self.children.values().map(|child| child.process.id());
         started
+            .chain(self.spare.id())
             .chain(self.about.strangers.iter().copied())
             .collect()
     }

@@ -12,6 +12,7 @@ use crate::{
     ledger::Ledger,
     ready::Ready,
     roster::{Action, Roster},
+    spare::Spare,
     voice::{Heard, STREAMS},
 };
 use deploy_sys::{
@@ -47,6 +48,10 @@ pub(crate) struct Household {
     pub(crate) keeper_due: Option<Instant>,
     /// The group that the next process will be born in.
     pub(crate) nursery: Option<Leaf>,
+    /// How many groups were made: each has a name of its own.
+    pub(crate) groups_made: u64,
+    /// What waits to become the next process.
+    pub(crate) spare: Spare,
     /// Those that were started and not yet farewelled, by their number in the job.
     pub(crate) children: BTreeMap<u32, Child>,
     /// Those of them that have died.
@@ -113,6 +118,8 @@ impl Household {
             keeper: None,
             keeper_due: None,
             nursery: None,
+            groups_made: 0,
+            spare: Spare::default(),
             children: BTreeMap::new(),
             leaving: BTreeSet::new(),
             ready: Ready::default(),
@@ -144,6 +151,7 @@ impl Household {
         self.farewell_all(audience, now);
         self.act();
         self.start_keeper(now);
+        self.start_spare(now);
     }
 
     /// When there is something to do, whatever happens in the meantime.
@@ -165,6 +173,7 @@ impl Household {
             .filter_map(|number| self.children[number].voice.poll_timeout());
         ends.chain(retry.then(|| now + RETRY_AFTER))
             .chain(self.keeper_due)
+            .chain(self.spare.poll_timeout())
             .min()
     }
 
@@ -211,6 +220,7 @@ impl Household {
     fn connect(&mut self, one: u32, other: u32) {
         let Ok((one_end, other_end)) = connection() else {
             self.postponed.push_back((one, other));
+            self.dismiss_spare(); // What it holds is wanted here.
             return;
         };
         let (one_pid, other_pid) = (self.roster.pid(one), self.roster.pid(other));

@@ -28,6 +28,7 @@ mod ledger;
 mod ready;
 mod roster;
 mod run;
+mod spare;
 mod voice;
 
 pub use audience::Audience;

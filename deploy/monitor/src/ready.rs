@@ -32,6 +32,12 @@ impl Ready {
         self.order.iter()
     }
 
+    /// Whether some process has said something that was not heard.
+    pub(crate) fn is_anybody_asking(&self) -> bool {
+        let mut sources = self.order.iter().map(|(_, source)| source);
+        sources.any(|source| *source == Source::Control)
+    }
+
     /// Forgets the sources of a process.
     pub(crate) fn forget(&mut self, number: u32) {
         self.queued.retain(|(other, _)| *other != number);

@@ -186,6 +186,9 @@ impl Monitor {
 
     /// Remembers what has something to read. A process that can be told something again is.
     fn note(&mut self, event: &event::Event) {
+        if event.token() == SPARE {
+            return self.household.handle_spares_end();
+        }
         let Some((number, source)) = watched(event.token()) else {
             return;
         };
@@ -246,7 +249,7 @@ pub(crate) fn token(number: u32, source: Source) -> Token {
 
 fn watched(token: Token) -> Option<(u32, Source)> {
     let number = u32::try_from(token.0 / SOURCES.len()).ok()?;
-    (token != WAKER && token != SIGNALS).then(|| (number, SOURCES[token.0 % SOURCES.len()]))
+    (![WAKER, SIGNALS, SPARE].contains(&token)).then(|| (number, SOURCES[token.0 % SOURCES.len()]))
 }
 
 const SOURCES: [Source; 4] = [
@@ -257,6 +260,8 @@ const SOURCES: [Source; 4] = [
 ];
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
+/// The end of the spare.
+pub(crate) const SPARE: Token = Token(usize::MAX - 2);
 /// A turn's worth; more come in the next.
 const EVENTS_MAX: usize = 256;
 const FIRST_OF_OTHERS: i32 = 3;

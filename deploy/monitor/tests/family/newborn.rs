@@ -32,11 +32,15 @@ pub fn live() -> ! {
     process::die_with_parent().expect("the kernel allows it");
     let number = env::var(BIRTH_VARIABLE).expect("looked at before");
     let socket = fd::adopt(number.parse().expect("a number")).expect("a packet socket");
+    if let Ok(greeting) = env::var("GREETING") {
+        println!("{greeting}"); // As a program does before `init`.
+    }
     let mut packet = Vec::new();
-    let descriptors = packet::receive(socket.as_fd(), &mut packet).expect("the monitor lives");
-    let mut descriptors = descriptors
-        .expect("the certificate comes first")
-        .into_iter();
+    let descriptors = packet::receive(socket.as_fd(), &mut packet).expect("a packet socket");
+    let Some(descriptors) = descriptors else {
+        std::process::exit(0); // The monitor ended before it had a use for this process.
+    };
+    let mut descriptors = descriptors.into_iter();
     let birth = Birth::decode(&packet).expect("the certificate is well made");
     assert!(process::is_ancestor(birth.monitor));
     process::set_blocked_signals(birth.signals_blocked);

@@ -5,6 +5,7 @@ mod connections;
 mod ends;
 mod output;
 mod signals;
+mod spare;
 
 use crate::{monitor::Record, newborn::Me};
 use deploy_monitor::{Config, MonitorError, Outcome};
@@ -51,6 +52,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         ends::ALL,
         output::ALL,
         signals::ALL,
+        spare::ALL,
     ]
     .into_iter()
     .flatten()
@@ -69,6 +71,7 @@ pub fn worker(name: &str) -> fn(&mut Me) {
         ends::WORKERS,
         output::WORKERS,
         signals::WORKERS,
+        spare::WORKERS,
     ];
     let found = all.into_iter().flatten().find(|(other, _)| *other == name);
     found

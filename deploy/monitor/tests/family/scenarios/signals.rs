@@ -31,25 +31,35 @@ pub const WORKERS: &[Worker] = &[
 ];
 
 /// As somebody in another window does.
-fn signal_monitor(signal: i32) {
+pub fn signal_monitor(signal: i32) {
     let monitor = Process::open(process::parent()).unwrap();
     monitor.signal(signal).unwrap();
 }
 
 /// Interrupts the monitor while it cannot know in which order that and the request for a lingering worker came.
-fn interrupt_behind_a_request(me: &mut Me) {
-    signal_monitor(SIGSTOP);
-    let stat = format!("/proc/{}/stat", process::parent());
-    while !fs::read_to_string(&stat).unwrap().contains(") T ") {
-        thread::yield_now();
-    }
+pub fn interrupt_behind_a_request(me: &mut Me) {
+    stop_monitor();
     let request = me.worker("linger");
     me.send_spawn(&request, &[]);
     signal_monitor(SIGINT);
     signal_monitor(SIGCONT);
 }
 
-fn interrupted(signal: i32) -> ExitStatus {
+/// Stops the monitor for now, so that what happens meanwhile comes to it at once.
+pub fn stop_monitor() {
+    signal_monitor(SIGSTOP);
+    wait_for_state(process::parent(), 'T');
+}
+
+/// Waits until the kernel says so of a process: `T` is stopped, `Z` is dead and not reaped.
+pub fn wait_for_state(process: u32, state: char) {
+    let (stat, state) = (format!("/proc/{process}/stat"), format!(") {state} "));
+    while !fs::read_to_string(&stat).unwrap().contains(&state) {
+        thread::yield_now();
+    }
+}
+
+pub fn interrupted(signal: i32) -> ExitStatus {
     ExitStatus::new(End::Signal(signal)).because(Reason::Interrupted)
 }
 
@@ -151,9 +161,9 @@ pub const ALL: &[Scenario] = &[
     ),
 ];
 
-const SIGINT: i32 = 2;
-const SIGKILL: i32 = 9;
+pub const SIGINT: i32 = 2;
+pub const SIGKILL: i32 = 9;
 const SIGUSR1: i32 = 10;
 const SIGTERM: i32 = 15;
-const SIGCONT: i32 = 18;
+pub const SIGCONT: i32 = 18;
 const SIGSTOP: i32 = 19;

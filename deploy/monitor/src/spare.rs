@@ -1,0 +1,128 @@
+//! The spare: a process started ahead of time, which waits in `init` for its identity.
+//!
+//! Deliberately absent: more than one of them, and any event, number or resource of its own: it is no process of the job
+//! until one is asked for.
+//!
+//! # Its life
+//! 1. A process needs nothing of its identity before it reads its certificate. So the program is started once more
+//!    [a while](SPARE_AFTER) after a process was asked for, when nobody asks for another just then.
+//! 2. The next process that is asked for is the spare, if it is there: it has only to be told who it is. What it has
+//!    written before that has stayed in its pipes, and is its own from then on.
+//! 3. One that is not needed is killed as soon as nobody lives who could ask for it.
+//!
+//! # Signals
+//! The terminal's keys reach the spare as they reach every process, and end it. What another person's signal would have
+//! done to it is unknown, so after any of them there are no spares any more. A spare that died of one too early to be
+//! noticed is, once it has its identity, a newborn that died of it.
+
+use crate::{
+    child::Child,
+    household::{Household, SIGKILL},
+    run::SPARE,
+};
+use mio::{Interest, unix::SourceFd};
+use std::{
+    os::fd::{AsFd, AsRawFd},
+    time::{Duration, Instant},
+};
+
+/// The spare, or when there will be one.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    child: Option<Child>,
+    due: Option<Instant>,
+    /// Whether one was dismissed or has ended by itself, as the next would: there are no others.
+    is_over: bool,
+}
+
+impl Spare {
+    /// When to look after it.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The kernel's id of one that is not reaped.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(|child| child.process.id())
+    }
+}
+
+impl Household {
+    /// A process was asked for and started: another may follow.
+    pub(crate) fn expect_spawn(&mut self) {
+        if self.spare.child.is_none() && !self.spare.is_over {
+            self.spare.due = Some(Instant::now() + SPARE_AFTER);
+        }
+    }
+
+    /// The spare, if there is one that lives. It is watched by nobody from now on.
+    pub(crate) fn take_spare(&mut self) -> Option<Child> {
+        if self.spare.is_over {
+            return None; // What is left of it waits to be reaped.
+        }
+        let child = self
+            .spare
+            .child
+            .take_if(|child| matches!(child.end(), Ok(None)))?;
+        let raw = child.process.as_fd().as_raw_fd();
+        // It was registered, so this cannot fail in a way that matters: it is registered anew, or that fails.
+        let _ = self.registry.deregister(&mut SourceFd(&raw));
+        Some(child)
+    }
+
+    /// Starts a spare once it is due and nobody asks for a process just then. A machine that cannot start one goes on
+    /// without.
+    pub(crate) fn start_spare(&mut self, now: Instant) {
+        let is_due = self.spare.due.is_some_and(|due| due <= now);
+        if !is_due || self.ready.is_anybody_asking() {
+            return;
+        }
+        self.spare.due = None;
+        if self.is_ending || self.is_deserted() {
+            return;
+        }
+        let Ok(child) = self.execute(false, false) else {
+            return;
+        };
+        let raw = child.process.as_fd().as_raw_fd();
+        let watched = self
+            .registry
+            .register(&mut SourceFd(&raw), SPARE, Interest::READABLE);
+        self.spare.child = Some(child);
+        if watched.is_err() {
+            self.dismiss_spare();
+        }
+        self.prepare();
+    }
+
+    /// The spare may have ended.
+    pub(crate) fn handle_spares_end(&mut self) {
+        let ended = |child: &mut Child| !matches!(child.reap(), Ok(None));
+        let Some(child) = self.spare.child.take_if(ended) else {
+            return;
+        };
+        self.spare.is_over = true;
+        if let Some(leaf) = child.leaf {
+            let _ = leaf.kill(); // Fails where the group has been removed under us.
+            self.emptying.push(leaf);
+        }
+    }
+
+    /// Kills the spare, if there is one, and lets no other follow.
+    pub(crate) fn dismiss_spare(&mut self) {
+        self.spare.is_over = true;
+        self.spare.due = None;
+        if let Some(child) = &self.spare.child {
+            let _ = child.process.signal(SIGKILL); // Fails only for what has gained rights that we have not.
+        }
+    }
+
+    /// Whether nobody lives who could ask for anything.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.leaving.len() == self.children.len()
+    }
+}
+
+/// Long enough for the process that has just begun to get to its work undisturbed, and for those who ask for many to
+/// have asked.
+const SPARE_AFTER: Duration = Duration::from_micros(500);
