@@ -125,4 +125,4 @@ impl Household {
 
 /// Long enough for the process that has just begun to get to its work undisturbed, and for those who ask for many to
 /// have asked.
-const SPARE_AFTER: Duration = Duration::from_micros(500);
+const SPARE_AFTER: Duration = Duration::from_micros(300);
