@@ -162,6 +162,7 @@ impl Link {
 
     /// The socket arrived; what was sent before leaves now.
     pub(crate) fn attach(self: &Arc<Link>, socket: OwnedFd) {
+        stream::enlarge_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES);
         // A second one for the same pair would be the monitor's fault; the first one stays.
         if self.socket.set(socket).is_ok() {
             self.flush(&mut self.tx());
@@ -563,6 +564,10 @@ const STREAM_BYTES: usize = BATCH_BYTES / 4;
 
 /// How much may wait for the socket: a few batches. Beyond it, senders wait for the reader's process to read.
 const PENDING_BYTES_MAX: usize = 256 << 10;
+
+/// What we ask the kernel to hold for a socket: more than a piece of a long value, so that pieces are written whole. It
+/// gives what `net.core.wmem_max` allows. Round trips of 1 MiB take half as long as with its own default.
+const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// What a thread that sleeps reads as it wakes: a short message. Of a longer one the rest is read where it belongs.
 const SHORT_READ_BYTES: usize = 1 << 10;

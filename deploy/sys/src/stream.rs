@@ -6,7 +6,7 @@
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{self, MsgFlags, Shutdown, recv, send, sendmsg},
+    sys::socket::{self, MsgFlags, Shutdown, recv, send, sendmsg, setsockopt, sockopt},
 };
 use std::{
     io::{self, IoSlice},
@@ -72,6 +72,12 @@ pub fn wait(socket: BorrowedFd<'_>, write: bool, timeout: Option<Duration>) {
 pub fn shutdown(socket: BorrowedFd<'_>) {
     // It fails only where the peer is gone already, which is the same end.
     let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Both);
+}
+
+/// Asks for a send buffer of this many bytes; the kernel gives what the administrator lets it.
+pub fn enlarge_send_buffer(socket: BorrowedFd<'_>, bytes: usize) {
+    // A smaller one than asked is slower for long values, and nothing else.
+    let _ = setsockopt(&socket, sockopt::SndBuf, &bytes);
 }
 
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
