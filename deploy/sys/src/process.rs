@@ -5,7 +5,7 @@
 use nix::{
     sys::{
         prctl,
-        resource::{Resource, getrlimit, setrlimit},
+        resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit},
         signal::Signal,
         stat::fstat,
     },
@@ -182,6 +182,14 @@ pub fn limit_descriptors_of(child: u32, limit: DescriptorLimit) -> io::Result<()
     match unsafe { libc::prlimit(child, libc::RLIMIT_NOFILE, &limit, old) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// How often this thread was made to give its processor to another, counted from its start.
+pub fn times_preempted() -> u64 {
+    match getrusage(UsageWho::RUSAGE_THREAD) {
+        Ok(usage) => usage.involuntary_context_switches() as u64,
+        Err(_) => 0,
     }
 }
 
