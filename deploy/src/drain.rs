@@ -20,6 +20,7 @@ extern "C" fn drain() {
     if process.os_pid != std::process::id() {
         return; // A child that the user's code forked: its parent's connections are not its own.
     }
+    process.links.hub.spin.stop(); // There is nothing left to be quick for, and others have work.
     let links = process.links.all();
     let last: Vec<u64> = links.iter().map(say_goodbye).collect();
     for (link, sequence) in links.iter().zip(last) {

@@ -435,6 +435,11 @@ impl Spin {
         }
     }
 
+    /// From now on waiting threads sleep at once.
+    pub(crate) fn stop(&self) {
+        self.pause.store(u32::MAX, Relaxed);
+    }
+
     fn pays(&self) -> bool {
         self.possible && self.passed.fetch_add(1, Relaxed) >= self.pause.load(Relaxed)
     }
@@ -463,7 +468,7 @@ impl Spin {
     fn handle_lost(&self) {
         let pause = self.pause.load(Relaxed);
         self.pause
-            .store((pause * 2 + 1).min(SPIN_PAUSE_MAX), Relaxed);
+            .store(pause.min(SPIN_PAUSE_MAX / 2) * 2 + 1, Relaxed);
         self.passed.store(0, Relaxed);
     }
 }
