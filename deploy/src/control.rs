@@ -48,10 +48,8 @@ impl Control {
         request.id = self.next_id();
         let descriptors: Vec<BorrowedFd<'_>> = file.as_ref().map(AsFd::as_fd).into_iter().collect();
         match self.ask(request.id, &Request::Spawn(Box::new(request)), &descriptors) {
-            Some(Notice::Spawned { result, .. }) => result,
-            _ => Err(Refusal::Launch {
-                why: MONITOR_GONE.to_string(),
-            }),
+            Notice::Spawned { result, .. } => result,
+            other => unreachable!("a spawn is answered as one, not by {other:?}"),
         }
     }
 
@@ -59,18 +57,18 @@ impl Control {
     pub(crate) fn wait(&self, pid: Pid) -> Option<ExitStatus> {
         let id = self.next_id();
         match self.ask(id, &Request::Wait { id, pid }, &[]) {
-            Some(Notice::Waited { status, .. }) => status,
-            _ => None,
+            Notice::Waited { status, .. } => status,
+            other => unreachable!("a wait is answered as one, not by {other:?}"),
         }
     }
 
     /// Blocks until the signal is on its way; says whether there ever was such a process.
     pub(crate) fn kill(&self, pid: Pid) -> bool {
         let id = self.next_id();
-        matches!(
-            self.ask(id, &Request::Kill { id, pid }, &[]),
-            Some(Notice::KillSent { known: true, .. })
-        )
+        match self.ask(id, &Request::Kill { id, pid }, &[]) {
+            Notice::KillSent { known, .. } => known,
+            other => unreachable!("a kill is answered as one, not by {other:?}"),
+        }
     }
 
     /// Asks for a connection; it comes, or word of the peer's end, without anybody waiting.
@@ -123,13 +121,15 @@ impl Control {
         }
     }
 
-    fn ask(&self, id: u64, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Option<Notice> {
+    /// Blocks until the answer comes. If the monitor is gone there is none, and this process ends.
+    fn ask(&self, id: u64, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Notice {
         self.answers().insert(id, None);
         self.send(request, descriptors);
         let mut answers = self.answers();
         loop {
-            if let Some(Some(_)) = answers.get(&id) {
-                return answers.remove(&id).flatten();
+            if let Some(notice) = answers.get_mut(&id).and_then(Option::take) {
+                answers.remove(&id);
+                return notice;
             }
             answers = self
                 .answered
@@ -164,5 +164,3 @@ pub(crate) fn raise(descriptor: OwnedFd) -> OwnedFd {
     fd::raise(descriptor)
         .expect("a process has room for its connections: raise the limit on open files")
 }
-
-const MONITOR_GONE: &str = "the monitor is gone";

@@ -23,7 +23,7 @@ pub enum End {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Reason {
-    /// A process of the job called [`kill`](https://docs.rs/deploy) on it.
+    /// A process of the job called `kill` on it.
     Killed,
     /// It was linked to its parent, which ended first.
     Linked,
