@@ -5,7 +5,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    any::Any,
+    any::{Any, TypeId},
     io::{self, Read, Write},
 };
 
@@ -58,6 +58,11 @@ pub(crate) fn as_bulk<T: 'static>(value: &T) -> Option<&[u8]> {
 /// Whether values of this type go as they lie in memory.
 pub(crate) fn is_bulk<T: 'static>() -> bool {
     from_bulk::<T>(Vec::new()).is_some()
+}
+
+/// Whether values of this type are bytes, which go in runs.
+pub(crate) fn is_byte<T: 'static>() -> bool {
+    TypeId::of::<T>() == TypeId::of::<u8>()
 }
 
 /// The value whose memory held these bytes, if its type goes that way.

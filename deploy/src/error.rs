@@ -1,7 +1,7 @@
 //! What can go wrong, told to the caller.
 
 use deploy_wire::control::{NodeResources, Refusal};
-use std::fmt;
+use std::{fmt, io};
 use thiserror::Error;
 
 pub use deploy_wire::{
@@ -33,6 +33,21 @@ pub enum ChannelError {
     /// The value could not be encoded or decoded; the text is the codec's. Other values are not affected.
     #[error("the value could not be coded: {0}")]
     Codec(String),
+}
+
+/// For channels of bytes, which are read and written like files; the channel's error is inside.
+impl From<ChannelError> for io::Error {
+    fn from(error: ChannelError) -> io::Error {
+        let kind = match error {
+            ChannelError::Closed => io::ErrorKind::BrokenPipe,
+            ChannelError::Exited(_) => io::ErrorKind::ConnectionReset,
+            ChannelError::Lost(_) => io::ErrorKind::ConnectionAborted,
+            ChannelError::TypeMismatch { .. } | ChannelError::Codec(_) => {
+                io::ErrorKind::InvalidData
+            }
+        };
+        io::Error::new(kind, error)
+    }
 }
 
 /// What is known of a peer that is lost.

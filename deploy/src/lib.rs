@@ -42,6 +42,7 @@
 //! | [`Sender::try_send`], [`Receiver::try_recv`] | never                                                               |
 //! | [`Sender::flush`]                            | the peer's runtime holds all that was sent                          |
 //! | [`Receiver::recv`], [`Receiver::iter`]       | a value or the channel's end has come                               |
+//! | `read` and `write` of channels of bytes      | there is a byte, or the channel's end; the window has room          |
 //! | [`Receiver::recv_timeout`]                   | the same, or the time is over                                       |
 //! | [`select!`], [`Select::select`]              | one of the operations is ready                                      |
 //! | [`Pid::wait`]                                | the process has ended and all that it printed was taken             |
@@ -77,6 +78,7 @@
 //! | 78   | a variable of the environment says nothing that we know          |
 
 mod alone;
+mod bytes;
 #[cfg(test)]
 mod channel_tests;
 mod codec;

@@ -288,9 +288,7 @@ impl Link {
         if !self.holds_long(&tx, mark) {
             return false;
         }
-        tx.out.queue_piece_header(part, payload.len(), total);
-        self.transmit(&mut tx, payload);
-        self.flush(&mut tx);
+        self.write_piece(&mut tx, part, payload, total);
         tx.long_begun = part == Part::More;
         if part == Part::Last {
             tx.long = None;
@@ -298,6 +296,21 @@ impl Link {
             self.turn.ring();
         }
         true
+    }
+
+    /// Queues a run of bytes, for which there is room, and writes it like a part of a long value.
+    pub(crate) fn send_run(self: &Arc<Link>, tx: &mut Tx, bytes: &[u8]) {
+        assert!(
+            bytes.len() as u64 <= self.room(tx),
+            "the caller has looked for room"
+        );
+        self.write_piece(tx, Part::Last, bytes, bytes.len() as u64);
+    }
+
+    fn write_piece(self: &Arc<Link>, tx: &mut Tx, part: Part, payload: &[u8], total: u64) {
+        tx.out.queue_piece_header(part, payload.len(), total);
+        self.transmit(tx, payload);
+        self.flush(tx);
     }
 
     /// Writes what waits, as far as the socket takes it; the reactor goes on when it takes more.

@@ -33,10 +33,10 @@ pub(crate) struct Outlet {
     cancelled: Option<Arc<AtomicBool>>,
 }
 
-/// Why nothing can be sent any more, as far as it is known without waiting.
+/// Why nothing more goes through a channel, as far as it is known without waiting.
 pub(crate) enum Refusal {
     Error(ChannelError),
-    /// The receiver was dropped by a panic: how its process ends may be known soon.
+    /// The other end was dropped by a panic: how its process ends may be known soon.
     Panicked,
 }
 
@@ -104,6 +104,30 @@ impl Outlet {
                 .send(bytes, Part::Last, bytes.len() as u64),
             Encoded::Stream => self.stream(value),
         }
+    }
+
+    /// Sends as many of these bytes, each a value of its own, as there is room for: at least one. Blocks until there is.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<usize, ChannelError> {
+        if bytes.len() <= BULK_RECORD_BYTES_MAX {
+            self.block(|| self.look(bytes)).map(|()| bytes.len())
+        } else {
+            self.block(|| self.look_run(bytes))
+        }
+    }
+
+    /// Sends a run of bytes from where it lies, as much as there is room for, if that is worth a frame.
+    fn look_run(&self, bytes: &[u8]) -> Look<Result<usize, Refusal>> {
+        let mut tx = self.link.tx();
+        if let Some(refusal) = self.refusal() {
+            return Look::Found(Err(refusal));
+        }
+        let room = (self.link.room(&tx) as usize).min(PIECE_BYTES_MAX);
+        if room < PIECE_BYTES_MIN || self.link.is_blocked() {
+            return Look::Nothing;
+        }
+        let count = bytes.len().min(room);
+        self.link.send_run(&mut tx, &bytes[..count]);
+        Look::Found(Ok(count))
     }
 
     /// Sends a value that fits a frame, if there is room or an end.

@@ -3,13 +3,15 @@
 use crate::{
     codec,
     error::{ChannelError, RecvTimeoutError, TryRecvError},
-    link::{Link, Rx},
+    link::{Link, Read, Rx},
     long::{self, Claim, Slot},
+    outlet::Refusal,
     pid::Pid,
     process, scratch,
     turn::Look,
 };
 use deploy_wire::{
+    bytes::Malformed,
     frame::{Kind, Stop},
     inbound::Taken,
 };
@@ -35,7 +37,7 @@ use std::{
 /// channel.
 pub struct Receiver<T: Serialize + DeserializeOwned + Send + 'static> {
     pub(crate) link: Arc<Link>,
-    generation: u32,
+    pub(crate) generation: u32,
     /// Whether the stream of values is over.
     pub(crate) over: bool,
     /// Whether the sender's type is known to be `T`.
@@ -170,23 +172,47 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         })
     }
 
-    /// Whether there is a value or an end. It is kept for the next call.
-    pub(crate) fn holds_value(&self) -> bool {
-        if self.slot.is_full() {
-            return true;
-        }
-        let value = match self.try_find() {
-            Some(Found::Value(value)) => Some(value),
-            Some(Found::Panicked) => self.link.look_end_after_panic().map(Err),
-            Some(Found::Long { total }) => {
+    /// Whether there is a value or an end, which is left where it is. A long value is received by a helper first.
+    pub(crate) fn is_ready(&self) -> bool {
+        let ready = || match self.look_ready() {
+            Ready::Yes => true,
+            Ready::No => false,
+            Ready::Panicked => self.link.look_end_after_panic().is_some(),
+            Ready::Long { total } => {
                 self.receive_aside(total);
-                None
+                false
             }
-            None => None,
         };
-        let holds = value.is_some();
-        value.into_iter().for_each(|value| self.slot.put(value));
-        holds
+        ready() || (self.link.read(false) == Read::Something && ready())
+    }
+
+    fn look_ready(&self) -> Ready {
+        let mut rx = self.link.rx();
+        if self.slot.is_full() {
+            return Ready::Yes;
+        }
+        if rx.long {
+            return Ready::No;
+        }
+        let taken = match codec::is_byte::<T>() {
+            true => rx.inbound.take_run(self.generation, 0),
+            false => rx.inbound.peek(self.generation),
+        };
+        let ready = match taken {
+            Ok(Taken::Record(_)) => Ready::Yes,
+            Ok(Taken::Long { total }) => Ready::Long { total },
+            other => match self.end_of(other) {
+                None => Ready::No,
+                Some(Refusal::Error(_)) => Ready::Yes,
+                Some(Refusal::Panicked) => Ready::Panicked,
+            },
+        };
+        if self.mismatched(&rx).is_some() {
+            return Ready::Yes;
+        }
+        rx.long = matches!(ready, Ready::Long { .. });
+        self.link.settle(rx);
+        ready
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Option<Found<T>> {
@@ -206,7 +232,11 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         if rx.long {
             return Look::Idle; // Until the thread that receives the long value rings.
         }
-        let polled = match rx.inbound.take(self.generation) {
+        let taken = match codec::is_byte::<T>() {
+            true => rx.inbound.take_run(self.generation, 1),
+            false => rx.inbound.take(self.generation),
+        };
+        let polled = match taken {
             Ok(Taken::Record(record)) if codec::is_bulk::<T>() => {
                 let value =
                     codec::from_bulk(record.to_vec()).expect("the type goes as it lies in memory");
@@ -218,17 +248,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
                 Some(Polled::Record)
             }
             Ok(Taken::Long { total }) => Some(Polled::Long { total }),
-            Ok(Taken::Ended(Kind::Fin)) => Some(Polled::Value(Err(ChannelError::Closed))),
-            Ok(Taken::Ended(Kind::Abort)) => Some(Polled::Panicked),
-            Ok(Taken::Ended(_)) => self
-                .link
-                .fate_error()
-                .map(|error| Polled::Value(Err(error))),
-            Ok(Taken::Pending) => self.link.end().map(|error| Polled::Value(Err(error))),
-            Err(malformed) => {
-                self.link.handle_violation(malformed);
-                self.link.end().map(|error| Polled::Value(Err(error)))
-            }
+            other => self.end_of(other).map(|end| match end {
+                Refusal::Error(error) => Polled::Value(Err(error)),
+                Refusal::Panicked => Polled::Panicked,
+            }),
         };
         if let Some(sent) = self.mismatched(&rx) {
             drop(rx);
@@ -239,8 +262,23 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         Look::of(polled)
     }
 
+    /// Why nothing more comes, where no value was taken; nothing, if more may come.
+    pub(crate) fn end_of(&self, taken: Result<Taken<'_>, Malformed>) -> Option<Refusal> {
+        let error = match taken {
+            Ok(Taken::Ended(Kind::Abort)) => return Some(Refusal::Panicked),
+            Ok(Taken::Ended(Kind::Fin)) => Some(ChannelError::Closed),
+            Ok(Taken::Ended(_)) => self.link.fate_error(), // Once it is known.
+            Ok(_) => self.link.end(),
+            Err(malformed) => {
+                self.link.handle_violation(malformed);
+                self.link.end()
+            }
+        };
+        error.map(Refusal::Error)
+    }
+
     /// The name of the sender's type, if it is known and another.
-    fn mismatched(&self, rx: &Rx) -> Option<String> {
+    pub(crate) fn mismatched(&self, rx: &Rx) -> Option<String> {
         if self.matched.load(Acquire) {
             return None;
         }
@@ -253,7 +291,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     }
 
     /// The sender sends another type.
-    fn refuse(&self, sent: String) -> ChannelError {
+    pub(crate) fn refuse(&self, sent: String) -> ChannelError {
         let expected = type_name::<T>().to_string();
         if self.mismatch.set(sent.clone()).is_ok() {
             self.link
@@ -295,6 +333,14 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> fmt::Debug for Receiver<T
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Receiver<{}>({})", type_name::<T>(), self.link.peer)
     }
+}
+
+/// Whether a value or an end can be had without waiting.
+enum Ready {
+    Yes,
+    No,
+    Long { total: u64 },
+    Panicked,
 }
 
 /// What there is without waiting.

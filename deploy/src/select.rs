@@ -41,7 +41,7 @@ pub(crate) trait Arm {
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Receiver<T> {
     fn is_ready(&self) -> bool {
-        self.holds_value()
+        Receiver::is_ready(self)
     }
 
     fn link(&self) -> &Arc<Link> {

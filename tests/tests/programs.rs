@@ -21,6 +21,7 @@ programs! {
     all_to_all
     big
     builder
+    byte_streams
     bytes
     capacity
     chains

@@ -64,6 +64,8 @@ struct Frame {
     generation: u32,
     left: usize,
     total: u64,
+    /// How much is left of the run that is being taken, where values are runs.
+    run: usize,
 }
 
 /// What a receiver finds when it asks for a value.
@@ -275,28 +277,25 @@ impl Inbound {
 
     /// The next value for our receiver `generation`.
     pub fn take(&mut self, generation: u32) -> Result<Taken<'_>, Malformed> {
-        loop {
-            if let Some((ended, kind)) = self.ended
-                && (ended == generation || kind == Kind::Bye)
-            {
-                return Ok(Taken::Ended(kind));
-            }
-            let Some(frame) = self.taking else {
-                if !self.enter()? {
-                    return Ok(Taken::Pending);
-                }
-                continue;
-            };
-            if frame.generation != generation {
-                // A later sender's: its receiver is not made yet. (An earlier one's was skipped.)
-                return Ok(Taken::Pending);
-            }
+        self.look(generation, true)
+    }
+
+    /// The same, but that a whole value is left where it is.
+    pub fn peek(&mut self, generation: u32) -> Result<Taken<'_>, Malformed> {
+        self.look(generation, false)
+    }
+
+    fn look(&mut self, generation: u32, take: bool) -> Result<Taken<'_>, Malformed> {
+        while let Some(frame) = self.frame_of(generation)? {
             match frame.kind {
                 Kind::Data if frame.left > 0 => {
-                    return Ok(match self.take_record(frame)? {
-                        Some((from, to)) => Taken::Record(&self.buffer[from..to]),
-                        None => Taken::Pending,
-                    });
+                    let Some((from, to)) = self.find_record(frame)? else {
+                        return Ok(Taken::Pending);
+                    };
+                    if take {
+                        self.advance(to - self.start);
+                    }
+                    return Ok(Taken::Record(&self.buffer[from..to]));
                 }
                 Kind::Piece(_) if self.skipping => {
                     if !self.skip_frame(frame) {
@@ -306,6 +305,73 @@ impl Inbound {
                 Kind::Piece(_) => return Ok(Taken::Long { total: frame.total }),
                 _ => self.taking = None,
             }
+        }
+        Ok(self.end_of(generation))
+    }
+
+    /// The next values for our receiver `generation` of bytes: a record is a run of them, and so is a piece. At most
+    /// `want`; if none are wanted, an empty record says that there are some.
+    pub fn take_run(&mut self, generation: u32, want: usize) -> Result<Taken<'_>, Malformed> {
+        while let Some(frame) = self.frame_of(generation)? {
+            let left = match frame.kind {
+                Kind::Data if frame.left > 0 && frame.run == 0 => {
+                    if !self.enter_run(frame)? {
+                        return Ok(Taken::Pending);
+                    }
+                    continue;
+                }
+                Kind::Data => frame.run.min(frame.left),
+                _ => frame.left,
+            };
+            if left == 0 {
+                self.taking = None;
+                continue;
+            }
+            let there = left.min(self.end - self.start);
+            if there == 0 {
+                return Ok(Taken::Pending);
+            }
+            let (from, count) = (self.start, there.min(want));
+            self.advance(count);
+            if let Some(frame) = self.taking.as_mut() {
+                frame.run = frame.run.saturating_sub(count);
+            }
+            return Ok(Taken::Record(&self.buffer[from..from + count]));
+        }
+        Ok(self.end_of(generation))
+    }
+
+    /// How many bytes of the run that our receiver `generation` of bytes is taking may be read from the socket straight
+    /// to where they belong, after [`Inbound::take_run`] found nothing; say so by [`Inbound::handle_direct`].
+    pub fn direct_run(&self, generation: u32) -> usize {
+        match self.taking {
+            Some(frame) if matches!(frame.kind, Kind::Piece(_)) => {
+                let own = frame.generation == generation && self.start == self.end;
+                if own { frame.left } else { 0 }
+            }
+            _ => 0,
+        }
+    }
+
+    /// The frame to take from for our receiver `generation`, if there is one: not where the sender has ended, and not
+    /// where a later one has begun, whose receiver is not made yet. (An earlier one's frames were skipped.)
+    fn frame_of(&mut self, generation: u32) -> Result<Option<Frame>, Malformed> {
+        while self.end_of(generation) == Taken::Pending {
+            if let Some(frame) = self.taking {
+                return Ok(Some(frame).filter(|frame| frame.generation == generation));
+            }
+            if !self.enter()? {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The end of the sender that belongs to our receiver `generation`, if it has come.
+    fn end_of(&self, generation: u32) -> Taken<'static> {
+        match self.ended {
+            Some((ended, kind)) if ended == generation || kind == Kind::Bye => Taken::Ended(kind),
+            _ => Taken::Pending,
         }
     }
 
@@ -502,24 +568,35 @@ impl Inbound {
     }
 
     /// Where the next whole value of a `Data` frame lies, if it has arrived.
-    fn take_record(&mut self, frame: Frame) -> Result<Option<(usize, usize)>, Malformed> {
-        let there = self.end - self.start;
-        if there < RECORD_HEADER_BYTES {
+    fn find_record(&self, frame: Frame) -> Result<Option<(usize, usize)>, Malformed> {
+        let Some(len) = self.record_len(frame)? else {
             return Ok(None);
-        }
-        let len: [u8; 4] = self.buffer[self.start..self.start + 4]
-            .try_into()
-            .expect("a slice of four bytes");
-        let len = u32::from_le_bytes(len) as usize;
+        };
+        let from = self.start + RECORD_HEADER_BYTES;
+        Ok((self.end >= from + len).then_some((from, from + len)))
+    }
+
+    /// Begins to take the next run of a `Data` frame, if its length has arrived.
+    fn enter_run(&mut self, frame: Frame) -> Result<bool, Malformed> {
+        let Some(len) = self.record_len(frame)? else {
+            return Ok(false);
+        };
+        self.advance(RECORD_HEADER_BYTES);
+        self.taking.as_mut().expect("a run is a frame's").run = len;
+        Ok(true)
+    }
+
+    /// The length that stands before the next value of a `Data` frame, if it has arrived.
+    fn record_len(&self, frame: Frame) -> Result<Option<usize>, Malformed> {
+        let Some(len) = self.buffer[self.start..self.end].first_chunk::<RECORD_HEADER_BYTES>()
+        else {
+            return Ok(None);
+        };
+        let len = u32::from_le_bytes(*len) as usize;
         if RECORD_HEADER_BYTES + len > frame.left {
             return Err(Malformed("a value is longer than its frame"));
         }
-        if there < RECORD_HEADER_BYTES + len {
-            return Ok(None);
-        }
-        let from = self.start + RECORD_HEADER_BYTES;
-        self.advance(RECORD_HEADER_BYTES + len);
-        Ok(Some((from, from + len)))
+        Ok(Some(len))
     }
 
     /// `count` bytes of the payload of the frame that is being taken are taken.
@@ -587,6 +664,7 @@ impl Frame {
             generation: header.generation,
             left: header.payload as usize,
             total: header.extra,
+            run: 0,
         }
     }
 }
@@ -739,6 +817,11 @@ mod tests {
                     }
                     Step::Frame(_) | Step::End(..) => {}
                     Step::Take(generation) => while let Ok(Taken::Record(_)) = inbound.take(generation) {},
+                    Step::Peek(generation) => {
+                        let first = inbound.peek(generation).map(|taken| format!("{taken:?}"));
+                        prop_assert_eq!(first, inbound.peek(generation).map(|taken| format!("{taken:?}")));
+                    }
+                    Step::Run(generation, want) => take_runs(&mut inbound, generation, want),
                     Step::Piece(generation, want) => take_pieces(&mut inbound, generation, want),
                     Step::Forsake(generation) => drop(inbound.handle_forsaken(generation)),
                     Step::Abandon => drop(inbound.abandon_long()),
@@ -750,6 +833,50 @@ mod tests {
                 prop_assert!(inbound.start <= inbound.scanned && inbound.scanned <= inbound.end);
                 prop_assert!(inbound.buffer.capacity() <= 4 * WAITING_BYTES_MAX);
             }
+        }
+    }
+
+    proptest! {
+        /// However bytes were grouped when they were sent, and cut on their way, they are taken in any groups.
+        #[test]
+        fn runs_are_one_stream(
+            runs in proptest::collection::vec((1..2000usize, any::<bool>()), 1..20),
+            reads in proptest::collection::vec((1..3000usize, 1..3000usize), 1..20),
+        ) {
+            let mut frames = frame(Kind::Open, 1, b"u8", 0);
+            let mut bytes = (0..=250u8).cycle();
+            let mut expected = Vec::new();
+            for (len, piece) in runs {
+                let run: Vec<u8> = bytes.by_ref().take(len).collect();
+                frames.extend(match piece {
+                    true => frame(Kind::Piece(Part::Last), 1, &run, len as u64),
+                    false => frame(Kind::Data, 1, &[&(len as u32).to_le_bytes()[..], &run].concat(), 0),
+                });
+                expected.extend(run);
+            }
+            let (mut inbound, mut taken, mut left) = (Inbound::new(), Vec::new(), &frames[..]);
+            for (count, want) in reads.into_iter().cycle() {
+                let (now, later) = left.split_at(count.min(left.len()));
+                read(&mut inbound, now).unwrap();
+                left = later;
+                while let Taken::Record(run) = inbound.take_run(1, want).unwrap() {
+                    prop_assert!((1..=want).contains(&run.len()));
+                    taken.extend_from_slice(run);
+                    let more = inbound.take_run(1, 0).unwrap() != Taken::Pending;
+                    prop_assert!(!more || taken.len() < expected.len());
+                }
+                let direct = inbound.direct_run(1).min(left.len());
+                taken.extend_from_slice(&left[..direct]);
+                left = &left[direct..];
+                if direct > 0 {
+                    inbound.handle_direct(direct);
+                }
+                if left.is_empty() && inbound.take_run(1, 0).unwrap() == Taken::Pending {
+                    break;
+                }
+            }
+            prop_assert!(taken == expected);
+            prop_assert_eq!(inbound.taken, inbound.arrived);
         }
     }
 
@@ -767,12 +894,24 @@ mod tests {
         }
     }
 
+    /// The same where values are bytes.
+    fn take_runs(inbound: &mut Inbound, generation: u32, want: usize) {
+        while let Ok(Taken::Record(run)) = inbound.take_run(generation, want) {
+            assert!((1..=want).contains(&run.len()));
+        }
+        if inbound.direct_run(generation) > 0 {
+            inbound.handle_direct(1);
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Frame(Vec<u8>),
         /// With the right count.
         End(Kind, u32),
         Take(u32),
+        Peek(u32),
+        Run(u32, usize),
         Piece(u32, usize),
         Forsake(u32),
         Abandon,
@@ -786,6 +925,8 @@ mod tests {
             1 => generation().prop_map(|generation| Step::End(Kind::Fin, generation)),
             12 => any_frame().prop_map(Step::Frame),
             4 => generation().prop_map(Step::Take),
+            1 => generation().prop_map(Step::Peek),
+            2 => (generation(), 1..100_000usize).prop_map(|(generation, want)| Step::Run(generation, want)),
             3 => (generation(), 1..100_000usize).prop_map(|(generation, want)| Step::Piece(generation, want)),
             1 => generation().prop_map(Step::Forsake),
             1 => Just(Step::Abandon),
