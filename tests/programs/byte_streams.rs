@@ -52,7 +52,7 @@ struct Pattern {
 impl Pattern {
     fn new() -> Pattern {
         let table =
-            (0..PERIOD + (1 << 20)).map(|at| (at % PERIOD) as u8 ^ (at % PERIOD >> 8) as u8);
+            (0..PERIOD + (1 << 20)).map(|at| (at % PERIOD) as u8 ^ ((at % PERIOD) >> 8) as u8);
         Pattern {
             at: 0,
             table: table.collect(),
