@@ -25,7 +25,7 @@ impl Family {
             Event::Spawned { pid, parent, .. } => {
                 self.living.insert(pid, parent);
             }
-            Event::Output { .. } => {}
+            Event::Output { .. } | Event::Noted { .. } => {}
             Event::Exited { pid, status } => {
                 if self.living.remove(&pid) == Some(None) {
                     self.initial = Some((pid, status));

@@ -83,6 +83,10 @@ impl Human {
                 self.note(parent, &(paint("spawned: ", parent, colour) + &child));
             }
             Event::Output { pid, stream, bytes } => self.handle_output(pid, stream, bytes, now),
+            Event::Noted { pid, text } => {
+                let colour = self.layout.stderr.colour;
+                self.note(pid, &paint(&harmless(&text), pid, colour));
+            }
             Event::Exited { pid, status } => {
                 self.end(pid, Stream::Stdout);
                 self.end(pid, Stream::Stderr);
@@ -190,6 +194,15 @@ impl Human {
             _ => 0,
         }
     }
+}
+
+/// A note is one line and moves no cursor, whatever a process asked to have told.
+fn harmless(text: &str) -> String {
+    let shown = |char: char| match char.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => char,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// One stream of one living process.

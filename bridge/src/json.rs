@@ -44,6 +44,7 @@ impl Json {
                 resources,
             } => self.write(spawn(pid, parent, &node, &worker, resources)),
             Event::Output { pid, stream, bytes } => self.handle_output(pid, stream, bytes),
+            Event::Noted { pid, text } => self.write(note(pid, &text)),
             Event::Exited { pid, status } => {
                 self.end(pid, Stream::Stdout);
                 self.end(pid, Stream::Stderr);
@@ -131,6 +132,11 @@ fn output(pid: Pid, stream: Stream, bytes: &[u8]) -> String {
     }
     line.push('}');
     line
+}
+
+fn note(pid: Pid, line: &str) -> String {
+    let line = text(line);
+    format!(r#"{{"event":"note","pid":"{pid}","text":{line}}}"#)
 }
 
 fn exit(pid: Pid, status: ExitStatus) -> String {
@@ -224,6 +230,10 @@ mod tests {
                 output(Stream::Stdout, b"hello worker 0!\n"),
                 output(Stream::Stderr, b"\0\xff"),
                 output(Stream::Stdout, b"\"\\\x1b\x7f\n\n"),
+                Event::Noted {
+                    pid: pid(0),
+                    text: "waits\n".into(),
+                },
             ],
             &[
                 r#"{"event":"spawn","pid":"A","parent":null,"node":"local","worker":"hello::main","resources":{"mem":268435456,"cpu":0.0625,"gpu":0}}"#,
@@ -231,6 +241,7 @@ mod tests {
                 r#"{"event":"output","pid":"A","fd":1,"text":"hello worker 0!\n"}"#,
                 r#"{"event":"output","pid":"A","fd":2,"base64":"AP8="}"#,
                 "{\"event\":\"output\",\"pid\":\"A\",\"fd\":1,\"text\":\"\\\"\\\\\\u001b\x7f\\n\\n\"}",
+                r#"{"event":"note","pid":"A","text":"waits\n"}"#,
             ],
         );
     }

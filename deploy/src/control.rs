@@ -76,6 +76,17 @@ impl Control {
         self.send(&Request::Connect { peer }, &[]);
     }
 
+    /// Has the person who watches this told a line of this process.
+    pub(crate) fn note(&self, text: String) {
+        self.send(&Request::Note { text }, &[]);
+    }
+
+    /// Asks whether this process lives, to which the connection has ended unexplained. If so, its connection hears it;
+    /// if not, that hears of its end as always.
+    pub(crate) fn doubt(&self, peer: Pid) {
+        self.send(&Request::Doubt { peer }, &[]);
+    }
+
     /// Takes in everything the monitor has said. Returns the connections whose peer ended.
     pub(crate) fn hear(&self, links: &Links) -> Vec<Arc<Link>> {
         let mut ended = Vec::new();
@@ -113,6 +124,12 @@ impl Control {
                 let link = links.by_peer(peer)?;
                 link.handle_fate(status);
                 Some(link)
+            }
+            Notice::Lives { peer } => {
+                if let Some(link) = links.by_peer(peer) {
+                    link.handle_severed();
+                }
+                None
             }
             Notice::Waited { id, .. } | Notice::KillSent { id, .. } => {
                 self.answer(id, notice);

@@ -60,6 +60,12 @@ pub enum Lost {
     /// There never was such a process in this job.
     #[error("there is no such process in this job")]
     Unknown,
+    /// Its process lives and has let go of the connection: it closed descriptors that it did not open.
+    #[error(
+        "its process lives but has let go of the connection: it closed descriptors that it did not open, or its limit \
+         on them (ulimit -n) left no room for this one"
+    )]
+    Severed,
     /// What came from it is nothing that this library sends.
     #[error("it broke the protocol: {0}")]
     Protocol(String),

@@ -46,10 +46,10 @@ pub(crate) struct Link {
     fate: OnceLock<Option<ExitStatus>>,
     /// The end of file was read, or the socket is broken: nothing more comes and nothing more leaves.
     ended: AtomicBool,
-    /// What the peer sent that this library does not send.
-    violation: OnceLock<Malformed>,
-    /// When a task first found that the peer had dropped an end in a panic.
-    panic_noticed: OnceLock<Instant>,
+    /// Why the connection ended, where it was not by the end of the peer's process.
+    lost: OnceLock<Lost>,
+    /// When the current ends first found that the peer had dropped its own in a panic.
+    panic_noticed: Mutex<Option<Instant>>,
     /// The latest of the peer's receivers that takes no more, and why with the type it expected.
     stopped: AtomicU32,
     stop: Mutex<Option<(Stop, String)>>,
@@ -135,8 +135,8 @@ impl Link {
             }),
             fate: OnceLock::new(),
             ended: AtomicBool::new(false),
-            violation: OnceLock::new(),
-            panic_noticed: OnceLock::new(),
+            lost: OnceLock::new(),
+            panic_noticed: Mutex::new(None),
             stopped: AtomicU32::new(0),
             stop: Mutex::new(None),
             acknowledged: AtomicU64::new(0),
@@ -183,6 +183,11 @@ impl Link {
             self.ended.store(true, SeqCst);
         }
         self.turn.ring();
+    }
+
+    /// Whether the peer's end is known.
+    pub(crate) fn has_fate(&self) -> bool {
+        self.fate.get().is_some()
     }
 
     /// Ends the socket, which somebody else may hold too.
@@ -423,6 +428,30 @@ impl Link {
     fn handle_end(self: &Arc<Link>, rx: MutexGuard<'_, Rx>) {
         self.ended.store(true, SeqCst);
         self.handle_arrived(rx, Ok(()));
+        if self.is_doubtful() {
+            self.hub
+                .set_alarm(Instant::now() + DOUBT_AFTER, self.clone());
+        }
+    }
+
+    /// Whether nothing more comes and nobody has said why.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.has_ended() && self.fate.get().is_none() && self.lost.get().is_none()
+    }
+
+    /// The peer lives, and yet nothing more comes from it.
+    pub(crate) fn handle_severed(&self) {
+        if self.is_doubtful() {
+            self.handle_lost(Lost::Severed);
+        }
+    }
+
+    /// The connection is gone, and this is why.
+    pub(crate) fn handle_lost(&self, why: Lost) {
+        // The first word says it all.
+        let _ = self.lost.set(why);
+        self.ended.store(true, SeqCst);
+        self.turn.ring();
     }
 
     /// Our receiver `generation` takes no more.
@@ -440,7 +469,7 @@ impl Link {
     /// The peer sent what this library does not send: the connection ends here, and there.
     pub(crate) fn handle_violation(&self, malformed: Malformed) {
         // The first one says it all.
-        let _ = self.violation.set(malformed);
+        let _ = self.lost.set(Lost::Protocol(malformed.0.to_string()));
         self.ended.store(true, SeqCst);
         self.shut_down();
     }
@@ -472,8 +501,8 @@ impl Link {
 
     /// How the peer ended, once nothing more comes from it and it is known.
     pub(crate) fn end(&self) -> Option<ChannelError> {
-        if let Some(malformed) = self.violation.get() {
-            return Some(ChannelError::Lost(Lost::Protocol(malformed.0.to_string())));
+        if let Some(why) = self.lost.get() {
+            return Some(ChannelError::Lost(why.clone()));
         }
         if self.has_ended() {
             self.fate_error()
@@ -490,11 +519,11 @@ impl Link {
         })
     }
 
-    /// What to say of a peer that dropped its end in a panic: how its process ended, if it does so within a second.
-    /// Blocks for as long.
+    /// What to say of a peer that dropped its end in a panic: how its process ended, if it does so within a second of
+    /// when that was first found. Blocks for as long.
     pub(crate) fn end_after_panic(self: &Arc<Link>) -> ChannelError {
-        let deadline = Instant::now() + PANIC_GRACE;
-        let fate = self.wait_until(Some(deadline), || Look::of(self.fate_error()));
+        let over = self.panic_noticed() + PANIC_GRACE;
+        let fate = self.wait_until(Some(over), || Look::of(self.fate_error()));
         fate.unwrap_or(ChannelError::Lost(Lost::Panicked))
     }
 
@@ -503,24 +532,40 @@ impl Link {
         self: &Arc<Link>,
         deadline: Option<Instant>,
     ) -> Option<ChannelError> {
-        let grace = Instant::now() + PANIC_GRACE;
-        if deadline.is_none_or(|deadline| deadline >= grace) {
+        let over = self.panic_noticed() + PANIC_GRACE;
+        if deadline.is_none_or(|deadline| deadline >= over) {
             return Some(self.end_after_panic());
         }
-        let fate = self.wait_until(deadline, || Look::of(self.fate_error()));
-        fate.or_else(|| self.look_end_after_panic())
+        self.wait_until(deadline, || Look::of(self.fate_error()))
     }
 
     /// The same without blocking: nothing until it is known, and then the bell rings.
     pub(crate) fn look_end_after_panic(self: &Arc<Link>) -> Option<ChannelError> {
-        let noticed = self.panic_noticed.get_or_init(|| {
+        let over = self.panic_noticed() + PANIC_GRACE;
+        let lost = || (Instant::now() >= over).then_some(ChannelError::Lost(Lost::Panicked));
+        self.fate_error().or_else(lost)
+    }
+
+    /// When it was first found that the peer had dropped an end in a panic: now, if it was not. The bell rings when the
+    /// time for its process to end is over.
+    fn panic_noticed(self: &Arc<Link>) -> Instant {
+        let mut noticed = self
+            .panic_noticed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *noticed.get_or_insert_with(|| {
             let now = Instant::now();
             self.hub.set_alarm(now + PANIC_GRACE, self.clone());
             now
-        });
-        let over =
-            || (noticed.elapsed() >= PANIC_GRACE).then_some(ChannelError::Lost(Lost::Panicked));
-        self.fate_error().or_else(over)
+        })
+    }
+
+    /// A new end of a channel is made here: the panic of one before is nothing to it.
+    pub(crate) fn forget_panic(&self) {
+        *self
+            .panic_noticed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// After reading or taking: lets the sending half see what the receiving half learned, grows the window of a
@@ -584,6 +629,10 @@ const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// What a thread that sleeps reads as it wakes: a short message. Of a longer one the rest is read where it belongs.
 const SHORT_READ_BYTES: usize = 1 << 10;
+
+/// How long the end of a process may follow the end of its bytes before the monitor is asked about it: it comes some
+/// 50 us later, or, where a process is slow to end, some milliseconds.
+const DOUBT_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the end of a process may follow its panic.
 const PANIC_GRACE: Duration = Duration::from_secs(1);

@@ -54,6 +54,7 @@ impl Outlet {
     /// A new sender over this connection.
     #[track_caller]
     pub(crate) fn open(link: Arc<Link>, type_name: &'static str) -> Outlet {
+        link.forget_panic();
         let mut tx = link.tx();
         assert!(
             !tx.sender,

@@ -11,6 +11,7 @@ use crate::{
 };
 use deploy_sys::poller::Events;
 use std::{
+    collections::BTreeMap,
     io,
     sync::Arc,
     thread,
@@ -24,10 +25,8 @@ pub(crate) struct Reactor {
     links: Arc<Links>,
     /// Connections to look at once a tick.
     watched: Vec<Arc<Link>>,
-    /// Connections whose peer ended but whose socket did not: a forked child may hold it.
-    lingering: Vec<(Instant, Arc<Link>)>,
-    /// Bells to ring.
-    alarms: Vec<(Instant, Arc<Link>)>,
+    /// Connections to look at once at a certain time, in its order.
+    alarms: BTreeMap<(Instant, u64), Arc<Link>>,
 }
 
 impl Reactor {
@@ -38,8 +37,7 @@ impl Reactor {
             control,
             links,
             watched: Vec::new(),
-            lingering: Vec::new(),
-            alarms: Vec::new(),
+            alarms: BTreeMap::new(),
         })
     }
 
@@ -55,37 +53,51 @@ impl Reactor {
     pub(crate) fn run(mut self) -> ! {
         let mut tick = Instant::now() + TICK;
         loop {
-            let idle =
-                self.watched.is_empty() && self.lingering.is_empty() && self.alarms.is_empty();
-            let timeout = (!idle).then(|| tick.saturating_duration_since(Instant::now()));
+            let idle = self.watched.is_empty();
+            let alarm = self.alarms.keys().next().map(|(at, _)| *at);
+            let next = alarm.into_iter().chain((!idle).then_some(tick)).min();
+            let timeout = next.map(|next| next.saturating_duration_since(Instant::now()));
             let waited = self.links.hub.poller.wait(&mut self.events, timeout);
             waited.expect("waiting at our own descriptor does not fail");
             for token in self.events.tokens() {
                 match token {
-                    CONTROL => hear(&self.control, &self.links, &mut self.lingering),
+                    CONTROL => self.alarms.extend(hear(&self.control, &self.links)),
                     token => serve(&self.links, token),
                 }
             }
             self.links.hub.flush();
             self.watched.extend(self.links.hub.take_attention());
-            self.alarms.extend(self.links.hub.take_alarms());
+            let alarms = self.links.hub.take_alarms().into_iter();
+            self.alarms.extend(alarms.map(alarmed));
             let now = Instant::now();
             if idle {
                 tick = now + TICK;
             } else if now >= tick {
                 self.watched.retain(look);
-                self.lingering.retain(|(end, link)| linger(*end, link, now));
-                self.alarms.retain(|(at, link)| alarm(*at, link, now));
                 tick = now + TICK;
+            }
+            while let Some(alarm) = self.alarms.first_entry()
+                && alarm.key().0 <= now
+            {
+                handle_alarm(&alarm.remove(), &self.control);
             }
         }
     }
 }
 
-/// What the monitor says.
-fn hear(control: &Control, links: &Links, lingering: &mut Vec<(Instant, Arc<Link>)>) {
+/// What the monitor says. The sockets of peers that ended may be held by others, such as a forked child: they are
+/// looked at again.
+fn hear(
+    control: &Control,
+    links: &Links,
+) -> impl Iterator<Item = ((Instant, u64), Arc<Link>)> + use<> {
     let end = Instant::now() + LINGER;
-    lingering.extend(control.hear(links).into_iter().map(|link| (end, link)));
+    let ended = control.hear(links).into_iter();
+    ended.map(move |link| alarmed((end, link)))
+}
+
+fn alarmed((at, link): (Instant, Arc<Link>)) -> ((Instant, u64), Arc<Link>) {
+    ((at, link.token), link)
 }
 
 /// A connection that nobody waits for is readable or writable.
@@ -119,24 +131,16 @@ fn look(link: &Arc<Link>) -> bool {
     false
 }
 
-/// Rings a bell when its time has come; says whether to wait longer.
-fn alarm(at: Instant, link: &Arc<Link>, now: Instant) -> bool {
-    if now >= at {
-        link.turn.ring();
+/// The time has come to look at a connection: its socket ends if its peer has, whoever holds it; the monitor is asked
+/// what it knows of one whose bytes ended unexplained; and whoever waits looks again.
+fn handle_alarm(link: &Arc<Link>, control: &Control) {
+    if link.has_fate() && !link.has_ended() {
+        link.shut_down();
     }
-    now < at
-}
-
-/// Ends the socket of a peer that ended, if it does not end by itself; says whether to wait longer.
-fn linger(end: Instant, link: &Arc<Link>, now: Instant) -> bool {
-    if link.has_ended() {
-        return false;
+    if link.is_doubtful() {
+        control.doubt(link.peer);
     }
-    if now < end {
-        return true;
-    }
-    link.shut_down();
-    false
+    link.turn.ring();
 }
 
 /// A turn's worth; more come in the next.

@@ -62,6 +62,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     /// A channel over this connection.
     #[track_caller]
     pub(crate) fn on(link: Arc<Link>) -> Receiver<T> {
+        link.forget_panic();
         let generation = {
             let mut rx = link.rx();
             assert!(

@@ -1,11 +1,15 @@
 //! A sender dropped by a panic, in a process that lives on, is lost: that is no clean end.
 
-//= main: exits 0, out "1, then lost\nafterwards 2\n"
+//= main: exits 0, out "1, then lost\nagain lost, at once: true\nafterwards 2\n"
 //=   worker: exits 0, err "**oops**"
 
 use deploy::*;
 use deploy_tests::say;
-use std::thread;
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 fn main() {
     init(Resources::default());
@@ -13,6 +17,16 @@ fn main() {
     let receiver = Receiver::<u32>::new(pid);
     let first = receiver.recv().unwrap();
     println!("{first}, then {}", say::end(&receiver.recv().unwrap_err()));
+    // The process may end for a second after the panic; that second passes once.
+    let start = Instant::now();
+    let again: BTreeSet<String> = (0..5)
+        .map(|_| say::end(&receiver.recv().unwrap_err()))
+        .collect();
+    let again = again.into_iter().collect::<Vec<_>>().join(", ");
+    println!(
+        "again {again}, at once: {}",
+        start.elapsed() < Duration::from_millis(900)
+    );
     drop(receiver);
     Sender::new(pid).send(()).unwrap();
     println!("afterwards {}", Receiver::<u32>::new(pid).recv().unwrap());

@@ -23,6 +23,8 @@ pub struct Process {
     pub out: Vec<u8>,
     /// What it wrote to descriptor 2.
     pub err: Vec<u8>,
+    /// What was noted of it, each note a line.
+    pub notes: Vec<u8>,
     /// What it spawned, in order.
     pub children: Vec<Process>,
 }
@@ -65,6 +67,7 @@ fn alike(expected: &Expected, actual: &Process) -> bool {
         && expected.end == actual.end
         && expected.out.matches(&actual.out)
         && expected.err.matches(&actual.err)
+        && expected.note.matches(&actual.notes)
         && expected.children.len() == actual.children.len()
         && pair_up(actual.children.len(), |e, a| {
             alike(&expected.children[e], &actual.children[a])
@@ -117,6 +120,7 @@ fn show_actual(process: &Process, depth: usize, report: &mut String) {
         end: process.end.clone(),
         out: Pattern::literal(&process.out),
         err: Pattern::literal(&process.err),
+        note: Pattern::literal(&process.notes),
         children: Vec::new(),
     };
     report.push_str(&format!("{}{shown}\n", "  ".repeat(depth)));
@@ -151,6 +155,13 @@ impl Seen {
                 }
                 Ok(())
             }
+            Some("note") => {
+                let text = line["text"].as_str().ok_or("a note without text")?;
+                self.living(pid)?
+                    .notes
+                    .extend(format!("{text}\n").into_bytes());
+                Ok(())
+            }
             Some("exit") => {
                 let end = ending(&line["status"])?;
                 self.living(pid)?.end = end;
@@ -180,6 +191,7 @@ impl Seen {
             end: Ending::Code(0),
             out: Vec::new(),
             err: Vec::new(),
+            notes: Vec::new(),
             children: Vec::new(),
         };
         self.processes.push((parent, false, process));

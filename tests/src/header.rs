@@ -10,6 +10,7 @@
 //! //=   worker x2: exits 0                  two children of one kind, silent,
 //! //=     helper: killed SIGKILL (linked)   each with a child of its own, and why it ended
 //! //=   worker: exits 0, err "oops\n"
+//! //=   worker: exits 0, note "waits*\n"      what a person is told of it, each note a line
 //! ```
 //!
 //! What is not told must not be: a process without `out` writes nothing to standard output. Siblings come in any
@@ -47,6 +48,8 @@ pub struct Expected {
     pub out: Pattern,
     /// What it wrote to descriptor 2.
     pub err: Pattern,
+    /// What was noted of it.
+    pub note: Pattern,
     /// What it spawned.
     pub children: Vec<Expected>,
 }
@@ -92,6 +95,9 @@ impl fmt::Display for Expected {
         }
         if !self.err.is_empty() {
             write!(f, ", err {}", self.err)?;
+        }
+        if !self.note.is_empty() {
+            write!(f, ", note {}", self.note)?;
         }
         Ok(())
     }
@@ -235,12 +241,13 @@ fn parse_process(line: &str) -> Result<(usize, Expected), String> {
         ..Expected::default()
     };
     while !rest.is_empty() {
-        let (stream, source) = rest.split_at(3.min(rest.len()));
+        let (stream, source) = rest.split_at(rest.find([' ', '"']).unwrap_or(rest.len()));
         let (pattern, after) = Pattern::parse(source)?;
         match stream {
             "out" => process.out = pattern,
             "err" => process.err = pattern,
-            _ => return Err(format!("{stream:?} is neither out nor err")),
+            "note" => process.note = pattern,
+            _ => return Err(format!("{stream:?} is neither out nor err nor note")),
         }
         rest = after.trim_start_matches([',', ' ']);
     }

@@ -41,6 +41,7 @@ programs! {
     mismatch
     misuse
     pairings
+    patience
     pids
     resources
     retype

@@ -304,7 +304,28 @@ impl Household {
                 self.roster.handle_kill(from, id, pid);
                 true
             }
+            Request::Note { text } => {
+                let pid = self.roster.pid(from);
+                audience.handle_event(Event::Noted { pid, text }, now);
+                true
+            }
+            Request::Doubt { peer } => {
+                if self.lives(peer) {
+                    self.tell(from, &Notice::Lives { peer }, None);
+                }
+                true
+            }
         }
+    }
+
+    /// Whether this process of the job has begun and not ended.
+    fn lives(&self, pid: Pid) -> bool {
+        let child = self.children.get(&pid.number());
+        child.is_some_and(|child| {
+            let number = pid.number();
+            let is_ours = self.roster.pid(number) == pid;
+            is_ours && !child.is_dead && matches!(child.end(), Ok(None))
+        })
     }
 
     /// Reads once what a process writes. True if there may be more.

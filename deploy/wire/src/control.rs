@@ -35,6 +35,17 @@ pub enum Request {
         /// Whom to end.
         pid: Pid,
     },
+    /// Tell the person who watches this of me.
+    Note {
+        /// One line.
+        text: String,
+    },
+    /// My connection to this process has ended and I was not told why; answered by `Lives`, if it does. If it has
+    /// ended, `Ended` comes as always.
+    Doubt {
+        /// Whose life.
+        peer: Pid,
+    },
 }
 
 /// A process to start.
@@ -119,6 +130,11 @@ pub enum Notice {
         /// Whether there ever was such a process.
         known: bool,
     },
+    /// Answers `Doubt`: this process lives, and so it has let go of the connection.
+    Lives {
+        /// Who lives.
+        peer: Pid,
+    },
 }
 
 /// Why a process was not started.
@@ -175,6 +191,10 @@ impl Request {
             Request::Connect { peer } => write_pid(w.u8(2), *peer),
             Request::Wait { id, pid } => write_pid(w.u8(3).u64(*id), *pid),
             Request::Kill { id, pid } => write_pid(w.u8(4).u64(*id), *pid),
+            Request::Note { text } => {
+                w.u8(5).text(text);
+            }
+            Request::Doubt { peer } => write_pid(w.u8(6), *peer),
         }
         w.finish()
     }
@@ -202,6 +222,10 @@ impl Request {
                 id: r.u64()?,
                 pid: read_pid(r)?,
             },
+            5 => Request::Note {
+                text: r.text()?.to_string(),
+            },
+            6 => Request::Doubt { peer: read_pid(r)? },
             _ => return Err(Malformed("an unknown request")),
         })
     }
@@ -230,6 +254,7 @@ impl Notice {
             Notice::KillSent { id, known } => {
                 w.u8(5).u64(*id).bool(*known);
             }
+            Notice::Lives { peer } => write_pid(w.u8(6), *peer),
         }
         w.finish()
     }
@@ -259,6 +284,7 @@ impl Notice {
                 id: r.u64()?,
                 known: r.bool()?,
             },
+            6 => Notice::Lives { peer: read_pid(r)? },
             _ => return Err(Malformed("an unknown notice")),
         })
     }
@@ -429,6 +455,10 @@ mod tests {
             Request::Connect { peer: pid(3) },
             Request::Wait { id: 1, pid: pid(4) },
             Request::Kill { id: 2, pid: pid(5) },
+            Request::Note {
+                text: "waits".into(),
+            },
+            Request::Doubt { peer: pid(6) },
         ]
     }
 
@@ -473,6 +503,7 @@ mod tests {
                 status: Some(ExitStatus::new(End::Code(101))),
             },
             Notice::KillSent { id: 4, known: true },
+            Notice::Lives { peer: pid(6) },
         ]
     }
 

@@ -1,6 +1,6 @@
 //! What becomes known of the processes of a job, in the order in which it became known.
 //!
-//! Every process has exactly one `Spawned` and one `Exited`, and all its output lies between them.
+//! Every process has exactly one `Spawned` and one `Exited`, and all its output and notes lie between them.
 
 use crate::{exit::ExitStatus, pid::Pid, resources::Resources};
 
@@ -28,6 +28,13 @@ pub enum Event {
         stream: Stream,
         /// What, exactly; not empty.
         bytes: Vec<u8>,
+    },
+    /// Something that a person may want to know of a process.
+    Noted {
+        /// Of whom.
+        pid: Pid,
+        /// One line.
+        text: String,
     },
     /// A process ended; nothing more comes from it.
     Exited {

@@ -136,6 +136,9 @@ impl Record {
                         "{event:?}"
                     );
                 }
+                Event::Noted { pid, .. } => {
+                    assert_eq!(alive.get(pid), Some(&true), "{event:?}");
+                }
                 Event::Exited { pid, .. } => {
                     assert_eq!(alive.insert(*pid, false), Some(true), "{event:?}")
                 }
