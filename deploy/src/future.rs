@@ -9,7 +9,7 @@ use crate::{
     receiver::{Found, Receiver},
     scratch,
     sender::Sender,
-    turn::Look,
+    turn::{Look, Seat},
 };
 use deploy_wire::outbound::RECORD_BYTES_MAX;
 use futures_core::Stream;
@@ -46,15 +46,15 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     /// # Errors
     /// As for [`recv`](Receiver::recv).
     pub fn recv_async(&self) -> impl Future<Output = Result<T, ChannelError>> + Send + '_ {
-        poll_fn(|cx| self.poll_recv(cx))
+        let mut seat = Seat::default();
+        poll_fn(move |cx| self.poll_recv(&mut seat, cx))
     }
 
-    fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<T, ChannelError>> {
+    fn poll_recv(&self, seat: &mut Seat, cx: &mut Context<'_>) -> Poll<Result<T, ChannelError>> {
         if let Some(value) = self.find() {
             return Poll::Ready(value);
         }
-        self.link.turn.listen_as_task(cx.waker());
-        self.link.hand_over();
+        seat.listen(&self.link, cx.waker());
         // What came before the bell could ring for this task.
         self.find().map_or(Poll::Pending, Poll::Ready)
     }
@@ -81,7 +81,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Stream for Receiver<T> {
         if self.over {
             return Poll::Ready(None);
         }
-        let value = ready!(self.poll_recv(cx));
+        let mut seat = std::mem::take(&mut self.seat);
+        let polled = self.poll_recv(&mut seat, cx);
+        self.seat = seat;
+        let value = ready!(polled);
         self.over = !matches!(value, Ok(_) | Err(ChannelError::Codec(_)));
         Poll::Ready(Some(value).filter(|value| !matches!(value, Err(ChannelError::Closed))))
     }
@@ -128,6 +131,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
 pub(crate) struct Sending<T> {
     outlet: Outlet,
     state: State<T>,
+    seat: Seat,
 }
 
 enum State<T> {
@@ -150,6 +154,7 @@ impl<T: Serialize + Send + 'static> Sending<T> {
         Sending {
             outlet,
             state: State::Value(value),
+            seat: Seat::default(),
         }
     }
 
@@ -165,8 +170,7 @@ impl<T: Serialize + Send + 'static> Sending<T> {
         if let Some(done) = self.look() {
             return self.finish(done);
         }
-        self.outlet.link.turn.listen_as_task(cx.waker());
-        self.outlet.link.hand_over();
+        self.seat.listen(&self.outlet.link, cx.waker());
         // What came before the bell could ring for this task.
         match self.look() {
             Some(done) => self.finish(done),

@@ -2,7 +2,7 @@
 
 use crate::{channel_tests::connected, error::ChannelError, receiver::Receiver, sender::Sender};
 use futures::{
-    SinkExt, StreamExt,
+    FutureExt, SinkExt, StreamExt,
     executor::block_on,
     future::{join, poll_fn},
     stream,
@@ -133,6 +133,49 @@ fn a_send_that_is_dropped_has_sent_wholly_or_not_at_all() {
             value.len()
         );
     }
+}
+
+#[test]
+fn a_future_that_is_dropped_leaves_nothing_behind() {
+    let ends = connected();
+    let (_silent, receiver) = (
+        Sender::<u64>::on(ends.left),
+        Receiver::<u64>::on(ends.right.clone()),
+    );
+    for _ in 0..100 {
+        let polled = receiver.recv_async().now_or_never();
+        assert_eq!((polled, ends.right.turn.tasks()), (None, 0));
+    }
+    let mut stream = receiver;
+    assert!(stream.next().now_or_never().is_none());
+    drop(stream);
+    assert_eq!(ends.right.turn.tasks(), 0);
+}
+
+/// They wait for one connection, with one waker.
+#[test]
+fn a_task_that_leaves_one_wait_keeps_its_other() {
+    let ends = connected();
+    let (sender, silence) = (
+        Sender::<Vec<u8>>::on(ends.left.clone()),
+        Receiver::<u64>::on(ends.left),
+    );
+    let receiver = Receiver::<Vec<u8>>::on(ends.right);
+    while sender.try_send(vec![0; 1000]).is_ok() {}
+    let talk = async {
+        let mut receive = pin!(silence.recv_async());
+        let mut send = pin!(sender.send_async(vec![1; 1000]));
+        assert!(futures::poll!(send.as_mut()).is_pending());
+        assert!(futures::poll!(receive.as_mut()).is_pending());
+        let reader = thread::spawn(move || receiver.iter().map(Result::unwrap).last());
+        assert!(futures::poll!(receive.as_mut()).is_pending());
+        receive.set(silence.recv_async());
+        send.await.unwrap();
+        reader
+    };
+    let reader = block_on(talk);
+    drop(sender);
+    assert_eq!(reader.join().unwrap(), Some(vec![1; 1000]));
 }
 
 #[test]

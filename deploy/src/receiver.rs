@@ -8,7 +8,7 @@ use crate::{
     outlet::Refusal,
     pid::Pid,
     process, scratch,
-    turn::Look,
+    turn::{Look, Seat},
 };
 use deploy_wire::{
     bytes::Malformed,
@@ -44,6 +44,8 @@ pub struct Receiver<T: Serialize + DeserializeOwned + Send + 'static> {
     matched: AtomicBool,
     /// The name of the sender's type, if it is another.
     mismatch: OnceLock<String>,
+    /// Where the stream's task waits.
+    pub(crate) seat: Seat,
     /// A long value that a helper thread received, for a caller that would not wait for it.
     slot: Arc<Slot<T>>,
     values: PhantomData<fn() -> T>,
@@ -80,6 +82,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
             over: false,
             matched: AtomicBool::new(false),
             mismatch: OnceLock::new(),
+            seat: Seat::default(),
             slot: Arc::default(),
             values: PhantomData,
         }

@@ -3,7 +3,7 @@
 //! A thread that waits for several connections sleeps on none of them: the reactor reads them all and rings their bells,
 //! which wake it as they wake a task.
 
-use crate::{error::ChannelError, link::Link, receiver::Receiver, sender::Sender};
+use crate::{error::ChannelError, link::Link, receiver::Receiver, sender::Sender, turn::Seat};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
@@ -153,20 +153,16 @@ pub(crate) fn wait(arms: &[&dyn Arm], deadline: Option<Instant>) -> Option<usize
     if let Some(index) = ready(arms) {
         return Some(index);
     }
-    let waker = Waker::from(Arc::new(Parked(thread::current())));
-    let found = sleep(arms, deadline, &waker);
-    for arm in arms {
-        arm.link().turn.forget_task(&waker);
-    }
-    found
+    sleep(arms, deadline)
 }
 
 /// Sleeps until an arm is ready, or until the deadline.
-fn sleep(arms: &[&dyn Arm], deadline: Option<Instant>, waker: &Waker) -> Option<usize> {
+fn sleep(arms: &[&dyn Arm], deadline: Option<Instant>) -> Option<usize> {
+    let waker = Waker::from(Arc::new(Parked(thread::current())));
+    let mut seats: Vec<Seat> = arms.iter().map(|_| Seat::default()).collect();
     loop {
-        for arm in arms {
-            arm.link().turn.listen_as_task(waker);
-            arm.link().hand_over();
+        for (seat, arm) in seats.iter_mut().zip(arms) {
+            seat.listen(arm.link(), &waker);
         }
         // What came before the bells could ring for this thread.
         if let Some(index) = ready(arms) {

@@ -10,6 +10,7 @@ use crate::{
     receiver::Receiver,
     select::Select,
     sender::Sender,
+    turn::Seat,
 };
 use deploy_sys::stream;
 use deploy_wire::{frame::Kind, outbound::RECORD_BYTES_MAX};
@@ -217,7 +218,8 @@ fn a_task_that_is_dropped_when_it_is_woken_may_hold_a_channel() {
     let (sender, receiver) = rightwards::<Vec<u8>>(&ends);
     let (_silent, held) = leftwards::<u64>(&ends);
     let held = Arc::new(Holder(Mutex::new(Some(held))));
-    ends.left.turn.listen_as_task(&Waker::from(held.clone()));
+    let mut seat = Seat::default();
+    seat.listen(&ends.left, &Waker::from(held.clone()));
     in_time(move || {
         sender.send(vec![8; 20 << 10]).unwrap();
         drop(sender);

@@ -31,8 +31,8 @@ pub(crate) struct Turn {
     rings: AtomicU64,
     /// How many threads listen for the bell, or are about to.
     listeners: AtomicU32,
-    /// Tasks that wait; the bell wakes them all, once.
-    tasks: Mutex<Vec<Waker>>,
+    /// Tasks that wait, each in its seat; the bell wakes them all, once.
+    tasks: Mutex<Vec<(u64, Waker)>>,
     /// Whether the reactor leaves the socket to those who wait for it. Written under `lease_lock`, together with what
     /// the reactor's poller knows: otherwise a thread that was held up between the two could leave a socket to nobody.
     leased: AtomicBool,
@@ -77,26 +77,36 @@ impl Turn {
         let woken = std::mem::take(&mut *tasks);
         self.listeners.fetch_sub(woken.len() as u32, SeqCst);
         drop(tasks);
-        woken.into_iter().for_each(Waker::wake);
+        woken.into_iter().for_each(|(_, task)| task.wake());
     }
 
-    /// Has the bell wake a task too, once. The task looks again after this, before it waits.
-    pub(crate) fn listen_as_task(&self, task: &Waker) {
+    /// Has the bell wake the task in this seat too, once.
+    fn listen_as_task(&self, seat: u64, task: &Waker) {
+        let task = task.clone();
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tasks.iter().any(|waiting| waiting.will_wake(task)) {
-            tasks.push(task.clone());
-            self.listeners.fetch_add(1, SeqCst);
-            fence(SeqCst);
+        let before = match tasks.iter_mut().find(|(other, _)| *other == seat) {
+            Some((_, waiting)) => Some(std::mem::replace(waiting, task)),
+            None => {
+                tasks.push((seat, task));
+                self.listeners.fetch_add(1, SeqCst);
+                fence(SeqCst);
+                None
+            }
+        };
+        drop(tasks);
+        drop(before); // With no lock held: it may be the last of a task that holds a channel.
+    }
+
+    /// The bell no longer wakes the task in this seat.
+    fn forget_task(&self, seat: u64) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = tasks.iter().position(|(other, _)| *other == seat);
+        let forgotten = place.map(|place| tasks.swap_remove(place));
+        if forgotten.is_some() {
+            self.listeners.fetch_sub(1, SeqCst);
         }
-    }
-
-    /// The bell no longer wakes this task, which waits no more.
-    pub(crate) fn forget_task(&self, task: &Waker) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = tasks.len();
-        tasks.retain(|waiting| !waiting.will_wake(task));
-        self.listeners
-            .fetch_sub((waiting - tasks.len()) as u32, SeqCst);
+        drop(tasks);
+        drop(forgotten); // As above.
     }
 
     #[cfg(test)]
@@ -408,6 +418,33 @@ impl Drop for Listening<'_> {
         self.0.listeners.fetch_sub(1, SeqCst);
     }
 }
+
+/// Where a task waits for a connection, for as long as one future, stream or select does: a task that waits for two
+/// things has two, and leaves one without leaving the other. Dropped, it leaves nothing behind.
+#[derive(Default)]
+pub(crate) struct Seat(Option<(Arc<Link>, u64)>);
+
+impl Seat {
+    /// Has the connection's bell wake the task, once. The task looks again after this, before it waits.
+    pub(crate) fn listen(&mut self, link: &Arc<Link>, task: &Waker) {
+        let (link, seat) = self
+            .0
+            .get_or_insert_with(|| (link.clone(), SEATS.fetch_add(1, Relaxed)));
+        link.turn.listen_as_task(*seat, task);
+        link.hand_over();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some((link, seat)) = &self.0 {
+            link.turn.forget_task(*seat);
+        }
+    }
+}
+
+/// How many seats there were.
+static SEATS: AtomicU64 = AtomicU64::new(0);
 
 /// Whether spinning pays in this process, learned from how it went.
 pub(crate) struct Spin {
