@@ -1,0 +1,289 @@
+//! Every example in `examples/`, run with small numbers, its results found here in another way. What is not looked at:
+//! how fast they are.
+//!
+//! Each runs as JSON lines and piped, and afterwards nothing of it may be left (`deploy_tests::run`).
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+use std::{
+    env,
+    ffi::OsStr,
+    fmt::Write,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+#[test]
+fn hello() {
+    let workers: String = (0..3)
+        .map(|i| says("worker", &format!("hello worker {i}!")))
+        .collect();
+    check("hello", &format!("//= main: exits 0\n{workers}"));
+}
+
+#[test]
+fn greetings() {
+    let workers: String = (0..10)
+        .map(|i| says("worker", &format!("hello worker {i}!")))
+        .collect();
+    check(
+        "greetings",
+        &format!("//= main: exits 0, out \"total 4500!\\n\"\n{workers}"),
+    );
+}
+
+#[test]
+fn fork_join() {
+    let hash = |number: u64| {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for byte in format!("some text{number}").bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    };
+    let lowest = (0..5000).min_by_key(|number| hash(*number)).unwrap();
+    for processes in [1, 3, 16] {
+        check(
+            "fork_join",
+            &format!(
+                "//= args \"some text\" 5000 {processes}\n\
+                 //= main: exits 0, out \"lowest of 5000: {:016x}, for \\\"some text{lowest}\\\"\\n\"\n\
+                 //=   search x{processes}: exits 0\n",
+                hash(lowest)
+            ),
+        );
+    }
+    // More processes than numbers.
+    check(
+        "fork_join",
+        "//= args x 1 3\n\
+         //= main: exits 0, out \"lowest of 1: *, for \\\"x0\\\"\\n\"\n\
+         //=   search x3: exits 0\n",
+    );
+    refused("fork_join", "x 0");
+    refused("fork_join", "x 10 many");
+}
+
+#[test]
+fn all_to_all() {
+    for count in [1_u64, 2, 12] {
+        let mut checksum = 0_u64;
+        for from in 0..count {
+            for to in (0..count).filter(|to| *to != from) {
+                let message = (from * 65536 + to + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                checksum = checksum.wrapping_add(message);
+            }
+        }
+        check(
+            "all_to_all",
+            &format!(
+                "//= args {count}\n\
+                 //= main: exits 0, out \"{count} processes, {} messages, checksum {checksum:016x}\\n\"\n\
+                 //=   talk x{count}: exits 0\n",
+                count * (count - 1)
+            ),
+        );
+    }
+    refused("all_to_all", "0");
+    refused("all_to_all", "few");
+}
+
+#[test]
+fn process_pool() {
+    let member = "{{closure}}";
+    let error = r#"Err(\"\\\"dozen\\\" is no number: invalid digit found in string\")"#;
+    let squares: u64 = (0..1000).map(|number| number * number).sum();
+    check(
+        "process_pool",
+        &format!(
+            "//= args 3\n//= code 134\n\
+             //= main: exits 0, out \"Ok(12)\\nOk(-7)\\n{error}\\nOk(99)\\n\"\n\
+             //=   \"42\\nno result: the peer's process exited: SIGABRT\\n11\\n\"\n\
+             //=   \"1000 jobs, {squares} in sum, by no more than 3 processes: true\\n\"\n\
+             //=   {member} x9: exits 0\n\
+             //=   {member}: killed SIGABRT\n"
+        ),
+    );
+    refused("process_pool", "0");
+}
+
+#[test]
+fn fibonacci() {
+    // By its own definition, as slow as it is.
+    fn value(number: u32) -> u64 {
+        match number {
+            0 | 1 => u64::from(number),
+            _ => value(number - 1) + value(number - 2),
+        }
+    }
+    fn tree(header: &mut String, worker: &str, number: u32, threshold: u32, depth: usize) {
+        if number <= threshold {
+            return;
+        }
+        for less in [number - 1, number - 2] {
+            writeln!(header, "//={:1$}{worker}: exits 0", "", 1 + 2 * depth).unwrap();
+            tree(header, worker, less, threshold, depth + 1);
+        }
+    }
+    for form in ["blocking", "async"] {
+        for (number, threshold) in [(0, 1), (1, 1), (7, 3), (24, 21)] {
+            let mut header = format!(
+                "//= args {form} {number} {threshold}\n\
+                 //= main: exits 0, out \"fibonacci({number}) = {}\\n\"\n",
+                value(number)
+            );
+            tree(&mut header, &format!("{form}_worker"), number, threshold, 1);
+            check("fibonacci", &header);
+        }
+    }
+    refused("fibonacci", "sideways");
+    refused("fibonacci", "async 94");
+    refused("fibonacci", "async 10 0");
+}
+
+#[test]
+fn pipeline() {
+    for wanted in [1_u64, 2000] {
+        let odd: u64 = (0..wanted).map(|n| (2 * n + 1) * (2 * n + 1)).sum();
+        let even: u64 = (1..=wanted).map(|n| (2 * n) * (2 * n)).sum();
+        check(
+            "pipeline",
+            &format!(
+                "//= args {wanted}\n\
+                 //= main: exits 0, out \"the first {wanted} odd squares are {odd} in sum\\n\"\n\
+                 //=   \"the first {wanted} even squares are {even} in sum\\n\"\n\
+                 //=   merge: exits 0, out \"merged * numbers\\n\"\n\
+                 //=   count x2: exits 0\n\
+                 //=   square: exits 0\n"
+            ),
+        );
+    }
+    refused("pipeline", "0");
+}
+
+#[test]
+fn word_count() {
+    let texts = Texts::new("word_count");
+    // `common` comes once in each file, `word3` three times in its one file.
+    for index in 0..7 {
+        let line = format!("COMMON, {}\n", format!("word{index} ").repeat(index));
+        texts.write(&format!("file {index}"), line.as_bytes());
+    }
+    texts.write("below/deeper/empty", b"");
+    texts.write(
+        "below/deeper/Größe",
+        "GRÖSSE größe Größe\r\ncommon".as_bytes(),
+    );
+    texts.write("below/latin", b"caf\xe9caf\xff\xfe caf\n");
+    texts.write(OsStr::from_bytes(b"name \xff"), b"caf");
+    let directory = texts.directory.display();
+    for processes in [1, 3, 50] {
+        let workers = processes.min(11);
+        check(
+            "word_count",
+            &format!(
+                "//= args \"{directory}\" 6 {processes}\n\
+                 //= main: exits 0, out \"       8 common\\n       6 word6\\n       5 word5\\n\"\n\
+                 //=   \"       4 caf\\n       4 word4\\n       3 word3\\n\"\n\
+                 //=   count x{workers}: exits 0\n"
+            ),
+        );
+    }
+    let missing = texts.directory.join("missing");
+    check(
+        "word_count",
+        &format!(
+            "//= args \"{0}\"\n//= code 1\n\
+             //= main: exits 1, err \"word_count: cannot read {0}: No such file or directory (os error 2)\\n\"\n",
+            missing.display()
+        ),
+    );
+    refused("word_count", "");
+    refused("word_count", ". many");
+    refused("word_count", ". 10 0");
+}
+
+#[test]
+fn every_example_is_tested_and_stands_in_the_readme() {
+    let tests = include_str!("examples.rs");
+    let readme = include_str!("../../README.md");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for file in fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let run = format!("--example {name}");
+        assert!(
+            tests.contains(&format!("fn {name}()")),
+            "{name} has no test"
+        );
+        assert!(
+            readme.contains(&format!("`{name}`")),
+            "{name} is not in the README"
+        );
+        assert!(
+            fs::read_to_string(&path).unwrap().contains(&run),
+            "{name} does not say how to run it"
+        );
+    }
+}
+
+/// Runs an example in each way that the header asks for.
+fn check(name: &str, header: &str) {
+    deploy_tests::run::alone(&executable(name), header);
+}
+
+/// Runs an example with arguments that it does not understand.
+fn refused(name: &str, arguments: &str) {
+    check(
+        name,
+        &format!(
+            "//= args {arguments}\n//= code 2\n\
+             //= main: exits 2, err \"usage: {name} *\\n\"\n"
+        ),
+    );
+}
+
+/// A child of the initial process that prints one line.
+fn says(worker: &str, line: &str) -> String {
+    format!("//=   {worker}: exits 0, out \"{line}\\n\"\n")
+}
+
+/// Where cargo put the example; it builds all of them before it runs this.
+fn executable(name: &str) -> PathBuf {
+    let this = env::current_exe().unwrap();
+    let profile = this.ancestors().nth(2).unwrap();
+    let path = profile.join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build --examples",
+        path.display()
+    );
+    path
+}
+
+/// A directory of files that goes away.
+struct Texts {
+    directory: PathBuf,
+}
+
+impl Texts {
+    fn new(name: &str) -> Texts {
+        let directory =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        Texts { directory }
+    }
+
+    fn write(&self, name: impl AsRef<Path>, text: &[u8]) {
+        let path = self.directory.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+impl Drop for Texts {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.directory).unwrap();
+    }
+}
