@@ -32,15 +32,27 @@ pub(crate) struct Ends {
 }
 
 pub(crate) fn connected() -> Ends {
+    let (ends, connect) = to_be_connected();
+    connect();
+    ends
+}
+
+/// Two ends, and what connects them.
+pub(crate) fn to_be_connected() -> (Ends, impl FnOnce()) {
     let ((left, left_monitor), (right, right_monitor)) = (end(), end());
     let (one, other) = fd::socketpair_stream().unwrap();
     let pid = |number| Pid::new(Job::from_bits(1), number);
     // A process whose monitor is gone aborts; the reactors here live on when a test is over.
     std::mem::forget([left_monitor, right_monitor]);
-    Ends {
-        left: left.handle_connected(pid(1), one),
-        right: right.handle_connected(pid(0), other),
-    }
+    let ends = Ends {
+        left: left.to(pid(1), || {}),
+        right: right.to(pid(0), || {}),
+    };
+    let connect = move || {
+        left.handle_connected(pid(1), one);
+        right.handle_connected(pid(0), other);
+    };
+    (ends, connect)
 }
 
 #[test]

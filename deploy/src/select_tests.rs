@@ -1,10 +1,19 @@
 //! The first of several channels, between two halves of one process.
 
 use crate::{
-    channel_tests::connected, error::ChannelError, receiver::Receiver, select, select::Select,
-    selectable::run, sender::Sender,
+    channel_tests::{connected, to_be_connected},
+    error::ChannelError,
+    receiver::Receiver,
+    select,
+    select::Select,
+    selectable::run,
+    sender::Sender,
 };
-use std::{cell::RefCell, thread, time::Duration};
+use std::{
+    cell::RefCell,
+    thread,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn every_value_of_several_channels_comes_once_and_in_order() {
@@ -40,6 +49,37 @@ fn every_value_of_several_channels_comes_once_and_in_order() {
         }
         assert_eq!(next, [COUNT; 3]);
     });
+}
+
+/// Once it was: whoever waited before there was a socket never heard of it.
+#[test]
+fn a_wait_may_begin_before_the_connection_is_there() {
+    const LATE: Duration = Duration::from_secs(5);
+    let (ends, connect) = to_be_connected();
+    let (sender, receiver) = (
+        Sender::<u64>::on(ends.left),
+        Receiver::<u64>::on(ends.right),
+    );
+    let mut select = Select::new();
+    select.recv(&receiver);
+    assert!(select.select_timeout(Duration::from_millis(1)).is_none());
+    connect();
+    let writer = thread::spawn(move || {
+        for n in 0..3 {
+            // Until the reactor, which looks at what was in use for some ticks, hears only of sockets it listens to.
+            thread::sleep(Duration::from_millis(20));
+            sender.send(n).unwrap();
+        }
+    });
+    for n in 0..3 {
+        let mut select = Select::new();
+        select.recv(&receiver);
+        let start = Instant::now();
+        let arrived = select.select_timeout(LATE).expect("it arrives");
+        assert!(start.elapsed() < LATE, "it was found, but not heard of");
+        assert_eq!(arrived.recv(&receiver), Ok(n));
+    }
+    writer.join().unwrap();
 }
 
 #[test]

@@ -289,9 +289,11 @@ impl Link {
         }
     }
 
-    /// Gives the socket back to the reactor.
+    /// Gives the socket back to the reactor, if it is there: when it comes the bell rings, and whoever waits comes again.
     pub(crate) fn take_back(self: &Arc<Link>) {
-        self.turn.set_leased(false, || self.hub.register(self));
+        if self.socket().is_some() {
+            self.turn.set_leased(false, || self.hub.register(self));
+        }
     }
 
     /// Looks again and again for a short while, where that has paid lately.
