@@ -168,7 +168,7 @@ fn word_count() {
     // `common` comes once in each file, `word3` three times in its one file.
     for index in 0..7 {
         let line = format!("COMMON, {}\n", format!("word{index} ").repeat(index));
-        texts.write(&format!("file {index}"), line.as_bytes());
+        texts.write(format!("file {index}"), line.as_bytes());
     }
     texts.write("below/deeper/empty", b"");
     texts.write(
