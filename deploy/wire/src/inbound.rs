@@ -52,6 +52,8 @@ pub struct Inbound {
     forsaken: u32,
     /// Whether the latest frame with values held a piece of a long one.
     long_lately: bool,
+    /// Whether a read ever brought more than the first ones have room for.
+    fills_reads: bool,
     /// How often something was read since the peer was last told of a limit.
     reads: u64,
     /// Skip to the last piece of the value whose pieces come now.
@@ -134,6 +136,7 @@ impl Inbound {
             stopped: None,
             forsaken: 0,
             long_lately: false,
+            fills_reads: false,
             reads: 0,
             skipping: false,
         }
@@ -228,19 +231,20 @@ impl Inbound {
                 self.buffer.shrink_to_fit();
             }
         }
-        if self.buffer.len() - self.end < READ_BYTES && self.start >= self.end - self.start {
+        let wanted = self.wanted_bytes();
+        if self.buffer.len() - self.end < wanted && self.start >= self.end - self.start {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.scanned, self.end) = (self.scanned - self.start, self.end - self.start);
             self.start = 0;
         }
-        if self.buffer.len() - self.end < READ_BYTES {
-            self.enlarge();
+        if self.buffer.len() - self.end < wanted {
+            self.enlarge(wanted);
         }
         let header_next = self.start == self.end && self.arriving.is_none();
         let space = if header_next && self.long_lately {
             HEADER_BYTES
         } else {
-            READ_BYTES
+            wanted
         };
         &mut self.buffer[self.end..self.end + space]
     }
@@ -260,6 +264,7 @@ impl Inbound {
     /// `count` bytes were read into the space.
     pub fn handle_read(&mut self, count: usize) -> Result<(), Malformed> {
         self.end += count;
+        self.fills_reads |= count >= READ_BYTES_FIRST;
         self.reads += 1;
         while self.scan()? {}
         self.skip_forsaken()?;
@@ -434,11 +439,19 @@ impl Inbound {
         self.skip_forsaken()
     }
 
-    /// Moves what waits into a buffer with as much room again and one read. Zeroed memory comes fresh from the kernel,
-    /// so that a quiet connection does not pay for room that nobody wrote to.
-    fn enlarge(&mut self) {
+    /// How much to read at once: little on a connection that never had more, since most only carry a word or two.
+    fn wanted_bytes(&self) -> usize {
+        if self.fills_reads {
+            READ_BYTES
+        } else {
+            READ_BYTES_FIRST
+        }
+    }
+
+    /// Moves what waits into a buffer with as much room again and one read.
+    fn enlarge(&mut self, wanted: usize) {
         let waiting = &self.buffer[self.start..self.end];
-        let mut buffer = vec![0; (2 * waiting.len()).next_multiple_of(READ_BYTES) + READ_BYTES];
+        let mut buffer = vec![0; (2 * waiting.len()).next_multiple_of(wanted) + wanted];
         buffer[..waiting.len()].copy_from_slice(waiting);
         self.buffer = buffer;
         (self.scanned, self.end) = (self.scanned - self.start, self.end - self.start);
@@ -684,6 +697,9 @@ const WAITING_BYTES_MAX: usize = 16 << 20;
 
 /// How much to read at once: two frames of small values.
 const READ_BYTES: usize = 128 << 10;
+
+/// The same, as long as no read has filled it.
+const READ_BYTES_FIRST: usize = 4 << 10;
 
 /// How large a buffer stays once it is empty.
 const BUFFER_BYTES_KEPT: usize = 512 << 10;
