@@ -20,8 +20,9 @@ fn end() -> (Arc<Links>, OwnedFd) {
     let hub = Hub::new(1 << 30, Spin::new(true), Poller::new().unwrap());
     let links = Arc::new(Links::new(Arc::new(hub)));
     let (socket, monitor) = packet::pair().unwrap();
-    Reactor::new(Arc::new(Control::new(socket)), links.clone())
-        .and_then(Reactor::start)
+    let control = Control::new(socket, links.clone(), Vec::new()).unwrap();
+    Reactor::new(Arc::new(control), links.clone())
+        .start()
         .unwrap();
     (links, monitor)
 }

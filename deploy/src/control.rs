@@ -1,7 +1,10 @@
 //! What this process asks of its monitor, and who waits for which answer.
+//!
+//! A thread that asks listens to the monitor itself until its answer is there, and the reactor is kept out of it: an
+//! answer that comes through another thread comes a wake-up later. While nobody asks the reactor listens.
 
-use crate::{link::Link, links::Links};
-use deploy_sys::{fd, packet};
+use crate::links::Links;
+use deploy_sys::{fd, packet, poller::Interest};
 use deploy_wire::{
     control::{Notice, Refusal, Request, SpawnRequest},
     exit::ExitStatus,
@@ -12,30 +15,54 @@ use std::{
     fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicU64, Ordering::*},
     },
+    time::{Duration, Instant},
 };
 
 pub(crate) struct Control {
     socket: OwnedFd,
+    links: Arc<Links>,
     next_id: AtomicU64,
-    /// Answers by the id of their request: `None` until they come.
-    answers: Mutex<HashMap<u64, Option<Notice>>>,
+    answers: Mutex<Answers>,
     answered: Condvar,
+    /// Whoever listens holds this from reading a packet until it is dealt with, so that they are dealt with in order.
+    ear: Mutex<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Answers {
+    /// By the id of their request: `None` until they come.
+    by_id: HashMap<u64, Option<Notice>>,
+    /// Whether one of those who asked listens for all of them.
+    has_listener: bool,
+    /// How many of them sleep meanwhile.
+    sleepers: usize,
 }
 
 impl Control {
-    pub(crate) fn new(socket: OwnedFd) -> Control {
-        Control {
+    /// Speaks on this socket, which the reactor listens to from now on. `packet` is an old one, whose memory serves on.
+    pub(crate) fn new(
+        socket: OwnedFd,
+        links: Arc<Links>,
+        packet: Vec<u8>,
+    ) -> std::io::Result<Control> {
+        links
+            .hub
+            .poller
+            .add(socket.as_fd(), CONTROL, Interest::Arrivals)?;
+        Ok(Control {
             socket,
+            links,
             next_id: AtomicU64::new(1),
-            answers: Mutex::new(HashMap::new()),
+            answers: Mutex::default(),
             answered: Condvar::new(),
-        }
+            ear: Mutex::new(packet),
+        })
     }
 
-    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+    fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
@@ -87,78 +114,111 @@ impl Control {
         self.send(&Request::Doubt { peer }, &[]);
     }
 
-    /// Takes in everything the monitor has said. Returns the connections whose peer ended.
-    pub(crate) fn hear(&self, links: &Links) -> Vec<Arc<Link>> {
-        let mut ended = Vec::new();
-        let mut bytes = Vec::new();
-        loop {
-            match packet::try_receive(self.socket(), &mut bytes) {
-                Ok(Some(descriptors)) => {
-                    let notice = Notice::decode(&bytes).expect("the monitor runs the same image");
-                    ended.extend(self.handle(links, notice, descriptors.into_iter().next()));
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return ended,
-                // The monitor is gone, and with it every other process of the job.
-                Ok(None) | Err(_) => std::process::abort(),
-            }
+    /// Takes in everything the monitor has said, unless somebody who asked listens.
+    pub(crate) fn hear(&self) {
+        let mut packet = match self.ear.try_lock() {
+            Ok(packet) => packet,
+            Err(TryLockError::Poisoned(packet)) => packet.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        while let Some(descriptors) = self.receive(packet::try_receive, &mut packet) {
+            self.handle(&packet, descriptors);
         }
     }
 
-    fn handle(&self, links: &Links, notice: Notice, socket: Option<OwnedFd>) -> Option<Arc<Link>> {
-        let socket = socket.map(raise);
+    /// The next packet; none if there is none yet.
+    fn receive(&self, receive: Receive, packet: &mut Vec<u8>) -> Option<Vec<OwnedFd>> {
+        match receive(self.socket(), packet) {
+            Ok(Some(descriptors)) => Some(descriptors),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+            // The monitor is gone, and with it every other process of the job.
+            Ok(None) | Err(_) => std::process::abort(),
+        }
+    }
+
+    fn handle(&self, packet: &[u8], descriptors: Vec<OwnedFd>) {
+        let notice = Notice::decode(packet).expect("the monitor runs the same image");
+        let socket = descriptors.into_iter().next().map(raise);
         match notice {
             Notice::Spawned { id, ref result } => {
                 if let (Ok(pid), Some(socket)) = (result, socket) {
-                    links.handle_connected(*pid, socket);
+                    self.links.handle_connected(*pid, socket);
                 }
                 self.answer(id, notice);
-                None
             }
             Notice::Connected { peer } => {
                 if let Some(socket) = socket {
-                    links.handle_connected(peer, socket);
+                    self.links.handle_connected(peer, socket);
                 }
-                None
             }
             Notice::Ended { peer, status } => {
-                let link = links.by_peer(peer)?;
-                link.handle_fate(status);
-                Some(link)
+                if let Some(link) = self.links.by_peer(peer) {
+                    link.handle_fate(status);
+                    if !link.has_ended() {
+                        // Somebody else may hold the socket too, such as a forked child.
+                        self.links.hub.set_alarm(Instant::now() + LINGER, link);
+                    }
+                }
             }
             Notice::Lives { peer } => {
-                if let Some(link) = links.by_peer(peer) {
+                if let Some(link) = self.links.by_peer(peer) {
                     link.handle_severed();
                 }
-                None
             }
-            Notice::Waited { id, .. } | Notice::KillSent { id, .. } => {
-                self.answer(id, notice);
-                None
-            }
+            Notice::Waited { id, .. } | Notice::KillSent { id, .. } => self.answer(id, notice),
         }
     }
 
     /// Blocks until the answer comes. If the monitor is gone there is none, and this process ends.
     fn ask(&self, id: u64, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Notice {
-        self.answers().insert(id, None);
+        self.answers().by_id.insert(id, None);
         self.send(request, descriptors);
         let mut answers = self.answers();
         loop {
-            if let Some(notice) = answers.get_mut(&id).and_then(Option::take) {
-                answers.remove(&id);
+            if let Some(notice) = answers.by_id.get_mut(&id).and_then(Option::take) {
+                answers.by_id.remove(&id);
                 return notice;
             }
-            answers = self
-                .answered
-                .wait(answers)
-                .unwrap_or_else(PoisonError::into_inner);
+            if answers.has_listener {
+                answers.sleepers += 1;
+                let woken = self.answered.wait(answers);
+                answers = woken.unwrap_or_else(PoisonError::into_inner);
+                answers.sleepers -= 1;
+                continue;
+            }
+            answers.has_listener = true;
+            drop(answers);
+            self.listen_for(id);
+            answers = self.answers();
+            answers.has_listener = false;
+            if answers.sleepers > 0 {
+                self.answered.notify_all(); // One of them listens next.
+            }
         }
     }
 
+    /// Listens, for everybody, until this answer is there.
+    fn listen_for(&self, id: u64) {
+        // Neither fails for a descriptor that is watched; if it did, the reactor would be woken and find nothing to do.
+        let poller = &self.links.hub.poller;
+        let _ = poller.change(self.socket(), CONTROL, Interest::Nothing);
+        let mut packet = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
+        while matches!(self.answers().by_id.get(&id), Some(None)) {
+            if let Some(descriptors) = self.receive(packet::receive, &mut packet) {
+                self.handle(&packet, descriptors);
+            }
+        }
+        drop(packet);
+        let _ = poller.change(self.socket(), CONTROL, Interest::Arrivals);
+    }
+
     fn answer(&self, id: u64, notice: Notice) {
-        if let Some(slot) = self.answers().get_mut(&id) {
+        let mut answers = self.answers();
+        if let Some(slot) = answers.by_id.get_mut(&id) {
             *slot = Some(notice);
-            self.answered.notify_all();
+            if answers.sleepers > 0 {
+                self.answered.notify_all();
+            }
         }
     }
 
@@ -171,10 +231,19 @@ impl Control {
         self.next_id.fetch_add(1, Relaxed)
     }
 
-    fn answers(&self) -> MutexGuard<'_, HashMap<u64, Option<Notice>>> {
+    fn answers(&self) -> MutexGuard<'_, Answers> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How to receive a packet: waiting for it or not.
+type Receive = fn(BorrowedFd<'_>, &mut Vec<u8>) -> std::io::Result<Option<Vec<OwnedFd>>>;
+
+/// How long the socket of a peer that ended may stay open.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Names the monitor's socket to the reactor.
+pub(crate) const CONTROL: u64 = u64::MAX - 1;
 
 /// Moves a descriptor of ours away from the low numbers that programs use and close.
 pub(crate) fn raise(descriptor: OwnedFd) -> OwnedFd {

@@ -2,7 +2,7 @@
 //! reactor's ear.
 
 use crate::{link::Link, turn::Spin};
-use deploy_sys::poller::Poller;
+use deploy_sys::poller::{Interest, Poller};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -114,7 +114,14 @@ impl Hub {
     pub(crate) fn register(&self, link: &Link) {
         let Some(socket) = link.socket() else { return };
         // It fails only for want of kernel memory: then those who wait still read by themselves.
-        let _ = self.poller.add(socket, link.token);
+        let _ = self.poller.add(socket, link.token, interest(link));
+    }
+
+    /// Whether bytes wait for the socket has changed, and the reactor listens to it.
+    pub(crate) fn register_anew(&self, link: &Link) {
+        let Some(socket) = link.socket() else { return };
+        // It fails only if it is not registered, and whoever registers it knows the same.
+        let _ = self.poller.change(socket, link.token, interest(link));
     }
 
     /// The reactor listens to this connection no more.
@@ -122,6 +129,13 @@ impl Hub {
         let Some(socket) = link.socket() else { return };
         // It fails only if it was not registered.
         let _ = self.poller.remove(socket);
+    }
+}
+
+fn interest(link: &Link) -> Interest {
+    match link.is_blocked() {
+        true => Interest::BothWays,
+        false => Interest::Arrivals,
     }
 }
 

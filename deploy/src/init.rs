@@ -54,8 +54,8 @@ pub fn init(resources: Resources) {
         std::process::exit(OwnCode::Setting.number())
     }
     match certificate() {
-        Some((control, birth, descriptors)) => {
-            if let Err(error) = born(control, birth, descriptors) {
+        Some(papers) => {
+            if let Err(error) = born(papers) {
                 eprintln!("deploy: this process could not begin: {error}");
                 std::process::exit(OwnCode::Internal.number())
             }
@@ -66,7 +66,7 @@ pub fn init(resources: Resources) {
 
 /// The certificate of this process, if there is one and it is this process's own: a program that was started by one
 /// of ours, and uses this library too, is a first process.
-fn certificate() -> Option<(OwnedFd, Birth, Vec<OwnedFd>)> {
+fn certificate() -> Option<Papers> {
     let number = env::var_os(BIRTH_VARIABLE)?;
     // Whatever it says, it is not for our children: one that is not ours would make each of them a first process.
     newborn::remove_variable(BIRTH_VARIABLE);
@@ -81,11 +81,26 @@ fn certificate() -> Option<(OwnedFd, Birth, Vec<OwnedFd>)> {
     } else {
         os::parent() == birth.monitor
     };
-    own.then_some((socket, birth, descriptors))
+    own.then_some(Papers {
+        socket,
+        birth,
+        descriptors,
+        packet: bytes,
+    })
+}
+
+/// What a process is born with.
+struct Papers {
+    socket: OwnedFd,
+    birth: Birth,
+    descriptors: Vec<OwnedFd>,
+    /// What the certificate came in: memory for other packets.
+    packet: Vec<u8>,
 }
 
 /// Takes up what the certificate says. Returns if this is the initial process; every other runs its function and ends.
-fn born(control: OwnedFd, birth: Birth, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+fn born(papers: Papers) -> io::Result<()> {
+    let birth = papers.birth;
     os::die_with_parent()?;
     newborn::name_process();
     if !birth.wrapped && os::parent() != birth.monitor {
@@ -93,11 +108,12 @@ fn born(control: OwnedFd, birth: Birth, descriptors: Vec<OwnedFd>) -> io::Result
     }
     os::raise_descriptor_limit()?;
     os::set_blocked_signals(birth.signals_blocked);
-    let mut descriptors = descriptors.into_iter();
+    let mut descriptors = papers.descriptors.into_iter();
     let spin = Spin::new(newborn::has_processors());
     let hub = Hub::new(birth.resources.mem.bytes(), spin, Poller::new()?);
     let links = Arc::new(Links::new(Arc::new(hub)));
-    let control = Arc::new(Control::new(control::raise(control)));
+    let socket = control::raise(papers.socket);
+    let control = Arc::new(Control::new(socket, links.clone(), papers.packet)?);
     process::set(Process {
         pid: birth.pid,
         parent: birth.parent,
@@ -113,7 +129,7 @@ fn born(control: OwnedFd, birth: Birth, descriptors: Vec<OwnedFd>) -> io::Result
         links.handle_connected(parent, control::raise(socket));
     }
     drain::prepare()?;
-    let reactor = Reactor::new(control, links)?;
+    let reactor = Reactor::new(control, links);
     let Some(work) = birth.work else {
         return reactor.start();
     };

@@ -167,7 +167,10 @@ impl Link {
         if self.socket.set(socket).is_ok() {
             self.flush(&mut self.tx());
             self.turn.ring();
-            self.hub.attend(self);
+            match self.turn.is_used() {
+                true => self.hub.attend(self),
+                false => self.take_back(),
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! looks once a millisecond whether they still are in use, and sleeps without end when none is.
 
 use crate::{
-    control::Control,
+    control::{CONTROL, Control},
     link::{Link, Read},
     links::Links,
 };
@@ -30,15 +30,14 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    pub(crate) fn new(control: Arc<Control>, links: Arc<Links>) -> io::Result<Reactor> {
-        links.hub.poller.add(control.socket(), CONTROL)?;
-        Ok(Reactor {
+    pub(crate) fn new(control: Arc<Control>, links: Arc<Links>) -> Reactor {
+        Reactor {
             events: Events::with_capacity(EVENTS_MAX),
             control,
             links,
             watched: Vec::new(),
             alarms: BTreeMap::new(),
-        })
+        }
     }
 
     /// Runs in a thread of its own, beside the user's `main`.
@@ -61,7 +60,7 @@ impl Reactor {
             waited.expect("waiting at our own descriptor does not fail");
             for token in self.events.tokens() {
                 match token {
-                    CONTROL => self.alarms.extend(hear(&self.control, &self.links)),
+                    CONTROL => self.control.hear(),
                     token => serve(&self.links, token),
                 }
             }
@@ -85,17 +84,6 @@ impl Reactor {
     }
 }
 
-/// What the monitor says. The sockets of peers that ended may be held by others, such as a forked child: they are
-/// looked at again.
-fn hear(
-    control: &Control,
-    links: &Links,
-) -> impl Iterator<Item = ((Instant, u64), Arc<Link>)> + use<> {
-    let end = Instant::now() + LINGER;
-    let ended = control.hear(links).into_iter();
-    ended.map(move |link| alarmed((end, link)))
-}
-
 fn alarmed((at, link): (Instant, Arc<Link>)) -> ((Instant, u64), Arc<Link>) {
     ((at, link.token), link)
 }
@@ -105,7 +93,9 @@ fn serve(links: &Links, token: u64) {
     let Some(link) = links.by_token(token) else {
         return;
     };
-    link.unblock();
+    if link.unblock() {
+        link.hub.register_anew(&link);
+    }
     while link.read(false) == Read::Something {}
 }
 
@@ -128,6 +118,9 @@ fn look(link: &Arc<Link>) -> bool {
     }
     while link.read(false) == Read::Something {}
     link.tend();
+    if link.is_blocked() {
+        link.hub.register_anew(link);
+    }
     false
 }
 
@@ -148,9 +141,3 @@ const EVENTS_MAX: usize = 256;
 
 /// How often to look at connections in use.
 const TICK: Duration = Duration::from_millis(1);
-
-/// How long the socket of a peer that ended may stay open.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// The monitor's socket.
-const CONTROL: u64 = u64::MAX - 1;

@@ -54,7 +54,7 @@ impl Turn {
             tasks: Mutex::new(Vec::new()),
             leased: AtomicBool::new(true),
             lease_lock: Mutex::new(()),
-            used: AtomicBool::new(true),
+            used: AtomicBool::new(false),
             attention: AtomicBool::new(false),
         }
     }
@@ -136,6 +136,11 @@ impl Turn {
         if self.leased.swap(leased, SeqCst) != leased {
             tell();
         }
+    }
+
+    /// Whether it was waited for since the reactor looked last.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(SeqCst)
     }
 
     /// Whether it was waited for since this was asked last.

@@ -26,6 +26,18 @@ pub struct Poller {
     waker: OwnedFd,
 }
 
+/// What of a socket is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interest {
+    /// Nothing, for now.
+    Nothing,
+    /// That something came.
+    Arrivals,
+    /// That something came, or that there is room again for what is to leave: a socket with nothing to send has room
+    /// whenever its peer reads, and would be told of each time.
+    BothWays,
+}
+
 /// Room for what one wait found.
 #[derive(Debug)]
 pub struct Events {
@@ -40,15 +52,18 @@ impl Poller {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let waker = raise(EventFd::from_flags(flags)?.into())?;
         let poller = Poller { epoll, waker };
-        poller.add(poller.waker.as_fd(), WOKEN)?;
+        poller.add(poller.waker.as_fd(), WOKEN, Interest::Arrivals)?;
         Ok(poller)
     }
 
-    /// Watches a socket, both ways.
-    pub fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP;
-        let event = EpollEvent::new(flags | EpollFlags::EPOLLET, token);
-        Ok(self.epoll.add(socket, event)?)
+    /// Watches a socket.
+    pub fn add(&self, socket: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
+        Ok(self.epoll.add(socket, event(token, interest))?)
+    }
+
+    /// Watches a socket that it watches already for something else, and tells of what it is ready for now.
+    pub fn change(&self, socket: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
+        Ok(self.epoll.modify(socket, &mut event(token, interest))?)
     }
 
     /// Watches a socket no more.
@@ -98,6 +113,16 @@ impl Events {
     }
 }
 
+fn event(token: u64, interest: Interest) -> EpollEvent {
+    let flags = match interest {
+        // The end of the other side is told even so, once.
+        Interest::Nothing => EpollFlags::empty(),
+        Interest::Arrivals => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
+        Interest::BothWays => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLOUT,
+    };
+    EpollEvent::new(flags | EpollFlags::EPOLLET, token)
+}
+
 const WOKEN: u64 = u64::MAX;
 
 #[cfg(test)]
@@ -113,17 +138,24 @@ mod tests {
         let mut events = Events::with_capacity(8);
         let (one, other) = socketpair_stream().unwrap();
         stream::write(other.as_fd(), b"x", b"").unwrap();
-        poller.add(one.as_fd(), 7).unwrap();
+        poller.add(one.as_fd(), 7, Interest::Arrivals).unwrap();
         poller.wait(&mut events, None).unwrap();
         assert_eq!(events.tokens().collect::<Vec<_>>(), [7]);
         poller.wake();
         poller.wait(&mut events, None).unwrap();
         assert_eq!(events.tokens().count(), 0);
+        poller.change(one.as_fd(), 7, Interest::BothWays).unwrap();
+        poller.wait(&mut events, None).unwrap();
+        assert_eq!(events.tokens().collect::<Vec<_>>(), [7]);
+        poller.change(one.as_fd(), 7, Interest::Nothing).unwrap();
+        assert_quiet(&poller, &mut events, &other);
         poller.remove(one.as_fd()).unwrap();
+        assert_quiet(&poller, &mut events, &other);
+    }
+
+    fn assert_quiet(poller: &Poller, events: &mut Events, other: &OwnedFd) {
         stream::write(other.as_fd(), b"x", b"").unwrap();
-        poller
-            .wait(&mut events, Some(Duration::from_millis(1)))
-            .unwrap();
+        poller.wait(events, Some(Duration::from_millis(1))).unwrap();
         assert_eq!(events.tokens().count(), 0);
     }
 }
