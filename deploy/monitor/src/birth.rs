@@ -151,7 +151,7 @@ impl Household {
         let is_wrapped = newborn.is_wrapped;
         self.settle(newborn, Some(from), Some(work), descriptors, now);
         if !is_wrapped {
-            self.expect_spawn();
+            self.expect_spawn(now);
         }
     }
 

@@ -66,6 +66,8 @@ pub(crate) struct Household {
     pub(crate) is_ending: bool,
     /// The streams that somebody still reads.
     heard: BTreeSet<Stream>,
+    /// What requests are received into.
+    packet: Vec<u8>,
 }
 
 /// What does not change while the job runs.
@@ -127,6 +129,7 @@ impl Household {
             emptying: Vec::new(),
             is_ending: false,
             heard: STREAMS.into(),
+            packet: Vec::new(),
         }
     }
 
@@ -246,13 +249,25 @@ impl Household {
         audience: &mut dyn Audience,
         now: Instant,
     ) -> bool {
-        let mut packet = Vec::new();
+        let mut packet = std::mem::take(&mut self.packet);
+        let is_more = self.listen_with(&mut packet, number, audience, now);
+        self.packet = packet;
+        is_more
+    }
+
+    fn listen_with(
+        &mut self,
+        packet: &mut Vec<u8>,
+        number: u32,
+        audience: &mut dyn Audience,
+        now: Instant,
+    ) -> bool {
         for _ in 0..REQUESTS_PER_TURN {
             let children = self.children.get_mut(&number);
             let Some(child) = children.filter(|child| !child.is_dead) else {
                 return false;
             };
-            let descriptors = match child.control.receive(&mut packet) {
+            let descriptors = match child.control.receive(packet) {
                 Ok(Some(descriptors)) => descriptors,
                 Ok(None) => return false,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -261,7 +276,7 @@ impl Household {
                     return false;
                 }
             };
-            let is_understood = match Request::decode(&packet) {
+            let is_understood = match Request::decode(packet) {
                 Ok(request) => self.handle(number, request, descriptors, audience, now),
                 Err(_) => false,
             };

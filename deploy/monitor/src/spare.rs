@@ -5,7 +5,8 @@
 //!
 //! # Its life
 //! 1. A process needs nothing of its identity before it reads its certificate. So the program is started once more
-//!    [a while](SPARE_AFTER) after a process was asked for, when nobody asks for another just then.
+//!    [a while](SPARE_AFTER) after a process was asked for, when nobody asks for another just then; at once if processes
+//!    are asked for in a row, so that it is started while its asker is on the way to ask.
 //! 2. The next process that is asked for is the spare, if it is there: it has only to be told who it is. What it has
 //!    written before that has stayed in its pipes, and is its own from then on.
 //! 3. One that is not needed is killed as soon as nobody lives who could ask for it.
@@ -31,6 +32,8 @@ use std::{
 pub(crate) struct Spare {
     child: Option<Child>,
     due: Option<Instant>,
+    /// When the latest process was asked for and had been started.
+    asked: Option<Instant>,
     /// Whether one was dismissed or has ended by itself, as the next would: there are no others.
     is_over: bool,
 }
@@ -48,10 +51,18 @@ impl Spare {
 }
 
 impl Household {
-    /// A process was asked for and started: another may follow.
-    pub(crate) fn expect_spawn(&mut self) {
+    /// A process that was asked for at this time was started: another may follow.
+    pub(crate) fn expect_spawn(&mut self, asked: Instant) {
+        let before = self.spare.asked.replace(Instant::now());
+        let in_row = before.is_some_and(|before| asked < before + SPARE_AFTER);
         if self.spare.child.is_none() && !self.spare.is_over {
-            self.spare.due = Some(Instant::now() + SPARE_AFTER);
+            // The next one of a row comes as soon as its asker has run: it is started meanwhile.
+            let begin = if in_row {
+                asked
+            } else {
+                Instant::now() + SPARE_AFTER
+            };
+            self.spare.due = Some(begin);
         }
     }
 
