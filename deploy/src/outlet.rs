@@ -312,7 +312,8 @@ impl Long<'_> {
             return Look::Found(Err(refusal));
         }
         let room = link.room(tx) as usize;
-        let enough = room >= wanted.min(PIECE_BYTES_MIN);
+        // At least one, also for a piece that is empty: headers may have overrun the limit.
+        let enough = room >= wanted.clamp(1, PIECE_BYTES_MIN);
         Look::of((enough && !link.is_blocked()).then_some(Ok(room)))
     }
 }

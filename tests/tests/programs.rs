@@ -27,6 +27,7 @@ programs! {
     chains
     crowd
     descriptors
+    executors
     exits
     flush
     functions

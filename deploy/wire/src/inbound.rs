@@ -490,8 +490,10 @@ impl Inbound {
                 self.ack_wanted = true;
                 self.scanned += HEADER_BYTES;
             }
+            // What is taken back is the end of a value, for which nobody waits until there is room.
             Kind::Data | Kind::Piece(_)
-                if self.arrived + u64::from(header.payload) > self.granted()
+                if (header.kind != Kind::Piece(Part::Cancelled) || header.payload > 0)
+                    && self.arrived + u64::from(header.payload) > self.granted()
                     && !self.order.is_over() =>
             {
                 return Err(Malformed("more was sent than the limit allows"));
@@ -806,6 +808,20 @@ mod tests {
         let open = frame(Kind::Open, 1, b"u8", 0);
         read(&mut inbound, &[open, bye, late].concat()).unwrap();
         assert_eq!(inbound.take(1), Ok(Taken::Ended(Kind::Bye)));
+    }
+
+    /// The header of the last piece has overrun the limit by itself.
+    #[test]
+    fn a_value_is_taken_back_where_the_window_is_full() {
+        let mut inbound = Inbound::new();
+        let open = frame(Kind::Open, 1, b"u8", 0);
+        let window = vec![0; WINDOW_UNITS_MIN as usize];
+        let piece = frame(Kind::Piece(Part::More), 1, &window, LENGTH_UNKNOWN);
+        let cancelled = frame(Kind::Piece(Part::Cancelled), 1, b"", LENGTH_UNKNOWN);
+        read(&mut inbound, &[open, piece, cancelled].concat()).unwrap();
+        while let Piece::Bytes(_) = inbound.take_piece(1, 9999).unwrap() {}
+        assert_eq!(inbound.take(1), Ok(Taken::Pending));
+        assert_eq!(inbound.granted() - inbound.arrived(), WINDOW_UNITS_MIN);
     }
 
     /// Small values keep their frames' headers waiting, and those count.
