@@ -42,12 +42,19 @@ use std::{
 /// `resources` is what the initial process needs. Threads may exist already, as under `#[tokio::main]`.
 ///
 /// # Panics
-/// If it is called twice, or if the machine cannot start another process.
+/// If it is called twice, or on another thread than `main`'s, as in a `#[test]`; if the machine cannot start another
+/// process.
 #[track_caller]
 pub fn init(resources: Resources) {
     assert!(
         process::find().is_none(),
         "deploy: init was called before; call it once, at the beginning of main"
+    );
+    // On a thread of the test harness it would begin a job for each test, in each of whose processes all tests run.
+    assert!(
+        os::is_main_thread(),
+        "deploy: init is called at the beginning of main, on its thread; a test that needs it sets `harness = false` and \
+         has a main of its own"
     );
     if let Err(error) = deploy_monitor::keep_if_asked() {
         eprintln!("deploy: unset {KEEPER_VARIABLE}, which is for our own processes only: {error}");

@@ -41,8 +41,8 @@ pub struct Wrap {
 /// A program made ready to be executed many times.
 #[derive(Debug)]
 pub(crate) struct Launcher {
+    program: Program,
     plain: Command,
-    wrapped: Option<(Option<String>, Command)>,
     /// With one place left at its end for the number of the descriptor that a process finds what it is on.
     environment: Vec<CString>,
     signals_blocked: u64,
@@ -76,13 +76,9 @@ impl Launcher {
             .map(variable)
             .collect::<io::Result<_>>()?;
         let plain = Command::new(program.exe.as_os_str(), &program.args)?;
-        let wrapped = match &program.wrap {
-            Some(wrap) => Some((wrap.worker.clone(), Command::wrapped(wrap, &program)?)),
-            None => None,
-        };
         Ok(Launcher {
+            program,
             plain,
-            wrapped,
             environment,
             signals_blocked,
         })
@@ -90,10 +86,12 @@ impl Launcher {
 
     /// Whether a process is started by way of the wrapping command. The initial process runs no `worker`.
     pub(crate) fn wraps(&self, worker: Option<&str>) -> bool {
-        match (&self.wrapped, worker) {
-            (None, _) => false,
-            (Some((None, _)), worker) => worker.is_none(),
-            (Some((Some(name), _)), worker) => worker.is_some_and(|worker| is_named(worker, name)),
+        let Some(wrap) = &self.program.wrap else {
+            return false;
+        };
+        match (&wrap.worker, worker) {
+            (None, worker) => worker.is_none(),
+            (Some(name), worker) => worker.is_some_and(|worker| is_named(worker, name)),
         }
     }
 
@@ -104,10 +102,11 @@ impl Launcher {
         stdio: Stdio<'_>,
         group: Option<&Leaf>,
     ) -> io::Result<Process> {
-        let command = match &self.wrapped {
-            Some((_, command)) if is_wrapped => command,
-            _ => &self.plain,
+        let wrapped = match &self.program.wrap {
+            Some(wrap) if is_wrapped => Some(Command::wrapped(wrap, &self.program)?),
+            _ => None,
         };
+        let command = wrapped.as_ref().unwrap_or(&self.plain);
         let number = stdio.birth.as_raw_fd();
         self.environment
             .push(text(format!("{BIRTH_VARIABLE}={number}").as_bytes())?);
@@ -171,7 +170,8 @@ impl Command {
         })
     }
 
-    /// The wrapping command, followed by the program under a name that means the same to every process.
+    /// The wrapping command, followed by the program under a name that means the same to every process: its own, unless
+    /// it was deleted or built anew since it began.
     fn wrapped(wrap: &Wrap, program: &Program) -> io::Result<Command> {
         let [first, ..] = &wrap.command[..] else {
             return Err(io::Error::new(
@@ -206,6 +206,7 @@ pub(crate) fn explain(error: &io::Error) -> String {
         Some(ENOMEM) => "free some memory",
         Some(E2BIG) => "shorten the arguments or the environment",
         Some(ENOENT) => "put the program, or the command in DEPLOY_WRAP, where it can be found",
+        Some(ENOSYS) => "use Linux 5.4 or newer; valgrind and the like go into DEPLOY_WRAP",
         Some(EACCES) => "make the program's file executable",
         _ => return error.to_string(),
     };
@@ -230,6 +231,7 @@ const ENOMEM: i32 = 12;
 const EACCES: i32 = 13;
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
+const ENOSYS: i32 = 38;
 
 #[cfg(test)]
 mod tests {
@@ -264,7 +266,8 @@ mod tests {
     #[test]
     fn a_wrapped_command_names_the_program_by_its_real_path() {
         let launcher = launcher(None);
-        let (_, command) = launcher.wrapped.unwrap();
+        let wrap = launcher.program.wrap.as_ref().unwrap();
+        let command = Command::wrapped(wrap, &launcher.program).unwrap();
         let words: Vec<_> = command
             .arguments
             .iter()

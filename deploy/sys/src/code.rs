@@ -1,9 +1,13 @@
 //! Functions as offsets: the same function in another process that runs the same executable.
 //!
-//! Address-space randomisation moves an executable as a whole, so the distance between two of its functions is the
-//! same in every process. Functions of shared libraries move by themselves and are refused.
+//! Address-space randomisation moves an executable as a whole, so how far a function lies from where the executable was
+//! loaded is the same in every process. Functions of shared libraries move by themselves and are refused. This crate
+//! may itself be linked into one: the executable's place is asked of the loader, not taken from an address of ours.
+//!
+//! Deliberately absent: what tells two functions apart. A linker may fold those with the same code into one, which runs
+//! as well as the other; whoever needs a name for people carries it beside the offset.
 
-use std::{fs, io, mem, os::unix::fs::MetadataExt, ptr, sync::OnceLock};
+use std::{fs, io, mem, ops::Range, os::unix::fs::MetadataExt, ptr, sync::OnceLock};
 
 /// A function that can be found again: it takes its encoded argument.
 pub type Entry = fn(&[u8]);
@@ -17,27 +21,23 @@ pub enum Unreachable {
     OtherImage,
 }
 
-/// How far `entry` lies from this file's anchor.
+/// How far `entry` lies from where the executable was loaded.
 pub fn offset(entry: Entry) -> Result<i64, Unreachable> {
     let address = entry as usize;
-    if !is_in_executable(address) || !is_in_executable(anchor_address()) {
-        return Err(Unreachable::OutsideExecutable);
-    }
-    Ok(address.wrapping_sub(anchor_address()) as i64)
+    let base = base_of(|_| address)?;
+    Ok(address.wrapping_sub(base) as i64)
 }
 
-/// The function that lies `offset` from the anchor, where `image` is the executable that [`offset`] was asked in.
+/// The function that lies at `offset`, where `image` is the executable that [`offset`] was asked in.
 ///
 /// Sound for offsets that [`offset`] made in the same executable, which is what the comparison of images is for; the
 /// caller must not make them up.
 pub fn entry(image: u128, offset: i64) -> Result<Entry, Unreachable> {
-    if self::image().ok() != Some(image) {
+    if !is_own(image) {
         return Err(Unreachable::OtherImage);
     }
-    let address = anchor_address().wrapping_add(offset as usize);
-    if !is_in_executable(address) || !is_in_executable(anchor_address()) {
-        return Err(Unreachable::OutsideExecutable);
-    }
+    let at = |base: usize| base.wrapping_add(offset as usize);
+    let address = at(base_of(at)?);
     // SAFETY: a function pointer is as wide as an address and this one is not null, since it lies in the executable's
     // code. That an `Entry` begins there is what its maker promised with the same image.
     Ok(unsafe { mem::transmute::<usize, Entry>(address) })
@@ -58,70 +58,86 @@ pub fn only_value<F>() -> F {
     unsafe { ptr::NonNull::<F>::dangling().read() }
 }
 
-/// This executable, told apart from every other file that this machine has held: device, inode, length and time.
+/// This executable, told apart from every other file that this machine holds while it runs: device, inode and length.
+/// Not the time, which `touch` changes; and a newer build of it is another file beside the one that runs.
 pub fn image() -> io::Result<u128> {
     static IMAGE: OnceLock<u128> = OnceLock::new();
     if let Some(image) = IMAGE.get() {
         return Ok(*image);
     }
-    let file = fs::metadata("/proc/self/exe")?;
-    let facts = [
-        file.dev(),
-        file.ino(),
-        file.len(),
-        file.mtime() as u64,
-        file.mtime_nsec() as u64,
-    ];
-    let digest = facts
+    let image = image_of(&fs::metadata(EXECUTABLE)?);
+    Ok(*IMAGE.get_or_init(|| image))
+}
+
+/// Whether this executable is that image. Under valgrind it is valgrind that the kernel executes, but the link reads as
+/// the program's name; a file of that name which is not this executable is not the image either.
+fn is_own(image: u128) -> bool {
+    let named = || fs::metadata(fs::read_link(EXECUTABLE)?);
+    self::image().is_ok_and(|own| own == image)
+        || named().is_ok_and(|named| image_of(&named) == image)
+}
+
+fn image_of(file: &fs::Metadata) -> u128 {
+    [file.dev(), file.ino(), file.len()]
         .into_iter()
         .flat_map(u64::to_le_bytes)
         .fold(FNV_BASIS, |digest, byte| {
             (digest ^ u128::from(byte)).wrapping_mul(FNV_PRIME)
-        });
-    Ok(*IMAGE.get_or_init(|| digest))
+        })
 }
 
-#[inline(never)]
-fn anchor(_argument: &[u8]) {
-    std::hint::black_box("an address that offsets are counted from");
-}
-
-fn anchor_address() -> usize {
-    anchor as Entry as usize
-}
-
-/// Whether the address lies in code that was loaded from the main executable.
-fn is_in_executable(address: usize) -> bool {
-    extern "C" fn visit(
-        info: *mut libc::dl_phdr_info,
-        _size: libc::size_t,
-        found: *mut libc::c_void,
-    ) -> libc::c_int {
-        // SAFETY: the loader calls this with a valid entry, and `found` is the `Search` below.
-        let (info, search) = unsafe { (&*info, &mut *found.cast::<Search>()) };
-        // SAFETY: the entry names that many program headers.
-        let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-        search.found = headers.iter().any(|header| {
-            let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
-            let code = header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0;
-            code && (start..start.wrapping_add(header.p_memsz as usize)).contains(&search.address)
-        });
-        1 // The first entry is the main executable; no more of them.
+/// Where the main executable was loaded, if the address that `at` makes of that lies in its code.
+fn base_of(at: impl Fn(usize) -> usize) -> Result<usize, Unreachable> {
+    let executable = Executable::find();
+    let address = at(executable.base);
+    match executable.code.iter().any(|code| code.contains(&address)) {
+        true => Ok(executable.base),
+        false => Err(Unreachable::OutsideExecutable),
     }
-    let mut search = Search {
-        address,
-        found: false,
-    };
-    // SAFETY: `visit` has the type that the loader calls, and `search` outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
-    search.found
 }
 
-struct Search {
-    address: usize,
-    found: bool,
+/// The main executable in memory, as the loader knows it.
+#[derive(Default)]
+struct Executable {
+    base: usize,
+    code: Vec<Range<usize>>,
 }
 
+impl Executable {
+    fn find() -> &'static Executable {
+        static FOUND: OnceLock<Executable> = OnceLock::new();
+        FOUND.get_or_init(|| {
+            let mut found = Executable::default();
+            // SAFETY: `visit` has the type that the loader calls, and `found` outlives the call.
+            unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut found).cast()) };
+            found
+        })
+    }
+}
+
+/// Called by the loader for the main executable first; asks for no more.
+extern "C" fn visit(
+    info: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    found: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: the loader calls this with a valid entry, and `found` is what `Executable::find` passes.
+    let (info, found) = unsafe { (&*info, &mut *found.cast::<Executable>()) };
+    // SAFETY: the entry names that many program headers.
+    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+    found.base = info.dlpi_addr as usize;
+    found.code = headers
+        .iter()
+        .filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0)
+        .map(|header| {
+            let start = found.base.wrapping_add(header.p_vaddr as usize);
+            start..start.wrapping_add(header.p_memsz as usize)
+        })
+        .collect();
+    1
+}
+
+const EXECUTABLE: &str = "/proc/self/exe";
 const FNV_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 

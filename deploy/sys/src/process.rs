@@ -35,6 +35,11 @@ pub fn set_name(name: &CStr) -> io::Result<()> {
     Ok(prctl::set_name(name)?)
 }
 
+/// Whether the calling thread is the one that `main` runs on.
+pub fn is_main_thread() -> bool {
+    unistd::gettid() == unistd::getpid()
+}
+
 /// Makes this process adopt the orphans among its descendants.
 pub fn become_subreaper() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)

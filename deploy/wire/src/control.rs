@@ -72,7 +72,7 @@ pub struct SpawnRequest {
 /// A function of the program, found again in another process of the same image.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Function {
-    /// Where its entry lies, in bytes from the anchor.
+    /// Where its entry lies, in bytes from where the executable was loaded.
     pub offset: i64,
     /// What people call it.
     pub name: String,
