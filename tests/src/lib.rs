@@ -2,10 +2,12 @@
 //!
 //! A program's header tells its runs ([`header`]); a run is watched through its JSON lines and once more piped, as a
 //! person would see it ([`run`]); the processes that came are compared with those expected, siblings in any order
-//! ([`family`]); and afterwards nothing may be left ([`leftovers`]). [`pty`] stands in for a person at a terminal.
+//! ([`family`]); and afterwards nothing may be left ([`leftovers`]). [`pty`] stands in for a person at a terminal, and
+//! [`cargo`] for one who writes a crate.
 //!
 //! Deliberately absent: any knowledge of how Deploy works. It sees what users see.
 
+pub mod cargo;
 pub mod family;
 pub mod header;
 pub mod leftovers;

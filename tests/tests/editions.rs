@@ -3,12 +3,11 @@
 //!
 //! The errors come out of `const` assertions, which only a real build evaluates: `cargo check` is silent.
 
-use deploy_tests::run::finish;
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
+use deploy_tests::{
+    cargo::{Built, Crate},
+    run::finish,
 };
+use std::process::Command;
 
 #[test]
 fn the_readme_runs_in_every_edition() {
@@ -21,9 +20,8 @@ fn the_readme_runs_in_every_edition() {
             ),
             _ => program.to_string(),
         };
-        let (built, executable) = build(&format!("greetings-{edition}"), edition, &program);
-        assert!(built.status.success(), "{edition}: {}", text(&built.stderr));
-        let finished = finish(&mut Command::new(executable), b"").unwrap();
+        let built = build(&format!("greetings-{edition}"), edition, &program);
+        let finished = finish(&mut Command::new(built.program()), b"").unwrap();
         let out = finished.out_text();
         assert_eq!(finished.code, 0);
         assert!(out.ends_with("total 4500!\n"), "{edition}: {out}");
@@ -81,41 +79,14 @@ fn refused(name: &str, statements: &str, message: &str) {
         "use deploy::*;\nfn main() {{ init(Resources::default()); {statements} }}\n\
          #[allow(dead_code)] fn worker(_: Pid, (): ()) {{}}\n"
     );
-    let (built, _) = build(&format!("refused-{name}"), "2024", &program);
-    let errors = text(&built.stderr);
-    assert!(!built.status.success(), "it builds:\n{errors}");
+    let built = build(&format!("refused-{name}"), "2024", &program);
+    let errors = built.said();
+    assert!(!built.success(), "it builds:\n{errors}");
     assert!(errors.contains(message), "no {message:?} in:\n{errors}");
 }
 
-/// Builds a crate of this name, in the target directory of the tests so that what is built already is used again;
-/// returns also where its executable lies.
-fn build(name: &str, edition: &str, program: &str) -> (Output, PathBuf) {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = tests.parent().expect("the crate lies in the workspace");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(directory.join("src")).unwrap();
-    let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"{edition}\"\n\n\
-         [dependencies]\ndeploy = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\n\
-         [workspace]\n",
-        root.join("deploy")
-    );
-    fs::write(directory.join("Cargo.toml"), manifest).unwrap();
-    fs::write(directory.join("src/main.rs"), program).unwrap();
-    // The versions that the workspace uses: they are there, so that no network is needed.
-    fs::copy(root.join("Cargo.lock"), directory.join("Cargo.lock")).unwrap();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("it is target/tmp");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--color", "never"])
-        .env("CARGO_TARGET_DIR", target)
-        .current_dir(&directory)
-        .output()
-        .unwrap();
-    (built, target.join("debug").join(name))
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn build(name: &str, edition: &str, program: &str) -> Built {
+    Crate::new(env!("CARGO_TARGET_TMPDIR"), name, edition)
+        .file("src/main.rs", program)
+        .cargo(&["build"], "debug")
 }
