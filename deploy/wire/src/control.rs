@@ -393,7 +393,7 @@ pub(crate) fn read_resources(r: &mut Reader<'_>) -> Result<Resources, Malformed>
     })
 }
 
-fn write_status(w: &mut Writer, status: ExitStatus) {
+pub(crate) fn write_status(w: &mut Writer, status: ExitStatus) {
     match status.end() {
         End::Code(code) => w.u8(0).i32(code),
         End::Signal(signal) => w.u8(1).i32(signal),
@@ -406,7 +406,7 @@ fn write_status(w: &mut Writer, status: ExitStatus) {
     });
 }
 
-fn read_status(r: &mut Reader<'_>) -> Result<ExitStatus, Malformed> {
+pub(crate) fn read_status(r: &mut Reader<'_>) -> Result<ExitStatus, Malformed> {
     let status = ExitStatus::new(match (r.u8()?, r.i32()?) {
         (0, code) => End::Code(code),
         (1, signal) => End::Signal(signal),

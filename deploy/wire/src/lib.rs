@@ -6,6 +6,7 @@
 
 pub mod birth;
 pub mod bytes;
+pub mod client;
 pub mod code;
 pub mod control;
 pub mod event;

@@ -1,10 +1,30 @@
-//! The page says what the code does: whoever changes the one is reminded of the other. It cannot tell whether the page
-//! is right.
+//! The pages say what the code does: whoever changes the one is reminded of the other. It cannot tell whether a page is
+//! right.
 
 /// `PROTOCOL.md` carries a hash of the code that it describes.
 #[test]
-fn the_page_was_read_when_the_code_moved() {
-    let hash = SOURCES.iter().fold(FNV_OFFSET, |hash, source| {
+fn the_page_of_a_job_was_read_when_the_code_moved() {
+    check(
+        include_str!("../PROTOCOL.md"),
+        &[
+            include_str!("../src/frame.rs"),
+            include_str!("../src/control.rs"),
+            include_str!("../src/birth.rs"),
+        ],
+    );
+}
+
+/// So does `CLUSTER.md`.
+#[test]
+fn the_page_of_a_cluster_was_read_when_the_code_moved() {
+    check(
+        include_str!("../CLUSTER.md"),
+        &[include_str!("../src/client.rs")],
+    );
+}
+
+fn check(page: &str, sources: &[&str]) {
+    let hash = sources.iter().fold(FNV_OFFSET, |hash, source| {
         code(source)
             .bytes()
             .filter(|byte| !byte.is_ascii_whitespace())
@@ -14,8 +34,8 @@ fn the_page_was_read_when_the_code_moved() {
     });
     let line = format!("code: {hash:016x}");
     assert!(
-        PAGE.lines().any(|found| found.trim() == line),
-        "the code of the wire changed: bring PROTOCOL.md up to date, then write \"{line}\" where it says \"code: ..\""
+        page.lines().any(|found| found.trim() == line),
+        "the code of the wire changed: bring its page up to date, then write \"{line}\" where it says \"code: ..\""
     );
 }
 
@@ -27,13 +47,6 @@ fn code(source: &str) -> String {
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect()
 }
-
-const PAGE: &str = include_str!("../PROTOCOL.md");
-const SOURCES: [&str; 3] = [
-    include_str!("../src/frame.rs"),
-    include_str!("../src/control.rs"),
-    include_str!("../src/birth.rs"),
-];
 
 /// FNV-1a, 64 bits.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
