@@ -90,6 +90,7 @@ mod future;
 mod future_tests;
 mod hub;
 mod init;
+mod iter;
 mod link;
 mod links;
 mod long;
@@ -115,6 +116,7 @@ pub use crate::{
         SpawnError, TryRecvError, TrySendError, WaitError,
     },
     init::init,
+    iter::{IntoIter, Iter},
     pid::Pid,
     process::{parent, pid, resources},
     receiver::Receiver,

@@ -18,7 +18,7 @@ use deploy_wire::{
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::type_name,
-    fmt, iter,
+    fmt,
     marker::PhantomData,
     sync::{
         Arc, OnceLock,
@@ -143,20 +143,6 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
                 None => return Err(RecvTimeoutError::Timeout),
             }
         }
-    }
-
-    /// The values as they come. Ends when the peer drops its sender; after any other error of the channel comes that
-    /// error, and then the end.
-    pub fn iter(&self) -> impl Iterator<Item = Result<T, ChannelError>> + '_ {
-        let mut over = false;
-        iter::from_fn(move || {
-            if over {
-                return None;
-            }
-            let result = self.recv();
-            over = !matches!(result, Ok(_) | Err(ChannelError::Codec(_)));
-            Some(result).filter(|result| !matches!(result, Err(ChannelError::Closed)))
-        })
     }
 
     /// The process at the other end.

@@ -146,7 +146,14 @@ where
     let parent = process::parent().expect("a worker has a parent");
     let argument =
         codec::decode(argument).expect("the argument decodes as the type that it was encoded from");
-    worker(parent, argument);
+    __rust_begin_short_backtrace(|| worker(parent, argument));
+}
+
+/// Where a panic's backtrace ends, unless it is asked for in full: std knows the frame by this name.
+#[inline(never)]
+fn __rust_begin_short_backtrace(worker: impl FnOnce()) {
+    worker();
+    std::hint::black_box(()); // Otherwise the call above could take this frame's place.
 }
 
 /// The argument inside the request, or in a file beside it.
