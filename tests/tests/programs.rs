@@ -19,6 +19,7 @@ macro_rules! programs {
 
 programs! {
     all_to_all
+    backtrace
     big
     builder
     byte_streams
