@@ -15,9 +15,9 @@ use deploy_sys::{fd, packet, poller::Poller};
 use deploy_wire::pid::{Job, Pid};
 use std::{os::fd::OwnedFd, sync::Arc, thread, time::Duration};
 
-/// What one process has, but for a monitor that says anything.
-fn end() -> (Arc<Links>, OwnedFd) {
-    let hub = Hub::new(1 << 30, Spin::new(true), Poller::new().unwrap());
+/// What one process of so much memory has, but for a monitor that says anything.
+pub(crate) fn end(mem_bytes: u64) -> (Arc<Links>, OwnedFd) {
+    let hub = Hub::new(mem_bytes, Spin::new(true), Poller::new().unwrap());
     let links = Arc::new(Links::new(Arc::new(hub)));
     let (socket, monitor) = packet::pair().unwrap();
     let control = Control::new(socket, links.clone(), Vec::new()).unwrap();
@@ -40,7 +40,7 @@ pub(crate) fn connected() -> Ends {
 
 /// Two ends, and what connects them.
 pub(crate) fn to_be_connected() -> (Ends, impl FnOnce()) {
-    let ((left, left_monitor), (right, right_monitor)) = (end(), end());
+    let ((left, left_monitor), (right, right_monitor)) = (end(1 << 30), end(1 << 30));
     let (one, other) = fd::socketpair_stream().unwrap();
     let pid = |number| Pid::new(Job::from_bits(1), number);
     // A process whose monitor is gone aborts; the reactors here live on when a test is over.

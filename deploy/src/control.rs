@@ -154,6 +154,7 @@ impl Control {
             Notice::Ended { peer, status } => {
                 if let Some(link) = self.links.by_peer(peer) {
                     link.handle_fate(status);
+                    link.let_retire();
                     if !link.has_ended() {
                         // Somebody else may hold the socket too, such as a forked child.
                         self.links.hub.set_alarm(Instant::now() + LINGER, link);

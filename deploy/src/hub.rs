@@ -6,14 +6,14 @@ use deploy_sys::poller::{Interest, Poller};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::*},
+        atomic::{AtomicI64, AtomicUsize, Ordering::*},
     },
     time::Instant,
 };
 
 pub(crate) struct Hub {
-    /// How many units all windows together may still grow by.
-    window_units_left: AtomicU64,
+    /// How many units all windows together may still grow by: less than none where the smallest ones are too many.
+    window_units_left: AtomicI64,
     /// Whether waiting threads spin before they sleep, as far as that pays.
     pub(crate) spin: Spin,
     /// Connections with values that wait for company, and how many.
@@ -30,7 +30,7 @@ impl Hub {
     /// For a process with this much memory, whose reactor waits at `poller`.
     pub(crate) fn new(mem_bytes: u64, spin: Spin, poller: Poller) -> Hub {
         Hub {
-            window_units_left: AtomicU64::new(WINDOWS_UNITS_MAX.min(mem_bytes / 4)),
+            window_units_left: AtomicI64::new(WINDOWS_UNITS_MAX.min(mem_bytes / 4) as i64),
             spin,
             dirty: Mutex::new(Vec::new()),
             dirty_count: AtomicUsize::new(0),
@@ -40,11 +40,27 @@ impl Hub {
         }
     }
 
-    /// Takes so many units for a window, if they are left.
+    /// Takes so many units for a window that grows, if they are left.
     pub(crate) fn take_window(&self, units: u64) -> bool {
+        let take = |left: i64| (left >= units as i64).then(|| left - units as i64);
         self.window_units_left
-            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(units))
+            .fetch_update(SeqCst, SeqCst, take)
             .is_ok()
+    }
+
+    /// A new connection has a window of so many units, whether they are left or not: others grow by less.
+    pub(crate) fn handle_window(&self, units: u64) {
+        self.window_units_left.fetch_sub(units as i64, SeqCst);
+    }
+
+    /// A connection with a window of so many units is no more.
+    pub(crate) fn release_window(&self, units: u64) {
+        self.window_units_left.fetch_add(units as i64, SeqCst);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn window_units_left(&self) -> i64 {
+        self.window_units_left.load(SeqCst)
     }
 
     /// Values wait on this connection: they leave when this process is about to block, or when the reactor is awake,
@@ -139,5 +155,6 @@ fn interest(link: &Link) -> Interest {
     }
 }
 
-/// What a thousand stalled receivers may cost a process together, on top of the smallest window of each.
+/// What all stalled receivers may cost a process together. A thousand with the smallest window cost as much; where there
+/// are more, each costs its smallest window and none has a larger one.
 const WINDOWS_UNITS_MAX: u64 = 64 << 20;

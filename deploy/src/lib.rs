@@ -94,6 +94,8 @@ mod iter;
 mod link;
 mod links;
 mod long;
+#[cfg(test)]
+mod many_tests;
 mod outlet;
 mod pid;
 mod process;

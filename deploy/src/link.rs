@@ -33,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One per peer, for the life of the process.
+/// One per peer, until that has ended and nothing of it is left to tell (`links.rs`).
 pub(crate) struct Link {
     pub(crate) peer: Pid,
     pub(crate) hub: Arc<Hub>,
@@ -114,6 +114,7 @@ pub(crate) enum Read {
 
 impl Link {
     pub(crate) fn new(peer: Pid, hub: Arc<Hub>, token: u64) -> Link {
+        hub.handle_window(WINDOW_UNITS_MIN);
         Link {
             peer,
             hub,
@@ -203,6 +204,24 @@ impl Link {
     /// Whether nothing more comes and nothing more leaves.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(SeqCst)
+    }
+
+    /// Whether the peer's process has ended, how is known, and nothing that it sent waits for a receiver that has it or
+    /// will be made.
+    pub(crate) fn is_over(&self) -> bool {
+        let gone = self.has_ended() && self.has_fate();
+        if !gone || self.tx().sender {
+            return false;
+        }
+        let rx = self.rx();
+        !rx.receiver && !rx.long && rx.inbound.is_spent(rx.generation)
+    }
+
+    /// Something that kept the connection is gone. The reactor looks whether it was the last.
+    pub(crate) fn let_retire(self: &Arc<Link>) {
+        if self.has_ended() {
+            self.hub.attend(self);
+        }
     }
 
     /// How often something was read.
@@ -347,6 +366,12 @@ impl Link {
         }
         self.unblock();
         self.acknowledge_if_owed();
+    }
+
+    /// Nobody has used it for a while: it holds no memory for what may come.
+    pub(crate) fn rest(&self) {
+        self.tx().out.handle_rest();
+        self.rx().inbound.handle_rest();
     }
 
     /// One write: what waits, then `payload`. What is not written of the payload waits. Says whether there is hope for
@@ -613,6 +638,13 @@ impl Link {
         let mut tx = self.tx();
         tx.out.queue_ack();
         self.flush(&mut tx);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let rx = self.rx.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.hub.release_window(rx.inbound.window());
     }
 }
 

@@ -1,4 +1,8 @@
-//! The connections of this process: one to each process that it ever had a channel to, in either direction.
+//! The connections of this process: one to each process that it has a channel to, in either direction.
+//!
+//! A connection outlives its channels, since others may follow. It goes when its peer has ended and nothing of it is
+//! left to tell: no channel, and no value that a receiver to come would find. Whoever makes a channel to that process
+//! after this hears of its end from the monitor.
 
 use crate::{hub::Hub, link::Link};
 use deploy_wire::pid::Pid;
@@ -16,8 +20,9 @@ pub(crate) struct Links {
 #[derive(Default)]
 struct Table {
     by_peer: HashMap<Pid, Arc<Link>>,
-    /// A link's token is its place here.
-    by_token: Vec<Arc<Link>>,
+    by_token: HashMap<u64, Arc<Link>>,
+    /// How many there ever were: no token names two.
+    tokens: u64,
 }
 
 impl Links {
@@ -49,14 +54,25 @@ impl Links {
     }
 
     pub(crate) fn by_token(&self, token: u64) -> Option<Arc<Link>> {
-        self.table()
-            .by_token
-            .get(usize::try_from(token).ok()?)
-            .cloned()
+        self.table().by_token.get(&token).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
-        self.table().by_token.clone()
+        self.table().by_token.values().cloned().collect()
+    }
+
+    /// Forgets a connection if nothing of it is left to tell.
+    pub(crate) fn retire(&self, link: &Arc<Link>) {
+        if !link.has_ended() {
+            return;
+        }
+        let mut table = self.table();
+        if !link.is_over() || table.by_token.remove(&link.token).is_none() {
+            return;
+        }
+        table.by_peer.remove(&link.peer);
+        drop(table);
+        link.let_go();
     }
 
     fn find_or_make(&self, peer: Pid) -> (Arc<Link>, bool) {
@@ -64,13 +80,11 @@ impl Links {
         if let Some(link) = table.by_peer.get(&peer) {
             return (link.clone(), false);
         }
-        let link = Arc::new(Link::new(
-            peer,
-            self.hub.clone(),
-            table.by_token.len() as u64,
-        ));
+        let token = table.tokens;
+        table.tokens += 1;
+        let link = Arc::new(Link::new(peer, self.hub.clone(), token));
         table.by_peer.insert(peer, link.clone());
-        table.by_token.push(link.clone());
+        table.by_token.insert(token, link.clone());
         (link, true)
     }
 

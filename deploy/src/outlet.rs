@@ -90,6 +90,7 @@ impl Outlet {
         self.link.flush(&mut tx);
         drop(tx);
         self.link.turn.ring();
+        self.link.let_retire();
     }
 
     /// Sends a value. Blocks while there is no room for it.

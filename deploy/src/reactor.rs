@@ -72,7 +72,7 @@ impl Reactor {
             if idle {
                 tick = now + TICK;
             } else if now >= tick {
-                self.watched.retain(look);
+                self.watched.retain(|link| look(&self.links, link));
                 tick = now + TICK;
             }
             while let Some(alarm) = self.alarms.first_entry()
@@ -97,18 +97,24 @@ fn serve(links: &Links, token: u64) {
         link.hub.register_anew(&link);
     }
     while link.read(false) == Read::Something {}
+    links.retire(&link);
 }
 
 /// Looks at a connection, once a tick; says whether to look again.
 ///
 /// Whoever asks for attention from here on puts it on the list anew, so nothing that changes meanwhile is missed.
-fn look(link: &Arc<Link>) -> bool {
+fn look(links: &Links, link: &Arc<Link>) -> bool {
     link.turn.take_attention();
     if link.turn.is_leased() {
         let in_use = link.turn.take_used();
         // An owner that sleeps knows nothing of what other threads queued and took meanwhile.
         link.tend();
-        if link.turn.has_owner() || link.socket().is_none() {
+        if link.turn.has_owner() {
+            link.rest();
+            return false;
+        }
+        if link.socket().is_none() {
+            links.retire(link);
             return false;
         }
         if in_use {
@@ -121,6 +127,8 @@ fn look(link: &Arc<Link>) -> bool {
     if link.is_blocked() {
         link.hub.register_anew(link);
     }
+    link.rest();
+    links.retire(link);
     false
 }
 

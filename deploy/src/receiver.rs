@@ -316,6 +316,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Drop for Receiver<T> {
         };
         self.link.stop_receiver(self.generation, stop, "");
         self.link.rx().receiver = false;
+        self.link.let_retire();
     }
 }
 

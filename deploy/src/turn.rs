@@ -301,6 +301,11 @@ impl Link {
         }
     }
 
+    /// The reactor has nothing more to do with the socket, whoever still holds it.
+    pub(crate) fn let_go(&self) {
+        self.turn.set_leased(true, || self.hub.deregister(self));
+    }
+
     /// Looks again and again for a short while, where that has paid lately.
     fn spin<R>(
         self: &Arc<Link>,

@@ -26,6 +26,7 @@ programs! {
     bytes
     capacity
     chains
+    channels
     crowd
     descriptors
     executors

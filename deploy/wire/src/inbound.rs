@@ -165,6 +165,17 @@ impl Inbound {
             .map(|(_, name)| name.as_str())
     }
 
+    /// Whether nothing waits for a receiver after `generation`: no value, and no end but the process's. What broke off in
+    /// the middle, with the process, does not count.
+    pub fn is_spent(&self, generation: u32) -> bool {
+        let heard = |(ended, kind)| ended <= generation || kind == Kind::Bye;
+        self.start >= self.scanned
+            && self
+                .taking
+                .is_none_or(|frame| frame.generation <= generation)
+            && self.ended.is_none_or(heard)
+    }
+
     /// Units that arrived.
     pub fn arrived(&self) -> u64 {
         self.arrived
@@ -247,6 +258,15 @@ impl Inbound {
             wanted
         };
         &mut self.buffer[self.end..self.end + space]
+    }
+
+    /// Nobody has used the connection for a while: where nothing waits, no memory is held for it.
+    pub fn handle_rest(&mut self) {
+        if self.start == self.end {
+            (self.start, self.scanned, self.end) = (0, 0, 0);
+            self.buffer = Vec::new();
+            self.fills_reads = false;
+        }
     }
 
     /// These bytes were read elsewhere.

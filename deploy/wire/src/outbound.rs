@@ -178,6 +178,13 @@ impl Outbound {
         self.forget_written();
     }
 
+    /// Nobody has used the connection for a while: where nothing waits, no memory is held for it.
+    pub fn handle_rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = Vec::new();
+        }
+    }
+
     /// Moves what waits to the front, once that is less than what it moves over.
     fn forget_written(&mut self) {
         let pending = self.pending();
