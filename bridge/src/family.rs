@@ -1,7 +1,11 @@
 //! The fold of a job's events into who lives, who bore whom, and what the job's exit code is. It keeps nothing of the
 //! dead but the two ends that the exit code may come from.
 
-use deploy_wire::{event::Event, exit::ExitStatus, pid::Pid};
+use deploy_wire::{
+    event::Event,
+    exit::{ExitStatus, Reason},
+    pid::Pid,
+};
 use std::collections::HashMap;
 
 /// The processes of one job.
@@ -57,7 +61,7 @@ impl Family {
 }
 
 fn failed_by_itself(status: ExitStatus) -> bool {
-    !status.success() && status.reason().is_none()
+    !status.success() && !status.reason().is_some_and(Reason::is_wanted)
 }
 
 #[cfg(test)]

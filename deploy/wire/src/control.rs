@@ -394,31 +394,43 @@ pub(crate) fn read_resources(r: &mut Reader<'_>) -> Result<Resources, Malformed>
 }
 
 pub(crate) fn write_status(w: &mut Writer, status: ExitStatus) {
-    match status.end() {
-        End::Code(code) => w.u8(0).i32(code),
-        End::Signal(signal) => w.u8(1).i32(signal),
-    };
+    write_end(w, status.end());
     w.u8(match status.reason() {
         None => 0,
         Some(Reason::Killed) => 1,
         Some(Reason::Linked) => 2,
         Some(Reason::Interrupted) => 3,
+        Some(Reason::OutOfMemory) => 4,
+        Some(Reason::NodeLost) => 5,
     });
 }
 
+pub(crate) fn write_end(w: &mut Writer, end: End) {
+    match end {
+        End::Code(code) => w.u8(0).i32(code),
+        End::Signal(signal) => w.u8(1).i32(signal),
+    };
+}
+
 pub(crate) fn read_status(r: &mut Reader<'_>) -> Result<ExitStatus, Malformed> {
-    let status = ExitStatus::new(match (r.u8()?, r.i32()?) {
-        (0, code) => End::Code(code),
-        (1, signal) => End::Signal(signal),
-        _ => return Err(Malformed("an unknown kind of end")),
-    });
+    let status = ExitStatus::new(read_end(r)?);
     Ok(match r.u8()? {
         0 => status,
         1 => status.because(Reason::Killed),
         2 => status.because(Reason::Linked),
         3 => status.because(Reason::Interrupted),
+        4 => status.because(Reason::OutOfMemory),
+        5 => status.because(Reason::NodeLost),
         _ => return Err(Malformed("an unknown reason of an end")),
     })
+}
+
+pub(crate) fn read_end(r: &mut Reader<'_>) -> Result<End, Malformed> {
+    match (r.u8()?, r.i32()?) {
+        (0, code) => Ok(End::Code(code)),
+        (1, signal) => Ok(End::Signal(signal)),
+        _ => Err(Malformed("an unknown kind of end")),
+    }
 }
 
 #[cfg(test)]

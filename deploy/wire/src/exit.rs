@@ -29,6 +29,10 @@ pub enum Reason {
     Linked,
     /// A person sent the signal, from the terminal or from outside the job.
     Interrupted,
+    /// It used more memory than it was granted.
+    OutOfMemory,
+    /// Its node was lost to the cluster, which kills what ran there before anybody is told.
+    NodeLost,
 }
 
 impl ExitStatus {
@@ -97,6 +101,16 @@ impl Reason {
             Reason::Killed => "killed",
             Reason::Linked => "linked",
             Reason::Interrupted => "interrupted",
+            Reason::OutOfMemory => "oom",
+            Reason::NodeLost => "lost",
+        }
+    }
+
+    /// Whether somebody wanted this end: then the job did not fail by it.
+    pub const fn is_wanted(self) -> bool {
+        match self {
+            Reason::Killed | Reason::Linked | Reason::Interrupted => true,
+            Reason::OutOfMemory | Reason::NodeLost => false,
         }
     }
 }
@@ -121,6 +135,8 @@ impl fmt::Display for Reason {
             Reason::Killed => "killed by a process of the job",
             Reason::Linked => "its parent ended",
             Reason::Interrupted => "interrupted",
+            Reason::OutOfMemory => "out of memory",
+            Reason::NodeLost => "lost with its node",
         })
     }
 }

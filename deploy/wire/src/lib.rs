@@ -13,6 +13,8 @@ pub mod event;
 pub mod exit;
 pub mod frame;
 pub mod inbound;
+pub mod job;
+pub mod node;
 mod order;
 pub mod outbound;
 pub mod pid;

@@ -19,7 +19,11 @@ fn the_page_of_a_job_was_read_when_the_code_moved() {
 fn the_page_of_a_cluster_was_read_when_the_code_moved() {
     check(
         include_str!("../CLUSTER.md"),
-        &[include_str!("../src/client.rs")],
+        &[
+            include_str!("../src/client.rs"),
+            include_str!("../src/node.rs"),
+            include_str!("../src/job.rs"),
+        ],
     );
 }
 

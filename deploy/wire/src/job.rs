@@ -1,0 +1,549 @@
+//! What the master of a cluster and a job's warden say to each other, by way of the warden's node.
+//!
+//! A *warden* is the monitor of one job's processes on one node. It decides nothing: it begins, connects and ends
+//! processes as it is ordered, and reports what they ask and what becomes of them. A process is named by its number in
+//! the job. Between warden and node each of these is a packet, and descriptors travel beside it; between node and
+//! master it is wrapped (`node.rs`).
+
+use crate::{
+    birth::Work,
+    bytes::{Malformed, Reader, Writer},
+    client::{read_list, read_stream, write_list, write_stream},
+    control::{
+        Argument, Function, Notice, Request, read_end, read_resources, write_end, write_resources,
+    },
+    event::Stream,
+    exit::End,
+    pid::Job,
+    resources::Resources,
+};
+use std::net::SocketAddr;
+
+/// Ordered by the master.
+#[derive(Clone, PartialEq, Debug)]
+pub enum JobOrder {
+    /// The first: what all processes of the job have in common. Beside it, from the node: the program's file.
+    Open(Box<OpenJob>),
+    /// Begin a process; answered by `Begun` or `NotBegun`. Beside it: the argument's file, if it is one.
+    Begin(Box<Begin>),
+    /// Tell a process something that needs no descriptor.
+    Tell {
+        /// Whom.
+        number: u32,
+        /// What.
+        notice: Notice,
+    },
+    /// Connect two processes and tell each that is here; `ConnectFailed` if that cannot be.
+    Connect {
+        /// It is here.
+        one: u32,
+        /// It is here too, or at the other end of the address.
+        other: u32,
+        /// The data port of the other's node; here, if none.
+        at: Option<SocketAddr>,
+    },
+    /// A connection of this job came in at the node's data port. Beside it, from the node: the connection.
+    Accept {
+        /// What its dialer said first, as it came.
+        hello: Vec<u8>,
+    },
+    /// Kill a process and all that it started.
+    Kill {
+        /// Which.
+        number: u32,
+    },
+    /// Send a process a signal.
+    Signal {
+        /// Which.
+        number: u32,
+        /// Its number.
+        signal: i32,
+    },
+    /// Bytes for the initial process's standard input, which is here.
+    Input {
+        /// None of them: its end.
+        bytes: Vec<u8>,
+    },
+    /// So many more bytes of output may be reported.
+    Credit {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// Kill what is left, and end.
+    Close,
+}
+
+/// What all processes of a job on one node have in common.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OpenJob {
+    /// Which it is.
+    pub job: Job,
+    /// The secret that its data connections are proved with.
+    pub key: [u8; 32],
+    /// What this node is called.
+    pub node: String,
+    /// What tells the program's code: offsets of functions belong to it.
+    pub image: u128,
+    /// The program's arguments, its own name first.
+    pub args: Vec<Vec<u8>>,
+    /// The whole environment.
+    pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether standard output ends at a terminal.
+    pub stdout_is_terminal: bool,
+    /// The same for standard error.
+    pub stderr_is_terminal: bool,
+}
+
+/// A process to begin.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Begin {
+    /// Its number.
+    pub number: u32,
+    /// Who asked for it; nobody, for the initial process.
+    pub parent: Option<u32>,
+    /// The id of the parent's request, if the parent is on this node: then the warden connects the two and answers the
+    /// parent. Otherwise the connection follows by `Connect`, and the master answers.
+    pub asked: Option<u64>,
+    /// What it runs; nothing, for the initial process.
+    pub work: Option<Work>,
+    /// What it was granted.
+    pub resources: Resources,
+}
+
+/// Reported by a warden.
+#[derive(Clone, PartialEq, Debug)]
+pub enum JobReport {
+    /// Answers `Open`: processes can begin.
+    Opened,
+    /// Answers `Open`: they cannot; the warden ends.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// A process asks. Beside it: the argument's file, if that is one. Its notes come as `Noted`, and what it doubts
+    /// and asks to be connected to is here only if the warden cannot know.
+    Asked {
+        /// Who asks.
+        from: u32,
+        /// What.
+        request: Request,
+    },
+    /// A process began.
+    Begun {
+        /// Which.
+        number: u32,
+    },
+    /// A process could not begin, and never will.
+    NotBegun {
+        /// Which.
+        number: u32,
+        /// Why.
+        why: String,
+    },
+    /// A process has died; what it wrote may still come.
+    Died {
+        /// Which.
+        number: u32,
+        /// How.
+        end: End,
+        /// Whether it used more memory than it was granted, and was killed for that.
+        out_of_memory: bool,
+    },
+    /// All that a dead process wrote was reported, and nothing of it is left.
+    Left {
+        /// Which.
+        number: u32,
+    },
+    /// A process wrote.
+    Output {
+        /// Which.
+        number: u32,
+        /// Where.
+        stream: Stream,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Something that a person may want to know of a process.
+    Noted {
+        /// Of which.
+        number: u32,
+        /// One line.
+        text: String,
+    },
+    /// Answers `Connect`: the other's node could not be reached, or does not know it.
+    ConnectFailed {
+        /// The one here.
+        one: u32,
+        /// The other.
+        other: u32,
+        /// Why.
+        why: String,
+    },
+    /// The last: nothing of the job is left on this node.
+    Closed,
+}
+
+impl JobOrder {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        self.write(&mut w);
+        w.finish()
+    }
+
+    pub(crate) fn write(&self, w: &mut Writer) {
+        match self {
+            JobOrder::Open(open) => open.write(w.u8(1)),
+            JobOrder::Begin(begin) => begin.write(w.u8(2)),
+            JobOrder::Tell { number, notice } => {
+                w.u8(3).u32(*number).bytes(&notice.encode());
+            }
+            JobOrder::Connect { one, other, at } => {
+                w.u8(4).u32(*one).u32(*other).option(*at, |w, at| {
+                    w.text(&at.to_string());
+                });
+            }
+            JobOrder::Accept { hello } => {
+                w.u8(5).bytes(hello);
+            }
+            JobOrder::Kill { number } => {
+                w.u8(6).u32(*number);
+            }
+            JobOrder::Signal { number, signal } => {
+                w.u8(7).u32(*number).i32(*signal);
+            }
+            JobOrder::Input { bytes } => {
+                w.u8(8).bytes(bytes);
+            }
+            JobOrder::Credit { bytes } => {
+                w.u8(9).u64(*bytes);
+            }
+            JobOrder::Close => {
+                w.u8(10);
+            }
+        }
+    }
+
+    /// The order in these bytes.
+    pub fn decode(message: &[u8]) -> Result<JobOrder, Malformed> {
+        JobOrder::read(&mut Reader::new(message))
+    }
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<JobOrder, Malformed> {
+        Ok(match r.u8()? {
+            1 => JobOrder::Open(Box::new(OpenJob::read(r)?)),
+            2 => JobOrder::Begin(Box::new(Begin::read(r)?)),
+            3 => JobOrder::Tell {
+                number: r.u32()?,
+                notice: Notice::decode(r.bytes()?)?,
+            },
+            4 => JobOrder::Connect {
+                one: r.u32()?,
+                other: r.u32()?,
+                at: r.option(read_address)?,
+            },
+            5 => JobOrder::Accept {
+                hello: r.bytes()?.to_vec(),
+            },
+            6 => JobOrder::Kill { number: r.u32()? },
+            7 => JobOrder::Signal {
+                number: r.u32()?,
+                signal: r.i32()?,
+            },
+            8 => JobOrder::Input {
+                bytes: r.bytes()?.to_vec(),
+            },
+            9 => JobOrder::Credit { bytes: r.u64()? },
+            10 => JobOrder::Close,
+            _ => return Err(Malformed("an unknown order to a warden")),
+        })
+    }
+}
+
+impl OpenJob {
+    fn write(&self, w: &mut Writer) {
+        w.u128(self.job.bits())
+            .bytes(&self.key)
+            .text(&self.node)
+            .u128(self.image);
+        write_list(w, &self.args, |w, word| {
+            w.bytes(word);
+        });
+        write_list(w, &self.env, |w, (name, value)| {
+            w.bytes(name).bytes(value);
+        });
+        w.bool(self.stdout_is_terminal)
+            .bool(self.stderr_is_terminal);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<OpenJob, Malformed> {
+        Ok(OpenJob {
+            job: Job::from_bits(r.u128()?),
+            key: r
+                .bytes()?
+                .try_into()
+                .map_err(|_| Malformed("a job's key has 32 bytes"))?,
+            node: r.text()?.to_string(),
+            image: r.u128()?,
+            args: read_list(r, |r| Ok(r.bytes()?.to_vec()))?,
+            env: read_list(r, |r| Ok((r.bytes()?.to_vec(), r.bytes()?.to_vec())))?,
+            stdout_is_terminal: r.bool()?,
+            stderr_is_terminal: r.bool()?,
+        })
+    }
+}
+
+impl Begin {
+    fn write(&self, w: &mut Writer) {
+        w.u32(self.number);
+        w.option(self.parent, |w, parent| {
+            w.u32(parent);
+        });
+        w.option(self.asked, |w, asked| {
+            w.u64(asked);
+        });
+        w.option(self.work.as_ref(), |w, work| {
+            work.function.write(w);
+            work.argument.write(w);
+            w.text(&work.name);
+        });
+        write_resources(w, self.resources);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Begin, Malformed> {
+        Ok(Begin {
+            number: r.u32()?,
+            parent: r.option(Reader::u32)?,
+            asked: r.option(Reader::u64)?,
+            work: r.option(|r| {
+                Ok(Work {
+                    function: Function::read(r)?,
+                    argument: Argument::read(r)?,
+                    name: r.text()?.to_string(),
+                })
+            })?,
+            resources: read_resources(r)?,
+        })
+    }
+}
+
+impl JobReport {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        self.write(&mut w);
+        w.finish()
+    }
+
+    pub(crate) fn write(&self, w: &mut Writer) {
+        match self {
+            JobReport::Opened => w.u8(1),
+            JobReport::Failed { why } => w.u8(2).text(why),
+            JobReport::Asked { from, request } => w.u8(3).u32(*from).bytes(&request.encode()),
+            JobReport::Begun { number } => w.u8(4).u32(*number),
+            JobReport::NotBegun { number, why } => w.u8(5).u32(*number).text(why),
+            JobReport::Died {
+                number,
+                end,
+                out_of_memory,
+            } => {
+                write_end(w.u8(6).u32(*number), *end);
+                w.bool(*out_of_memory)
+            }
+            JobReport::Left { number } => w.u8(7).u32(*number),
+            JobReport::Output {
+                number,
+                stream,
+                bytes,
+            } => {
+                write_stream(w.u8(8).u32(*number), *stream);
+                w.bytes(bytes)
+            }
+            JobReport::Noted { number, text } => w.u8(9).u32(*number).text(text),
+            JobReport::ConnectFailed { one, other, why } => {
+                w.u8(10).u32(*one).u32(*other).text(why)
+            }
+            JobReport::Closed => w.u8(11),
+        };
+    }
+
+    /// The report in these bytes.
+    pub fn decode(message: &[u8]) -> Result<JobReport, Malformed> {
+        JobReport::read(&mut Reader::new(message))
+    }
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<JobReport, Malformed> {
+        Ok(match r.u8()? {
+            1 => JobReport::Opened,
+            2 => JobReport::Failed {
+                why: r.text()?.to_string(),
+            },
+            3 => JobReport::Asked {
+                from: r.u32()?,
+                request: Request::decode(r.bytes()?)?,
+            },
+            4 => JobReport::Begun { number: r.u32()? },
+            5 => JobReport::NotBegun {
+                number: r.u32()?,
+                why: r.text()?.to_string(),
+            },
+            6 => JobReport::Died {
+                number: r.u32()?,
+                end: read_end(r)?,
+                out_of_memory: r.bool()?,
+            },
+            7 => JobReport::Left { number: r.u32()? },
+            8 => JobReport::Output {
+                number: r.u32()?,
+                stream: read_stream(r)?,
+                bytes: r.bytes()?.to_vec(),
+            },
+            9 => JobReport::Noted {
+                number: r.u32()?,
+                text: r.text()?.to_string(),
+            },
+            10 => JobReport::ConnectFailed {
+                one: r.u32()?,
+                other: r.u32()?,
+                why: r.text()?.to_string(),
+            },
+            11 => JobReport::Closed,
+            _ => return Err(Malformed("an unknown report of a warden")),
+        })
+    }
+}
+
+pub(crate) fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {
+    r.text()?
+        .parse()
+        .map_err(|_| Malformed("an address is not one"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn orders() -> Vec<JobOrder> {
+        let open = OpenJob {
+            job: Job::from_bits(1 << 77),
+            key: [5; 32],
+            node: "n2".into(),
+            image: 99,
+            args: vec![b"hello".to_vec()],
+            env: vec![(b"NAME".to_vec(), b"value".to_vec())],
+            stdout_is_terminal: true,
+            stderr_is_terminal: true,
+        };
+        let work = Work {
+            function: Function {
+                offset: -4096,
+                name: "hello::worker".into(),
+            },
+            argument: Argument::File { len: 1 << 20 },
+            name: "worker".into(),
+        };
+        let begin = Begin {
+            number: 3,
+            parent: Some(1),
+            asked: None,
+            work: Some(work),
+            resources: Resources::default(),
+        };
+        let initial = Begin {
+            number: 0,
+            parent: None,
+            asked: Some(4),
+            work: None,
+            resources: Resources::default(),
+        };
+        vec![
+            JobOrder::Open(Box::new(open)),
+            JobOrder::Begin(Box::new(begin)),
+            JobOrder::Begin(Box::new(initial)),
+            JobOrder::Tell {
+                number: 3,
+                notice: Notice::KillSent { id: 4, known: true },
+            },
+            JobOrder::Connect {
+                one: 3,
+                other: 4,
+                at: Some(([10, 0, 0, 2], 9999).into()),
+            },
+            JobOrder::Connect {
+                one: 3,
+                other: 4,
+                at: None,
+            },
+            JobOrder::Accept { hello: vec![1; 96] },
+            JobOrder::Kill { number: 3 },
+            JobOrder::Signal {
+                number: 3,
+                signal: 2,
+            },
+            JobOrder::Input { bytes: Vec::new() },
+            JobOrder::Credit { bytes: 1 << 20 },
+            JobOrder::Close,
+        ]
+    }
+
+    pub(crate) fn reports() -> Vec<JobReport> {
+        let pid = crate::pid::Pid::new(Job::from_bits(7), 2);
+        vec![
+            JobReport::Opened,
+            JobReport::Failed { why: "no".into() },
+            JobReport::Asked {
+                from: 3,
+                request: Request::Wait { id: 9, pid },
+            },
+            JobReport::Begun { number: 3 },
+            JobReport::NotBegun {
+                number: 3,
+                why: "no room".into(),
+            },
+            JobReport::Died {
+                number: 3,
+                end: End::Signal(9),
+                out_of_memory: true,
+            },
+            JobReport::Left { number: 3 },
+            JobReport::Output {
+                number: 3,
+                stream: Stream::Stdout,
+                bytes: vec![0, 255],
+            },
+            JobReport::Noted {
+                number: 3,
+                text: "waits".into(),
+            },
+            JobReport::ConnectFailed {
+                one: 3,
+                other: 4,
+                why: "refused".into(),
+            },
+            JobReport::Closed,
+        ]
+    }
+
+    #[test]
+    fn messages_come_back_whole_and_never_cut() {
+        for order in orders() {
+            let bytes = order.encode();
+            assert!((0..bytes.len()).all(|cut| JobOrder::decode(&bytes[..cut]).is_err()));
+            assert_eq!(JobOrder::decode(&bytes), Ok(order));
+        }
+        for report in reports() {
+            let bytes = report.encode();
+            assert!((0..bytes.len()).all(|cut| JobReport::decode(&bytes[..cut]).is_err()));
+            assert_eq!(JobReport::decode(&bytes), Ok(report));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_malformed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = JobOrder::decode(&bytes);
+            let _ = JobReport::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What a node and the master say to each other.
+//!
+//! The node dials, and speaks first, with `Hello`; it is answered by `Welcome`, or refused with words. From then on each
+//! hears the other's beats, and orders and reports of jobs travel between the master and the wardens.
+//!
+//! A program that a node does not have is fetched over a session of its own, so that nothing waits behind it: there
+//! `Fetch` is the first word, and the program's bytes are the answer.
+
+use crate::{
+    bytes::{Malformed, Reader, Writer},
+    client::{Digest, read_digest, read_version, write_version},
+    control::{read_resources, write_resources},
+    job::{JobOrder, JobReport, read_address},
+    pid::Job,
+    resources::Resources,
+};
+use std::net::SocketAddr;
+
+/// The version of this protocol: a newer minor only adds messages, and fields at the end.
+pub const VERSION: (u16, u16) = (0, 1);
+
+/// Reported by a node.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Report {
+    /// The first word.
+    Hello(Box<NodeHello>),
+    /// Answers the master's beat.
+    Beat {
+        /// The beat's.
+        sequence: u64,
+    },
+    /// A warden reports.
+    Job {
+        /// Of which job.
+        job: Job,
+        /// What.
+        report: JobReport,
+        /// The argument's file, where one travels beside the report.
+        file: Option<Vec<u8>>,
+    },
+    /// The first word of a session that fetches a program; answered by `Chunk`s until all are there.
+    Fetch {
+        /// Its name.
+        digest: Digest,
+    },
+    /// The person who runs this node wants it to leave: place nothing more here.
+    Leave,
+}
+
+/// Who a node is and what it has.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NodeHello {
+    /// What it speaks.
+    pub version: (u16, u16),
+    /// Its data port, as others reach it.
+    pub address: SocketAddr,
+    /// What it has.
+    pub capacity: Resources,
+    /// Random, once for each start of the daemon: what ran there before an earlier one ended is gone.
+    pub incarnation: u128,
+    /// Its processors, such as `x86_64`.
+    pub arch: String,
+    /// What keeps jobs apart from each other and from the daemon, in words.
+    pub isolation: String,
+}
+
+/// Ordered by the master.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Order {
+    /// Answers `Hello`.
+    Welcome {
+        /// What the master speaks.
+        version: (u16, u16),
+        /// What the node is called.
+        name: String,
+    },
+    /// Are you there?
+    Beat {
+        /// Repeated in the answer.
+        sequence: u64,
+    },
+    /// An order to a job's warden; `Open` has the node start one.
+    Job {
+        /// Of which job.
+        job: Job,
+        /// What.
+        order: JobOrder,
+        /// The program, with `Open`.
+        image: Option<Digest>,
+        /// The argument's file, where one travels beside the order.
+        file: Option<Vec<u8>>,
+    },
+    /// Answers `Fetch`.
+    Chunk {
+        /// How many bytes the program has in all.
+        len: u64,
+        /// The next of them.
+        bytes: Vec<u8>,
+    },
+    /// The node cannot be part of the cluster, or has no right to what it asked.
+    Refused {
+        /// What to do about it.
+        why: String,
+    },
+}
+
+impl Report {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Report::Hello(hello) => hello.write(w.u8(1)),
+            Report::Beat { sequence } => {
+                w.u8(2).u64(*sequence);
+            }
+            Report::Job { job, report, file } => {
+                report.write(w.u8(3).u128(job.bits()));
+                write_file(&mut w, file);
+            }
+            Report::Fetch { digest } => {
+                w.u8(4).bytes(digest);
+            }
+            Report::Leave => {
+                w.u8(5);
+            }
+        }
+        w.finish()
+    }
+
+    /// The report in these bytes.
+    pub fn decode(message: &[u8]) -> Result<Report, Malformed> {
+        let r = &mut Reader::new(message);
+        Ok(match r.u8()? {
+            1 => Report::Hello(Box::new(NodeHello::read(r)?)),
+            2 => Report::Beat { sequence: r.u64()? },
+            3 => Report::Job {
+                job: Job::from_bits(r.u128()?),
+                report: JobReport::read(r)?,
+                file: read_file(r)?,
+            },
+            4 => Report::Fetch {
+                digest: read_digest(r)?,
+            },
+            5 => Report::Leave,
+            _ => return Err(Malformed("an unknown report of a node")),
+        })
+    }
+}
+
+impl NodeHello {
+    fn write(&self, w: &mut Writer) {
+        write_version(w, self.version);
+        write_resources(w.text(&self.address.to_string()), self.capacity);
+        w.u128(self.incarnation)
+            .text(&self.arch)
+            .text(&self.isolation);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<NodeHello, Malformed> {
+        Ok(NodeHello {
+            version: read_version(r)?,
+            address: read_address(r)?,
+            capacity: read_resources(r)?,
+            incarnation: r.u128()?,
+            arch: r.text()?.to_string(),
+            isolation: r.text()?.to_string(),
+        })
+    }
+}
+
+impl Order {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Order::Welcome { version, name } => {
+                write_version(w.u8(1), *version);
+                w.text(name);
+            }
+            Order::Beat { sequence } => {
+                w.u8(2).u64(*sequence);
+            }
+            Order::Job {
+                job,
+                order,
+                image,
+                file,
+            } => {
+                order.write(w.u8(3).u128(job.bits()));
+                w.option(image.as_ref(), |w, digest| {
+                    w.bytes(digest);
+                });
+                write_file(&mut w, file);
+            }
+            Order::Chunk { len, bytes } => {
+                w.u8(4).u64(*len).bytes(bytes);
+            }
+            Order::Refused { why } => {
+                w.u8(5).text(why);
+            }
+        }
+        w.finish()
+    }
+
+    /// The order in these bytes.
+    pub fn decode(message: &[u8]) -> Result<Order, Malformed> {
+        let r = &mut Reader::new(message);
+        Ok(match r.u8()? {
+            1 => Order::Welcome {
+                version: read_version(r)?,
+                name: r.text()?.to_string(),
+            },
+            2 => Order::Beat { sequence: r.u64()? },
+            3 => Order::Job {
+                job: Job::from_bits(r.u128()?),
+                order: JobOrder::read(r)?,
+                image: r.option(read_digest)?,
+                file: read_file(r)?,
+            },
+            4 => Order::Chunk {
+                len: r.u64()?,
+                bytes: r.bytes()?.to_vec(),
+            },
+            5 => Order::Refused {
+                why: r.text()?.to_string(),
+            },
+            _ => return Err(Malformed("an unknown order to a node")),
+        })
+    }
+}
+
+fn write_file(w: &mut Writer, file: &Option<Vec<u8>>) {
+    w.option(file.as_ref(), |w, bytes| {
+        w.bytes(bytes);
+    });
+}
+
+fn read_file(r: &mut Reader<'_>) -> Result<Option<Vec<u8>>, Malformed> {
+    r.option(|r| Ok(r.bytes()?.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::tests::{orders, reports};
+    use proptest::prelude::*;
+
+    const JOB: Job = Job::from_bits(1 << 101);
+
+    #[test]
+    fn messages_come_back_whole_and_never_cut() {
+        let hello = NodeHello {
+            version: VERSION,
+            address: ([10, 0, 0, 2], 9999).into(),
+            capacity: Resources::default(),
+            incarnation: 1 << 120,
+            arch: "x86_64".into(),
+            isolation: "own user".into(),
+        };
+        let mut all = vec![
+            Report::Hello(Box::new(hello)),
+            Report::Beat { sequence: 8 },
+            Report::Fetch { digest: [8; 32] },
+            Report::Leave,
+        ];
+        all.extend(reports().into_iter().map(|report| Report::Job {
+            job: JOB,
+            report,
+            file: Some(vec![1, 2]),
+        }));
+        for report in all {
+            let bytes = report.encode();
+            assert!((0..bytes.len()).all(|cut| Report::decode(&bytes[..cut]).is_err()));
+            assert_eq!(Report::decode(&bytes), Ok(report));
+        }
+        let mut all = vec![
+            Order::Welcome {
+                version: VERSION,
+                name: "n2".into(),
+            },
+            Order::Beat { sequence: 8 },
+            Order::Chunk {
+                len: 1 << 33,
+                bytes: vec![1, 2, 3],
+            },
+            Order::Refused { why: "old".into() },
+        ];
+        all.extend(orders().into_iter().map(|order| Order::Job {
+            job: JOB,
+            order,
+            image: Some([7; 32]),
+            file: None,
+        }));
+        for order in all {
+            let bytes = order.encode();
+            assert!((0..bytes.len()).all(|cut| Order::decode(&bytes[..cut]).is_err()));
+            assert_eq!(Order::decode(&bytes), Ok(order));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_malformed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Report::decode(&bytes);
+            let _ = Order::decode(&bytes);
+        }
+    }
+}
