@@ -3,20 +3,21 @@
 //! Values travel between processes of one image, so the format need not outlive them: bincode, fixed width. Long runs
 //! of bytes and numbers go as they lie in memory, since bincode takes them one by one, a hundred times slower.
 
+use bincode::error::{DecodeError, EncodeError};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::{Any, TypeId},
     io::{self, Read, Write},
 };
 
-/// A value that the format cannot hold, or bytes that are no such value; the text is bincode's.
+/// A value that the format cannot hold, or bytes that are no such value: which, in words.
 pub(crate) type CodecError = String;
 
 /// Writes the value to `writer`, whose own errors come back as they are inside the text.
 pub(crate) fn encode<T: Serialize>(value: &T, mut writer: impl Write) -> Result<(), CodecError> {
     match bincode::serde::encode_into_std_write(value, &mut writer, CONFIG) {
         Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(encode_error(error)),
     }
 }
 
@@ -25,14 +26,37 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
     match bincode::serde::decode_from_slice(bytes, CONFIG.with_limit::<RECORD_BYTES_LIMIT>()) {
         Ok((value, read)) if read == bytes.len() => Ok(value),
         Ok(_) => Err("the value ends before its bytes do".to_string()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(decode_error(error)),
     }
 }
 
 /// The value that `reader` holds next.
 pub(crate) fn decode_from<T: DeserializeOwned>(mut reader: impl Read) -> Result<T, CodecError> {
     bincode::serde::decode_from_std_read(&mut reader, CONFIG.with_limit::<STREAM_BYTES_LIMIT>())
-        .map_err(|error| error.to_string())
+        .map_err(decode_error)
+}
+
+fn encode_error(error: EncodeError) -> CodecError {
+    match error {
+        EncodeError::OtherString(why) => why,
+        EncodeError::Io { inner, .. } => inner.to_string(),
+        EncodeError::Serde(_) => {
+            format!("it has a part whose length is not known before; {ASKING}")
+        }
+        error => error.to_string(),
+    }
+}
+
+fn decode_error(error: DecodeError) -> CodecError {
+    match error {
+        DecodeError::OtherString(why) => why,
+        DecodeError::Io { inner, .. } => inner.to_string(),
+        DecodeError::UnexpectedEnd { .. } => {
+            format!("the bytes end before the value does; {ASKING}")
+        }
+        DecodeError::Serde(serde) => format!("{serde:?}; {ASKING}"),
+        error => error.to_string(),
+    }
 }
 
 /// The bytes of a value that goes as it lies in memory.
@@ -122,6 +146,10 @@ impl Write for Capped<'_> {
     }
 }
 
+/// What most often lies behind an error: bytes do not say what they are, as JSON does.
+const ASKING: &str = "serde's `untagged`, `tag`, `flatten` and `skip_serializing_if`, and types such as \
+    serde_json::Value, cannot travel: send text, or a type without them";
+
 type Config =
     bincode::config::Configuration<bincode::config::LittleEndian, bincode::config::Fixint>;
 
@@ -135,6 +163,7 @@ const CONFIG: Config = bincode::config::standard().with_fixed_int_encoding();
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
     use std::{collections::BTreeMap, fmt::Debug};
 
     fn check<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(value: T, bulk: bool) {
@@ -146,6 +175,28 @@ mod tests {
         if let Some(memory) = as_bulk(&value) {
             assert_eq!(from_bulk::<T>(memory.to_vec()), Some(Ok(value)));
         }
+    }
+
+    #[test]
+    fn a_type_that_asks_the_format_is_told_by_what_it_asks_with() {
+        #[derive(Serialize, Deserialize, Debug)]
+        #[serde(tag = "kind")]
+        enum Tagged {
+            One { n: u32 },
+        }
+        #[derive(Serialize, Deserialize, Debug)]
+        struct Skipping {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            left_out: Option<u32>,
+        }
+        fn check<T: Serialize + DeserializeOwned + Debug>(value: T) {
+            let mut bytes = Vec::new();
+            encode(&value, &mut bytes).unwrap();
+            let why = decode::<T>(&bytes).unwrap_err();
+            assert!(why.contains("`tag`") && why.contains("`skip_ser"), "{why}");
+        }
+        check(Tagged::One { n: 1 });
+        check(Skipping { left_out: None });
     }
 
     #[test]

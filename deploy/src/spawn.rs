@@ -144,8 +144,13 @@ where
 {
     let worker = code::only_value::<F>();
     let parent = process::parent().expect("a worker has a parent");
-    let argument =
-        codec::decode(argument).expect("the argument decodes as the type that it was encoded from");
+    let argument = match codec::decode(argument) {
+        Ok(argument) => argument,
+        Err(why) => panic!(
+            "deploy: the argument could not be decoded as {}: {why}",
+            type_name::<A>()
+        ),
+    };
     __rust_begin_short_backtrace(|| worker(parent, argument));
 }
 

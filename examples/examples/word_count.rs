@@ -16,7 +16,7 @@ use std::{
     error::Error,
     ffi::OsString,
     fs::{self, File},
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
     process::{self, ExitCode},
     thread,
@@ -49,10 +49,20 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     let mut words: Vec<(String, u64)> = words.into_iter().collect();
     words.sort_unstable_by_key(|(word, times)| (Reverse(*times), word.clone()));
-    for (word, times) in words.iter().take(top) {
-        println!("{times:8} {word}");
+    words.truncate(top);
+    match show(&words) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {} // Whoever reads has enough, as `head` does.
+        shown => shown?,
     }
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn show(words: &[(String, u64)]) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    for (word, times) in words {
+        writeln!(out, "{times:8} {word}")?;
+    }
+    out.flush()
 }
 
 /// How often each word came, and whether anything could not be read.
