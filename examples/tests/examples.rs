@@ -249,15 +249,15 @@ fn says(worker: &str, line: &str) -> String {
     format!("//=   {worker}: exits 0, out \"{line}\\n\"\n")
 }
 
-/// Where cargo put the example; it builds all of them before it runs this.
+/// Where cargo put the example. It builds all of them before it runs this, but not for `cargo test --test examples`.
 fn executable(name: &str) -> PathBuf {
     let this = env::current_exe().unwrap();
-    let profile = this.ancestors().nth(2).unwrap();
-    let path = profile.join("examples").join(name);
+    let path = this.ancestors().nth(2).unwrap().join("examples").join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.rs"));
+    let changed = |file: &Path| fs::metadata(file).and_then(|file| file.modified());
     assert!(
-        path.exists(),
-        "{} is not built: cargo build --examples",
-        path.display()
+        changed(&path).is_ok_and(|built| built >= changed(&source).unwrap()),
+        "{name} is not built as it is now: run cargo test -p deploy-examples"
     );
     path
 }
