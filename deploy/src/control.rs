@@ -14,10 +14,12 @@ use std::{
     collections::HashMap,
     fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    pin::Pin,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicU64, Ordering::*},
     },
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -33,12 +35,18 @@ pub(crate) struct Control {
 
 #[derive(Default)]
 struct Answers {
-    /// By the id of their request: `None` until they come.
-    by_id: HashMap<u64, Option<Notice>>,
+    /// By the id of their request, from when it is asked until somebody takes it.
+    by_id: HashMap<u64, Answer>,
     /// Whether one of those who asked listens for all of them.
     has_listener: bool,
     /// How many of them sleep meanwhile.
     sleepers: usize,
+}
+
+enum Answer {
+    /// Not there yet; the task to wake then, where a task waits.
+    Awaited(Option<Waker>),
+    Come(Notice),
 }
 
 impl Control {
@@ -74,19 +82,31 @@ impl Control {
     ) -> Result<Pid, Refusal> {
         request.id = self.next_id();
         let descriptors: Vec<BorrowedFd<'_>> = file.as_ref().map(AsFd::as_fd).into_iter().collect();
-        match self.ask(request.id, &Request::Spawn(Box::new(request)), &descriptors) {
-            Notice::Spawned { result, .. } => result,
-            other => unreachable!("a spawn is answered as one, not by {other:?}"),
-        }
+        spawned(self.ask(request.id, &Request::Spawn(Box::new(request)), &descriptors))
+    }
+
+    /// The same for a task. Dropped before the process is started, it is not.
+    pub(crate) async fn spawn_async(
+        &self,
+        mut request: SpawnRequest,
+        file: Option<File>,
+    ) -> Result<Pid, Refusal> {
+        request.id = self.next_id();
+        let (id, request) = (request.id, Request::Spawn(Box::new(request)));
+        spawned(self.question(id, None, &request, file).await)
     }
 
     /// Blocks until the process has ended; nothing, if there never was one.
     pub(crate) fn wait(&self, pid: Pid) -> Option<ExitStatus> {
         let id = self.next_id();
-        match self.ask(id, &Request::Wait { id, pid }, &[]) {
-            Notice::Waited { status, .. } => status,
-            other => unreachable!("a wait is answered as one, not by {other:?}"),
-        }
+        waited(self.ask(id, &Request::Wait { id, pid }, &[]))
+    }
+
+    /// The same for a task.
+    pub(crate) async fn wait_async(&self, pid: Pid) -> Option<ExitStatus> {
+        let id = self.next_id();
+        let request = Request::Wait { id, pid };
+        waited(self.question(id, Some(pid), &request, None).await)
     }
 
     /// Blocks until the signal is on its way; says whether there ever was such a process.
@@ -172,12 +192,11 @@ impl Control {
 
     /// Blocks until the answer comes. If the monitor is gone there is none, and this process ends.
     fn ask(&self, id: u64, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Notice {
-        self.answers().by_id.insert(id, None);
+        self.answers().by_id.insert(id, Answer::Awaited(None));
         self.send(request, descriptors);
         let mut answers = self.answers();
         loop {
-            if let Some(notice) = answers.by_id.get_mut(&id).and_then(Option::take) {
-                answers.by_id.remove(&id);
+            if let Some(notice) = answers.take(id) {
                 return notice;
             }
             if answers.has_listener {
@@ -204,7 +223,7 @@ impl Control {
         let poller = &self.links.hub.poller;
         let _ = poller.change(self.socket(), CONTROL, Interest::Nothing);
         let mut packet = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
-        while matches!(self.answers().by_id.get(&id), Some(None)) {
+        while matches!(self.answers().by_id.get(&id), Some(Answer::Awaited(_))) {
             if let Some(descriptors) = self.receive(packet::receive, &mut packet) {
                 self.handle(&packet, descriptors);
             }
@@ -215,11 +234,34 @@ impl Control {
 
     fn answer(&self, id: u64, notice: Notice) {
         let mut answers = self.answers();
-        if let Some(slot) = answers.by_id.get_mut(&id) {
-            *slot = Some(notice);
-            if answers.sleepers > 0 {
-                self.answered.notify_all();
-            }
+        let Some(slot) = answers.by_id.get_mut(&id) else {
+            return; // Whoever asked waits no more.
+        };
+        let before = std::mem::replace(slot, Answer::Come(notice));
+        if answers.sleepers > 0 {
+            self.answered.notify_all();
+        }
+        drop(answers);
+        if let Answer::Awaited(Some(task)) = before {
+            task.wake();
+        }
+    }
+
+    /// Asks for a task, which the answer will wake.
+    fn question(
+        &self,
+        id: u64,
+        of: Option<Pid>,
+        request: &Request,
+        file: Option<File>,
+    ) -> Question<'_> {
+        self.answers().by_id.insert(id, Answer::Awaited(None));
+        let descriptors: Vec<BorrowedFd<'_>> = file.as_ref().map(AsFd::as_fd).into_iter().collect();
+        self.send(request, &descriptors);
+        Question {
+            control: self,
+            id,
+            of,
         }
     }
 
@@ -234,6 +276,67 @@ impl Control {
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Answers {
+    /// The answer, if it has come.
+    fn take(&mut self, id: u64) -> Option<Notice> {
+        match self.by_id.remove(&id)? {
+            Answer::Come(notice) => Some(notice),
+            awaited => {
+                self.by_id.insert(id, awaited);
+                None
+            }
+        }
+    }
+}
+
+/// What a task waits for. Dropped before the answer has come, it takes the request back.
+struct Question<'a> {
+    control: &'a Control,
+    id: u64,
+    /// Whose end it asks for, if that is what it does.
+    of: Option<Pid>,
+}
+
+impl Future for Question<'_> {
+    type Output = Notice;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Notice> {
+        let task = cx.waker().clone();
+        let mut answers = self.control.answers();
+        if let Some(notice) = answers.take(self.id) {
+            return Poll::Ready(notice);
+        }
+        let before = answers.by_id.insert(self.id, Answer::Awaited(Some(task)));
+        drop(answers);
+        drop(before); // With no lock held: it may be the last of a task, which asks something too.
+        Poll::Pending
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        let before = self.control.answers().by_id.remove(&self.id);
+        if let Some(Answer::Awaited(_)) = before {
+            let (id, of) = (self.id, self.of);
+            self.control.send(&Request::Withdraw { id, of }, &[]);
+        }
+    }
+}
+
+fn spawned(answer: Notice) -> Result<Pid, Refusal> {
+    match answer {
+        Notice::Spawned { result, .. } => result,
+        other => unreachable!("a spawn is answered as one, not by {other:?}"),
+    }
+}
+
+fn waited(answer: Notice) -> Option<ExitStatus> {
+    match answer {
+        Notice::Waited { status, .. } => status,
+        other => unreachable!("a wait is answered as one, not by {other:?}"),
     }
 }
 

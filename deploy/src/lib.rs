@@ -46,12 +46,13 @@
 //! | [`Receiver::recv_timeout`]                   | the same, or the time is over                                       |
 //! | [`select!`], [`Select::select`]              | one of the operations is ready                                      |
 //! | [`Pid::wait`]                                | the process has ended and all that it printed was taken             |
+//! | [`Pid::wait_timeout`]                        | the same, or the time is over                                       |
 //! | [`Pid::kill`]                                | the signal is on its way                                            |
 //! | `return` from a worker or `main`, `exit`     | every peer that lives has what was sent; its user's code need do nothing |
 //!
 //! A call that blocks stops no channel used by another thread. On a thread of an async runtime it stops that thread, as
 //! any blocking call does: tasks use [`Sender::send_async`], [`Receiver::recv_async`], or the two ends as a `Sink` and a
-//! `Stream`.
+//! `Stream`, [`Builder::spawn_async`] and [`Pid::wait_async`].
 //!
 //! # The environment
 //!
@@ -97,6 +98,7 @@ mod long;
 #[cfg(test)]
 mod many_tests;
 mod outlet;
+mod park;
 mod pid;
 mod process;
 mod reactor;

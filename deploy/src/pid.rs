@@ -1,9 +1,14 @@
 //! A process as users hold it: its identity, and what can be asked of it.
 
-use crate::{error::WaitError, process};
+use crate::{error::WaitError, park, process};
 use deploy_wire::{exit::ExitStatus, pid};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{
+    fmt,
+    pin::pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
 /// A process of the job, wherever it runs.
 ///
@@ -19,6 +24,56 @@ impl Pid {
         let process = process::current();
         process.links.hub.flush();
         process.control.wait(self.0).ok_or(WaitError::Unknown)
+    }
+
+    /// The same, but for no longer than `timeout`: nothing, if the process has not ended by then.
+    ///
+    /// ```no_run
+    /// # use deploy::*; use std::time::Duration;
+    /// fn stop(pid: Pid) -> Result<ExitStatus, WaitError> {
+    ///     if let Some(status) = pid.wait_timeout(Duration::from_secs(10))? {
+    ///         return Ok(status);
+    ///     }
+    ///     pid.kill()?;
+    ///     pid.wait()
+    /// }
+    /// ```
+    pub fn wait_timeout(self, timeout: Duration) -> Result<Option<ExitStatus>, WaitError> {
+        // A time too long to be told ends never.
+        let deadline = Instant::now().checked_add(timeout);
+        let mut wait = pin!(self.wait_async());
+        let ended = park::until(deadline, |waker| {
+            match wait.as_mut().poll(&mut Context::from_waker(waker)) {
+                Poll::Ready(status) => Some(status),
+                Poll::Pending => None,
+            }
+        });
+        ended.transpose()
+    }
+
+    /// [`Pid::wait`] for tasks: completes when the process has ended, and blocks no thread. It can be dropped at any time.
+    ///
+    /// ```no_run
+    /// # use deploy::*;
+    /// async fn all_well(pids: &[Pid]) -> bool {
+    ///     for pid in pids {
+    ///         if !pid.wait_async().await.is_ok_and(|status| status.success()) {
+    ///             return false;
+    ///         }
+    ///     }
+    ///     true
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn wait_async(
+        self,
+    ) -> impl Future<Output = Result<ExitStatus, WaitError>> + Send + 'static {
+        let process = process::current();
+        async move {
+            process.links.hub.flush();
+            let status = process.control.wait_async(self.0).await;
+            status.ok_or(WaitError::Unknown)
+        }
     }
 
     /// Ends the process and everything it left running, by SIGKILL. Returns as soon as the signal is on its way; a

@@ -3,14 +3,14 @@
 //! A thread that waits for several connections sleeps on none of them: the reactor reads them all and rings their bells,
 //! which wake it as they wake a task.
 
-use crate::{error::ChannelError, link::Link, receiver::Receiver, sender::Sender, turn::Seat};
+use crate::{
+    error::ChannelError, link::Link, park, receiver::Receiver, sender::Sender, turn::Seat,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     sync::Arc,
-    task::{Wake, Waker},
-    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -153,27 +153,14 @@ pub(crate) fn wait(arms: &[&dyn Arm], deadline: Option<Instant>) -> Option<usize
     if let Some(index) = ready(arms) {
         return Some(index);
     }
-    sleep(arms, deadline)
-}
-
-/// Sleeps until an arm is ready, or until the deadline.
-fn sleep(arms: &[&dyn Arm], deadline: Option<Instant>) -> Option<usize> {
-    let waker = Waker::from(Arc::new(Parked(thread::current())));
     let mut seats: Vec<Seat> = arms.iter().map(|_| Seat::default()).collect();
-    loop {
+    park::until(deadline, |waker| {
         for (seat, arm) in seats.iter_mut().zip(arms) {
-            seat.listen(arm.link(), &waker);
+            seat.listen(arm.link(), waker);
         }
         // What came before the bells could ring for this thread.
-        if let Some(index) = ready(arms) {
-            return Some(index);
-        }
-        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-            None => thread::park(),
-            Some(left) if left.is_zero() => return None,
-            Some(left) => thread::park_timeout(left),
-        }
-    }
+        ready(arms)
+    })
 }
 
 /// An arm that is ready, at random among several.
@@ -181,15 +168,6 @@ fn ready(arms: &[&dyn Arm]) -> Option<usize> {
     let start = RandomState::new().hash_one(arms.len()) as usize % arms.len().max(1);
     let order = (start..arms.len()).chain(0..start);
     order.into_iter().find(|index| arms[*index].is_ready())
-}
-
-/// A thread that sleeps until a bell wakes it.
-struct Parked(Thread);
-
-impl Wake for Parked {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
 }
 
 /// Waits for the first of several channel operations, and does it.

@@ -89,7 +89,7 @@ impl Builder {
         self
     }
 
-    /// Whether `spawn` blocks until it fits, in the order of asking, rather than fail.
+    /// Whether `spawn` waits until it fits, in the order of asking, rather than fail.
     pub fn wait(mut self, wait: bool) -> Builder {
         self.wait = wait;
         self
@@ -115,11 +115,65 @@ impl Builder {
         A: Serialize + DeserializeOwned,
     {
         let process = process::current();
+        let (request, file) = self.request(worker, &arg)?;
+        process.links.hub.flush();
+        Ok(Pid(process.control.spawn(request, file)?))
+    }
+
+    /// The same for tasks: completes when the process was started or refused, and blocks no thread. Nothing is asked for
+    /// until it is polled.
+    ///
+    /// Dropped before it completes, it withdraws what it asked for: a process that still waits to fit is never started.
+    /// One that was started in that very moment lives on, and nobody learns its pid.
+    ///
+    /// ```no_run
+    /// # use deploy::*;
+    /// # async fn sorted() -> Result<(), SpawnError> {
+    /// fn worker(_parent: Pid, shelf: u32) {
+    ///     println!("sorting shelf {shelf}");
+    /// }
+    /// let resources = Resources { mem: 20 * Mem::GIB, ..Resources::default() };
+    /// let pid = Builder::new().resources(resources).wait(true).spawn_async(worker, 7).await?;
+    /// println!("{pid} ended: {}", pid.wait_async().await.unwrap());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`spawn`](crate::spawn()).
+    ///
+    /// # Panics
+    /// If `init` was not called.
+    #[track_caller]
+    pub fn spawn_async<F, A>(
+        self,
+        worker: F,
+        arg: A,
+    ) -> impl Future<Output = Result<Pid, SpawnError>> + Send + 'static
+    where
+        F: Fn(Pid, A),
+        A: Serialize + DeserializeOwned,
+    {
+        let process = process::current();
+        let request = self.request(worker, &arg);
+        async move {
+            let (request, file) = request?;
+            process.links.hub.flush();
+            Ok(Pid(process.control.spawn_async(request, file).await?))
+        }
+    }
+
+    /// What is asked of the monitor, and the file with the argument if it is long.
+    fn request<F, A>(self, worker: F, arg: &A) -> Result<(SpawnRequest, Option<File>), SpawnError>
+    where
+        F: Fn(Pid, A),
+        A: Serialize + DeserializeOwned,
+    {
         std::mem::forget(worker); // Its type says it all: the value lives on in the new process.
         let offset = code::offset(enter::<F, A>).map_err(|_| SpawnError::NotInProgram)?;
-        let (argument, file) = encode(&arg)?;
+        let (argument, file) = encode(arg)?;
         let request = SpawnRequest {
-            id: 0, // Given by `Control::spawn`.
+            id: 0, // Given by `Control`.
             function: Function {
                 offset,
                 name: type_name::<F>().to_string(),
@@ -131,8 +185,7 @@ impl Builder {
             wait: self.wait,
             link: self.link,
         };
-        process.links.hub.flush();
-        Ok(Pid(process.control.spawn(request, file)?))
+        Ok((request, file))
     }
 }
 

@@ -20,6 +20,7 @@ macro_rules! programs {
 programs! {
     all_to_all
     backtrace
+    asking
     big
     builder
     byte_streams
@@ -27,6 +28,7 @@ programs! {
     capacity
     chains
     channels
+    classic
     crowd
     descriptors
     executors

@@ -319,6 +319,15 @@ impl Household {
                 self.roster.handle_kill(from, id, pid);
                 true
             }
+            Request::Withdraw { id, of } => {
+                match of {
+                    Some(pid) => self.roster.handle_withdrawn_wait(from, id, pid),
+                    None => self
+                        .ledger
+                        .forget(|queued| queued.from == from && queued.request.id == id),
+                }
+                true
+            }
             Request::Note { text } => {
                 let pid = self.roster.pid(from);
                 audience.handle_event(Event::Noted { pid, text }, now);

@@ -187,6 +187,14 @@ impl Roster {
         self.tell(from, Notice::Waited { id, status });
     }
 
+    /// A process wants to know no more how another ends.
+    pub(crate) fn handle_withdrawn_wait(&mut self, from: u32, id: u64, pid: Pid) {
+        if let Some(number) = self.known(pid) {
+            let waiters = &mut self.members[number as usize].waiters;
+            waiters.retain(|waiter| *waiter != (from, id));
+        }
+    }
+
     /// A process wants another to end.
     pub(crate) fn handle_kill(&mut self, from: u32, id: u64, pid: Pid) {
         let number = self.known(pid);

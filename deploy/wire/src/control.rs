@@ -46,6 +46,14 @@ pub enum Request {
         /// Whose life.
         peer: Pid,
     },
+    /// I wait no more: start nothing for this request, if nothing was started yet, or do not tell me of an end. It is
+    /// not answered, nor is the request, unless its answer is on the way.
+    Withdraw {
+        /// The request's.
+        id: u64,
+        /// Whose end was waited for; nothing, if the request is a `Spawn`.
+        of: Option<Pid>,
+    },
 }
 
 /// A process to start.
@@ -194,6 +202,9 @@ impl Request {
             Request::Note { text } => {
                 w.u8(5).text(text);
             }
+            Request::Withdraw { id, of } => {
+                w.u8(7).u64(*id).option(*of, write_pid);
+            }
             Request::Doubt { peer } => write_pid(w.u8(6), *peer),
         }
         w.finish()
@@ -224,6 +235,10 @@ impl Request {
             },
             5 => Request::Note {
                 text: r.text()?.to_string(),
+            },
+            7 => Request::Withdraw {
+                id: r.u64()?,
+                of: r.option(read_pid)?,
             },
             6 => Request::Doubt { peer: read_pid(r)? },
             _ => return Err(Malformed("an unknown request")),
@@ -467,6 +482,11 @@ mod tests {
             Request::Connect { peer: pid(3) },
             Request::Wait { id: 1, pid: pid(4) },
             Request::Kill { id: 2, pid: pid(5) },
+            Request::Withdraw { id: 7, of: None },
+            Request::Withdraw {
+                id: 9,
+                of: Some(pid(5)),
+            },
             Request::Note {
                 text: "waits".into(),
             },
