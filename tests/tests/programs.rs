@@ -19,8 +19,8 @@ macro_rules! programs {
 
 programs! {
     all_to_all
-    backtrace
     asking
+    backtrace
     big
     builder
     byte_streams
