@@ -103,6 +103,11 @@ impl<'a> Reader<'a> {
         Reader(message)
     }
 
+    /// Whether no field is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// One byte.
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         Ok(self.array::<1>()?[0])

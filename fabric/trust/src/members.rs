@@ -1,0 +1,215 @@
+//! The master's table of certificates: whom it certified, until when, and whom it will not know any more.
+//!
+//! Like the table of tokens a file, read anew when it changed. A row goes when its certificate has expired.
+
+use crate::{
+    keys::PublicKey,
+    state::{StateDir, StateError},
+    subject::{Name, Role},
+    tokens::{key, moment, seconds},
+};
+use deploy_wire::bytes::{Malformed, Reader, Writer};
+use std::{
+    collections::HashSet,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+/// The number of a certificate, random.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Serial(pub [u8; 16]);
+
+/// One certificate, as the master remembers it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberRow {
+    /// What its holder may be.
+    pub role: Role,
+    /// Who it is.
+    pub name: Name,
+    /// Which certificate.
+    pub serial: Serial,
+    /// When it ends by itself.
+    pub expires: SystemTime,
+    /// Whether it was ended before.
+    pub is_revoked: bool,
+    pub(crate) public: PublicKey,
+}
+
+/// The table in a directory.
+#[derive(Clone, Debug)]
+pub struct Members {
+    dir: StateDir,
+}
+
+impl Members {
+    /// The table in this directory, empty if there is none yet.
+    pub fn in_dir(dir: StateDir) -> Members {
+        Members { dir }
+    }
+
+    /// All certificates that have not expired.
+    pub fn list(&self) -> Result<Vec<MemberRow>, StateError> {
+        let Some(bytes) = self.dir.read(FILE)? else {
+            return Ok(Vec::new());
+        };
+        read_rows(&bytes).map_err(|_| self.dir.damaged(FILE))
+    }
+
+    /// Ends all certificates of a member; says how many. Sessions that are open have to be ended by whoever holds them.
+    pub fn revoke(&self, role: Role, name: &Name, now: SystemTime) -> Result<usize, StateError> {
+        self.update(now, |rows| {
+            let of_member = |row: &&mut MemberRow| row.role == role && row.name == *name;
+            let mut count = 0;
+            for row in rows.iter_mut().filter(of_member) {
+                row.is_revoked = true;
+                count += 1;
+            }
+            count
+        })
+    }
+
+    /// Adds a certificate, made by `make` with the name that is free: the wished one if nobody else has it.
+    pub(crate) fn add<E>(
+        &self,
+        role: Role,
+        wished: &Name,
+        public: PublicKey,
+        now: SystemTime,
+        make: impl FnOnce(&Name) -> Result<MemberRow, E>,
+    ) -> Result<Result<MemberRow, E>, StateError> {
+        self.update(now, |rows| {
+            let is_taken = |name: &Name| {
+                let mut others = rows
+                    .iter()
+                    .filter(|row| !row.is_revoked && row.public != public);
+                others.any(|row| row.role == role && row.name == *name)
+            };
+            let name = (1..)
+                .map(|number| match number {
+                    1 => wished.clone(),
+                    _ => wished.numbered(number),
+                })
+                .find(|name| !is_taken(name))
+                .expect("there are more numbers than members");
+            let row = make(&name)?;
+            rows.push(row.clone());
+            Ok(row)
+        })
+    }
+
+    fn update<T>(
+        &self,
+        now: SystemTime,
+        change: impl FnOnce(&mut Vec<MemberRow>) -> T,
+    ) -> Result<T, StateError> {
+        let lock = self.dir.lock()?;
+        let before = self.list()?;
+        let mut rows = before.clone();
+        rows.retain(|row| row.expires > now);
+        let result = change(&mut rows);
+        if rows != before {
+            self.dir.replace(FILE, &write_rows(&rows), &lock)?;
+        }
+        Ok(result)
+    }
+}
+
+/// Which certificates were revoked: a cheap question, asked in each handshake.
+#[derive(Clone, Debug)]
+pub struct Revocations {
+    members: Members,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What was read, and from which version of the file.
+#[derive(Default, Debug)]
+struct Seen {
+    stamp: Option<Stamp>,
+    revoked: HashSet<Serial>,
+}
+
+/// Inode, seconds and nanoseconds of the last change, length: each replacement differs in one of them.
+type Stamp = (u64, i64, i64, u64);
+
+impl Revocations {
+    /// Those that the table in this directory names.
+    pub fn in_dir(dir: StateDir) -> Revocations {
+        Revocations {
+            members: Members::in_dir(dir),
+            seen: Arc::default(),
+        }
+    }
+
+    /// Whether a certificate was revoked. A table that cannot be read counts as a yes.
+    pub fn is_revoked(&self, serial: Serial) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.refresh(&mut seen) {
+            Ok(()) => seen.revoked.contains(&serial),
+            Err(_) => true,
+        }
+    }
+
+    fn refresh(&self, seen: &mut Seen) -> Result<(), StateError> {
+        let path = self.members.dir.path().join(FILE);
+        let stamp = match fs::symlink_metadata(&path) {
+            Ok(facts) => Some((facts.ino(), facts.mtime(), facts.mtime_nsec(), facts.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(StateError::Io(path, error)),
+        };
+        if stamp == seen.stamp {
+            return Ok(());
+        }
+        let rows = self.members.list()?;
+        let revoked = rows.into_iter().filter(|row| row.is_revoked);
+        *seen = Seen {
+            stamp,
+            revoked: revoked.map(|row| row.serial).collect(),
+        };
+        Ok(())
+    }
+}
+
+fn write_rows(rows: &[MemberRow]) -> Vec<u8> {
+    let mut file = Writer::new();
+    file.text(HEAD);
+    for row in rows {
+        let mut field = Writer::new();
+        field
+            .u8(row.role.code())
+            .text(row.name.as_str())
+            .u128(u128::from_le_bytes(row.serial.0))
+            .u64(seconds(row.expires))
+            .bool(row.is_revoked)
+            .bytes(&row.public.0);
+        file.bytes(&field.finish());
+    }
+    file.finish()
+}
+
+fn read_rows(bytes: &[u8]) -> Result<Vec<MemberRow>, Malformed> {
+    let mut file = Reader::new(bytes);
+    if file.text()? != HEAD {
+        return Err(Malformed("it is no table of members"));
+    }
+    let mut rows = Vec::new();
+    while !file.is_empty() {
+        let mut field = Reader::new(file.bytes()?);
+        rows.push(MemberRow {
+            role: Role::from_code(field.u8()?).ok_or(Malformed("no such role"))?,
+            name: field
+                .text()?
+                .parse()
+                .map_err(|_| Malformed("no such name"))?,
+            serial: Serial(field.u128()?.to_le_bytes()),
+            expires: moment(field.u64()?)?,
+            is_revoked: field.bool()?,
+            public: key(&mut field)?,
+        });
+    }
+    Ok(rows)
+}
+
+const FILE: &str = "members";
+const HEAD: &str = "fabric members 1";

@@ -1,0 +1,566 @@
+//! One TLS connection that carries messages, as a machine around a stream that never blocks.
+//!
+//! Deliberately absent: the poll, and what the messages say. A loop owns both.
+//!
+//! # The story
+//! 1. TLS 1.3 is spoken; each side shows its certificate. A dialer without one is a *stranger*.
+//! 2. The master greets first: its version and release. So a dialer that was let in knows it, and one that was not
+//!    reads the reason (an alert) where the greeting would be. The dialer greets back. The session is *open*.
+//! 3. Both send messages as they like. A stranger sends one, and it is short: it asks to join.
+//! 4. Who has nothing more to say calls [`finish`](Session::finish): what waits is sent, then TLS says goodbye. An end
+//!    without goodbye is `Cut`.
+//!
+//! # How a loop drives it
+//! Register the stream for reading and writing (readiness is told once, when it changes). On each event call
+//! [`handle_ready`](Session::handle_ready), then [`poll_message`](Session::poll_message) until it returns `None`. After
+//! [`send`](Session::send) call [`flush`](Session::flush), at the latest before the loop sleeps. At
+//! [`deadline`](Session::deadline) call [`handle_timeout`](Session::handle_timeout). After any error drop the session.
+
+use crate::{
+    endpoint::VERSION,
+    framing::{Inbound, Outbound},
+    keys::PublicKey,
+    members::Serial,
+    subject::Subject,
+    verify,
+};
+use deploy_wire::bytes::{Malformed, Reader, Writer};
+use mio::{Interest, Registry, Token, net::TcpStream};
+use rustls::{
+    AlertDescription, CertificateError, Connection, Error as TlsError, pki_types::CertificateDer,
+};
+use std::{
+    io::{self, Read, Write},
+    time::{Duration, Instant},
+};
+
+/// A session, from the first byte to the last.
+#[derive(Debug)]
+pub struct Session {
+    stream: TcpStream,
+    tls: Connection,
+    phase: Phase,
+    is_connected: bool,
+    deadline: Instant,
+    inbound: Inbound,
+    /// What came before the session was open.
+    unknown_bytes: usize,
+    /// The peer has said goodbye.
+    has_ended: bool,
+    has_stranger_spoken: bool,
+    outbound: Outbound,
+    is_finishing: bool,
+    has_said_goodbye: bool,
+    peer: Option<Peer>,
+    release: String,
+}
+
+/// Who is at the other end, by the certificate that was shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// Cluster, role and name.
+    pub subject: Subject,
+    /// The number of its certificate.
+    pub serial: Serial,
+    pub(crate) public: PublicKey,
+}
+
+/// Why a session ended, or never began.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The peer said goodbye.
+    #[error("the other side has ended the connection")]
+    Closed,
+    /// The connection ended without goodbye.
+    #[error("the connection was cut: {0}")]
+    Cut(io::Error),
+    /// Nothing answers there.
+    #[error("cannot connect: {0}")]
+    Unreachable(io::Error),
+    /// It took too long to say who it is.
+    #[error("the other side did not say who it is within {} s", HANDSHAKE.as_secs())]
+    TooSlow,
+    /// Both speak, but not the same version.
+    #[error(
+        "this side speaks version {ours} (release {}), the other version {theirs} (release {release}): bring both to \
+         the same release",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Version {
+        /// Our version.
+        ours: u32,
+        /// Its version.
+        theirs: u32,
+        /// Its release.
+        release: String,
+    },
+    /// We do not believe the peer's certificate.
+    #[error("the other side is not to be trusted: {0}")]
+    Untrusted(Distrust),
+    /// The peer does not believe ours.
+    #[error("the other side refuses this one: {0}")]
+    Refused(Distrust),
+    /// It speaks something else, or wrongly.
+    #[error("the other side does not speak this protocol: {0}")]
+    Protocol(String),
+    /// More than is allowed.
+    #[error(
+        "the other side announced a message of {len} bytes, and at most {max} are allowed here"
+    )]
+    TooLong {
+        /// As announced.
+        len: u32,
+        /// As allowed.
+        max: u32,
+    },
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Distrust {
+    /// Another authority signed it.
+    #[error("it belongs to another cluster")]
+    OtherCluster,
+    /// Its time is over, or one of the clocks is wrong.
+    #[error(
+        "its certificate has expired, or a clock is wrong: if the clocks are right, join again with a new token"
+    )]
+    Expired,
+    /// The master took it back.
+    #[error("its certificate was revoked: join again with a new token")]
+    Revoked,
+    /// It is for another role.
+    #[error("its certificate is for another role")]
+    OtherRole,
+    /// It showed none, where strangers are not heard.
+    #[error("it showed no certificate: join first")]
+    NoCertificate,
+    /// Anything else.
+    #[error("its certificate is not valid")]
+    Invalid,
+}
+
+/// A message that was not taken, because too much waits to be sent or it is too long.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SendError {
+    /// Wait until [`Session::is_full`] says no.
+    #[error("too much waits to be sent")]
+    Full(Vec<u8>),
+    /// It never fits.
+    #[error("a message has at most {MESSAGE_BYTES_MAX} bytes")]
+    TooLong(Vec<u8>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// TLS is not done.
+    Handshake,
+    /// The peer's greeting has not come.
+    Greeting,
+    /// Messages.
+    Open,
+}
+
+impl Session {
+    pub(crate) fn new(stream: TcpStream, tls: Connection, now: Instant) -> Session {
+        // Only a hint: a session works without.
+        let _ = stream.set_nodelay(true);
+        Session {
+            stream,
+            tls,
+            phase: Phase::Handshake,
+            is_connected: false,
+            deadline: now + HANDSHAKE,
+            inbound: Inbound::default(),
+            unknown_bytes: 0,
+            has_ended: false,
+            has_stranger_spoken: false,
+            outbound: Outbound::default(),
+            is_finishing: false,
+            has_said_goodbye: false,
+            peer: None,
+            release: String::new(),
+        }
+    }
+
+    /// Has the poll tell when the stream can be read or written.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut self.stream, token, interests)
+    }
+
+    /// The opposite. Closing the session does it too.
+    pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut self.stream)
+    }
+
+    /// Whether both sides know each other, so that messages can be exchanged.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Who the other side is, once the session is open; nothing for a stranger.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref().filter(|_| self.is_open())
+    }
+
+    /// The other side's release, once the session is open.
+    pub fn peer_release(&self) -> &str {
+        &self.release
+    }
+
+    /// The other side's address.
+    pub fn peer_address(&self) -> io::Result<std::net::SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    /// Until when the session has to be open; nothing once it is.
+    pub fn deadline(&self) -> Option<Instant> {
+        (!self.is_open()).then_some(self.deadline)
+    }
+
+    /// An error if the deadline has passed.
+    pub fn handle_timeout(&self, now: Instant) -> Result<(), SessionError> {
+        match self.deadline() {
+            Some(deadline) if deadline <= now => Err(SessionError::TooSlow),
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on with whatever the stream allows. Messages that come are left for
+    /// [`poll_message`](Session::poll_message).
+    pub fn handle_ready(&mut self) -> Result<(), SessionError> {
+        if !self.is_connected && !self.look_whether_connected()? {
+            return Ok(());
+        }
+        while !self.is_open() {
+            // What the peer said last is worth more than that it is gone.
+            let written = self.write();
+            if !self.read()? {
+                written?;
+                break;
+            }
+            self.go_on()?;
+        }
+        self.flush()
+    }
+
+    /// The next message, read from the stream if none is at hand. `None`: there is none before the stream is ready again.
+    pub fn poll_message(&mut self) -> Result<Option<Vec<u8>>, SessionError> {
+        if !self.is_open() {
+            return Ok(None);
+        }
+        loop {
+            if let Some(message) = self.take_message()? {
+                self.count_strangers_message()?;
+                return Ok(Some(message));
+            }
+            if self.has_ended {
+                return Err(self.ended());
+            }
+            if !self.read()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Queues a message. It leaves with the next [`flush`](Session::flush) after the session has opened.
+    pub fn send(&mut self, message: Vec<u8>) -> Result<(), SendError> {
+        if message.len() > MESSAGE_BYTES_MAX as usize {
+            return Err(SendError::TooLong(message));
+        }
+        if self.is_full() || self.is_finishing {
+            return Err(SendError::Full(message));
+        }
+        self.outbound.queue(&message);
+        Ok(())
+    }
+
+    /// Whether no message is taken at present, because [`OUTBOUND_BYTES_MAX`] or more wait to be sent.
+    pub fn is_full(&self) -> bool {
+        self.outbound.len() >= OUTBOUND_BYTES_MAX
+    }
+
+    /// Whether all that was sent has been handed to the kernel.
+    pub fn is_flushed(&self) -> bool {
+        self.outbound.len() == 0 && !self.tls.wants_write()
+    }
+
+    /// Sends what waits, as far as the stream takes it.
+    pub fn flush(&mut self) -> Result<(), SessionError> {
+        if !self.is_connected {
+            return Ok(());
+        }
+        loop {
+            self.write()?;
+            if self.tls.wants_write() || !self.encrypt_some()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes no more messages; when those that wait are sent, says goodbye. To be flushed like any message.
+    pub fn finish(&mut self) {
+        self.is_finishing = true;
+    }
+
+    /// Bits that only the two ends of this very connection know: what is signed with them counts nowhere else.
+    pub(crate) fn binding(&self) -> Result<[u8; 32], SessionError> {
+        let label = b"EXPORTER-fabric-join";
+        Ok(self.tls.export_keying_material([0; 32], label, None)?)
+    }
+
+    /// The certificates that the peer sent, in its order.
+    pub(crate) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.tls.peer_certificates()
+    }
+
+    /// A stream that is being connected is neither readable nor writable until that is decided.
+    fn look_whether_connected(&mut self) -> Result<bool, SessionError> {
+        if let Some(error) = self.stream.take_error().map_err(SessionError::Cut)? {
+            return Err(SessionError::Unreachable(error));
+        }
+        match self.stream.peer_addr() {
+            Ok(_) => self.is_connected = true,
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+            Err(error) => return Err(SessionError::Unreachable(error)),
+        }
+        Ok(self.is_connected)
+    }
+
+    /// Reads once. False if there is nothing to be read now.
+    fn read(&mut self) -> Result<bool, SessionError> {
+        let mut buffer = [0; READ_BYTES];
+        let len = loop {
+            match self.stream.read(&mut buffer) {
+                Ok(len) => break len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(SessionError::Cut(error)),
+            }
+        };
+        if len == 0 {
+            return Err(self.ended());
+        }
+        if !self.is_open() {
+            self.unknown_bytes += len;
+            if self.unknown_bytes > UNKNOWN_BYTES_MAX {
+                return Err(SessionError::Protocol(
+                    "it says too much before it is known".into(),
+                ));
+            }
+        }
+        self.decrypt(&buffer[..len])?;
+        Ok(true)
+    }
+
+    fn decrypt(&mut self, mut bytes: &[u8]) -> Result<(), SessionError> {
+        while !bytes.is_empty() {
+            if self.tls.read_tls(&mut bytes).map_err(SessionError::Cut)? == 0 {
+                // Behind a goodbye nothing counts.
+                return Ok(());
+            }
+            let state = match self.tls.process_new_packets() {
+                Ok(state) => state,
+                Err(error) => {
+                    // The alert tells the peer why; if it cannot be sent, so be it.
+                    let _ = self.write();
+                    return Err(error.into());
+                }
+            };
+            self.has_ended |= state.peer_has_closed();
+            let mut plain = vec![0; state.plaintext_bytes_to_read()];
+            if self.tls.reader().read_exact(&mut plain).is_err() {
+                return Err(SessionError::Protocol("TLS lost count".into()));
+            }
+            self.inbound.handle_bytes(&plain);
+        }
+        Ok(())
+    }
+
+    fn ended(&self) -> SessionError {
+        if self.has_ended && !self.inbound.is_amid_message() {
+            SessionError::Closed
+        } else {
+            SessionError::Cut(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    /// After bytes have come, and before the session is open.
+    fn go_on(&mut self) -> Result<(), SessionError> {
+        if self.phase == Phase::Handshake && !self.tls.is_handshaking() {
+            self.meet()?;
+        }
+        if self.phase == Phase::Greeting
+            && let Some(greeting) = self.take_message()?
+        {
+            let (theirs, release) = read_greeting(&greeting)
+                .map_err(|error| SessionError::Protocol(error.to_string()))?;
+            if matches!(self.tls, Connection::Client(_)) {
+                self.greet()?;
+            }
+            if theirs != VERSION {
+                let _ = self.flush();
+                return Err(SessionError::Version {
+                    ours: VERSION,
+                    theirs,
+                    release,
+                });
+            }
+            self.release = release;
+            self.phase = Phase::Open;
+        }
+        Ok(())
+    }
+
+    /// TLS is done, so it is known who the peer is.
+    fn meet(&mut self) -> Result<(), SessionError> {
+        if self.tls.alpn_protocol().is_none() {
+            return Err(SessionError::Protocol("it names no version".into()));
+        }
+        if let Some([certificate, ..]) = self.tls.peer_certificates() {
+            let peer = verify::peer_of(certificate);
+            self.peer = Some(peer.ok_or(SessionError::Untrusted(Distrust::Invalid))?);
+        }
+        self.phase = Phase::Greeting;
+        if matches!(self.tls, Connection::Server(_)) {
+            self.greet()?;
+        }
+        Ok(())
+    }
+
+    fn greet(&mut self) -> Result<(), SessionError> {
+        let mut greeting = Writer::new();
+        greeting.u32(VERSION).text(env!("CARGO_PKG_VERSION"));
+        // Past the queue, whose messages wait for the session to open.
+        let mut first = Outbound::default();
+        first.queue(&greeting.finish());
+        let written = self.tls.writer().write_all(first.waiting());
+        written.map_err(SessionError::Cut)
+    }
+
+    /// Hands TLS more of what waits. False if there is nothing, or no room.
+    fn encrypt_some(&mut self) -> Result<bool, SessionError> {
+        if !self.is_open() {
+            return Ok(false);
+        }
+        if self.outbound.len() == 0 {
+            let is_goodbye = self.is_finishing && !self.has_said_goodbye;
+            if is_goodbye {
+                self.tls.send_close_notify();
+                self.has_said_goodbye = true;
+            }
+            return Ok(is_goodbye);
+        }
+        let taken = self.tls.writer().write(self.outbound.waiting());
+        let taken = taken.map_err(SessionError::Cut)?;
+        self.outbound.took(taken);
+        Ok(taken > 0)
+    }
+
+    /// Whoever has shown no certificate can say one thing, which is to ask to join.
+    fn count_strangers_message(&mut self) -> Result<(), SessionError> {
+        if self.peer.is_none() && std::mem::replace(&mut self.has_stranger_spoken, true) {
+            return Err(SessionError::Protocol(
+                "a stranger says one thing only".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn take_message(&mut self) -> Result<Option<Vec<u8>>, SessionError> {
+        let max = match self.peer {
+            Some(_) if self.is_open() => MESSAGE_BYTES_MAX,
+            _ => UNKNOWN_MESSAGE_BYTES_MAX,
+        };
+        self.inbound
+            .poll_message(max)
+            .map_err(|error| SessionError::TooLong { len: error.0, max })
+    }
+
+    /// Writes what TLS has ready, as far as the stream takes it.
+    fn write(&mut self) -> Result<(), SessionError> {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut self.stream) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(SessionError::Cut(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<TlsError> for SessionError {
+    fn from(error: TlsError) -> SessionError {
+        match error {
+            TlsError::InvalidCertificate(reason) => SessionError::Untrusted(reason.into()),
+            TlsError::NoCertificatesPresented => SessionError::Untrusted(Distrust::NoCertificate),
+            TlsError::AlertReceived(alert) => match Distrust::told_by(alert) {
+                Some(reason) => SessionError::Refused(reason),
+                None => SessionError::Protocol(error.to_string()),
+            },
+            other => SessionError::Protocol(other.to_string()),
+        }
+    }
+}
+
+impl From<CertificateError> for Distrust {
+    fn from(reason: CertificateError) -> Distrust {
+        match reason {
+            CertificateError::Expired | CertificateError::NotValidYet => Distrust::Expired,
+            CertificateError::Revoked => Distrust::Revoked,
+            CertificateError::UnknownIssuer => Distrust::OtherCluster,
+            CertificateError::ApplicationVerificationFailure => Distrust::OtherRole,
+            _ => Distrust::Invalid,
+        }
+    }
+}
+
+impl Distrust {
+    /// The reason behind an alert, as `verify.rs` gives it.
+    fn told_by(alert: AlertDescription) -> Option<Distrust> {
+        match alert {
+            AlertDescription::CertificateExpired => Some(Distrust::Expired),
+            AlertDescription::CertificateRevoked => Some(Distrust::Revoked),
+            AlertDescription::UnknownCA => Some(Distrust::OtherCluster),
+            AlertDescription::AccessDenied => Some(Distrust::OtherRole),
+            AlertDescription::CertificateRequired => Some(Distrust::NoCertificate),
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::UnsupportedCertificate => Some(Distrust::Invalid),
+            _ => None,
+        }
+    }
+}
+
+fn read_greeting(greeting: &[u8]) -> Result<(u32, String), Malformed> {
+    let mut greeting = Reader::new(greeting);
+    let version = greeting.u32()?;
+    // It is shown to people: no control characters, no novels.
+    let is_plain = |c: &char| c.is_ascii_graphic();
+    let release = greeting.text()?.chars().filter(is_plain).take(RELEASE_MAX);
+    Ok((version, release.collect()))
+}
+
+/// How long somebody may take to say who it is.
+pub const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// What somebody may say before it is known who it is: handshakes of ours need less than a sixth of it.
+pub const UNKNOWN_BYTES_MAX: usize = 16 << 10;
+
+/// A message of somebody unknown: greetings and requests to join need a few hundred bytes.
+pub const UNKNOWN_MESSAGE_BYTES_MAX: u32 = 4 << 10;
+
+/// A message between members: larger things are sent in pieces.
+pub const MESSAGE_BYTES_MAX: u32 = 64 << 20;
+
+/// When so much waits to be sent, no more is taken: the peer is slow, and whoever speaks has to wait for it.
+pub const OUTBOUND_BYTES_MAX: usize = 4 << 20;
+
+/// One read: a full TLS record.
+const READ_BYTES: usize = 16 << 10;
+
+const RELEASE_MAX: usize = 40;
