@@ -112,14 +112,125 @@ pub(crate) fn from_bulk<T: 'static>(bytes: Vec<u8>) -> Option<Result<T, CodecErr
     found
 }
 
-fn numbers_of<N: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<N>, CodecError> {
-    if !bytes.len().is_multiple_of(size_of::<N>()) {
-        return Err(format!(
-            "{} bytes are no whole number of {}",
-            bytes.len(),
-            std::any::type_name::<N>()
-        ));
+/// Where the bytes of a long value of such a type are put together, at their place: the value is never held twice.
+pub(crate) enum Bulk {
+    /// Bytes and text, as they come.
+    Bytes(Vec<u8>),
+    /// A vector of numbers, all there and the first bytes of it right.
+    Numbers {
+        memory: Box<dyn Memory>,
+        bytes: usize,
+        filled: usize,
+    },
+}
+
+/// A vector of numbers, whichever they are.
+pub(crate) trait Memory: Any {
+    /// Its bytes.
+    fn bytes(&mut self) -> &mut [u8];
+}
+
+impl<N: bytemuck::Pod> Memory for Vec<N> {
+    fn bytes(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(self)
     }
+}
+
+impl Bulk {
+    /// Room for a value of this type whose memory held so many bytes, if the type goes that way.
+    pub(crate) fn with_room<T: 'static>(bytes: u64) -> Option<Result<Bulk, CodecError>> {
+        let wanted = TypeId::of::<T>();
+        if wanted == TypeId::of::<Vec<u8>>() || wanted == TypeId::of::<String>() {
+            return Some(byte_room(bytes).map(Bulk::Bytes));
+        }
+        macro_rules! numbers {
+            ($($number:ty)*) => {$(
+                if wanted == TypeId::of::<Vec<$number>>() {
+                    return Some(number_room::<$number>(bytes));
+                }
+            )*};
+        }
+        numbers!(u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
+        None
+    }
+
+    /// How many more bytes there is room for.
+    pub(crate) fn left(&self) -> usize {
+        match self {
+            Bulk::Bytes(bytes) => bytes.capacity() - bytes.len(),
+            Bulk::Numbers { bytes, filled, .. } => bytes - filled,
+        }
+    }
+
+    /// The next bytes, which had arrived before. What there is no room for is no value.
+    pub(crate) fn append(&mut self, more: &[u8]) {
+        match self {
+            Bulk::Bytes(bytes) => bytes.extend_from_slice(more),
+            Bulk::Numbers { memory, filled, .. } => {
+                let place = memory.bytes().get_mut(*filled..*filled + more.len());
+                if let Some(place) = place {
+                    place.copy_from_slice(more);
+                }
+                *filled += more.len();
+            }
+        }
+    }
+
+    /// The value, once its last byte is there.
+    pub(crate) fn into_value<T: 'static>(self) -> Result<T, CodecError> {
+        match self {
+            Bulk::Numbers { bytes, filled, .. } if filled != bytes => {
+                Err("a value is not as long as it was said to be".to_string())
+            }
+            Bulk::Bytes(bytes) => {
+                from_bulk(bytes).expect("bytes and text go as they lie in memory")
+            }
+            Bulk::Numbers { memory, .. } => {
+                let memory: Box<dyn Any> = memory;
+                Ok(*memory.downcast().expect("room was made for this type"))
+            }
+        }
+    }
+}
+
+fn byte_room(bytes: u64) -> Result<Vec<u8>, CodecError> {
+    let mut room = Vec::new();
+    usize::try_from(bytes)
+        .ok()
+        .and_then(|bytes| room.try_reserve_exact(bytes).ok())
+        .ok_or_else(|| no_memory(bytes))?;
+    Ok(room)
+}
+
+/// Zeroed memory of that size comes from the kernel as it is read to: nothing is written twice.
+fn number_room<N: bytemuck::Pod>(bytes: u64) -> Result<Bulk, CodecError> {
+    let bytes = usize::try_from(bytes).map_err(|_| no_memory(bytes))?;
+    whole_numbers::<N>(bytes)?;
+    let numbers: Vec<N> = bytemuck::allocation::try_zeroed_vec(bytes / size_of::<N>())
+        .map_err(|()| no_memory(bytes as u64))?;
+    Ok(Bulk::Numbers {
+        memory: Box::new(numbers),
+        bytes,
+        filled: 0,
+    })
+}
+
+fn no_memory(bytes: u64) -> CodecError {
+    format!("there is no memory for a value of {bytes} bytes")
+}
+
+fn whole_numbers<N>(bytes: usize) -> Result<(), CodecError> {
+    match bytes.is_multiple_of(size_of::<N>()) {
+        true => Ok(()),
+        false => Err(format!(
+            "{bytes} bytes are no whole number of {}",
+            std::any::type_name::<N>()
+        )),
+    }
+}
+
+fn numbers_of<N: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<N>, CodecError> {
+    whole_numbers::<N>(bytes.len())?;
     Ok(bytemuck::allocation::pod_collect_to_vec(bytes))
 }
 

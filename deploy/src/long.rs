@@ -2,7 +2,7 @@
 //! twice. While it is being received nobody else takes from its connection.
 
 use crate::{
-    codec,
+    codec::{self, Bulk},
     error::{ChannelError, Lost},
     link::{Link, Read},
     turn::{Look, Who},
@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::VecDeque,
     io::{self, BufReader, Read as _},
+    os::fd::BorrowedFd,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::*},
@@ -41,12 +42,11 @@ pub(crate) fn receive<T: Serialize + DeserializeOwned + Send + 'static>(
         generation,
         state: State::Coming,
     };
-    let value = if codec::is_bulk::<T>() {
-        pieces
-            .read_bulk(total)
-            .and_then(|bytes| codec::from_bulk(bytes).expect("the type goes as it lies in memory"))
-    } else {
-        pieces.decode()
+    // Such a value tells its length before it comes; one that does not has lost its peer meanwhile, or is none.
+    let expected = if total == LENGTH_UNKNOWN { 0 } else { total };
+    let value = match Bulk::with_room::<T>(expected) {
+        Some(room) => room.and_then(|room| pieces.read_bulk(room).into_value()),
+        None => pieces.decode(),
     };
     match std::mem::replace(&mut pieces.state, State::Over) {
         State::Coming => pieces.state = State::Coming, // The rest is nobody's.
@@ -86,22 +86,11 @@ impl Pieces<'_> {
     }
 
     /// The bytes of the value, read straight to where they belong.
-    fn read_bulk(&mut self, total: u64) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
-        let expected = if total == LENGTH_UNKNOWN {
-            0
-        } else {
-            usize::try_from(total).unwrap_or(usize::MAX)
-        };
-        bytes
-            .try_reserve_exact(expected)
-            .map_err(|error| format!("no memory for {total} bytes: {error}"))?;
-        let step = |bytes: &mut Vec<u8>, who: Who| {
-            self.link.read_long(self.generation, bytes, expected, who)
-        };
-        let state = self.link.wait(None, |who| step(&mut bytes, who));
+    fn read_bulk(&mut self, mut room: Bulk) -> Bulk {
+        let step = |room: &mut Bulk, who: Who| self.link.read_long(self.generation, room, who);
+        let state = self.link.wait(None, |who| step(&mut room, who));
         self.state = state.expect("a wait without deadline finds something");
-        Ok(bytes)
+        room
     }
 
     fn read_piece(&mut self, buffer: &mut [u8]) -> usize {
@@ -152,18 +141,12 @@ impl Drop for Pieces<'_> {
 }
 
 impl Link {
-    /// One step of a long value into `bytes`: what had arrived is copied, and what had not is read to its place.
-    fn read_long(
-        self: &Arc<Link>,
-        generation: u32,
-        bytes: &mut Vec<u8>,
-        expected: usize,
-        who: Who,
-    ) -> Look<State> {
+    /// One step of a long value into its room: what had arrived is copied, and what had not is read to its place.
+    fn read_long(self: &Arc<Link>, generation: u32, room: &mut Bulk, who: Who) -> Look<State> {
         let mut rx = self.rx();
         match rx.inbound.take_piece(generation, usize::MAX) {
-            Ok(Piece::Bytes(piece)) => bytes.extend_from_slice(piece),
-            Ok(Piece::Direct(count)) if bytes.len() + count <= expected => {
+            Ok(Piece::Bytes(piece)) => room.append(piece),
+            Ok(Piece::Direct(count)) if count <= room.left() => {
                 let Some(socket) = self.socket().filter(|_| !self.has_ended()) else {
                     drop(rx);
                     return self.read_more(who);
@@ -171,7 +154,7 @@ impl Link {
                 if who == Who::Sleeper || (self.turn.has_owner() && who != Who::Owner) {
                     return Look::Nothing;
                 }
-                match stream::read_onto(socket, bytes, count) {
+                match read_into(socket, room, count) {
                     Ok(read @ 1..) => rx.inbound.handle_direct(read),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         return Look::Nothing;
@@ -208,6 +191,19 @@ impl Link {
                 Some(error) => Look::Found(State::Lost(error)),
                 None => Look::Idle,
             },
+        }
+    }
+}
+
+/// Reads at most so many bytes, for which there is room, to where they belong.
+fn read_into(socket: BorrowedFd<'_>, room: &mut Bulk, count: usize) -> io::Result<usize> {
+    match room {
+        Bulk::Bytes(bytes) => stream::read_onto(socket, bytes, count),
+        Bulk::Numbers { memory, filled, .. } => {
+            let place = &mut memory.bytes()[*filled..][..count];
+            let read = stream::read(socket, place)?;
+            *filled += read;
+            Ok(read)
         }
     }
 }

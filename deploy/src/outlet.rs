@@ -339,13 +339,29 @@ struct Pieces<'a> {
     error: Option<ChannelError>,
 }
 
+impl Pieces<'_> {
+    /// The block, and what follows it.
+    fn send(&mut self, more: &[u8]) -> Result<(), ChannelError> {
+        for bytes in [&self.block, more] {
+            if !bytes.is_empty() {
+                self.long.send(bytes, Part::More, LENGTH_UNKNOWN)?;
+            }
+        }
+        self.block.clear();
+        Ok(())
+    }
+}
+
 impl Write for Pieces<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.block.extend_from_slice(bytes);
-        if self.block.len() >= BLOCK_BYTES {
-            let sent = self.long.send(&self.block, Part::More, LENGTH_UNKNOWN);
-            self.block.clear();
-            if let Err(error) = sent {
+        // What is longer than a block goes from where it lies.
+        let lies_elsewhere = bytes.len() >= BLOCK_BYTES;
+        if !lies_elsewhere {
+            self.block.extend_from_slice(bytes);
+        }
+        if lies_elsewhere || self.block.len() >= BLOCK_BYTES {
+            let more = if lies_elsewhere { bytes } else { &[] };
+            if let Err(error) = self.send(more) {
                 self.error = Some(error);
                 return Err(io::Error::from(io::ErrorKind::BrokenPipe));
             }

@@ -37,6 +37,7 @@ programs! {
     functions
     grandchild
     greetings
+    huge
     inheritance
     kill
     last

@@ -1,0 +1,164 @@
+//! A value far larger than any buffer, there and back: neither side ever holds more than the value and 16 MiB. What
+//! comes after one that was dropped half-way, or both ways at once from two threads, is whole.
+//!
+//! The long form, with 1 GiB: `cargo run --release -p deploy-tests --bin huge -- 1024`
+
+//= main: exits 0, out "flat: bytes text numbers rows packed; given back: true; 2 threads, both ways: 4\n"
+//=   mirror: exits 0
+//=   forsake: exits 0
+
+use deploy::*;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    env, fs, thread,
+    time::{Duration, Instant},
+};
+
+fn main() {
+    init(Resources::default());
+    let mib = env::args().nth(1).map_or(64, |word| word.parse().unwrap());
+    let len = mib << 20;
+    let pid = spawn(mirror, (), Resources::default()).unwrap();
+    there_and_back(pid, "bytes", || vec![7u8; len]);
+    there_and_back(pid, "text", || "deploy ß".repeat(len / 9));
+    there_and_back(pid, "numbers", || vec![0.5f64; len / 8]);
+    there_and_back(pid, "rows", || rows(len / 64));
+    there_and_back(pid, "packed", || Packed {
+        bytes: vec![7; len],
+    });
+    let given_back = too_large(pid, len);
+    let both = both_ways(pid, len / 4);
+    dropped_half_way(len);
+    println!(
+        "flat: bytes text numbers rows packed; given back: {given_back}; 2 threads, both ways: {both}"
+    );
+}
+
+trait Value: Serialize + DeserializeOwned + PartialEq + Send + 'static {}
+impl<T: Serialize + DeserializeOwned + PartialEq + Send + 'static> Value for T {}
+
+/// Bytes within a structure: `serde_bytes` has them go in one piece, and not one by one.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Packed {
+    #[serde(with = "serde_bytes")]
+    bytes: Vec<u8>,
+}
+
+fn rows(count: usize) -> Vec<(u64, String)> {
+    (0..count as u64)
+        .map(|number| (number, format!("the row with the number {number}")))
+        .collect()
+}
+
+fn there_and_back<T: Value>(pid: Pid, name: &str, make: impl Fn() -> T) {
+    let (sender, receiver) = (Sender::new(pid), Receiver::<T>::new(pid));
+    let start = Instant::now();
+    send_flat(&sender, make());
+    let value = receive_flat(&receiver);
+    let took = start.elapsed();
+    assert!(value == make(), "{name}");
+    report(name, took);
+}
+
+fn mirror(parent: Pid, (): ()) {
+    back::<Vec<u8>>(parent);
+    back::<String>(parent);
+    back::<Vec<f64>>(parent);
+    back::<Vec<(u64, String)>>(parent);
+    back::<Packed>(parent);
+    let nothing = Receiver::<Vec<u64>>::new(parent).recv();
+    assert_eq!(nothing, Err(ChannelError::Closed));
+    let (sender, receiver) = (Sender::new(parent), Receiver::<Vec<u64>>::new(parent));
+    for _ in 0..2 {
+        sender.send(receiver.recv().unwrap()).unwrap();
+    }
+}
+
+fn back<T: Value>(parent: Pid) {
+    let (sender, receiver) = (Sender::new(parent), Receiver::<T>::new(parent));
+    send_flat(&sender, receive_flat(&receiver));
+}
+
+fn send_flat<T: Value>(sender: &Sender<T>, value: T) {
+    let before_kib = forget_peak();
+    sender.send(value).unwrap();
+    // The kernel counts a little behind.
+    check(status_kib("VmHWM:").saturating_sub(before_kib));
+}
+
+fn receive_flat<T: Value>(receiver: &Receiver<T>) -> T {
+    forget_peak();
+    let value = receiver.recv().unwrap();
+    check(status_kib("VmHWM:").saturating_sub(status_kib("VmRSS:")));
+    value
+}
+
+fn check(more_kib: u64) {
+    assert!(more_kib <= 16 << 10, "{more_kib} KiB more than the value");
+}
+
+fn too_large(pid: Pid, len: usize) -> bool {
+    let sender = Sender::new(pid);
+    match sender.try_send(vec![3u64; len / 8]) {
+        Err(TrySendError::TooLarge(back)) => back.len() == len / 8,
+        other => panic!("{:?}", other.map_err(|error| error.to_string())),
+    }
+}
+
+/// Two threads that send at once, and one that receives meanwhile.
+fn both_ways(pid: Pid, len: usize) -> usize {
+    let (sender, receiver) = (Sender::new(pid), Receiver::<Vec<u64>>::new(pid));
+    thread::scope(|scope| {
+        for number in [1u64, 2] {
+            let sender = &sender;
+            scope.spawn(move || sender.send(vec![number; len / 8]).unwrap());
+        }
+        let whole = (0..2).filter(|_| {
+            let value = receiver.recv().unwrap();
+            value.len() == len / 8 && value.iter().all(|number| *number == value[0])
+        });
+        2 * whole.count()
+    })
+}
+
+/// The receiver is dropped while a value comes, and the next one finds the next.
+fn dropped_half_way(len: usize) {
+    let pid = spawn(forsake, (), Resources::default()).unwrap();
+    let sender = Sender::<Vec<u8>>::new(pid);
+    assert_eq!(sender.send(vec![1; len]), Err(ChannelError::Closed));
+    drop(sender);
+    Sender::new(pid).send(7u64).unwrap();
+    assert!(pid.wait().unwrap().success());
+}
+
+fn forsake(parent: Pid, (): ()) {
+    let receiver = Receiver::<Vec<u8>>::new(parent);
+    let begun = receiver.recv_timeout(Duration::from_millis(1));
+    assert!(begun.is_err(), "it is too long to be there at once");
+    drop(receiver);
+    assert_eq!(Receiver::<u64>::new(parent).recv(), Ok(7));
+}
+
+/// The peak is what is resident now, from here on.
+fn forget_peak() -> u64 {
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+    status_kib("VmHWM:")
+}
+
+fn status_kib(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(name));
+    line.unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// Figures for whoever asked for the long form.
+fn report(name: &str, took: Duration) {
+    if env::args().len() > 1 {
+        eprintln!("{name}: there and back in {took:.2?}");
+    }
+}
