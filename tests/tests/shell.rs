@@ -10,14 +10,17 @@ use std::process::Command;
 
 const GREETINGS: &str = env!("CARGO_BIN_EXE_greetings");
 const TALK: &str = env!("CARGO_BIN_EXE_talk");
+const CROWD: &str = env!("CARGO_BIN_EXE_crowd");
 
-/// Runs a script in which `$GREETINGS` and `$TALK` are programs, and checks that nothing is left.
+/// Runs a script in which `$GREETINGS`, `$TALK` and `$CROWD` are programs, and checks that nothing is left.
 fn sh(script: &str) -> Finished {
     let mut command = Command::new("sh");
     command
         .args(["-c", script])
         .env("GREETINGS", GREETINGS)
         .env("TALK", TALK)
+        .env("CROWD", CROWD)
+        .env("RUST_BACKTRACE", "0")
         .env_remove("DEPLOY_FORMAT");
     finish(&mut command, b"").unwrap()
 }
@@ -37,6 +40,16 @@ fn standard_output_in_a_file_is_what_was_printed() {
     expected.extend(["total 4500!".into(), String::new()]);
     expected.sort();
     assert_eq!(lines, expected);
+}
+
+/// The limit on open files is the first that a crowd of processes meets.
+#[test]
+fn too_few_descriptors_are_an_error_that_names_the_limit() {
+    let finished = sh("ulimit -n 256; $CROWD");
+    let err = finished.err_text();
+    let told = "raise the hard limit on open files (ulimit -Hn), which is 256";
+    assert_eq!(finished.code, 101, "{err}");
+    assert!(err.contains(told), "{err}");
 }
 
 #[test]

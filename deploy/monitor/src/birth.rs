@@ -311,6 +311,7 @@ impl Household {
             let sent = child.control.send(birth.encode(), descriptors);
             sent.expect("a new outbox has room");
         }
+        self.note_refusal(number);
         self.prepare();
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Household {
     pub(crate) ready: Ready,
     /// Connections to make once there are descriptors for them.
     pub(crate) postponed: VecDeque<(u32, u32)>,
+    /// Those who could not be told something, for a reason that no event takes back.
+    pub(crate) refused: BTreeSet<u32>,
     /// Groups in which something was still dying.
     pub(crate) emptying: Vec<Leaf>,
     /// Whether everything was killed by a person: nothing is started any more.
@@ -126,6 +128,7 @@ impl Household {
             leaving: BTreeSet::new(),
             ready: Ready::default(),
             postponed: VecDeque::new(),
+            refused: BTreeSet::new(),
             emptying: Vec::new(),
             is_ending: false,
             heard: STREAMS.into(),
@@ -165,11 +168,7 @@ impl Household {
         if self.ready.iter().any(is_due) {
             return Some(now);
         }
-        let refused = self
-            .children
-            .values()
-            .any(|child| child.control.is_refused());
-        let retry = refused || !self.postponed.is_empty();
+        let retry = !self.refused.is_empty() || !self.postponed.is_empty();
         let ends = self
             .leaving
             .iter()
@@ -204,6 +203,7 @@ impl Household {
         if child.control.tell(notice, descriptor).is_err() {
             self.kill(number);
         }
+        self.note_refusal(number);
     }
 
     /// Kills a process. What it started follows when it is reaped.
@@ -236,9 +236,24 @@ impl Household {
         for (one, other) in std::mem::take(&mut self.postponed) {
             self.connect(one, other);
         }
-        let children = self.children.values_mut();
-        for child in children.filter(|child| child.control.is_refused()) {
+        for number in std::mem::take(&mut self.refused) {
+            self.flush(number);
+        }
+    }
+
+    /// Sends a process what it has room for, of what waits for it.
+    pub(crate) fn flush(&mut self, number: u32) {
+        if let Some(child) = self.children.get_mut(&number) {
             child.control.flush();
+            self.note_refusal(number);
+        }
+    }
+
+    /// Remembers whether the kernel would not take what a process was told.
+    pub(crate) fn note_refusal(&mut self, number: u32) {
+        let child = self.children.get(&number);
+        if child.is_some_and(|child| child.control.is_refused()) {
+            self.refused.insert(number);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What a process is told once it runs is its certificate, which is written elsewhere.
 
-use deploy_sys::{cgroup::Leaf, launch::Launch, pidfd::Process};
+use deploy_sys::{cgroup::Leaf, launch::Launch, pidfd::Process, process::descriptor_limit};
 use deploy_wire::birth::BIRTH_VARIABLE;
 use std::{
     ffi::{CStr, CString, OsStr, OsString},
@@ -201,7 +201,7 @@ pub(crate) fn explain(error: &io::Error) -> String {
         Some(EAGAIN) => {
             "raise the limit on processes (ulimit -u, or pids.max of the control group)"
         }
-        Some(EMFILE) => "raise the limit on open files (ulimit -n)",
+        Some(EMFILE) => return too_many_files(error),
         Some(ENFILE) => "raise the system's limit on open files (sysctl fs.file-max)",
         Some(ENOMEM) => "free some memory",
         Some(E2BIG) => "shorten the arguments or the environment",
@@ -211,6 +211,18 @@ pub(crate) fn explain(error: &io::Error) -> String {
         _ => return error.to_string(),
     };
     format!("{error}; {advice}")
+}
+
+/// The first process holds some descriptors for each of the others, and has raised its limit as far as it may.
+fn too_many_files(error: &io::Error) -> String {
+    let limit = match descriptor_limit() {
+        Ok(limit) => format!("which is {}", limit.hard),
+        Err(_) => "which is too low".to_string(),
+    };
+    format!(
+        "{error}; raise the hard limit on open files (ulimit -Hn), {limit}: \
+         the first process takes four or five for each that lives"
+    )
 }
 
 fn is_named(worker: &str, name: &str) -> bool {

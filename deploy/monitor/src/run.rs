@@ -192,13 +192,11 @@ impl Monitor {
         let Some((number, source)) = watched(event.token()) else {
             return;
         };
-        let Some(child) = self.household.children.get_mut(&number) else {
-            return;
-        };
         if event.is_writable() {
-            child.control.flush();
+            self.household.flush(number);
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
+        let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
+        if is_readable && self.household.children.contains_key(&number) {
             self.household.ready.insert((number, source));
         }
     }
