@@ -8,10 +8,13 @@
 //! meanwhile may have missed the newborn.
 
 use crate::{
+    head::Head,
     household::Household,
     interrupts::{Interrupts, Meaning},
+    signal_set::SignalSet,
 };
 use deploy_sys::signal::Signals;
+use deploy_wire::exit::End;
 use std::time::Instant;
 
 /// Signals, and what is remembered of them.
@@ -19,6 +22,8 @@ use std::time::Instant;
 pub(crate) struct Attention {
     signals: Signals,
     pub(crate) interrupts: Interrupts,
+    /// Those that a person sent.
+    persons: SignalSet,
     /// Whether there may be something to reap.
     pub(crate) is_to_reap: bool,
 }
@@ -29,6 +34,7 @@ impl Attention {
         Attention {
             signals,
             interrupts: Interrupts::default(),
+            persons: SignalSet::default(),
             is_to_reap: false,
         }
     }
@@ -36,7 +42,7 @@ impl Attention {
 
 impl Household {
     /// Does what the signals ask for that have come. Returns those that every process has got which lived then.
-    pub(crate) fn heed_signals(&mut self, now: Instant) -> Vec<i32> {
+    pub(crate) fn heed_signals(&mut self, head: &mut dyn Head, now: Instant) -> Vec<i32> {
         let mut persons = Vec::new();
         while let Some(caught) = self.attention.signals.take() {
             match self.attention.interrupts.handle(caught, now) {
@@ -49,8 +55,7 @@ impl Household {
                 }
                 Meaning::KillAll => {
                     self.is_ending = true;
-                    self.roster.handle_persons_kill();
-                    self.act();
+                    head.handle_persons_kill();
                 }
                 Meaning::Reap => self.attention.is_to_reap = true,
             }
@@ -59,20 +64,21 @@ impl Household {
             self.dismiss_spare();
         }
         for signal in &persons {
-            self.roster.handle_persons_signal(*signal);
+            self.attention.persons.insert(*signal);
+            head.handle_persons_signal(*signal);
         }
         persons
     }
 
     /// Whether a process has died of a person's signal, reaped or not.
     pub(crate) fn is_interrupted(&self, number: u32) -> bool {
-        if !self.roster.has_persons_signals() {
+        if self.attention.persons.is_empty() {
             return false; // Without asking the kernel, as usual.
         }
         let end = self
             .children
             .get(&number)
             .and_then(|child| child.end().ok().flatten());
-        end.is_some_and(|end| self.roster.is_interrupted(end))
+        matches!(end, Some(End::Signal(signal)) if self.attention.persons.contains(signal))
     }
 }

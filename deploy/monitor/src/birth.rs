@@ -1,4 +1,4 @@
-//! How a process begins: granted, started, announced, put into its group, and given its certificate.
+//! How a process begins: started, announced, put into its group, and given its certificate.
 //!
 //! What a certificate means to the newborn is for the library to know.
 //!
@@ -7,23 +7,16 @@
 //! comes last, so that no code of the user's runs before the process is where it belongs.
 
 use crate::{
-    audience::Audience,
     child::{Child, Control},
+    head::{Begin, Head},
     household::{Household, SIGKILL, Source},
     keeper::Keeper,
     launcher::{Stdio, explain},
-    ledger::Verdict,
     run::token,
     voice::{STREAMS, Voice},
 };
 use deploy_sys::{fd, packet, pipe, process};
-use deploy_wire::{
-    birth::{Birth, Work},
-    control::{Argument, NodeResources, Notice, Refusal, SpawnRequest},
-    event::Event,
-    pid::Pid,
-    resources::Resources,
-};
+use deploy_wire::{birth::Birth, control::Notice};
 use mio::{Interest, unix::SourceFd};
 use std::{
     io,
@@ -31,144 +24,43 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A process that another asked for.
-#[derive(Debug)]
-pub(crate) struct Queued {
-    /// Who asked.
-    pub(crate) from: u32,
-    /// For what.
-    pub(crate) request: Box<SpawnRequest>,
-    /// The file with its argument, if that is how it comes.
-    pub(crate) file: Option<OwnedFd>,
-}
-
 /// A process that runs and does not yet know what for.
 struct Newborn {
-    pid: Pid,
     child: Child,
     is_wrapped: bool,
 }
 
 impl Household {
-    /// A process asks for another. False if the request makes no sense.
-    pub(crate) fn handle_spawn(
-        &mut self,
-        queued: Queued,
-        audience: &mut dyn Audience,
-        now: Instant,
-    ) -> bool {
-        let request = &queued.request;
-        let comes_as_file = matches!(request.argument, Argument::File { .. });
-        if comes_as_file != queued.file.is_some() {
-            return false;
+    /// Begins a process. Nothing is started for one that a person's signal has ended.
+    pub(crate) fn begin(&mut self, begin: Begin, head: &mut dyn Head, now: Instant) {
+        let number = begin.number;
+        let asker = begin.parent.zip(begin.asked);
+        if asker.is_some_and(|(parent, _)| self.is_interrupted(parent)) {
+            return head.handle_not_begun(number, INTERRUPTED.to_string());
         }
-        let asked = request.resources;
-        let refusal = match &request.node {
-            Some(node) if *node != self.about.node => {
-                let why = format!("there is no node {node:?}, only {:?}", self.about.node);
-                Refusal::Launch { why }
-            }
-            _ => match self.ledger.ask(asked, request.wait) {
-                Verdict::Granted => {
-                    self.start(queued, audience, now);
-                    return true;
-                }
-                Verdict::AfterOthers => {
-                    self.ledger.queue(asked, queued);
-                    return true;
-                }
-                Verdict::OutOfResources { free } => Refusal::OutOfResources {
-                    asked,
-                    nodes: self.nodes(free),
-                },
-                Verdict::NeverFits { capacity } => Refusal::NeverFits {
-                    asked,
-                    nodes: self.nodes(capacity),
-                },
-            },
-        };
-        self.refuse(&queued, refusal);
-        true
-    }
-
-    /// Starts a process whose resources were granted, or refuses it and gives them back. Nothing is started for one
-    /// that a person's signal has ended.
-    pub(crate) fn start(&mut self, queued: Queued, audience: &mut dyn Audience, now: Instant) {
-        let asked = queued.request.resources;
-        self.heed_signals(now);
-        if self.is_interrupted(queued.from) {
-            return self.ledger.release(asked);
-        }
-        let started = connection().and_then(|ends| {
-            let worker = Some(queued.request.function.name.as_str());
-            Ok((ends, self.launch(worker, asked)?))
+        let started = asker.map(|_| connection()).transpose().and_then(|ends| {
+            let worker = begin.work.as_ref().map(|work| work.function.name.as_str());
+            Ok((ends.unzip(), self.launch(number, worker)?))
         });
         let ((parents_end, childs_end), newborn) = match started {
             Ok(started) => started,
-            Err(error) => {
-                self.ledger.release(asked);
-                let why = explain(&error);
-                return self.refuse(&queued, Refusal::Launch { why });
-            }
+            Err(error) => return head.handle_not_begun(number, explain(&error)),
         };
-        let Queued {
-            from,
-            request,
-            file,
-        } = queued;
-        let SpawnRequest {
-            id,
-            function,
-            argument,
-            name,
-            link,
-            ..
-        } = *request;
-        self.roster.handle_birth(Some(from), link);
-        self.announce(
-            newborn.pid,
-            Some(from),
-            function.name.clone(),
-            asked,
-            audience,
-            now,
-        );
-        self.tell(
-            from,
-            &Notice::Spawned {
-                id,
-                result: Ok(newborn.pid),
-            },
-            Some(parents_end),
-        );
-        let name = name.unwrap_or_else(|| function.name.clone());
-        let work = Work {
-            function,
-            argument,
-            name,
-        };
-        let descriptors = [childs_end].into_iter().chain(file).collect();
-        let is_wrapped = newborn.is_wrapped;
-        self.settle(newborn, Some(from), Some(work), descriptors, now);
-        if !is_wrapped {
+        head.handle_begun(number, now);
+        if let Some((parent, id)) = asker {
+            let result = Ok(self.pid(number));
+            self.tell(parent, &Notice::Spawned { id, result }, parents_end);
+        }
+        let is_spawned = begin.work.is_some() && !newborn.is_wrapped;
+        self.settle(newborn, begin, childs_end, head, now);
+        if is_spawned {
             self.expect_spawn(now);
         }
     }
 
-    /// Starts the process that goes on with the program's `main`.
-    pub(crate) fn start_initial(
-        &mut self,
-        resources: Resources,
-        audience: &mut dyn Audience,
-        now: Instant,
-    ) -> io::Result<()> {
-        let newborn = self.launch(None, resources)?;
-        self.roster.handle_birth(None, false);
-        let worker = self.about.initial_worker.clone();
-        self.announce(newborn.pid, None, worker, resources, audience, now);
-        self.settle(newborn, None, None, Vec::new(), now);
+    /// Lets a keeper follow, a while after the initial process.
+    pub(crate) fn expect_keeper(&mut self, now: Instant) {
         self.keeper_due = Some(now + KEEPER_AFTER);
-        Ok(())
     }
 
     /// Starts the keeper once it is due, where there is something to keep. A machine that cannot start one goes on
@@ -181,33 +73,25 @@ impl Household {
     }
 
     /// Starts the program once more; nothing stays behind if that fails.
-    fn launch(&mut self, worker: Option<&str>, resources: Resources) -> io::Result<Newborn> {
+    fn launch(&mut self, number: u32, worker: Option<&str>) -> io::Result<Newborn> {
         if self.is_ending {
-            return Err(io::Error::other("the job was interrupted"));
+            return Err(io::Error::other(INTERRUPTED));
         }
-        let pid = self.roster.next().ok_or_else(|| {
-            io::Error::other("the job has had as many processes as it can have over its life")
-        })?;
         let is_wrapped = self.launcher.wraps(worker);
         let spare = match worker {
             Some(_) if !is_wrapped => self.take_spare(),
             _ => None,
         };
-        let mut child = match spare {
+        let child = match spare {
             Some(child) => child,
             None => self.execute(worker.is_none(), is_wrapped)?,
         };
-        child.resources = resources;
-        self.watch(pid.number(), &child).inspect_err(|_| {
+        self.watch(number, &child).inspect_err(|_| {
             // Without these it would never be heard of again.
             let _ = child.process.signal(SIGKILL);
             let _ = child.process.wait();
         })?;
-        Ok(Newborn {
-            pid,
-            child,
-            is_wrapped,
-        })
+        Ok(Newborn { child, is_wrapped })
     }
 
     /// Executes the program once more, for nobody in particular yet.
@@ -227,7 +111,6 @@ impl Household {
                 .start(is_wrapped, stdio, self.nursery.as_ref())?,
             voice: Voice::new([stdout, stderr]),
             leaf: self.nursery.take(),
-            resources: Resources::default(),
             is_dead: false,
             control: Control::new(fd::raise(socket)?),
         };
@@ -255,58 +138,31 @@ impl Household {
         Ok(())
     }
 
-    fn announce(
-        &self,
-        pid: Pid,
-        parent: Option<u32>,
-        worker: String,
-        resources: Resources,
-        audience: &mut dyn Audience,
-        now: Instant,
-    ) {
-        let parent = parent.map(|parent| self.roster.pid(parent));
-        let node = self.about.node.clone();
-        audience.handle_event(
-            Event::Spawned {
-                pid,
-                parent,
-                node,
-                worker,
-                resources,
-            },
-            now,
-        );
-    }
-
     /// Takes a newborn in and tells it who it is.
     fn settle(
         &mut self,
         newborn: Newborn,
-        parent: Option<u32>,
-        work: Option<Work>,
-        descriptors: Vec<OwnedFd>,
+        begin: Begin,
+        connection: Option<OwnedFd>,
+        head: &mut dyn Head,
         now: Instant,
     ) {
-        let Newborn {
-            pid,
-            child,
-            is_wrapped,
-        } = newborn;
+        let number = begin.number;
         let birth = Birth {
-            pid,
-            parent: parent.map(|parent| self.roster.pid(parent)),
+            pid: self.pid(number),
+            parent: begin.parent.map(|parent| self.pid(parent)),
             monitor: std::process::id(),
-            wrapped: is_wrapped,
+            wrapped: newborn.is_wrapped,
             image: self.about.image,
-            work,
-            resources: child.resources,
+            work: begin.work,
+            resources: begin.resources,
             signals_blocked: self.about.signals_blocked,
             stdout_is_terminal: self.about.stdout_is_terminal,
             stderr_is_terminal: self.about.stderr_is_terminal,
         };
-        let number = pid.number();
-        self.children.insert(number, child);
-        self.catch_up(number, now);
+        let descriptors = connection.into_iter().chain(begin.file).collect();
+        self.children.insert(number, newborn.child);
+        self.catch_up(number, head, now);
         if let Some(child) = self.children.get_mut(&number) {
             let sent = child.control.send(birth.encode(), descriptors);
             sent.expect("a new outbox has room");
@@ -317,8 +173,8 @@ impl Household {
 
     /// Sends a newborn the signals that have come while it was started: the kernel may have passed it over. It does
     /// not know yet what it runs, so twice is as good as once.
-    fn catch_up(&mut self, number: u32, now: Instant) {
-        for signal in self.heed_signals(now) {
+    fn catch_up(&mut self, number: u32, head: &mut dyn Head, now: Instant) {
+        for signal in self.heed_signals(head, now) {
             self.signal(number, signal);
         }
     }
@@ -330,23 +186,6 @@ impl Household {
             self.groups_made += 1;
         }
     }
-
-    fn refuse(&mut self, queued: &Queued, refusal: Refusal) {
-        let id = queued.request.id;
-        self.tell(
-            queued.from,
-            &Notice::Spawned {
-                id,
-                result: Err(refusal),
-            },
-            None,
-        );
-    }
-
-    fn nodes(&self, resources: Resources) -> Vec<NodeResources> {
-        let name = self.about.node.clone();
-        vec![NodeResources { name, resources }]
-    }
 }
 
 /// Both ends of a new connection between two processes.
@@ -357,3 +196,4 @@ pub(crate) fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// A program that only says hello has ended by then, and pays for no keeper.
 const KEEPER_AFTER: Duration = Duration::from_millis(5);
+const INTERRUPTED: &str = "the job was interrupted";

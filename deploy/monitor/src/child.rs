@@ -8,7 +8,7 @@ use deploy_sys::{
     packet,
     pidfd::{Death, Process},
 };
-use deploy_wire::{control::Notice, exit::End, resources::Resources};
+use deploy_wire::{control::Notice, exit::End};
 use std::{
     collections::VecDeque,
     io,
@@ -23,8 +23,6 @@ pub(crate) struct Child {
     pub(crate) voice: Voice,
     /// Its control group, where there is one.
     pub(crate) leaf: Option<Leaf>,
-    /// What it was granted.
-    pub(crate) resources: Resources,
     /// Whether it has been reaped.
     pub(crate) is_dead: bool,
     pub(crate) control: Control,

@@ -1,14 +1,13 @@
 //! How a process ends: reaped, rid of what it left behind, heard to its last word, and made known.
 //!
-//! Why it ended is the roster's to say.
+//! Why it ended is the head's to say.
 
 use crate::{
-    audience::Audience,
+    head::Head,
     household::{Household, SIGKILL, Source},
     voice::STREAMS,
 };
 use deploy_sys::{pidfd::Process, process};
-use deploy_wire::event::Event;
 use std::{
     collections::BTreeSet,
     thread,
@@ -17,14 +16,9 @@ use std::{
 
 impl Household {
     /// A process may have died. Returns whether to look again; the kernel tells only once, so never.
-    pub(crate) fn handle_end(
-        &mut self,
-        number: u32,
-        audience: &mut dyn Audience,
-        now: Instant,
-    ) -> bool {
+    pub(crate) fn handle_end(&mut self, number: u32, head: &mut dyn Head, now: Instant) -> bool {
         // What it asked before it died counts; a fork of it that still asks does not.
-        let _ = (0..LAST_TURNS_MAX).find(|_| !self.listen(number, audience, now));
+        let _ = (0..LAST_TURNS_MAX).find(|_| !self.listen(number, head, now));
         let Some(child) = self
             .children
             .get_mut(&number)
@@ -47,8 +41,7 @@ impl Household {
             self.ready.insert((number, Source::Output(stream)));
         }
         self.leaving.insert(number);
-        self.roster.handle_death(number, end);
-        self.ledger.forget(|queued| queued.from == number);
+        head.handle_death(number, end);
         if self.is_deserted() {
             self.dismiss_spare();
         }
@@ -57,29 +50,26 @@ impl Household {
     }
 
     /// Tells the end of every process that has said its last word.
-    pub(crate) fn farewell_all(&mut self, audience: &mut dyn Audience, now: Instant) {
+    pub(crate) fn farewell_all(&mut self, head: &mut dyn Head, now: Instant) {
         for number in self.leaving.clone() {
             let child = self
                 .children
                 .get_mut(&number)
                 .expect("who is leaving is still here");
             if child.voice.is_over(now) {
-                self.farewell(number, audience, now);
+                self.farewell(number, head, now);
             }
         }
     }
 
-    fn farewell(&mut self, number: u32, audience: &mut dyn Audience, now: Instant) {
+    fn farewell(&mut self, number: u32, head: &mut dyn Head, now: Instant) {
         let child = self
             .children
             .remove(&number)
             .expect("who is leaving is still here");
         self.leaving.remove(&number);
         self.ready.forget(number);
-        self.ledger.release(child.resources);
-        let pid = self.roster.pid(number);
-        let status = self.roster.handle_farewell(number);
-        audience.handle_event(Event::Exited { pid, status }, now);
+        head.handle_farewell(number, now);
         self.emptying.extend(child.leaf);
         self.emptying.retain(|leaf| !leaf.try_remove());
     }

@@ -1,17 +1,15 @@
-//! All that the monitor holds of a running job, and how the plain machines' decisions become deeds.
+//! All that the monitor holds of a running job, and how the head's decisions are carried out.
 //!
 //! How a process begins is in `birth`, how one ends in `death`, what signals ask in `attention`. Nothing here waits: the loop in `run` does.
 
 use crate::{
     attention::Attention,
-    audience::Audience,
-    birth::{Queued, connection},
+    birth::connection,
     child::Child,
+    head::{Deed, Head},
     keeper::Keeper,
     launcher::Launcher,
-    ledger::Ledger,
     ready::Ready,
-    roster::{Action, Roster},
     spare::Spare,
     voice::{Heard, STREAMS},
 };
@@ -20,9 +18,9 @@ use deploy_sys::{
     process::DescriptorLimit,
 };
 use deploy_wire::{
-    control::{Notice, Request},
-    event::{Event, Stream},
-    pid::Pid,
+    control::{Argument, Notice, Request},
+    event::Stream,
+    pid::{Job, Pid},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -39,8 +37,6 @@ pub(crate) struct Household {
     pub(crate) registry: mio::Registry,
     pub(crate) attention: Attention,
     pub(crate) launcher: Launcher,
-    pub(crate) roster: Roster,
-    pub(crate) ledger: Ledger<Queued>,
     pub(crate) tree: Option<Tree>,
     /// Who clears the tree away if this process is killed.
     pub(crate) keeper: Option<Keeper>,
@@ -75,9 +71,8 @@ pub(crate) struct Household {
 /// What does not change while the job runs.
 #[derive(Debug)]
 pub(crate) struct About {
-    pub(crate) node: String,
+    pub(crate) job: Job,
     pub(crate) image: u128,
-    pub(crate) initial_worker: String,
     pub(crate) signals_blocked: u64,
     pub(crate) stdout_is_terminal: bool,
     pub(crate) stderr_is_terminal: bool,
@@ -107,8 +102,6 @@ impl Household {
         registry: mio::Registry,
         attention: Attention,
         launcher: Launcher,
-        roster: Roster,
-        ledger: Ledger<Queued>,
         tree: Option<Tree>,
     ) -> Household {
         Household {
@@ -116,8 +109,6 @@ impl Household {
             registry,
             attention,
             launcher,
-            roster,
-            ledger,
             tree,
             keeper: None,
             keeper_due: None,
@@ -137,32 +128,29 @@ impl Household {
     }
 
     /// Gives everything that is ready one turn, then does what has come of it.
-    pub(crate) fn turn(&mut self, audience: &mut dyn Audience, now: Instant) {
+    pub(crate) fn turn(&mut self, head: &mut dyn Head, now: Instant) {
         for (number, source) in self.ready.take() {
             let is_more = match source {
-                Source::Process => self.handle_end(number, audience, now),
-                Source::Control => self.listen(number, audience, now),
-                Source::Output(stream) => self.hear(number, stream, audience, now),
+                Source::Process => self.handle_end(number, head, now),
+                Source::Control => self.listen(number, head, now),
+                Source::Output(stream) => self.hear(number, stream, head, now),
             };
             if is_more {
                 self.ready.insert((number, source));
             }
         }
-        self.hush(audience);
+        self.hush(head);
         self.retry();
-        self.act();
-        while let Some(queued) = self.ledger.poll_granted() {
-            self.start(queued, audience, now);
-        }
-        self.farewell_all(audience, now);
-        self.act();
+        self.act(head, now);
+        self.farewell_all(head, now);
+        self.act(head, now);
         self.start_keeper(now);
         self.start_spare(now);
     }
 
     /// When there is something to do, whatever happens in the meantime.
-    pub(crate) fn poll_timeout(&self, audience: &dyn Audience, now: Instant) -> Option<Instant> {
-        let is_full = audience.is_full();
+    pub(crate) fn poll_timeout(&self, head: &dyn Head, now: Instant) -> Option<Instant> {
+        let is_full = head.is_full();
         let is_due =
             |(_, source): &(u32, Source)| !(is_full && matches!(source, Source::Output(_)));
         if self.ready.iter().any(is_due) {
@@ -179,16 +167,22 @@ impl Household {
             .min()
     }
 
-    /// Does what the roster has decided.
-    pub(crate) fn act(&mut self) {
-        while let Some(action) = self.roster.poll_action() {
-            match action {
-                Action::Tell(number, notice) => self.tell(number, &notice, None),
-                Action::Connect(one, other) => self.connect(one, other),
-                Action::Kill(number) => self.kill(number),
-                Action::Signal(number, signal) => self.signal(number, signal),
+    /// Does what the head has decided.
+    pub(crate) fn act(&mut self, head: &mut dyn Head, now: Instant) {
+        while let Some(deed) = head.poll_deed() {
+            match deed {
+                Deed::Begin(begin) => self.begin(*begin, head, now),
+                Deed::Tell(number, notice) => self.tell(number, &notice, None),
+                Deed::Connect(one, other) => self.connect(one, other),
+                Deed::Kill(number) => self.kill(number),
+                Deed::Signal(number, signal) => self.signal(number, signal),
             }
         }
+    }
+
+    /// The process with that number.
+    pub(crate) fn pid(&self, number: u32) -> Pid {
+        Pid::new(self.about.job, number)
     }
 
     /// Tells a process something, unless it has died.
@@ -226,7 +220,7 @@ impl Household {
             self.dismiss_spare(); // What it holds is wanted here.
             return;
         };
-        let (one_pid, other_pid) = (self.roster.pid(one), self.roster.pid(other));
+        let (one_pid, other_pid) = (self.pid(one), self.pid(other));
         self.tell(one, &Notice::Connected { peer: other_pid }, Some(one_end));
         self.tell(other, &Notice::Connected { peer: one_pid }, Some(other_end));
     }
@@ -258,14 +252,9 @@ impl Household {
     }
 
     /// Hears a process's requests. True if there may be more.
-    pub(crate) fn listen(
-        &mut self,
-        number: u32,
-        audience: &mut dyn Audience,
-        now: Instant,
-    ) -> bool {
+    pub(crate) fn listen(&mut self, number: u32, head: &mut dyn Head, now: Instant) -> bool {
         let mut packet = std::mem::take(&mut self.packet);
-        let is_more = self.listen_with(&mut packet, number, audience, now);
+        let is_more = self.listen_with(&mut packet, number, head, now);
         self.packet = packet;
         is_more
     }
@@ -274,7 +263,7 @@ impl Household {
         &mut self,
         packet: &mut Vec<u8>,
         number: u32,
-        audience: &mut dyn Audience,
+        head: &mut dyn Head,
         now: Instant,
     ) -> bool {
         for _ in 0..REQUESTS_PER_TURN {
@@ -292,47 +281,36 @@ impl Household {
                 }
             };
             let is_understood = match Request::decode(packet) {
-                Ok(request) => self.handle(number, request, descriptors, audience, now),
+                Ok(request) => self.handle(number, request, descriptors, head, now),
                 Err(_) => false,
             };
             if !is_understood {
                 self.kill(number);
                 return false;
             }
+            self.act(head, now);
         }
         true
     }
 
-    /// Does what a process asks. False if it makes no sense.
+    /// Hands on what a process asks. False if it makes no sense.
     fn handle(
         &mut self,
         from: u32,
         request: Request,
         descriptors: Vec<OwnedFd>,
-        audience: &mut dyn Audience,
+        head: &mut dyn Head,
         now: Instant,
     ) -> bool {
+        let mut file = None;
         match request {
-            Request::Spawn(request) => {
-                let file = descriptors.into_iter().next();
-                self.handle_spawn(
-                    Queued {
-                        from,
-                        request,
-                        file,
-                    },
-                    audience,
-                    now,
-                )
-            }
-            Request::Connect { peer } => self.roster.handle_connect(from, peer).is_ok(),
-            Request::Wait { id, pid } => {
-                self.roster.handle_wait(from, id, pid);
-                true
-            }
-            Request::Kill { id, pid } => {
-                self.roster.handle_kill(from, id, pid);
-                true
+            Request::Spawn(ref spawn) => {
+                file = descriptors.into_iter().next();
+                let comes_as_file = matches!(spawn.argument, Argument::File { .. });
+                if comes_as_file != file.is_some() {
+                    return false;
+                }
+                self.heed_signals(head, now);
             }
             Request::Withdraw { id, of } => {
                 match of {
@@ -344,55 +322,41 @@ impl Household {
                 true
             }
             Request::Note { text } => {
-                let pid = self.roster.pid(from);
-                audience.handle_event(Event::Noted { pid, text }, now);
-                true
+                head.handle_note(from, text, now);
+                return true;
             }
-            Request::Doubt { peer } => {
-                if self.lives(peer) {
-                    self.tell(from, &Notice::Lives { peer }, None);
-                }
-                true
-            }
+            // The head is about to learn that it has ended, and says so then.
+            Request::Doubt { peer } if self.has_just_ended(peer) => return true,
+            _ => {}
         }
+        head.handle_request(from, request, file).is_ok()
     }
 
-    /// Whether this process of the job has begun and not ended.
-    fn lives(&self, pid: Pid) -> bool {
+    /// Whether this is a process here that has ended and is not reaped.
+    fn has_just_ended(&self, pid: Pid) -> bool {
         let child = self.children.get(&pid.number());
-        child.is_some_and(|child| {
-            let number = pid.number();
-            let is_ours = self.roster.pid(number) == pid;
-            is_ours && !child.is_dead && matches!(child.end(), Ok(None))
-        })
+        child.is_some_and(|child| !child.is_dead && !matches!(child.end(), Ok(None)))
     }
 
     /// Reads once what a process writes. True if there may be more.
-    fn hear(
-        &mut self,
-        number: u32,
-        stream: Stream,
-        audience: &mut dyn Audience,
-        now: Instant,
-    ) -> bool {
-        if audience.is_full() {
+    fn hear(&mut self, number: u32, stream: Stream, head: &mut dyn Head, now: Instant) -> bool {
+        if head.is_full() {
             return true;
         }
-        let pid: Pid = self.roster.pid(number);
         let Some(child) = self.children.get_mut(&number) else {
             return false;
         };
-        let mut bytes = audience.buffer();
+        let mut bytes = head.buffer();
         let heard = child.voice.read(stream, &mut bytes);
         if !bytes.is_empty() {
-            audience.handle_event(Event::Output { pid, stream, bytes }, now);
+            head.handle_output(number, stream, bytes, now);
         }
         heard == Heard::Bytes
     }
 
     /// Reads no more of a stream that nobody wants: the kernel tells those who write to it.
-    fn hush(&mut self, audience: &dyn Audience) {
-        self.heard.retain(|stream| audience.wants(*stream));
+    fn hush(&mut self, head: &dyn Head) {
+        self.heard.retain(|stream| head.wants(*stream));
         for stream in STREAMS
             .into_iter()
             .filter(|stream| !self.heard.contains(stream))

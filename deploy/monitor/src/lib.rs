@@ -5,33 +5,40 @@
 //!
 //! # The story
 //! 1. The [`Monitor`] starts the initial process, number 0, with the caller's standard input.
-//! 2. A process asks for another. The ledger says whether it fits, the launcher starts it, the asker is
+//! 2. A process asks for another. The head says whether it fits, the launcher starts it, the asker is
 //!    answered, the newborn is put into its control group and given its certificate with the connection to its parent.
-//! 3. Processes ask to be connected, to wait for one another, to end one another; the roster knows who they are.
+//! 3. Processes ask to be connected, to wait for one another, to end one another; the head knows who they are.
 //! 4. What they write comes by two pipes each and goes to the audience, while that has room.
 //! 5. A process ends: it is reaped, what it left behind is killed, its pipes are read to their end (for at most a
 //!    second longer than what it had written itself), and then everybody concerned is told.
 //! 6. When all have ended, so does the monitor. If it is killed before, its keeper clears up.
 //!
-//! `roster` and `ledger` are plain machines that touch nothing; [`run`](Monitor::run) is the loop that does.
+//! # Head and hands
+//! Whoever decides is the [`Head`]; alone that is `Local`, made of the [`Roster`] and the ledger, plain machines that touch
+//! nothing. The rest are the hands, and [`run`](Monitor::run) is their loop.
 
 mod attention;
 mod audience;
 mod birth;
 mod child;
 mod death;
+mod head;
 mod household;
 mod interrupts;
 mod keeper;
 mod launcher;
 mod ledger;
+mod local;
 mod ready;
 mod roster;
 mod run;
+mod signal_set;
 mod spare;
 mod voice;
 
 pub use audience::Audience;
+pub use head::{Begin, Deed, Head};
 pub use keeper::{KEEPER_VARIABLE, keep_if_asked};
 pub use launcher::{Program, Wrap};
+pub use roster::{Action, Roster};
 pub use run::{Config, Monitor, MonitorError, Outcome};

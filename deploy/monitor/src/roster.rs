@@ -12,9 +12,10 @@
 //! A person's signal reaches those who live. A process that was asked for before and born after it has missed it: if
 //! its parent dies of that signal, it is sent the same one. If its parent lives on, it was asked for on purpose.
 
+use crate::signal_set::SignalSet;
 use deploy_wire::{
     bytes::Malformed,
-    control::Notice,
+    control::{Notice, Request},
     exit::{End, ExitStatus, Reason},
     pid::{Job, Pid},
 };
@@ -22,7 +23,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// All processes of a job, those that ended included.
 #[derive(Debug)]
-pub(crate) struct Roster {
+pub struct Roster {
     job: Job,
     members: Vec<Member>,
     actions: VecDeque<Action>,
@@ -32,7 +33,7 @@ pub(crate) struct Roster {
 
 /// What the loop has to do.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Action {
+pub enum Action {
     /// Tell a process something.
     Tell(u32, Notice),
     /// Connect these two and tell both.
@@ -45,6 +46,8 @@ pub(crate) enum Action {
 
 #[derive(Debug)]
 struct Member {
+    /// Who asked for it.
+    parent: Option<u32>,
     /// Those that end when it does.
     linked_children: Vec<u32>,
     /// Those born after some person's signal.
@@ -62,39 +65,17 @@ struct Member {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
+    /// From when it is to begin.
     Alive,
+    /// It could not be begun.
+    NeverBorn,
     Dead(ExitStatus),
     Farewelled(ExitStatus),
 }
 
-/// A set of signals; bit `n - 1` is signal `n`.
-#[derive(Clone, Copy, Default, Debug)]
-struct SignalSet(u64);
-
-impl SignalSet {
-    fn insert(&mut self, signal: i32) {
-        self.0 |= 1 << (signal - 1);
-    }
-
-    /// Whether it was there.
-    fn remove(&mut self, signal: i32) -> bool {
-        let was_there = self.contains(signal);
-        self.0 &= !(1 << (signal - 1));
-        was_there
-    }
-
-    fn contains(self, signal: i32) -> bool {
-        self.0 & 1 << (signal - 1) != 0
-    }
-
-    fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
 impl Roster {
     /// A job without processes.
-    pub(crate) fn new(job: Job) -> Roster {
+    pub fn new(job: Job) -> Roster {
         Roster {
             job,
             members: Vec::new(),
@@ -103,21 +84,26 @@ impl Roster {
         }
     }
 
-    /// Who the next process will be, unless the job has had as many as it can.
-    pub(crate) fn next(&self) -> Option<Pid> {
-        let number = u32::try_from(self.members.len()).ok()?;
-        (number < Pid::COUNT_MAX).then(|| Pid::new(self.job, number))
+    /// Whether it has had as many processes as it can have over its life.
+    pub fn is_exhausted(&self) -> bool {
+        self.members.len() >= Pid::COUNT_MAX as usize
     }
 
     /// The process with this number.
-    pub(crate) fn pid(&self, number: u32) -> Pid {
+    pub fn pid(&self, number: u32) -> Pid {
         Pid::new(self.job, number)
     }
 
-    /// The next process lives, connected to its parent if it has one.
-    pub(crate) fn handle_birth(&mut self, parent: Option<u32>, is_linked: bool) {
+    /// The next process is to begin, connected to its parent if it has one. From now on it is one of them, and can be
+    /// asked for, though it does not hear it yet. Returns its number.
+    ///
+    /// # Panics
+    /// If the roster [is exhausted](Roster::is_exhausted).
+    pub fn handle_birth(&mut self, parent: Option<u32>, is_linked: bool) -> u32 {
+        assert!(!self.is_exhausted(), "who is asked before says so");
         let number = self.members.len() as u32;
         self.members.push(Member {
+            parent,
             linked_children: Vec::new(),
             late_children: Vec::new(),
             missed: self.persons_signals,
@@ -126,7 +112,7 @@ impl Roster {
             peers: parent.into_iter().collect(),
             waiters: Vec::new(),
         });
-        let Some(parent) = parent else { return };
+        let Some(parent) = parent else { return number };
         let peer = self.pid(parent);
         let parent = &mut self.members[parent as usize];
         if is_linked {
@@ -144,10 +130,41 @@ impl Roster {
         if is_linked && self.stage(peer.number()) != Stage::Alive {
             self.doom(number, Reason::Linked);
         }
+        number
+    }
+
+    /// A process that was to begin could not: there never was such a process. Its parent is not told by this.
+    pub fn handle_stillbirth(&mut self, number: u32) {
+        let member = &mut self.members[number as usize];
+        assert_eq!(member.stage, Stage::Alive, "who has begun is not unborn");
+        member.stage = Stage::NeverBorn;
+        if let Some(parent) = member.parent {
+            member.peers.remove(&parent);
+            self.members[parent as usize].peers.remove(&number);
+        }
+        self.tell_all(number, None);
+    }
+
+    /// A process asks for something else than a process. What it wants a person to know is not for the roster.
+    ///
+    /// # Errors
+    /// If it makes no sense.
+    pub fn handle_request(&mut self, from: u32, request: &Request) -> Result<(), Malformed> {
+        match *request {
+            Request::Connect { peer } => return self.handle_connect(from, peer),
+            Request::Wait { id, pid } => self.handle_wait(from, id, pid),
+            Request::Kill { id, pid } => self.handle_kill(from, id, pid),
+            Request::Doubt { peer } => self.handle_doubt(from, peer),
+            Request::Withdraw { id, of: Some(pid) } => self.handle_withdrawn_wait(from, id, pid),
+            Request::Spawn(_) | Request::Note { .. } | Request::Withdraw { of: None, .. } => {
+                return Err(Malformed("it is not about who is who"));
+            }
+        }
+        Ok(())
     }
 
     /// A process wants to be connected to another.
-    pub(crate) fn handle_connect(&mut self, from: u32, peer: Pid) -> Result<(), Malformed> {
+    fn handle_connect(&mut self, from: u32, peer: Pid) -> Result<(), Malformed> {
         let Some(other) = self.known(peer) else {
             self.tell(from, Notice::Ended { peer, status: None });
             return Ok(());
@@ -175,7 +192,7 @@ impl Roster {
     }
 
     /// A process wants to know how another ends.
-    pub(crate) fn handle_wait(&mut self, from: u32, id: u64, pid: Pid) {
+    fn handle_wait(&mut self, from: u32, id: u64, pid: Pid) {
         let status = match self.known(pid).map(|number| (number, self.stage(number))) {
             Some((_, Stage::Farewelled(status))) => Some(status),
             Some((number, _)) => {
@@ -188,7 +205,7 @@ impl Roster {
     }
 
     /// A process wants to know no more how another ends.
-    pub(crate) fn handle_withdrawn_wait(&mut self, from: u32, id: u64, pid: Pid) {
+    fn handle_withdrawn_wait(&mut self, from: u32, id: u64, pid: Pid) {
         if let Some(number) = self.known(pid) {
             let waiters = &mut self.members[number as usize].waiters;
             waiters.retain(|waiter| *waiter != (from, id));
@@ -196,7 +213,7 @@ impl Roster {
     }
 
     /// A process wants another to end.
-    pub(crate) fn handle_kill(&mut self, from: u32, id: u64, pid: Pid) {
+    fn handle_kill(&mut self, from: u32, id: u64, pid: Pid) {
         let number = self.known(pid);
         if let Some(number) = number {
             self.doom(number, Reason::Killed);
@@ -205,33 +222,32 @@ impl Roster {
         self.tell(from, Notice::KillSent { id, known });
     }
 
+    /// A process has lost the connection to another and wants to know whether that lives. If it has ended, word of that
+    /// comes as always.
+    fn handle_doubt(&mut self, from: u32, peer: Pid) {
+        let number = self.known(peer);
+        if number.is_some_and(|number| self.stage(number) == Stage::Alive) {
+            self.tell(from, Notice::Lives { peer });
+        }
+    }
+
     /// A person sent this signal to the job, and everybody who lives has got it.
-    pub(crate) fn handle_persons_signal(&mut self, signal: i32) {
+    pub fn handle_persons_signal(&mut self, signal: i32) {
         self.persons_signals.insert(signal);
         for member in &mut self.members {
             member.missed.remove(signal);
         }
     }
 
-    /// Whether a process that ends like this was interrupted by a person.
-    pub(crate) fn is_interrupted(&self, end: End) -> bool {
-        matches!(end, End::Signal(signal) if self.persons_signals.contains(signal))
-    }
-
-    /// Whether a person has sent any signal.
-    pub(crate) fn has_persons_signals(&self) -> bool {
-        !self.persons_signals.is_empty()
-    }
-
     /// A person wants everything to end now.
-    pub(crate) fn handle_persons_kill(&mut self) {
+    pub fn handle_persons_kill(&mut self) {
         for number in 0..self.members.len() as u32 {
             self.doom(number, Reason::Interrupted);
         }
     }
 
     /// A process has died.
-    pub(crate) fn handle_death(&mut self, number: u32, end: End) {
+    pub fn handle_death(&mut self, number: u32, end: End) {
         let member = &mut self.members[number as usize];
         assert_eq!(member.stage, Stage::Alive, "a process dies once");
         let reason = match end {
@@ -255,42 +271,33 @@ impl Roster {
     }
 
     /// All that a dead process has said was carried out. Returns how it ended.
-    pub(crate) fn handle_farewell(&mut self, number: u32) -> ExitStatus {
+    pub fn handle_farewell(&mut self, number: u32) -> ExitStatus {
         let Stage::Dead(status) = self.stage(number) else {
             panic!("a farewell comes once, after the death");
         };
-        let peer = self.pid(number);
-        let member = &mut self.members[number as usize];
-        member.stage = Stage::Farewelled(status);
-        let (peers, waiters) = (
-            std::mem::take(&mut member.peers),
-            std::mem::take(&mut member.waiters),
-        );
-        for other in peers {
-            self.members[other as usize].peers.remove(&number);
-            self.tell(
-                other,
-                Notice::Ended {
-                    peer,
-                    status: Some(status),
-                },
-            );
-        }
-        for (waiter, id) in waiters {
-            self.tell(
-                waiter,
-                Notice::Waited {
-                    id,
-                    status: Some(status),
-                },
-            );
-        }
+        self.members[number as usize].stage = Stage::Farewelled(status);
+        self.tell_all(number, Some(status));
         status
     }
 
     /// The next thing to do.
-    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+    pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// Tells everybody concerned how a process ended, or that it never was.
+    fn tell_all(&mut self, number: u32, status: Option<ExitStatus>) {
+        let peer = self.pid(number);
+        let member = &mut self.members[number as usize];
+        let peers = std::mem::take(&mut member.peers);
+        let waiters = std::mem::take(&mut member.waiters);
+        for other in peers {
+            self.members[other as usize].peers.remove(&number);
+            self.tell(other, Notice::Ended { peer, status });
+        }
+        for (waiter, id) in waiters {
+            self.tell(waiter, Notice::Waited { id, status });
+        }
     }
 
     /// The first reason stays: it is the one that it dies of.
@@ -321,7 +328,8 @@ impl Roster {
     }
 
     fn known(&self, pid: Pid) -> Option<u32> {
-        let is_known = pid.job() == self.job && (pid.number() as usize) < self.members.len();
+        let member = self.members.get(pid.number() as usize)?;
+        let is_known = pid.job() == self.job && member.stage != Stage::NeverBorn;
         is_known.then_some(pid.number())
     }
 }
@@ -347,7 +355,9 @@ mod tests {
     fn siblings(count: u32) -> Roster {
         let mut roster = Roster::new(JOB);
         roster.handle_birth(None, false);
-        (1..count).for_each(|_| roster.handle_birth(Some(0), false));
+        for _ in 1..count {
+            roster.handle_birth(Some(0), false);
+        }
         roster
     }
 
@@ -416,6 +426,28 @@ mod tests {
                 told.map(|notice| Action::Tell(0, notice))
             );
         }
+    }
+
+    #[test]
+    fn who_could_not_be_begun_never_was() {
+        let mut roster = siblings(2);
+        let number = roster.handle_birth(Some(1), true);
+        // Whoever heard of it from a process that knew more than we.
+        roster.handle_connect(0, pid(number)).unwrap();
+        roster.handle_wait(0, 3, pid(number));
+        assert_eq!(actions(&mut roster), [Action::Connect(0, number)]);
+        roster.handle_stillbirth(number);
+        let (peer, status) = (pid(number), None);
+        let told = [
+            Action::Tell(0, Notice::Ended { peer, status }),
+            Action::Tell(0, Notice::Waited { id: 3, status }),
+        ];
+        assert_eq!(actions(&mut roster), told);
+        roster.handle_death(1, End::Code(0));
+        roster.handle_kill(0, 4, peer);
+        let (id, known) = (4, false);
+        let told = [Action::Tell(0, Notice::KillSent { id, known })];
+        assert_eq!(actions(&mut roster), told);
     }
 
     #[test]

@@ -3,19 +3,14 @@
 use crate::{
     attention::Attention,
     audience::Audience,
+    head::Head,
     household::{About, Household, Source},
     interrupts::CAUGHT,
     launcher::{Launcher, Program},
-    ledger::{Ledger, Verdict},
-    roster::Roster,
+    local::{Local, NeverFits},
 };
 use deploy_sys::{cgroup::Tree, fd, process, signal::Signals};
-use deploy_wire::{
-    event::{Event, Stream},
-    exit::ExitStatus,
-    pid::{Job, Pid},
-    resources::Resources,
-};
+use deploy_wire::{event::Stream, pid::Job, resources::Resources};
 use mio::{Events, Interest, Poll, Token, Waker, event, unix::SourceFd};
 use std::{fs::File, io, os::fd::AsRawFd, sync::Arc, time::Instant};
 
@@ -46,8 +41,16 @@ pub struct Monitor {
     poll: Poll,
     waker: Arc<Waker>,
     household: Household,
+    alone: Alone,
+}
+
+/// What the head of a job that runs alone has to know.
+#[derive(Default, Debug)]
+struct Alone {
+    node: String,
+    capacity: Option<Resources>,
     resources: Resources,
-    initial: Pid,
+    initial_worker: String,
 }
 
 /// How a job ended, beside what its events tell.
@@ -91,10 +94,15 @@ impl Monitor {
         let raw = signals.as_raw_fd();
         poll.registry()
             .register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
-        let about = About {
+        let alone = Alone {
             node: config.node,
-            image: config.image,
+            capacity: config.capacity,
+            resources: config.resources,
             initial_worker: config.program.initial_worker.clone(),
+        };
+        let about = About {
+            job: config.job,
+            image: config.image,
             signals_blocked,
             stdout_is_terminal: config.stdout_is_terminal,
             stderr_is_terminal: config.stderr_is_terminal,
@@ -107,16 +115,13 @@ impl Monitor {
             poll.registry().try_clone()?,
             Attention::new(signals),
             Launcher::new(config.program, signals_blocked)?,
-            Roster::new(config.job),
-            Ledger::new(config.capacity),
             Tree::create("deploy-job-", &config.job.to_string()),
         );
         Ok(Monitor {
             poll,
             waker,
             household,
-            resources: config.resources,
-            initial: Pid::new(config.job, 0),
+            alone,
         })
     }
 
@@ -127,56 +132,56 @@ impl Monitor {
 
     /// Starts the initial process and returns when every process has ended and all that they wrote was handed over.
     pub fn run(mut self, audience: &mut dyn Audience) -> Result<Outcome, MonitorError> {
-        let mut audience = Listener {
-            audience,
-            initial: self.initial,
-            status: None,
-        };
-        self.start(&mut audience)?;
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        while !self.household.children.is_empty() {
-            self.wait(&mut events, &audience)?;
-            let now = Instant::now();
-            events.iter().for_each(|event| self.note(event));
-            // Whether or not the poll told of any: one may have come since, with an end that it caused.
-            self.household.heed_signals(now);
-            self.household.turn(&mut audience, now);
-            if std::mem::take(&mut self.household.attention.is_to_reap) {
-                self.household.reap();
-            }
-            if audience.poll_timeout().is_some_and(|at| at <= now) {
-                audience.handle_timeout(now);
-            }
-        }
+        let job = self.household.about.job;
+        let Alone {
+            node,
+            capacity,
+            resources: asked,
+            initial_worker,
+        } = std::mem::take(&mut self.alone);
+        let mut head = Local::new(job, node, capacity, audience);
+        head.begin_initial(asked, initial_worker)
+            .map_err(|NeverFits { capacity }| MonitorError::NeverFits { asked, capacity })?;
+        let now = Instant::now();
+        self.household.act(&mut head, now);
+        self.household.expect_keeper(now);
+        // What the shell left open for the program belongs to the initial process only.
+        fd::close_on_exec_from(FIRST_OF_OTHERS)?;
+        self.serve(&mut head)?;
         let interrupts = &self.household.attention.interrupts;
-        let interrupted = audience
-            .status
-            .and_then(|status| interrupts.cause_of(status));
+        let interrupted = match head.initial() {
+            Some(Err(why)) => return Err(MonitorError::Launch(why.clone())),
+            Some(Ok(status)) => interrupts.cause_of(*status),
+            None => None,
+        };
         self.household.clear();
         Ok(Outcome { interrupted })
     }
 
-    fn start(&mut self, audience: &mut dyn Audience) -> Result<(), MonitorError> {
-        let asked = self.resources;
-        match self.household.ledger.ask(asked, false) {
-            Verdict::Granted => {}
-            Verdict::NeverFits { capacity } => {
-                return Err(MonitorError::NeverFits { asked, capacity });
+    /// Returns when every process has ended.
+    fn serve(&mut self, head: &mut dyn Head) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.household.children.is_empty() {
+            self.wait(&mut events, head)?;
+            let now = Instant::now();
+            events.iter().for_each(|event| self.note(event));
+            // Whether or not the poll told of any: one may have come since, with an end that it caused.
+            self.household.heed_signals(head, now);
+            self.household.turn(head, now);
+            if std::mem::take(&mut self.household.attention.is_to_reap) {
+                self.household.reap();
             }
-            other => unreachable!("nothing is granted yet, but the answer was {other:?}"),
+            if head.poll_timeout().is_some_and(|at| at <= now) {
+                head.handle_timeout(now);
+            }
         }
-        self.household
-            .start_initial(asked, audience, Instant::now())
-            .map_err(|error| MonitorError::Launch(crate::launcher::explain(&error)))?;
-        // What the shell left open for the program belongs to the initial process only.
-        fd::close_on_exec_from(FIRST_OF_OTHERS)?;
         Ok(())
     }
 
-    fn wait(&mut self, events: &mut Events, audience: &dyn Audience) -> io::Result<()> {
+    fn wait(&mut self, events: &mut Events, head: &dyn Head) -> io::Result<()> {
         let now = Instant::now();
-        let ours = self.household.poll_timeout(audience, now);
-        let next = [ours, audience.poll_timeout()].into_iter().flatten().min();
+        let ours = self.household.poll_timeout(head, now);
+        let next = [ours, head.poll_timeout()].into_iter().flatten().min();
         let timeout = next.map(|next| next.saturating_duration_since(now));
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
@@ -199,43 +204,6 @@ impl Monitor {
         if is_readable && self.household.children.contains_key(&number) {
             self.household.ready.insert((number, source));
         }
-    }
-}
-
-/// Hands everything on, and keeps how the initial process ended.
-struct Listener<'a> {
-    audience: &'a mut dyn Audience,
-    initial: Pid,
-    status: Option<ExitStatus>,
-}
-
-impl Audience for Listener<'_> {
-    fn handle_event(&mut self, event: Event, now: Instant) {
-        match event {
-            Event::Exited { pid, status } if pid == self.initial => self.status = Some(status),
-            _ => {}
-        }
-        self.audience.handle_event(event, now);
-    }
-
-    fn is_full(&self) -> bool {
-        self.audience.is_full()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.audience.poll_timeout()
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        self.audience.handle_timeout(now);
-    }
-
-    fn wants(&self, stream: Stream) -> bool {
-        self.audience.wants(stream)
-    }
-
-    fn buffer(&mut self) -> Vec<u8> {
-        self.audience.buffer()
     }
 }
 

@@ -6,7 +6,9 @@
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    control::{Argument, Function, read_pid, read_resources, write_pid, write_resources},
+    control::{
+        Argument, Function, SpawnRequest, read_pid, read_resources, write_pid, write_resources,
+    },
     pid::Pid,
     resources::Resources,
 };
@@ -51,6 +53,19 @@ pub struct Work {
     pub argument: Argument,
     /// The name of the thread that runs it.
     pub name: String,
+}
+
+/// What the process runs that was asked for.
+impl From<SpawnRequest> for Work {
+    fn from(request: SpawnRequest) -> Work {
+        Work {
+            name: request
+                .name
+                .unwrap_or_else(|| request.function.name.clone()),
+            function: request.function,
+            argument: request.argument,
+        }
+    }
 }
 
 impl Birth {

@@ -1,0 +1,112 @@
+//! The head of a job: who decides. What it decides is done by the *hands*, which are all the rest of this crate.
+//!
+//! Deliberately absent: any decision. A program run alone has its head in the same process ([`Local`](crate::Local)); on
+//! a cluster the head is the master, and here is only its voice.
+//!
+//! # The story
+//! 1. The hands hear what a process asks, and tell the head: [`Head::handle_request`].
+//! 2. The head decides, now or later, and has its deeds fetched: [`Head::poll_deed`]. They are done in that order.
+//! 3. To begin a process is a deed, and the head gives it its number. The hands say whether they could:
+//!    [`Head::handle_begun`] before anything else is heard of that process, or [`Head::handle_not_begun`].
+//! 4. A process that was begun dies once ([`Head::handle_death`]), and is farewelled once when its last words were carried
+//!    out ([`Head::handle_farewell`]): only then are others to learn of its end.
+//!
+//! Nothing here may wait: see [`Audience`](crate::Audience).
+
+use deploy_wire::{
+    birth::Work,
+    bytes::Malformed,
+    control::{Notice, Request},
+    event::Stream,
+    exit::End,
+    resources::Resources,
+};
+use std::{os::fd::OwnedFd, time::Instant};
+
+/// Whoever decides for a job. Processes are named by their number in it.
+pub trait Head {
+    /// A process asks something. Beside a spawn may come the `file` with its argument: exactly if the request says so.
+    ///
+    /// # Errors
+    /// If it makes no sense; whoever asks that is killed.
+    fn handle_request(
+        &mut self,
+        from: u32,
+        request: Request,
+        file: Option<OwnedFd>,
+    ) -> Result<(), Malformed>;
+
+    /// This process has begun; if its parent is here, the parent is being told.
+    fn handle_begun(&mut self, number: u32, now: Instant);
+
+    /// This process could not be begun: nobody was told anything.
+    fn handle_not_begun(&mut self, number: u32, why: String);
+
+    /// This process has died, and everything that it left behind.
+    fn handle_death(&mut self, number: u32, end: End);
+
+    /// All that a dead process has said was handed over.
+    fn handle_farewell(&mut self, number: u32, now: Instant);
+
+    /// A person sent this signal to the monitor, and every process here has got it.
+    fn handle_persons_signal(&mut self, signal: i32);
+
+    /// A person wants everything to end now; nothing is begun any more.
+    fn handle_persons_kill(&mut self);
+
+    /// A process wrote this; it is not empty.
+    fn handle_output(&mut self, number: u32, stream: Stream, bytes: Vec<u8>, now: Instant);
+
+    /// A person may want to know this line of a process.
+    fn handle_note(&mut self, number: u32, text: String, now: Instant);
+
+    /// The next thing to do.
+    fn poll_deed(&mut self) -> Option<Deed>;
+
+    /// Whether no more output is to be read for now.
+    fn is_full(&self) -> bool;
+
+    /// When it wants [`Head::handle_timeout`].
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// That time has come.
+    fn handle_timeout(&mut self, now: Instant);
+
+    /// Whether anybody still reads this stream; once false it stays false.
+    fn wants(&self, stream: Stream) -> bool;
+
+    /// An empty buffer to read output into.
+    fn buffer(&mut self) -> Vec<u8>;
+}
+
+/// Something for the hands to do. What is to be done to a process that has died is left undone.
+#[derive(Debug)]
+pub enum Deed {
+    /// Begin a process.
+    Begin(Box<Begin>),
+    /// Tell a process something.
+    Tell(u32, Notice),
+    /// Connect these two, both of them here, and tell both.
+    Connect(u32, u32),
+    /// Kill a process and all that it started.
+    Kill(u32),
+    /// Send a process a signal.
+    Signal(u32, i32),
+}
+
+/// A process to begin.
+#[derive(Debug)]
+pub struct Begin {
+    /// Its number in the job, never given before.
+    pub number: u32,
+    /// Who asked for it; nobody, for the initial process.
+    pub parent: Option<u32>,
+    /// Under which id its parent asked, if that is here: it is told at once, and connected.
+    pub asked: Option<u64>,
+    /// What it runs; nothing, for the initial process, which goes on with the program's `main`.
+    pub work: Option<Work>,
+    /// What it was granted.
+    pub resources: Resources,
+    /// The file with its argument, if that is how it comes.
+    pub file: Option<OwnedFd>,
+}

@@ -1,0 +1,313 @@
+//! The head of a job that runs alone: the roster says who is who, the ledger what is granted, and an audience listens.
+//!
+//! Deliberately absent: any process, socket or clock.
+
+use crate::{
+    audience::Audience,
+    head::{Begin, Deed, Head},
+    ledger::{Ledger, Verdict},
+    roster::{Action, Roster},
+};
+use deploy_wire::{
+    birth::Work,
+    bytes::Malformed,
+    control::{NodeResources, Notice, Refusal, Request, SpawnRequest},
+    event::{Event, Stream},
+    exit::{End, ExitStatus},
+    pid::Job,
+    resources::Resources,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    os::fd::OwnedFd,
+    time::Instant,
+};
+
+/// Decides for all processes of a job, which are all here.
+pub(crate) struct Local<'a> {
+    node: String,
+    roster: Roster,
+    ledger: Ledger<Queued>,
+    audience: &'a mut dyn Audience,
+    /// Those that hold resources, by number.
+    residents: BTreeMap<u32, Resident>,
+    /// Resources were granted for these.
+    granted: VecDeque<Queued>,
+    deeds: VecDeque<Deed>,
+    /// How the initial process ended, or why it never began.
+    initial: Option<Result<ExitStatus, String>>,
+}
+
+/// A process that another asked for.
+#[derive(Debug)]
+struct Queued {
+    from: u32,
+    request: Box<SpawnRequest>,
+    file: Option<OwnedFd>,
+}
+
+/// A process from when it is to begin until it is farewelled.
+#[derive(Debug)]
+struct Resident {
+    /// Who asked for it, and under which id.
+    asked: Option<(u32, u64)>,
+    /// What people call what it runs.
+    worker: String,
+    resources: Resources,
+}
+
+/// The initial process needs more than there is in all.
+#[derive(Debug)]
+pub(crate) struct NeverFits {
+    pub(crate) capacity: Resources,
+}
+
+impl Local<'_> {
+    /// The head of a job without processes, on a machine of that name.
+    pub(crate) fn new<'a>(
+        job: Job,
+        node: String,
+        capacity: Option<Resources>,
+        audience: &'a mut dyn Audience,
+    ) -> Local<'a> {
+        Local {
+            node,
+            roster: Roster::new(job),
+            ledger: Ledger::new(capacity),
+            audience,
+            residents: BTreeMap::new(),
+            granted: VecDeque::new(),
+            deeds: VecDeque::new(),
+            initial: None,
+        }
+    }
+
+    /// Decides that the job begins.
+    pub(crate) fn begin_initial(
+        &mut self,
+        resources: Resources,
+        worker: String,
+    ) -> Result<(), NeverFits> {
+        match self.ledger.ask(resources, false) {
+            Verdict::Granted => {}
+            Verdict::NeverFits { capacity } => return Err(NeverFits { capacity }),
+            other => unreachable!("nothing is granted yet, but the answer was {other:?}"),
+        }
+        let number = self.roster.handle_birth(None, false);
+        let resident = Resident {
+            asked: None,
+            worker,
+            resources,
+        };
+        self.residents.insert(number, resident);
+        self.deeds.push_back(Deed::Begin(Box::new(Begin {
+            number,
+            parent: None,
+            asked: None,
+            work: None,
+            resources,
+            file: None,
+        })));
+        Ok(())
+    }
+
+    /// How the initial process ended, or why it never began.
+    pub(crate) fn initial(&self) -> Option<&Result<ExitStatus, String>> {
+        self.initial.as_ref()
+    }
+
+    /// A process asks for another.
+    fn handle_spawn(&mut self, queued: Queued) {
+        let request = &queued.request;
+        let asked = request.resources;
+        let refusal = match &request.node {
+            Some(node) if *node != self.node => {
+                let why = format!("there is no node {node:?}, only {:?}", self.node);
+                Refusal::Launch { why }
+            }
+            _ => match self.ledger.ask(asked, request.wait) {
+                Verdict::Granted => return self.granted.push_back(queued),
+                Verdict::AfterOthers => return self.ledger.queue(asked, queued),
+                Verdict::OutOfResources { free } => Refusal::OutOfResources {
+                    asked,
+                    nodes: self.nodes(free),
+                },
+                Verdict::NeverFits { capacity } => Refusal::NeverFits {
+                    asked,
+                    nodes: self.nodes(capacity),
+                },
+            },
+        };
+        self.refuse(queued.from, request.id, refusal);
+    }
+
+    /// The resources are granted; now it gets its number.
+    fn begin(&mut self, queued: Queued) -> Option<Deed> {
+        let Queued {
+            from,
+            request,
+            file,
+        } = queued;
+        let resources = request.resources;
+        if self.roster.is_exhausted() {
+            self.ledger.release(resources);
+            let why = "the job has had as many processes as it can have over its life".to_string();
+            self.refuse(from, request.id, Refusal::Launch { why });
+            return self.deeds.pop_front();
+        }
+        let number = self.roster.handle_birth(Some(from), request.link);
+        let resident = Resident {
+            asked: Some((from, request.id)),
+            worker: request.function.name.clone(),
+            resources,
+        };
+        self.residents.insert(number, resident);
+        Some(Deed::Begin(Box::new(Begin {
+            number,
+            parent: Some(from),
+            asked: Some(request.id),
+            resources,
+            file,
+            work: Some(Work::from(*request)),
+        })))
+    }
+
+    fn refuse(&mut self, from: u32, id: u64, refusal: Refusal) {
+        let result = Err(refusal);
+        let notice = Notice::Spawned { id, result };
+        self.deeds.push_back(Deed::Tell(from, notice));
+    }
+
+    fn nodes(&self, resources: Resources) -> Vec<NodeResources> {
+        let name = self.node.clone();
+        vec![NodeResources { name, resources }]
+    }
+
+    fn release(&mut self, number: u32) -> Resident {
+        let resident = self.residents.remove(&number);
+        let resident = resident.expect("who was to begin is here until it is farewelled");
+        self.ledger.release(resident.resources);
+        resident
+    }
+}
+
+impl Head for Local<'_> {
+    fn handle_request(
+        &mut self,
+        from: u32,
+        request: Request,
+        file: Option<OwnedFd>,
+    ) -> Result<(), Malformed> {
+        match request {
+            Request::Spawn(request) => self.handle_spawn(Queued {
+                from,
+                request,
+                file,
+            }),
+            Request::Withdraw { id, of: None } => {
+                let is_meant = |queued: &Queued| queued.from == from && queued.request.id == id;
+                self.ledger.forget(is_meant);
+            }
+            other => return self.roster.handle_request(from, &other),
+        }
+        Ok(())
+    }
+
+    fn handle_begun(&mut self, number: u32, now: Instant) {
+        let resident = &self.residents[&number];
+        let event = Event::Spawned {
+            pid: self.roster.pid(number),
+            parent: resident.asked.map(|(parent, _)| self.roster.pid(parent)),
+            node: self.node.clone(),
+            worker: resident.worker.clone(),
+            resources: resident.resources,
+        };
+        self.audience.handle_event(event, now);
+    }
+
+    fn handle_not_begun(&mut self, number: u32, why: String) {
+        self.roster.handle_stillbirth(number);
+        match self.release(number).asked {
+            Some((from, id)) => self.refuse(from, id, Refusal::Launch { why }),
+            None => self.initial = Some(Err(why)),
+        }
+    }
+
+    fn handle_death(&mut self, number: u32, end: End) {
+        self.roster.handle_death(number, end);
+        self.ledger.forget(|queued| queued.from == number);
+    }
+
+    fn handle_farewell(&mut self, number: u32, now: Instant) {
+        let asked = self.release(number).asked;
+        let status = self.roster.handle_farewell(number);
+        if asked.is_none() {
+            self.initial = Some(Ok(status));
+        }
+        let pid = self.roster.pid(number);
+        self.audience
+            .handle_event(Event::Exited { pid, status }, now);
+    }
+
+    fn handle_persons_signal(&mut self, signal: i32) {
+        self.roster.handle_persons_signal(signal);
+    }
+
+    fn handle_persons_kill(&mut self) {
+        self.roster.handle_persons_kill();
+    }
+
+    fn handle_output(&mut self, number: u32, stream: Stream, bytes: Vec<u8>, now: Instant) {
+        let pid = self.roster.pid(number);
+        let event = Event::Output { pid, stream, bytes };
+        self.audience.handle_event(event, now);
+    }
+
+    fn handle_note(&mut self, number: u32, text: String, now: Instant) {
+        let pid = self.roster.pid(number);
+        self.audience.handle_event(Event::Noted { pid, text }, now);
+    }
+
+    fn poll_deed(&mut self) -> Option<Deed> {
+        if let Some(deed) = self.deeds.pop_front() {
+            return Some(deed);
+        }
+        if let Some(action) = self.roster.poll_action() {
+            return Some(action.into());
+        }
+        let granted = self.granted.pop_front();
+        let queued = granted.or_else(|| self.ledger.poll_granted())?;
+        self.begin(queued)
+    }
+
+    fn is_full(&self) -> bool {
+        self.audience.is_full()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.audience.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.audience.handle_timeout(now);
+    }
+
+    fn wants(&self, stream: Stream) -> bool {
+        self.audience.wants(stream)
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.audience.buffer()
+    }
+}
+
+impl From<Action> for Deed {
+    fn from(action: Action) -> Deed {
+        match action {
+            Action::Tell(number, notice) => Deed::Tell(number, notice),
+            Action::Connect(one, other) => Deed::Connect(one, other),
+            Action::Kill(number) => Deed::Kill(number),
+            Action::Signal(number, signal) => Deed::Signal(number, signal),
+        }
+    }
+}

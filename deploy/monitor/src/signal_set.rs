@@ -1,0 +1,28 @@
+//! A set of signals.
+//!
+//! Deliberately absent: real-time signals beyond 64, which Linux does not have.
+
+/// Some of the signals 1 to 64; bit `n - 1` is signal `n`.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct SignalSet(u64);
+
+impl SignalSet {
+    pub(crate) fn insert(&mut self, signal: i32) {
+        self.0 |= 1 << (signal - 1);
+    }
+
+    /// Whether it was there.
+    pub(crate) fn remove(&mut self, signal: i32) -> bool {
+        let was_there = self.contains(signal);
+        self.0 &= !(1 << (signal - 1));
+        was_there
+    }
+
+    pub(crate) fn contains(self, signal: i32) -> bool {
+        self.0 & 1 << (signal - 1) != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
