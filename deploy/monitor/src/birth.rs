@@ -38,10 +38,11 @@ impl Household {
         if asker.is_some_and(|(parent, _)| self.is_interrupted(parent)) {
             return head.handle_not_begun(number, INTERRUPTED.to_string());
         }
-        let started = asker.map(|_| connection()).transpose().and_then(|ends| {
-            let worker = begin.work.as_ref().map(|work| work.function.name.as_str());
-            Ok((ends.unzip(), self.launch(number, worker)?))
-        });
+        let worker = begin.work.as_ref().map(|work| work.function.name.as_str());
+        let mut started = self.launch_connected(number, worker, asker.is_some());
+        if started.is_err() && self.release_spare() {
+            started = self.launch_connected(number, worker, asker.is_some());
+        }
         let ((parents_end, childs_end), newborn) = match started {
             Ok(started) => started,
             Err(error) => return head.handle_not_begun(number, explain(&error)),
@@ -70,6 +71,17 @@ impl Household {
             let started = |tree| Keeper::start(&mut self.launcher, tree).ok();
             self.keeper = self.tree.as_ref().and_then(started);
         }
+    }
+
+    /// Starts the program once more, with a connection to its parent if that is here.
+    fn launch_connected(
+        &mut self,
+        number: u32,
+        worker: Option<&str>,
+        has_parent: bool,
+    ) -> io::Result<(Ends, Newborn)> {
+        let ends = has_parent.then(connection).transpose()?;
+        Ok((ends.unzip(), self.launch(number, worker)?))
     }
 
     /// Starts the program once more; nothing stays behind if that fails.
@@ -187,6 +199,9 @@ impl Household {
         }
     }
 }
+
+/// The parent's end of a connection, and the child's.
+type Ends = (Option<OwnedFd>, Option<OwnedFd>);
 
 /// Both ends of a new connection between two processes.
 pub(crate) fn connection() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -312,15 +312,6 @@ impl Household {
                 }
                 self.heed_signals(head, now);
             }
-            Request::Withdraw { id, of } => {
-                match of {
-                    Some(pid) => self.roster.handle_withdrawn_wait(from, id, pid),
-                    None => self
-                        .ledger
-                        .forget(|queued| queued.from == from && queued.request.id == id),
-                }
-                true
-            }
             Request::Note { text } => {
                 head.handle_note(from, text, now);
                 return true;

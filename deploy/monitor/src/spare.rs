@@ -128,6 +128,17 @@ impl Household {
         }
     }
 
+    /// Gives back at once all that the spare holds, because it is wanted for something else. False if there is none.
+    pub(crate) fn release_spare(&mut self) -> bool {
+        self.dismiss_spare();
+        let Some(child) = self.spare.child.take() else {
+            return false;
+        };
+        let _ = child.process.wait(); // Only the monitor reaps it, and it was killed.
+        self.emptying.extend(child.leaf);
+        true
+    }
+
     /// Whether nobody lives who could ask for anything.
     pub(crate) fn is_deserted(&self) -> bool {
         self.leaving.len() == self.children.len()
