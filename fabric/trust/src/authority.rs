@@ -113,7 +113,34 @@ impl Authority {
         Ok(token)
     }
 
-    /// An identity made on the spot, without token: for the master itself and for other members on its machine.
+    /// The identity of the master itself, or of a member on its machine, which needs no token: the one that is kept
+    /// beside the authority, renewed if that is due, or a new one.
+    ///
+    /// The name is that of the first time.
+    pub fn own_identity(
+        &self,
+        role: Role,
+        name: &Name,
+        address: &str,
+        now: SystemTime,
+    ) -> Result<Identity, AuthorityError> {
+        let file = format!("own-{role}");
+        let identity = match Identity::load_from(&self.dir, &file)? {
+            Some(kept) if kept.subject.cluster == self.cluster => {
+                if !kept.is_renewal_due(now) && kept.address == address {
+                    return Ok(kept);
+                }
+                let (name, keys) = (&kept.subject.name, kept.keys);
+                let certified = self.certify(role, name, keys.public(), now)?;
+                certified.into_identity(keys, self.root.clone(), address.to_owned())
+            }
+            _ => self.identity(role, name, address, now)?,
+        };
+        identity.save_as(&self.dir, &file)?;
+        Ok(identity)
+    }
+
+    /// A new identity without token, kept by whoever asks.
     pub fn identity(
         &self,
         role: Role,
@@ -321,3 +348,49 @@ const ROOT_VALID: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
 const FILE: &str = "authority";
 const HEAD: &str = "fabric authority 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::tests::Scratch;
+
+    #[test]
+    fn an_authority_and_its_own_identities_survive_a_restart() {
+        let scratch = Scratch::new();
+        assert!(!Authority::exists(&scratch.0).unwrap());
+        let (now, name) = (SystemTime::now(), Name::like("head"));
+        let first = Authority::open(&scratch.0, now).unwrap();
+        let own = first.own_identity(Role::Node, &name, "h:1", now).unwrap();
+        assert!(Authority::exists(&scratch.0).unwrap());
+
+        let again = Authority::open(&scratch.0, now).unwrap();
+        assert_eq!((again.cluster(), again.pin), (first.cluster(), first.pin));
+        let kept = again.own_identity(Role::Node, &name, "h:1", now).unwrap();
+        assert_eq!(kept.certificate, own.certificate);
+        let later = now + VALID * 3 / 4;
+        let renewed = again.own_identity(Role::Node, &name, "h:1", later).unwrap();
+        assert_eq!(renewed.subject, own.subject);
+        assert!(renewed.certificate != own.certificate && renewed.expires > own.expires);
+        assert_eq!(renewed.keys.public(), own.keys.public());
+    }
+
+    #[test]
+    fn nobody_joins_as_the_master() {
+        let scratch = Scratch::new();
+        let now = SystemTime::now();
+        let authority = Authority::open(&scratch.0, now).unwrap();
+        let token = authority.new_token(Role::Master, "h:1", VALID, false, now);
+        assert!(matches!(token, Err(AuthorityError::BadToken)));
+    }
+
+    #[test]
+    fn a_damaged_authority_is_not_replaced() {
+        let scratch = Scratch::new();
+        let lock = scratch.0.lock().unwrap();
+        scratch.0.replace(FILE, b"nonsense", &lock).unwrap();
+        drop(lock);
+        let error = Authority::open(&scratch.0, SystemTime::now()).unwrap_err();
+        assert!(error.to_string().contains("damaged"), "{error}");
+        assert_eq!(scratch.0.read(FILE).unwrap().unwrap(), b"nonsense");
+    }
+}

@@ -8,7 +8,10 @@
 //!    else is closed without a word.
 //! 2. A session stays here until it is open. A member's is handed over then; a stranger's when its one message has come.
 //!    A data connection is handed over when the fixed first part of its hello has come; not a byte behind it is read.
-//! 3. Who takes more than 5 s is dropped. When more than [`UNKNOWN_MAX`] are here, the one that came first is dropped.
+//! 3. Who takes more than 5 s is dropped. When more than [`UNKNOWN_MAX`] are here one is dropped: of those that have said
+//!    nothing the one that came first, and if there is none, the first of all.
+//! 4. Connections are accepted a few at a time, so that whoever speaks at once is heard before it would be its turn to be
+//!    dropped, however many come together.
 //!
 //! # When no descriptor is left
 //! A listener that is ready and cannot be accepted from stays ready. One descriptor is held in reserve: it is given up, a
@@ -56,7 +59,8 @@ pub struct DataHello {
 /// Somebody about whom enough is known.
 #[derive(Debug)]
 pub enum Arrival {
-    /// A session with a member, open. Its stream is registered nowhere.
+    /// A session with a member, open. Its stream is registered nowhere, and its first message may be there already:
+    /// register it, and treat it as ready.
     Member(Box<Session>),
     /// A stranger that asks to join, with these words. To be given to [`answer`](crate::join::answer), and flushed.
     Stranger(Box<Session>, Vec<u8>),
@@ -163,7 +167,7 @@ impl Door {
         if self.reserve.is_none() {
             self.reserve = reserve();
         }
-        loop {
+        for _ in 0..AT_A_TIME {
             match self.listener.accept() {
                 Ok((stream, _)) => self.seat(stream, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -171,6 +175,8 @@ impl Door {
                 Err(_) => return self.shed(now),
             }
         }
+        // The listener will not tell again of those that still wait.
+        self.rests_until = Some(now);
     }
 
     /// No descriptor, or no memory, is left.
@@ -186,11 +192,11 @@ impl Door {
     fn seat(&mut self, mut stream: TcpStream, now: Instant) {
         let seat = match self.unknown.iter().position(Option::is_none) {
             Some(free) => free,
-            None => self.oldest(),
+            None => self.least_worth(),
         };
         self.unknown[seat] = None;
         let token = Token(self.first_token + 1 + seat);
-        // Whoever cannot be waited for is closed.
+        // Whoever cannot be waited for is closed. What has come already is told of at the next poll.
         if self
             .registry
             .register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)
@@ -203,10 +209,13 @@ impl Door {
         }
     }
 
-    fn oldest(&self) -> usize {
-        let since = |seat: &usize| self.unknown[*seat].as_ref().map(|unknown| unknown.since);
+    fn least_worth(&self) -> usize {
+        let rank = |seat: &usize| {
+            let unknown = self.unknown[*seat].as_ref();
+            unknown.map(|one| (!matches!(one.stage, Stage::Silent(_)), one.since))
+        };
         (0..self.unknown.len())
-            .min_by_key(since)
+            .min_by_key(rank)
             .expect("there is at least one seat")
     }
 
@@ -334,6 +343,9 @@ pub const UNKNOWN_MAX: usize = 256;
 
 /// How many tokens a door needs: for its listener, and for each who is not known yet.
 pub const TOKENS: usize = 1 + UNKNOWN_MAX;
+
+/// A quarter of the seats.
+const AT_A_TIME: usize = UNKNOWN_MAX / 4;
 
 /// How a TLS record begins that opens a handshake.
 const TLS: u8 = 0x16;

@@ -43,15 +43,23 @@ pub struct Certified {
 impl Identity {
     /// The identity in a directory, or nothing if it holds none.
     pub fn load(dir: &StateDir) -> Result<Option<Identity>, StateError> {
-        let Some(bytes) = dir.read(FILE)? else {
-            return Ok(None);
-        };
-        let identity = read(&bytes).map_err(|_| dir.damaged(FILE))?;
-        Ok(Some(identity))
+        Identity::load_from(dir, FILE)
     }
 
     /// Keeps it in a directory, in place of what was there.
     pub fn save(&self, dir: &StateDir) -> Result<(), StateError> {
+        self.save_as(dir, FILE)
+    }
+
+    pub(crate) fn load_from(dir: &StateDir, file: &str) -> Result<Option<Identity>, StateError> {
+        let Some(bytes) = dir.read(file)? else {
+            return Ok(None);
+        };
+        let identity = read(&bytes).map_err(|_| dir.damaged(file))?;
+        Ok(Some(identity))
+    }
+
+    pub(crate) fn save_as(&self, dir: &StateDir, name: &str) -> Result<(), StateError> {
         let mut file = Writer::new();
         file.text(HEAD)
             .text(&self.address)
@@ -59,7 +67,7 @@ impl Identity {
             .bytes(self.keys.to_pkcs8())
             .bytes(&self.root);
         let lock = dir.lock()?;
-        dir.replace(FILE, &file.finish(), &lock)
+        dir.replace(name, &file.finish(), &lock)
     }
 
     /// Whether it is time for a new certificate: a third of its life is left, or less.
@@ -161,3 +169,22 @@ fn read(bytes: &[u8]) -> Result<Identity, Malformed> {
 
 const FILE: &str = "identity";
 const HEAD: &str = "fabric identity 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_are_errors(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), is_headed: bool) {
+            if is_headed {
+                let mut head = Writer::new();
+                head.text(HEAD).text("h:1");
+                bytes.splice(0..0, head.finish());
+            }
+            prop_assert!(read(&bytes).is_err());
+            let _ = Certified::from_bytes(&bytes);
+        }
+    }
+}

@@ -268,3 +268,51 @@ const WELCOME: u8 = 2;
 const REFUSED: u8 = 3;
 const BY_TOKEN: &str = "fabric join 1: token";
 const BY_KEY: &str = "fabric join 1: key";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::Pin;
+    use proptest::prelude::*;
+
+    #[test]
+    fn both_signatures_belong_to_one_connection() {
+        let token = Token::new(Role::Node, "h:1", Pin([0; 16]), 3);
+        let keys = KeyPair::generate().unwrap();
+        let request = Request {
+            role: Role::Node,
+            name: Name::like("n1"),
+            public: keys.public(),
+            token: token.id(),
+        };
+        let message = request.signed(&token, &keys, &[1; 32]);
+        let (read, proofs) = Request::read(&message).unwrap();
+        for (binding, is_right) in [([1; 32], true), ([2; 32], false)] {
+            let statement = read.statement(&binding);
+            let fields = [&statement[..]];
+            let secret = token.keys().public();
+            assert_eq!(
+                secret.has_signed(BY_TOKEN, &fields, &proofs.by_token),
+                is_right
+            );
+            assert_eq!(
+                read.public.has_signed(BY_KEY, &fields, &proofs.by_key),
+                is_right
+            );
+        }
+        for len in 0..message.len() {
+            assert!(Request::read(&message[..len]).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_are_errors(mut message in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read_answer(&message);
+            if let Some(kind) = message.first_mut() {
+                *kind = JOIN;
+            }
+            prop_assert!(Request::read(&message).is_err());
+        }
+    }
+}

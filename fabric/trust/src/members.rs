@@ -213,3 +213,73 @@ fn read_rows(bytes: &[u8]) -> Result<Vec<MemberRow>, Malformed> {
 
 const FILE: &str = "members";
 const HEAD: &str = "fabric members 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::tests::Scratch;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
+    }
+
+    fn add(members: &Members, wished: &str, key: u8, now: u64) -> MemberRow {
+        let public = PublicKey([key; 32]);
+        let make = |name: &Name| {
+            Ok::<_, ()>(MemberRow {
+                role: Role::Node,
+                name: name.clone(),
+                serial: Serial([key; 16]),
+                expires: at(now + 100),
+                is_revoked: false,
+                public,
+            })
+        };
+        let wished = Name::like(wished);
+        let row = members.add(Role::Node, &wished, public, at(now), make);
+        row.unwrap().unwrap()
+    }
+
+    #[test]
+    fn names_are_one_members_until_its_certificates_expire() {
+        let scratch = Scratch::new();
+        let members = Members::in_dir(scratch.0.clone());
+        assert_eq!(add(&members, "a", 1, 0).name.as_str(), "a");
+        assert_eq!(add(&members, "a", 1, 1).name.as_str(), "a");
+        assert_eq!(add(&members, "a", 2, 2).name.as_str(), "a-2");
+        assert_eq!(members.list().unwrap().len(), 3);
+        assert_eq!(add(&members, "a", 3, 110).name.as_str(), "a");
+        assert_eq!(members.list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_revocation_is_seen_at_once_and_by_everybody() {
+        let scratch = Scratch::new();
+        let members = Members::in_dir(scratch.0.clone());
+        let seen = Revocations::in_dir(scratch.0.clone());
+        assert!(!seen.is_revoked(Serial([1; 16])));
+        add(&members, "a", 1, 0);
+        add(&members, "b", 2, 0);
+        assert!(!seen.is_revoked(Serial([1; 16])));
+        assert_eq!(
+            members.revoke(Role::Node, &Name::like("a"), at(1)).unwrap(),
+            1
+        );
+        assert_eq!(
+            members.revoke(Role::User, &Name::like("b"), at(1)).unwrap(),
+            0
+        );
+        assert!(seen.is_revoked(Serial([1; 16])));
+        assert!(!seen.is_revoked(Serial([2; 16])));
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_revokes_everybody() {
+        let scratch = Scratch::new();
+        let seen = Revocations::in_dir(scratch.0.clone());
+        let lock = scratch.0.lock().unwrap();
+        scratch.0.replace(FILE, b"nonsense", &lock).unwrap();
+        assert!(seen.is_revoked(Serial([1; 16])));
+    }
+}

@@ -1,45 +1,57 @@
-//! Who may join, who may come back, and what everybody else is told.
+//! Whoever joined comes back, and is known.
 
-use crate::master::{Master, name, patience};
-use deploy_trust::{
-    client::{Client, ClientError},
-    endpoint::Connector,
-    identity::Identity,
-    join::join,
-    state::StateDir,
-    subject::Role,
-};
-use std::time::{Duration, Instant};
-
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-fn dial(master: &Master, identity: &Identity) -> Result<Client, ClientError> {
-    let connector = Connector::member(identity).unwrap();
-    Client::connect(&master.address.to_string(), &connector, patience())
-}
+use crate::master::{Master, TIMEOUT, dial, member, name, patience, random};
+use deploy_trust::{identity::Identity, join::join, state::StateDir, subject::Role};
+use std::time::Instant;
 
 #[test]
 fn whoever_joined_comes_back_and_is_known() {
     let master = Master::start();
     let began = Instant::now();
-    let identity = join(&master.token(Role::Node, false), &name("n1"), TIMEOUT).unwrap();
+    let identity = member(&master, Role::Node, "n1");
     println!("join: {:?}", began.elapsed());
-    assert_eq!(identity.subject.name.as_str(), "n1");
+    assert_eq!(identity.subject.name, name("n1"));
 
-    let path = std::env::temp_dir().join(format!("fabric-test-{:032x}", crate::master::random()));
+    let path = std::env::temp_dir().join(format!("fabric-test-{:032x}", random()));
     let dir = StateDir::open(&path).unwrap();
     assert!(Identity::load(&dir).unwrap().is_none());
     identity.save(&dir).unwrap();
     let identity = Identity::load(&dir).unwrap().unwrap();
     std::fs::remove_dir_all(&path).unwrap();
 
+    let began = Instant::now();
     let mut client = dial(&master, &identity).unwrap();
+    println!("dial: {:?}", began.elapsed());
     let peer = client.session().peer().unwrap().clone();
     assert_eq!(peer.subject.role, Role::Master);
-    for len in [0, 1, 5_000, 3 << 20] {
+    assert_eq!(client.session().peer_release(), env!("CARGO_PKG_VERSION"));
+    for len in [0, 1, 5_000, 3 << 20, 9 << 20] {
         let message = vec![7; len];
         client.send(message.clone(), patience()).unwrap();
         assert_eq!(client.recv(patience()).unwrap(), message);
     }
     client.finish(patience()).unwrap();
+}
+
+#[test]
+fn a_name_belongs_to_the_first_who_took_it() {
+    let master = Master::start();
+    let names = ["n1", "n1", "n1"].map(|wished| member(&master, Role::Node, wished).subject.name);
+    assert_eq!(names, ["n1", "n1-2", "n1-3"].map(name));
+    // Other roles have names of their own, and a name that was revoked is free again.
+    assert_eq!(member(&master, Role::User, "n1").subject.name, name("n1"));
+    let members = master.authority.members();
+    let now = crate::master::now();
+    assert_eq!(members.revoke(Role::Node, &name("n1"), now).unwrap(), 1);
+    assert_eq!(member(&master, Role::Node, "n1").subject.name, name("n1"));
+}
+
+#[test]
+fn an_address_where_nobody_answers_is_told() {
+    let master = Master::start();
+    let token = master.token(Role::Node, false);
+    drop(master);
+    let error = join(&token, &name("n1"), TIMEOUT).unwrap_err().to_string();
+    assert!(error.contains("cannot connect"), "{error}");
+    assert!(error.contains(&token.address), "{error}");
 }

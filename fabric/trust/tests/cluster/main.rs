@@ -2,5 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
+mod crowd;
+mod hostile;
 mod join;
 mod master;
+mod rogue;
+mod tokens;
+mod versions;

@@ -2,9 +2,11 @@
 
 use deploy_trust::{
     authority::Authority,
+    client::{Client, ClientError},
     door::{Arrival, DataHello, Door},
-    endpoint::Acceptor,
-    join::answer,
+    endpoint::{Acceptor, Connector},
+    identity::Identity,
+    join::{answer, join},
     session::Session,
     state::StateDir,
     subject::{Name, Role},
@@ -33,6 +35,9 @@ pub struct Master {
     waker: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// What a member says to get a new certificate; everything else comes back as it is.
+pub const RENEW: &[u8] = b"renew";
 
 /// How data hellos begin here.
 pub const DATA: DataHello = DataHello {
@@ -153,18 +158,22 @@ impl Loop {
 
     fn serve(&mut self, seat: usize) {
         let session = self.sessions.get_mut(&seat).unwrap();
-        if echo(session).is_err() {
+        if echo(session, &self.authority).is_err() {
             self.sessions.remove(&seat);
         }
     }
 }
 
-fn echo(session: &mut Session) -> Result<(), Box<dyn std::error::Error>> {
+fn echo(session: &mut Session, authority: &Authority) -> Result<(), Box<dyn std::error::Error>> {
     session.handle_ready()?;
     while !session.is_full() {
-        let Some(message) = session.poll_message()? else {
+        let Some(mut message) = session.poll_message()? else {
             break;
         };
+        if message == RENEW {
+            let peer = session.peer().ok_or("members only")?;
+            message = authority.renew(peer, now())?.to_bytes();
+        }
         session.send(message)?;
     }
     Ok(session.flush()?)
@@ -178,9 +187,30 @@ pub fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
+/// Joins with a new token.
+pub fn member(master: &Master, role: Role, wished: &str) -> Identity {
+    join(&master.token(role, false), &name(wished), TIMEOUT).unwrap()
+}
+
+pub fn dial(master: &Master, identity: &Identity) -> Result<Client, ClientError> {
+    let connector = Connector::member(identity).unwrap();
+    Client::connect(&master.address.to_string(), &connector, patience())
+}
+
+/// Asserts that somebody can still join, and be heard, at once.
+pub fn assert_alive(master: &Master) {
+    let identity = member(master, Role::Node, "alive");
+    let mut client = dial(master, &identity).unwrap();
+    client.send(b"are you there".to_vec(), patience()).unwrap();
+    assert_eq!(client.recv(patience()).unwrap(), b"are you there");
+}
+
+/// How long to wait for an answer that comes at once.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Long enough for a machine that does much else; nothing waits so long where all is well.
 pub fn patience() -> Instant {
-    Instant::now() + Duration::from_secs(10)
+    Instant::now() + TIMEOUT
 }
 
 pub fn random() -> u128 {
