@@ -1,7 +1,7 @@
-//! Thirty workers each send to and hear from every other one.
+//! A hundred workers each send to and hear from every other one: 4,950 connections.
 
-//= main: exits 0, out "30 workers heard 435 from all others\n"
-//=   worker x30: exits 0
+//= main: exits 0, out "100 workers heard 4950 from all others\n"
+//=   worker x100: exits 0
 
 use deploy::*;
 
@@ -36,4 +36,4 @@ fn worker(parent: Pid, index: u32) {
     Sender::new(parent).send(heard).unwrap();
 }
 
-const COUNT: u32 = 30;
+const COUNT: u32 = 100;

@@ -6,6 +6,7 @@
 //= main: exits 0, out "flat: bytes text numbers rows packed; given back: true; 2 threads, both ways: 4\n"
 //=   mirror: exits 0
 //=   forsake: exits 0
+//=   endless: killed SIGKILL (killed)
 
 use deploy::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -29,6 +30,7 @@ fn main() {
     let given_back = too_large(pid, len);
     let both = both_ways(pid, len / 4);
     dropped_half_way(len);
+    killed_half_way(len);
     println!(
         "flat: bytes text numbers rows packed; given back: {given_back}; 2 threads, both ways: {both}"
     );
@@ -137,6 +139,28 @@ fn forsake(parent: Pid, (): ()) {
     assert!(begun.is_err(), "it is too long to be there at once");
     drop(receiver);
     assert_eq!(Receiver::<u64>::new(parent).recv(), Ok(7));
+}
+
+/// What was begun when its sender's process was killed is no value; how that ended is told instead.
+fn killed_half_way(len: usize) {
+    let pid = spawn(endless, len, Resources::default()).unwrap();
+    let receiver = Receiver::<Vec<u8>>::new(pid);
+    assert_eq!(receiver.recv().unwrap().len(), len);
+    // Has the next one begun.
+    let _ = receiver.recv_timeout(Duration::from_millis(1));
+    pid.kill().unwrap();
+    let error = loop {
+        match receiver.recv() {
+            Ok(value) => assert_eq!(value.len(), len),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, ChannelError::Exited(pid.wait().unwrap()));
+}
+
+fn endless(parent: Pid, len: usize) {
+    let sender = Sender::new(parent);
+    while sender.send(vec![1u8; len]).is_ok() {}
 }
 
 /// The peak is what is resident now, from here on.

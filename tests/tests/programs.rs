@@ -52,6 +52,7 @@ programs! {
     resources
     retype
     signals
+    stalled
     talk
     threads
     tokio_main
