@@ -4,6 +4,7 @@
 
 use crate::{
     identity::{Certified, Identity},
+    insecure,
     keys::{KeyError, KeyPair, PublicKey},
     members::{MemberRow, Members, Revocations, Serial},
     state::{StateDir, StateError},
@@ -18,7 +19,11 @@ use rcgen::{
     Issuer, KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use std::time::{Duration, SystemTime};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 /// A cluster's authority, as the master holds it.
 pub struct Authority {
@@ -47,6 +52,23 @@ pub enum AuthorityError {
     /// Tokens are not for masters, and hold no address of more than 255 bytes.
     #[error("a token is for a node or a user, and its address has at most 255 bytes")]
     BadToken,
+    /// A cluster without authentication stays one.
+    #[error(
+        "`{path}` holds a cluster without authentication: name another directory with --state, or go on with \
+         --insecure-no-auth",
+        path = .0.display()
+    )]
+    Insecure(PathBuf),
+    /// The opposite.
+    #[error(
+        "`{path}` holds a cluster with authentication: name another directory with --state, or leave out \
+         --insecure-no-auth",
+        path = .0.display()
+    )]
+    Secure(PathBuf),
+    /// Everybody who can reach the address could run programs here.
+    #[error("--insecure-no-auth is for addresses of the loopback only, and {0} is none")]
+    NotLoopback(SocketAddr),
     /// Whoever asks for a new certificate has none that counts.
     #[error("this certificate was revoked: join again with a new token")]
     Revoked,
@@ -57,11 +79,24 @@ impl Authority {
     ///
     /// Blocks while another process changes the directory.
     pub fn open(dir: &StateDir, now: SystemTime) -> Result<Authority, AuthorityError> {
+        let authority = Authority::open_or_make(dir, KeyPair::generate, now)?;
+        if authority.pin == insecure::pin() {
+            return Err(AuthorityError::Insecure(dir.path().to_owned()));
+        }
+        Ok(authority)
+    }
+
+    /// The same, with a key made by `make_key` at the first start.
+    pub(crate) fn open_or_make(
+        dir: &StateDir,
+        make_key: impl FnOnce() -> Result<KeyPair, KeyError>,
+        now: SystemTime,
+    ) -> Result<Authority, AuthorityError> {
         let lock = dir.lock()?;
         let bytes = match dir.read(FILE)? {
             Some(bytes) => bytes,
             None => {
-                let bytes = create(now)?;
+                let bytes = create(&make_key()?, now)?;
                 dir.replace(FILE, &bytes, &lock)?;
                 bytes
             }
@@ -205,6 +240,10 @@ impl Authority {
         }
     }
 
+    pub(crate) fn pin(&self) -> Pin {
+        self.pin
+    }
+
     fn sign(
         &self,
         role: Role,
@@ -281,13 +320,12 @@ impl PublicKeyData for Holder {
 }
 
 /// A new authority, as it is kept.
-fn create(now: SystemTime) -> Result<Vec<u8>, AuthorityError> {
+fn create(keys: &KeyPair, now: SystemTime) -> Result<Vec<u8>, AuthorityError> {
     let cluster = ClusterId(deploy_sys::random::bits().map_err(AuthorityError::Random)?);
-    let keys = KeyPair::generate()?;
     let mut params = root_params(cluster);
     params.serial_number = Some(SerialNumber::from_slice(&new_serial()?.0));
     (params.not_before, params.not_after) = ((now - BACKDATED).into(), (now + ROOT_VALID).into());
-    let root = params.self_signed(&signing_key(&keys)?)?;
+    let root = params.self_signed(&signing_key(keys)?)?;
     let mut file = Writer::new();
     file.text(HEAD)
         .u128(cluster.0)

@@ -4,7 +4,8 @@
 
 use crate::{
     endpoint::Connector,
-    session::{SendError, Session, SessionError},
+    error::{SendError, SessionError},
+    session::Session,
 };
 use mio::{Events, Poll, Token, net::TcpStream};
 use std::{

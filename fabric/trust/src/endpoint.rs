@@ -3,9 +3,10 @@
 //! What is fixed for all sessions is decided here: TLS 1.3 only, no resumption, no early data, which version is spoken.
 
 use crate::{
+    error::SessionError,
     identity::Identity,
     members::Revocations,
-    session::{Session, SessionError},
+    session::Session,
     subject::Role,
     token::Token,
     verify::{Expected, MasterVerifier, MemberVerifier},

@@ -15,9 +15,10 @@ use crate::{
     authority::{Authority, AuthorityError},
     client::{Client, ClientError},
     endpoint::Connector,
+    error::SessionError,
     identity::{Certified, Identity},
     keys::{KeyError, KeyPair, PublicKey, Signature},
-    session::{Session, SessionError},
+    session::Session,
     state::StateError,
     subject::{Name, Role},
     token::{Token, TokenId},
@@ -69,7 +70,7 @@ pub fn join(token: &Token, name: &Name, timeout: Duration) -> Result<Identity, J
         Ok(Answer::Welcome(certified, root)) => Ok(certified.into_identity(keys, root, address)),
         Ok(Answer::Refused(sentence)) => Err(JoinError::Refused { address, sentence }),
         Err(ClientError::Session(SessionError::Untrusted(
-            crate::session::Distrust::OtherCluster,
+            crate::error::Distrust::OtherCluster,
         ))) => Err(JoinError::OtherCluster(address)),
         Err(error) => Err(JoinError::Client { address, error }),
     }

@@ -12,7 +12,7 @@ use ring::{
 /// A key pair. Its secret half never leaves the machine where it was made.
 pub struct KeyPair {
     pair: Ed25519KeyPair,
-    pkcs8: Option<Vec<u8>>,
+    pkcs8: Vec<u8>,
 }
 
 /// The half that others know.
@@ -45,7 +45,7 @@ impl KeyPair {
     pub fn from_pkcs8(pkcs8: Vec<u8>) -> Result<KeyPair, KeyError> {
         Ok(KeyPair {
             pair: Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| KeyError::Damaged)?,
-            pkcs8: Some(pkcs8),
+            pkcs8,
         })
     }
 
@@ -54,17 +54,19 @@ impl KeyPair {
         let seed = sha256(&[purpose.as_bytes(), &[0], secret]);
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed)
             .expect("any 32 bytes are the seed of a key pair");
-        KeyPair { pair, pkcs8: None }
+        let pkcs8 = [
+            &PKCS8_SEED,
+            &seed[..],
+            &PKCS8_PUBLIC,
+            pair.public_key().as_ref(),
+        ]
+        .concat();
+        KeyPair { pair, pkcs8 }
     }
 
     /// For a file that nobody else can read.
-    ///
-    /// # Panics
-    /// For a pair that was made from a secret, which is kept in its place.
     pub(crate) fn to_pkcs8(&self) -> &[u8] {
-        self.pkcs8
-            .as_deref()
-            .expect("pairs made from secrets are never stored")
+        &self.pkcs8
     }
 
     /// The half that others may know.
@@ -95,6 +97,11 @@ impl std::fmt::Debug for KeyPair {
 }
 
 impl PublicKey {
+    /// The key with its kind, as certificates hold it.
+    pub(crate) fn to_spki(self) -> Vec<u8> {
+        [&SPKI[..], &self.0].concat()
+    }
+
     /// Whether the holder of this key signed these fields for this purpose.
     pub fn has_signed(&self, purpose: &str, fields: &[&[u8]], signature: &Signature) -> bool {
         UnparsedPublicKey::new(&ED25519, self.0)
@@ -120,6 +127,17 @@ fn statement(purpose: &str, fields: &[&[u8]]) -> Vec<u8> {
     }
     statement.finish()
 }
+
+/// DER before the seed in PKCS#8: version 2, Ed25519.
+const PKCS8_SEED: [u8; 16] = [
+    0x30, 0x51, 2, 1, 1, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
+];
+
+/// DER between the seed and the public half.
+const PKCS8_PUBLIC: [u8; 3] = [0x81, 0x21, 0];
+
+/// DER before a public half: Ed25519.
+const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
 #[cfg(test)]
 mod tests {
@@ -150,5 +168,7 @@ mod tests {
         let one = KeyPair::from_secret("test", b"secret").public();
         assert_eq!(one, KeyPair::from_secret("test", b"secret").public());
         assert_ne!(one, KeyPair::from_secret("test", b"secreu").public());
+        let stored = KeyPair::from_secret("test", b"secret").to_pkcs8().to_vec();
+        assert_eq!(KeyPair::from_pkcs8(stored).unwrap().public(), one);
     }
 }

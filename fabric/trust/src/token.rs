@@ -100,6 +100,16 @@ impl Token {
     }
 }
 
+impl Pin {
+    /// The pin of an authority with this public key.
+    pub(crate) fn of(spki: &[u8]) -> Pin {
+        let digest = sha256(&[spki]);
+        Pin(digest[..16]
+            .try_into()
+            .expect("16 of 32 bytes are 16 bytes long"))
+    }
+}
+
 impl TokenId {
     /// The identifier of the token with this public half.
     pub(crate) fn of(public: &PublicKey) -> TokenId {

@@ -3,7 +3,7 @@
 //! Host names and addresses are deliberately absent: a member is who its certificate says, wherever it is.
 
 use crate::{
-    keys::{PublicKey, sha256},
+    keys::PublicKey,
     members::{Revocations, Serial},
     session::Peer,
     subject::{ClusterId, Role, Subject},
@@ -49,8 +49,7 @@ pub(crate) struct MemberVerifier {
 /// The digest of an authority's key; nothing if this is no certificate.
 pub(crate) fn pin_of(root: &CertificateDer<'_>) -> Option<Pin> {
     let root = EndEntityCert::try_from(root).ok()?;
-    let digest = sha256(&[&root.subject_public_key_info()]);
-    Some(Pin(digest[..16].try_into().ok()?))
+    Some(Pin::of(&root.subject_public_key_info()))
 }
 
 /// What a certificate says of its holder. That it may be believed was found before.

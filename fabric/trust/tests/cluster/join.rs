@@ -1,7 +1,7 @@
 //! Whoever joined comes back, and is known.
 
 use crate::master::{Master, TIMEOUT, dial, member, name, patience, random};
-use deploy_trust::{identity::Identity, join::join, state::StateDir, subject::Role};
+use deploy_trust::{identity::Identity, insecure, join::join, state::StateDir, subject::Role};
 use std::time::Instant;
 
 #[test]
@@ -54,4 +54,16 @@ fn an_address_where_nobody_answers_is_told() {
     let error = join(&token, &name("n1"), TIMEOUT).unwrap_err().to_string();
     assert!(error.contains("cannot connect"), "{error}");
     assert!(error.contains(&token.address), "{error}");
+}
+
+#[test]
+fn without_authentication_everything_else_is_the_same() {
+    let master = Master::start_insecure();
+    for role in [Role::Node, Role::User] {
+        let token = insecure::token(role, master.address).unwrap();
+        let identity = join(&token, &name("n1"), TIMEOUT).unwrap();
+        assert!(dial(&master, &identity).is_ok());
+        // Nor do its certificates count elsewhere.
+        assert!(dial(&Master::start(), &identity).is_err());
+    }
 }

@@ -6,6 +6,7 @@ use deploy_trust::{
     door::{Arrival, DataHello, Door},
     endpoint::{Acceptor, Connector},
     identity::Identity,
+    insecure,
     join::{answer, join},
     session::Session,
     state::StateDir,
@@ -51,9 +52,20 @@ impl Master {
     }
 
     pub fn start_for(roles: &'static [Role]) -> Master {
+        Master::start_with(roles, |dir| Authority::open(dir, now()).unwrap())
+    }
+
+    pub fn start_insecure() -> Master {
+        let any = "127.0.0.1:0".parse().unwrap();
+        Master::start_with(&[Role::Node, Role::User], |dir| {
+            insecure::authority(dir, &[any], now()).unwrap()
+        })
+    }
+
+    fn start_with(roles: &'static [Role], open: impl FnOnce(&StateDir) -> Authority) -> Master {
         let path = std::env::temp_dir().join(format!("fabric-test-{:032x}", random()));
         let dir = StateDir::open(&path).unwrap();
-        let authority = Arc::new(Authority::open(&dir, now()).unwrap());
+        let authority = Arc::new(open(&dir));
         let own = authority
             .identity(Role::Master, &name("master"), "", now())
             .unwrap();
