@@ -4,7 +4,7 @@
 //! and the terminal, in the shell's process group like all of them; it ends when the last of them has.
 
 use deploy_bridge::{Broken, Options, Terminal};
-use deploy_monitor::{Audience, Config, Monitor, MonitorError, Program, Wrap};
+use deploy_monitor::{Audience, Channels, Config, Monitor, MonitorError, Program, Wrap};
 use deploy_sys::{code, fd, random, signal};
 use deploy_wire::{
     code::OwnCode,
@@ -48,6 +48,7 @@ fn try_run(resources: Resources) -> Result<i32, Failure> {
         node: NODE.to_string(),
         capacity: capacity()?,
         resources,
+        channels: channels()?,
         stdout_is_terminal: terminals.0,
         stderr_is_terminal: terminals.1,
     };
@@ -188,6 +189,22 @@ fn capacity() -> Result<Option<Resources>, Failure> {
             .parse()
             .map_err(|_| wrong(format!("{gpu:?} is not a number of GPUs")))?,
     }))
+}
+
+/// `DEPLOY_CHANNELS=tcp`: what processes say to each other goes as it would between two machines. For tests and
+/// measurement: nothing is gained by it on one machine.
+fn channels() -> Result<Channels, Failure> {
+    match setting("DEPLOY_CHANNELS")?.as_deref() {
+        None => Ok(Channels::Sockets),
+        Some("tcp") => Ok(Channels::Tcp { encrypted: true }),
+        Some("tcp-plain") => Ok(Channels::Tcp { encrypted: false }),
+        Some(other) => {
+            let why = format!(
+                "DEPLOY_CHANNELS is {other:?}: leave it unset, or set it to 'tcp' or, without encryption, 'tcp-plain'"
+            );
+            Err((OwnCode::Setting, why))
+        }
+    }
 }
 
 fn setting(name: &str) -> Result<Option<String>, Failure> {

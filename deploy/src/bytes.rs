@@ -4,6 +4,7 @@
 //! keeps bytes back: what was written is sent, and what was not read stays in the channel's window.
 
 use crate::{
+    carrier::Place,
     error::ChannelError,
     link::{self, Link},
     outlet::Refusal,
@@ -11,7 +12,6 @@ use crate::{
     sender::Sender,
     turn::{Look, Who},
 };
-use deploy_sys::stream;
 use deploy_wire::inbound::Taken;
 use std::{
     io::{self, Read, Write},
@@ -152,20 +152,18 @@ impl Link {
         if buffer.len() < DIRECT_BYTES_MIN || who == Who::Sleeper {
             return None;
         }
-        let mut rx = self.rx();
+        let mut guard = self.rx();
+        let rx = &mut *guard;
         let count = rx.inbound.direct_run(generation).min(buffer.len());
         if count < DIRECT_BYTES_MIN || (self.turn.has_owner() && who != Who::Owner) {
             return None;
         }
         let socket = self.socket().filter(|_| !self.has_ended())?;
-        // What is wrong with the socket is found by the next one that reads.
-        let read = stream::read(socket, &mut buffer[..count]).ok()?;
-        if read == 0 {
-            return None;
-        }
-        rx.inbound.handle_direct(read);
-        self.settle(rx);
-        Some(read)
+        let mut place = Place::In(&mut buffer[..count], 0);
+        let came = rx.way.read_direct(socket, &mut rx.inbound, &mut place);
+        let filled = count - place.room();
+        self.handle_came(guard, came);
+        (filled > 0).then_some(filled)
     }
 }
 

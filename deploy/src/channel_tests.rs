@@ -12,8 +12,17 @@ use crate::{
     turn::Spin,
 };
 use deploy_sys::{fd, packet, poller::Poller};
-use deploy_wire::pid::{Job, Pid};
-use std::{os::fd::OwnedFd, sync::Arc, thread, time::Duration};
+use deploy_wire::{
+    pid::{Job, Pid},
+    secret::{Seal, Secret},
+};
+use std::{
+    net::{TcpListener, TcpStream},
+    os::fd::OwnedFd,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 /// What one process of so much memory has, but for a monitor that says anything.
 pub(crate) fn end(mem_bytes: u64) -> (Arc<Links>, OwnedFd) {
@@ -41,8 +50,8 @@ pub(crate) fn connected() -> Ends {
 /// Two ends, and what connects them.
 pub(crate) fn to_be_connected() -> (Ends, impl FnOnce()) {
     let ((left, left_monitor), (right, right_monitor)) = (end(1 << 30), end(1 << 30));
-    let (one, other) = fd::socketpair_stream().unwrap();
     let pid = |number| Pid::new(Job::from_bits(1), number);
+    let [(one, seal), (other, other_seal)] = sockets();
     // A process whose monitor is gone aborts; the reactors here live on when a test is over.
     std::mem::forget([left_monitor, right_monitor]);
     let ends = Ends {
@@ -50,10 +59,32 @@ pub(crate) fn to_be_connected() -> (Ends, impl FnOnce()) {
         right: right.to(pid(0), || {}),
     };
     let connect = move || {
-        left.handle_connected(pid(1), one);
-        right.handle_connected(pid(0), other);
+        left.handle_connected(pid(1), one, seal);
+        right.handle_connected(pid(0), other, other_seal);
     };
     (ends, connect)
+}
+
+/// Both ends of a connection, of the kind that `DEPLOY_CHANNELS` says, as for a whole program.
+fn sockets() -> [(OwnedFd, Option<Seal>); 2] {
+    let encrypted = match std::env::var("DEPLOY_CHANNELS").as_deref() {
+        Err(_) => {
+            let (one, other) = fd::socketpair_stream().unwrap();
+            return [(one, None), (other, None)];
+        }
+        Ok("tcp") => true,
+        Ok("tcp-plain") => false,
+        Ok(other) => panic!("no kind of connection is called {other:?}"),
+    };
+    let pid = |number| Pid::new(Job::from_bits(1), number);
+    let (seal, other_seal) = Secret::from_bytes([1; 32]).seals(pid(0), pid(1), encrypted);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let other = listener.accept().unwrap().0;
+    for socket in [&one, &other] {
+        socket.set_nodelay(true).unwrap();
+    }
+    [(one.into(), Some(seal)), (other.into(), Some(other_seal))]
 }
 
 #[test]

@@ -160,15 +160,19 @@ impl Control {
         let notice = Notice::decode(packet).expect("the monitor runs the same image");
         let socket = descriptors.into_iter().next().map(raise);
         match notice {
-            Notice::Spawned { id, ref result } => {
+            Notice::Spawned {
+                id,
+                ref result,
+                ref seal,
+            } => {
                 if let (Ok(pid), Some(socket)) = (result, socket) {
-                    self.links.handle_connected(*pid, socket);
+                    self.links.handle_connected(*pid, socket, seal.clone());
                 }
                 self.answer(id, notice);
             }
-            Notice::Connected { peer } => {
+            Notice::Connected { peer, seal } => {
                 if let Some(socket) = socket {
-                    self.links.handle_connected(peer, socket);
+                    self.links.handle_connected(peer, socket, seal);
                 }
             }
             Notice::Ended { peer, status } => {

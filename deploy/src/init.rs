@@ -133,7 +133,7 @@ fn born(papers: Papers) -> io::Result<()> {
         let socket = descriptors.next().ok_or(io::Error::other(
             "the certificate came without its connection",
         ))?;
-        links.handle_connected(parent, control::raise(socket));
+        links.handle_connected(parent, control::raise(socket), birth.seal);
     }
     drain::prepare()?;
     let reactor = Reactor::new(control, links);

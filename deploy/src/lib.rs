@@ -80,6 +80,7 @@
 
 mod alone;
 mod bytes;
+mod carrier;
 #[cfg(test)]
 mod channel_tests;
 mod codec;

@@ -10,6 +10,7 @@
 //! is about to block or to end, or the reactor sees it.
 
 use crate::{
+    carrier::{self, Came, Incoming, Outgoing},
     error::{ChannelError, Lost},
     hub::Hub,
     turn::{Look, Turn, Who},
@@ -22,6 +23,7 @@ use deploy_wire::{
     inbound::{Inbound, WINDOW_UNITS_MIN},
     outbound::{Outbound, record_units},
     pid::Pid,
+    secret::Seal,
 };
 use std::{
     io,
@@ -74,6 +76,8 @@ pub(crate) struct Link {
 /// The sending half.
 pub(crate) struct Tx {
     pub(crate) out: Outbound,
+    /// How its bytes leave.
+    way: Outgoing,
     /// Whether there is a `Sender`.
     pub(crate) sender: bool,
     /// The long value that is being sent, which no other may interrupt.
@@ -93,6 +97,8 @@ pub(crate) struct LongMark(u64);
 /// The receiving half.
 pub(crate) struct Rx {
     pub(crate) inbound: Inbound,
+    /// How its bytes come.
+    pub(crate) way: Incoming,
     /// Whether there is a `Receiver`.
     pub(crate) receiver: bool,
     /// The current or latest receiver, counted from 1.
@@ -122,6 +128,7 @@ impl Link {
             socket: OnceLock::new(),
             tx: Mutex::new(Tx {
                 out: Outbound::new(),
+                way: Outgoing::Closed,
                 sender: false,
                 long: None,
                 long_begun: false,
@@ -130,6 +137,7 @@ impl Link {
             }),
             rx: Mutex::new(Rx {
                 inbound: Inbound::new(),
+                way: Incoming::Plain,
                 receiver: false,
                 generation: 0,
                 long: false,
@@ -161,18 +169,41 @@ impl Link {
         self.rx.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The socket arrived; what was sent before leaves now.
-    pub(crate) fn attach(self: &Arc<Link>, socket: OwnedFd) {
-        stream::enlarge_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES);
+    /// The socket arrived; what was sent before leaves now, or after a handshake.
+    pub(crate) fn attach(self: &Arc<Link>, socket: OwnedFd, seal: Option<Seal>) {
+        let mut rx = self.rx();
         // A second one for the same pair would be the monitor's fault; the first one stays.
-        if self.socket.set(socket).is_ok() {
-            self.flush(&mut self.tx());
-            self.turn.ring();
-            match self.turn.is_used() {
-                true => self.hub.attend(self),
-                false => self.take_back(),
-            }
+        if self.socket.get().is_some() {
+            return;
         }
+        let (incoming, outgoing) = carrier::begin(socket.as_fd(), seal);
+        rx.way = incoming;
+        let set = self.socket.set(socket);
+        drop(rx);
+        set.expect("sockets are attached one after the other");
+        match outgoing {
+            Some(outgoing) => self.open(outgoing),
+            None => self.turn.ring(), // Whoever reads next may open it before this line.
+        }
+        match self.turn.is_used() {
+            true => self.hub.attend(self),
+            false => self.take_back(),
+        }
+    }
+
+    /// Whether bytes may leave.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        !self.tx().way.is_closed()
+    }
+
+    /// Bytes may leave like this from now on.
+    fn open(self: &Arc<Link>, way: Outgoing) {
+        let mut tx = self.tx();
+        tx.way = way;
+        self.flush(&mut tx);
+        drop(tx);
+        self.turn.ring();
     }
 
     pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
@@ -342,7 +373,7 @@ impl Link {
 
     /// Writes what waits, as far as the socket takes it; the reactor goes on when it takes more.
     pub(crate) fn flush(self: &Arc<Link>, tx: &mut Tx) {
-        while tx.out.pending() > 0 && self.transmit(tx, &[]) {}
+        while (tx.out.pending() > 0 || tx.way.is_behind()) && self.transmit(tx, &[]) {}
     }
 
     /// What waited for the socket leaves, as far as it takes it; whoever waits for that is told. Says whether all left.
@@ -370,20 +401,25 @@ impl Link {
 
     /// Nobody has used it for a while: it holds no memory for what may come.
     pub(crate) fn rest(&self) {
-        self.tx().out.handle_rest();
-        self.rx().inbound.handle_rest();
+        let mut tx = self.tx();
+        tx.out.handle_rest();
+        tx.way.handle_rest();
+        drop(tx);
+        let mut rx = self.rx();
+        rx.inbound.handle_rest();
+        rx.way.handle_rest();
     }
 
     /// One write: what waits, then `payload`. What is not written of the payload waits. Says whether there is hope for
     /// more.
     fn transmit(self: &Arc<Link>, tx: &mut Tx, payload: &[u8]) -> bool {
-        let Some(socket) = self.socket() else {
+        let Some(socket) = self.socket().filter(|_| !tx.way.is_closed()) else {
             tx.out.handle_written(0, payload);
             return false;
         };
         let (arrived, granted) = (self.arrived.load(Acquire), self.granted.load(Acquire));
         let waiting = tx.out.poll_transmit(arrived, granted);
-        let written = match stream::write(socket, waiting, payload) {
+        let written = match tx.way.write(socket, waiting, payload) {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tx.out.handle_written(0, payload);
@@ -405,23 +441,16 @@ impl Link {
     /// Reads once and does at once what must not wait for a user: acknowledgements, limits, stops. While an owner
     /// sleeps on the socket only the owner reads.
     pub(crate) fn read(self: &Arc<Link>, as_owner: bool) -> Read {
-        let mut rx = self.rx();
+        let mut guard = self.rx();
         let Some(socket) = self.socket().filter(|_| !self.has_ended()) else {
             return Read::Idle;
         };
         if self.turn.has_owner() && !as_owner {
             return Read::Nothing;
         }
-        match stream::read(socket, rx.inbound.space()) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Read::Nothing,
-            Ok(count @ 1..) => {
-                let handled = rx.inbound.handle_read(count);
-                self.handle_arrived(rx, handled);
-            }
-            // The end of file; a reset is the same, said by a peer that was killed with bytes unread.
-            _ => self.handle_end(rx),
-        }
-        Read::Something
+        let rx = &mut *guard;
+        let came = rx.way.read(socket, &mut rx.inbound);
+        self.handle_came(guard, came)
     }
 
     /// Sleeps on the socket, as its owner, until there is something, and reads it: one system call instead of two.
@@ -431,35 +460,44 @@ impl Link {
         match stream::read_blocking(socket, &mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(count @ 1..) => {
-                let mut rx = self.rx();
-                let handled = rx.inbound.handle_bytes(&bytes[..count]);
-                self.handle_arrived(rx, handled);
+                let mut guard = self.rx();
+                let rx = &mut *guard;
+                let came = rx
+                    .way
+                    .handle_bytes(socket, &bytes[..count], &mut rx.inbound);
+                self.handle_came(guard, came);
                 if count == bytes.len() {
                     return Who::Owner;
                 }
             }
-            _ => self.handle_end(self.rx()),
+            _ => drop(self.handle_came(self.rx(), Came::End)),
         }
         Who::Sleeper
     }
 
-    fn handle_arrived(self: &Arc<Link>, rx: MutexGuard<'_, Rx>, handled: Result<(), Malformed>) {
-        if let Err(malformed) = handled {
-            self.handle_violation(malformed);
+    /// What a read brought is told to whom it concerns.
+    pub(crate) fn handle_came(self: &Arc<Link>, rx: MutexGuard<'_, Rx>, came: Came) -> Read {
+        let is_end = matches!(came, Came::End);
+        let mut opened = None;
+        match came {
+            Came::Nothing => return Read::Nothing,
+            Came::Something => {}
+            Came::Opened(outgoing) => opened = Some(outgoing),
+            Came::End => self.ended.store(true, SeqCst),
+            Came::Wrong(malformed) => self.handle_violation(malformed),
         }
         self.hear_stop(&rx.inbound);
         self.reads.fetch_add(1, Release);
         self.settle(rx);
-        self.turn.ring();
-    }
-
-    fn handle_end(self: &Arc<Link>, rx: MutexGuard<'_, Rx>) {
-        self.ended.store(true, SeqCst);
-        self.handle_arrived(rx, Ok(()));
-        if self.is_doubtful() {
+        match opened {
+            Some(outgoing) => self.open(outgoing), // Which rings.
+            None => self.turn.ring(),
+        }
+        if is_end && self.is_doubtful() {
             self.hub
                 .set_alarm(Instant::now() + DOUBT_AFTER, self.clone());
         }
+        Read::Something
     }
 
     /// Whether nothing more comes and nobody has said why.
@@ -657,10 +695,6 @@ const STREAM_BYTES: usize = BATCH_BYTES / 4;
 
 /// How much may wait for the socket: a few batches. Beyond it, senders wait for the reader's process to read.
 const PENDING_BYTES_MAX: usize = 256 << 10;
-
-/// What we ask the kernel to hold for a socket: more than a piece of a long value, so that pieces are written whole. It
-/// gives what `net.core.wmem_max` allows. Round trips of 1 MiB take half as long as with its own default.
-const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// What a thread that sleeps reads as it wakes: a short message. Of a longer one the rest is read where it belongs.
 const SHORT_READ_BYTES: usize = 1 << 10;

@@ -5,7 +5,7 @@
 //! after this hears of its end from the monitor.
 
 use crate::{hub::Hub, link::Link};
-use deploy_wire::pid::Pid;
+use deploy_wire::{pid::Pid, secret::Seal};
 use std::{
     collections::HashMap,
     os::fd::OwnedFd,
@@ -43,9 +43,14 @@ impl Links {
     }
 
     /// The monitor hands over the socket to `peer`.
-    pub(crate) fn handle_connected(&self, peer: Pid, socket: OwnedFd) -> Arc<Link> {
+    pub(crate) fn handle_connected(
+        &self,
+        peer: Pid,
+        socket: OwnedFd,
+        seal: Option<Seal>,
+    ) -> Arc<Link> {
         let link = self.find_or_make(peer).0;
-        link.attach(socket);
+        link.attach(socket, seal);
         link
     }
 

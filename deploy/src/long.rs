@@ -2,12 +2,12 @@
 //! twice. While it is being received nobody else takes from its connection.
 
 use crate::{
+    carrier::{Came, Place},
     codec::{self, Bulk},
     error::{ChannelError, Lost},
-    link::{Link, Read},
+    link::{Link, Read, Rx},
     turn::{Look, Who},
 };
-use deploy_sys::stream;
 use deploy_wire::{frame::LENGTH_UNKNOWN, inbound::Piece};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -143,42 +143,38 @@ impl Drop for Pieces<'_> {
 impl Link {
     /// One step of a long value into its room: what had arrived is copied, and what had not is read to its place.
     fn read_long(self: &Arc<Link>, generation: u32, room: &mut Bulk, who: Who) -> Look<State> {
-        let mut rx = self.rx();
+        let mut guard = self.rx();
+        let rx = &mut *guard;
         match rx.inbound.take_piece(generation, usize::MAX) {
             Ok(Piece::Bytes(piece)) => room.append(piece),
             Ok(Piece::Direct(count)) if count <= room.left() => {
                 let Some(socket) = self.socket().filter(|_| !self.has_ended()) else {
-                    drop(rx);
+                    drop(guard);
                     return self.read_more(who);
                 };
                 if who == Who::Sleeper || (self.turn.has_owner() && who != Who::Owner) {
                     return Look::Nothing;
                 }
-                match read_into(socket, room, count) {
-                    Ok(read @ 1..) => rx.inbound.handle_direct(read),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        return Look::Nothing;
-                    }
-                    _ => {
-                        drop(rx);
-                        return self.read_more(who);
-                    }
-                }
+                let came = read_into(socket, rx, room, count);
+                return match self.handle_came(guard, came) {
+                    Read::Nothing => Look::Nothing,
+                    _ => Look::Something,
+                };
             }
             Ok(Piece::Pending | Piece::Direct(_)) => {
-                drop(rx);
+                drop(guard);
                 return self.read_more(who);
             }
             other => {
                 let Some(state) = end_of(self, other) else {
-                    drop(rx);
+                    drop(guard);
                     return self.read_more(who);
                 };
-                self.settle(rx);
+                self.settle(guard);
                 return Look::Found(state);
             }
         }
-        self.settle(rx);
+        self.settle(guard);
         Look::Something
     }
 
@@ -196,14 +192,18 @@ impl Link {
 }
 
 /// Reads at most so many bytes, for which there is room, to where they belong.
-fn read_into(socket: BorrowedFd<'_>, room: &mut Bulk, count: usize) -> io::Result<usize> {
+fn read_into(socket: BorrowedFd<'_>, rx: &mut Rx, room: &mut Bulk, count: usize) -> Came {
+    let inbound = &mut rx.inbound;
     match room {
-        Bulk::Bytes(bytes) => stream::read_onto(socket, bytes, count),
+        Bulk::Bytes(bytes) => {
+            let mut place = Place::Behind(bytes, count);
+            rx.way.read_direct(socket, inbound, &mut place)
+        }
         Bulk::Numbers { memory, filled, .. } => {
-            let place = &mut memory.bytes()[*filled..][..count];
-            let read = stream::read(socket, place)?;
-            *filled += read;
-            Ok(read)
+            let mut place = Place::In(&mut memory.bytes()[*filled..][..count], 0);
+            let came = rx.way.read_direct(socket, inbound, &mut place);
+            *filled += count - place.room();
+            came
         }
     }
 }

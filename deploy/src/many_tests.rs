@@ -42,6 +42,7 @@ impl Peer {
         let link = links.handle_connected(
             Pid::new(Job::from_bits(1), number),
             fd::raise(theirs).unwrap(),
+            None,
         );
         let peer = Peer {
             socket,

@@ -57,6 +57,13 @@ fn await_owner(link: &Arc<Link>) {
     }
 }
 
+/// Blocks until bytes may travel: at once, but for connections that begin with a handshake.
+fn await_open(ends: &Ends) {
+    while [&ends.left, &ends.right].iter().any(|link| !link.is_open()) {
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn values_received_aside_keep_their_place() {
     let ends = connected();
@@ -273,6 +280,7 @@ fn a_panic_at_the_other_end_keeps_nobody_longer_than_it_would_wait() {
 fn a_wait_without_time_reads_what_is_there() {
     let ends = connected();
     let (sender, receiver) = rightwards::<u64>(&ends);
+    await_open(&ends);
     for number in 0..100 {
         assert!(receiver.recv_timeout(Duration::ZERO).is_err());
         sender.send(number).unwrap();

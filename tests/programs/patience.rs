@@ -27,7 +27,9 @@ fn main() {
 
 fn stops(parent: Pid, (): ()) {
     let receiver = Receiver::<u32>::new(parent);
-    Sender::new(parent).send(process::id()).unwrap();
+    let sender = Sender::new(parent);
+    sender.send(process::id()).unwrap();
+    sender.flush().unwrap();
     raise(Signal::SIGSTOP).unwrap();
     println!("received {}", receiver.iter().flatten().count());
 }

@@ -34,6 +34,18 @@ pub fn alone(program: &Path, source: &str) {
     }
 }
 
+/// The same with the processes connected as `DEPLOY_CHANNELS` says, as JSON lines only: what is written is no different.
+pub fn alone_over(channels: &str, program: &Path, source: &str) {
+    let runs = header::parse(source).unwrap_or_else(|why| panic!("{why}"));
+    for mut run in runs {
+        let variable = ("DEPLOY_CHANNELS".to_string(), channels.to_string());
+        run.env.push(variable);
+        if let Err(why) = check_json(program, &run) {
+            panic!("run {:?} over {channels}: {why}", run.name);
+        }
+    }
+}
+
 /// How a finished command ended and what it wrote.
 #[derive(Debug)]
 pub struct Finished {
@@ -168,6 +180,7 @@ fn command(program: &Path, run: &Run) -> Command {
     for name in [
         "DEPLOY_FORMAT",
         "DEPLOY_CAPACITY",
+        "DEPLOY_CHANNELS",
         "NO_COLOR",
         "RUST_BACKTRACE",
     ] {

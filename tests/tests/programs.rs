@@ -1,4 +1,4 @@
-//! Every program in `programs/`, each a test of its own.
+//! Every program in `programs/`, each a test of its own, and once more with its processes connected as on two machines.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -13,6 +13,19 @@ macro_rules! programs {
                 );
             }
         )*
+        /// Over TCP, encrypted.
+        mod tcp {
+            $(
+                #[test]
+                fn $name() {
+                    deploy_tests::run::alone_over(
+                        "tcp",
+                        std::path::Path::new(env!(concat!("CARGO_BIN_EXE_", stringify!($name)))),
+                        include_str!(concat!("../programs/", stringify!($name), ".rs")),
+                    );
+                }
+            )*
+        }
         const PROGRAMS: &[&str] = &[$(stringify!($name)),*];
     };
 }
@@ -59,6 +72,22 @@ programs! {
     unfinished
     waiting
     windows
+}
+
+#[test]
+fn a_few_over_tcp_without_encryption() {
+    macro_rules! over_tcp {
+        ($($name:ident)*) => {
+            $(
+                deploy_tests::run::alone_over(
+                    "tcp-plain",
+                    Path::new(env!(concat!("CARGO_BIN_EXE_", stringify!($name)))),
+                    include_str!(concat!("../programs/", stringify!($name), ".rs")),
+                );
+            )*
+        };
+    }
+    over_tcp!(all_to_all big exits flush last_words retype talk windows);
 }
 
 #[test]

@@ -109,6 +109,14 @@ fn a_capacity_that_is_unknown_or_too_small_is_refused() {
 }
 
 #[test]
+fn channels_of_an_unknown_kind_are_refused() {
+    let finished = sh("DEPLOY_CHANNELS=udp $TALK say one");
+    assert_eq!(finished.code, 78, "{finished:?}");
+    assert!(finished.err_text().contains("DEPLOY_CHANNELS is \"udp\""));
+    assert_eq!(finished.out_text(), "");
+}
+
+#[test]
 fn a_loop_keeps_its_input() {
     let finished =
         sh("printf 'one\\ntwo\\nthree\\n' | while read line; do $TALK say $line 2>/dev/null; done");

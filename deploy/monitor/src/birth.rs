@@ -8,6 +8,7 @@
 
 use crate::{
     child::{Child, Control},
+    exchange::End,
     head::{Begin, Head},
     household::{Household, SIGKILL, Source},
     keeper::Keeper,
@@ -20,7 +21,7 @@ use deploy_wire::{birth::Birth, control::Notice};
 use mio::{Interest, unix::SourceFd};
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd},
     time::{Duration, Instant},
 };
 
@@ -39,9 +40,10 @@ impl Household {
             return head.handle_not_begun(number, INTERRUPTED.to_string());
         }
         let worker = begin.work.as_ref().map(|work| work.function.name.as_str());
-        let mut started = self.launch_connected(number, worker, asker.is_some());
+        let parent = asker.map(|(parent, _)| parent);
+        let mut started = self.launch_connected(number, worker, parent);
         if started.is_err() && self.release_spare() {
-            started = self.launch_connected(number, worker, asker.is_some());
+            started = self.launch_connected(number, worker, parent);
         }
         let ((parents_end, childs_end), newborn) = match started {
             Ok(started) => started,
@@ -50,7 +52,9 @@ impl Household {
         head.handle_begun(number, now);
         if let Some((parent, id)) = asker {
             let result = Ok(self.pid(number));
-            self.tell(parent, &Notice::Spawned { id, result }, parents_end);
+            let (socket, seal) = parents_end.map(|end| (end.socket, end.seal)).unzip();
+            let seal = seal.flatten();
+            self.tell(parent, &Notice::Spawned { id, result, seal }, socket);
         }
         let is_spawned = begin.work.is_some() && !newborn.is_wrapped;
         self.settle(newborn, begin, childs_end, head, now);
@@ -78,9 +82,13 @@ impl Household {
         &mut self,
         number: u32,
         worker: Option<&str>,
-        has_parent: bool,
+        parent: Option<u32>,
     ) -> io::Result<(Ends, Newborn)> {
-        let ends = has_parent.then(connection).transpose()?;
+        let connect = |parent| {
+            let (parent, child) = (self.pid(parent), self.pid(number));
+            self.about.exchange.connect(parent, child)
+        };
+        let ends = parent.map(connect).transpose()?;
         Ok((ends.unzip(), self.launch(number, worker)?))
     }
 
@@ -155,11 +163,12 @@ impl Household {
         &mut self,
         newborn: Newborn,
         begin: Begin,
-        connection: Option<OwnedFd>,
+        connection: Option<End>,
         head: &mut dyn Head,
         now: Instant,
     ) {
         let number = begin.number;
+        let (socket, seal) = connection.map(|end| (end.socket, end.seal)).unzip();
         let birth = Birth {
             pid: self.pid(number),
             parent: begin.parent.map(|parent| self.pid(parent)),
@@ -171,8 +180,9 @@ impl Household {
             signals_blocked: self.about.signals_blocked,
             stdout_is_terminal: self.about.stdout_is_terminal,
             stderr_is_terminal: self.about.stderr_is_terminal,
+            seal: seal.flatten(),
         };
-        let descriptors = connection.into_iter().chain(begin.file).collect();
+        let descriptors = socket.into_iter().chain(begin.file).collect();
         self.children.insert(number, newborn.child);
         self.catch_up(number, head, now);
         if let Some(child) = self.children.get_mut(&number) {
@@ -201,13 +211,7 @@ impl Household {
 }
 
 /// The parent's end of a connection, and the child's.
-type Ends = (Option<OwnedFd>, Option<OwnedFd>);
-
-/// Both ends of a new connection between two processes.
-pub(crate) fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (one, other) = fd::socketpair_stream()?;
-    Ok((fd::raise(one)?, fd::raise(other)?))
-}
+type Ends = (Option<End>, Option<End>);
 
 /// A program that only says hello has ended by then, and pays for no keeper.
 const KEEPER_AFTER: Duration = Duration::from_millis(5);

@@ -4,8 +4,8 @@
 
 use crate::{
     attention::Attention,
-    birth::connection,
     child::Child,
+    exchange::Exchange,
     head::{Deed, Head},
     keeper::Keeper,
     launcher::Launcher,
@@ -73,6 +73,8 @@ pub(crate) struct Household {
 pub(crate) struct About {
     pub(crate) job: Job,
     pub(crate) image: u128,
+    /// Makes the connections.
+    pub(crate) exchange: Exchange,
     pub(crate) signals_blocked: u64,
     pub(crate) stdout_is_terminal: bool,
     pub(crate) stderr_is_terminal: bool,
@@ -215,14 +217,16 @@ impl Household {
 
     /// Gives two processes the ends of a new connection.
     fn connect(&mut self, one: u32, other: u32) {
-        let Ok((one_end, other_end)) = connection() else {
+        let (one_pid, other_pid) = (self.pid(one), self.pid(other));
+        let Ok((one_end, other_end)) = self.about.exchange.connect(one_pid, other_pid) else {
             self.postponed.push_back((one, other));
             self.dismiss_spare(); // What it holds is wanted here.
             return;
         };
-        let (one_pid, other_pid) = (self.pid(one), self.pid(other));
-        self.tell(one, &Notice::Connected { peer: other_pid }, Some(one_end));
-        self.tell(other, &Notice::Connected { peer: one_pid }, Some(other_end));
+        for (number, peer, end) in [(one, other_pid, one_end), (other, one_pid, other_end)] {
+            let seal = end.seal;
+            self.tell(number, &Notice::Connected { peer, seal }, Some(end.socket));
+        }
     }
 
     /// Tries again what the kernel had no room for.

@@ -22,6 +22,7 @@ mod audience;
 mod birth;
 mod child;
 mod death;
+mod exchange;
 mod head;
 mod household;
 mod interrupts;
@@ -37,6 +38,7 @@ mod spare;
 mod voice;
 
 pub use audience::Audience;
+pub use exchange::Channels;
 pub use head::{Begin, Deed, Head};
 pub use keeper::{KEEPER_VARIABLE, keep_if_asked};
 pub use launcher::{Program, Wrap};

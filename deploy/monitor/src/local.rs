@@ -174,7 +174,11 @@ impl Local<'_> {
 
     fn refuse(&mut self, from: u32, id: u64, refusal: Refusal) {
         let result = Err(refusal);
-        let notice = Notice::Spawned { id, result };
+        let notice = Notice::Spawned {
+            id,
+            result,
+            seal: None,
+        };
         self.deeds.push_back(Deed::Tell(from, notice));
     }
 

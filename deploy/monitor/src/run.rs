@@ -3,6 +3,7 @@
 use crate::{
     attention::Attention,
     audience::Audience,
+    exchange::{Channels, Exchange},
     head::Head,
     household::{About, Household, Source},
     interrupts::CAUGHT,
@@ -29,6 +30,8 @@ pub struct Config {
     pub capacity: Option<Resources>,
     /// What the initial process asks for.
     pub resources: Resources,
+    /// What carries the bytes between its processes.
+    pub channels: Channels,
     /// Whether the processes' standard output ends at a terminal.
     pub stdout_is_terminal: bool,
     /// The same for standard error.
@@ -103,6 +106,7 @@ impl Monitor {
         let about = About {
             job: config.job,
             image: config.image,
+            exchange: Exchange::new(config.channels)?,
             signals_blocked,
             stdout_is_terminal: config.stdout_is_terminal,
             stderr_is_terminal: config.stderr_is_terminal,

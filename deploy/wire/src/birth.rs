@@ -11,6 +11,7 @@ use crate::{
     },
     pid::Pid,
     resources::Resources,
+    secret::Seal,
 };
 
 /// The one environment variable between a monitor and a newborn; `init` removes it.
@@ -42,6 +43,8 @@ pub struct Birth {
     pub stdout_is_terminal: bool,
     /// The same for standard error.
     pub stderr_is_terminal: bool,
+    /// How the connection to its parent is made its own, where others might read or write it.
+    pub seal: Option<Seal>,
 }
 
 /// A function and its argument.
@@ -87,6 +90,7 @@ impl Birth {
         w.u64(self.signals_blocked)
             .bool(self.stdout_is_terminal)
             .bool(self.stderr_is_terminal);
+        w.option(self.seal.as_ref(), |w, seal| seal.write(w));
         w.finish()
     }
 
@@ -114,6 +118,7 @@ impl Birth {
             signals_blocked: r.u64()?,
             stdout_is_terminal: r.bool()?,
             stderr_is_terminal: r.bool()?,
+            seal: r.option(Seal::read)?,
         })
     }
 }
@@ -121,7 +126,7 @@ impl Birth {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pid::Job;
+    use crate::{pid::Job, secret::Secret};
 
     #[test]
     fn certificates_come_back_whole_and_never_cut() {
@@ -145,6 +150,11 @@ mod tests {
             signals_blocked: 1 << 12,
             stdout_is_terminal: true,
             stderr_is_terminal: false,
+            seal: Some(
+                Secret::from_bytes([5; 32])
+                    .seals(Pid::new(job, 0), Pid::new(job, 1), true)
+                    .1,
+            ),
         };
         let bytes = birth.encode();
         assert_eq!(Birth::decode(&bytes), Ok(birth));

@@ -9,6 +9,7 @@ use crate::{
     exit::{End, ExitStatus, Reason},
     pid::{Job, Pid},
     resources::{Cpu, Mem, Resources},
+    secret::Seal,
 };
 
 /// Asked by a process of its monitor.
@@ -111,11 +112,15 @@ pub enum Notice {
         id: u64,
         /// The process, or why there is none.
         result: Result<Pid, Refusal>,
+        /// How the connection is made its own, where others might read or write it.
+        seal: Option<Seal>,
     },
     /// You are connected to this process. Beside it: the connection. Comes unasked when the peer asked first.
     Connected {
         /// The process at the other end.
         peer: Pid,
+        /// How the connection is made its own, where others might read or write it.
+        seal: Option<Seal>,
     },
     /// A process that you asked to be connected to, or are connected to, has ended.
     Ended {
@@ -251,14 +256,18 @@ impl Notice {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
-            Notice::Spawned { id, result } => {
+            Notice::Spawned { id, result, seal } => {
                 w.u8(1).u64(*id).bool(result.is_ok());
                 match result {
                     Ok(pid) => write_pid(&mut w, *pid),
                     Err(refusal) => refusal.write(&mut w),
                 }
+                w.option(seal.as_ref(), |w, seal| seal.write(w));
             }
-            Notice::Connected { peer } => write_pid(w.u8(2), *peer),
+            Notice::Connected { peer, seal } => {
+                write_pid(w.u8(2), *peer);
+                w.option(seal.as_ref(), |w, seal| seal.write(w));
+            }
             Notice::Ended { peer, status } => {
                 write_pid(w.u8(3), *peer);
                 w.option(*status, write_status);
@@ -285,8 +294,12 @@ impl Notice {
                 } else {
                     Err(Refusal::read(r)?)
                 },
+                seal: r.option(Seal::read)?,
             },
-            2 => Notice::Connected { peer: read_pid(r)? },
+            2 => Notice::Connected {
+                peer: read_pid(r)?,
+                seal: r.option(Seal::read)?,
+            },
             3 => Notice::Ended {
                 peer: read_pid(r)?,
                 status: r.option(read_status)?,
@@ -451,6 +464,7 @@ pub(crate) fn read_end(r: &mut Reader<'_>) -> Result<End, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
     use proptest::prelude::*;
 
     fn pid(number: u32) -> Pid {
@@ -494,6 +508,10 @@ mod tests {
         ]
     }
 
+    fn seal() -> Seal {
+        Secret::from_bytes([3; 32]).seals(pid(1), pid(9), true).1
+    }
+
     fn notices() -> Vec<Notice> {
         let asked = Resources::default();
         let nodes = vec![NodeResources {
@@ -505,6 +523,7 @@ mod tests {
             Notice::Spawned {
                 id: 1,
                 result: Ok(pid(2)),
+                seal: Some(seal()),
             },
             Notice::Spawned {
                 id: 1,
@@ -512,16 +531,26 @@ mod tests {
                     asked,
                     nodes: nodes.clone(),
                 }),
+                seal: None,
             },
             Notice::Spawned {
                 id: 1,
                 result: Err(Refusal::NeverFits { asked, nodes }),
+                seal: None,
             },
             Notice::Spawned {
                 id: 1,
                 result: Err(Refusal::Launch { why: "no".into() }),
+                seal: None,
             },
-            Notice::Connected { peer: pid(9) },
+            Notice::Connected {
+                peer: pid(9),
+                seal: None,
+            },
+            Notice::Connected {
+                peer: pid(9),
+                seal: Some(seal()),
+            },
             Notice::Ended {
                 peer: pid(9),
                 status: Some(status),

@@ -10,6 +10,10 @@ fn the_page_of_a_job_was_read_when_the_code_moved() {
             include_str!("../src/frame.rs"),
             include_str!("../src/control.rs"),
             include_str!("../src/birth.rs"),
+            include_str!("../src/secret.rs"),
+            include_str!("../src/hello.rs"),
+            include_str!("../src/handshake.rs"),
+            include_str!("../src/record.rs"),
         ],
     );
 }

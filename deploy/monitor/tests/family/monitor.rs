@@ -1,7 +1,7 @@
 //! One scenario's monitor, and what became known.
 
 use crate::scenarios::Scenario;
-use deploy_monitor::{Audience, Config, Monitor, Program};
+use deploy_monitor::{Audience, Channels, Config, Monitor, Program};
 use deploy_sys::process::{self, DescriptorLimit};
 use deploy_wire::{
     event::{Event, Stream},
@@ -52,6 +52,7 @@ pub fn run(scenario: &Scenario) {
         node: "local".into(),
         capacity: None,
         resources: Resources::default(),
+        channels: Channels::default(),
         stdout_is_terminal: false,
         stderr_is_terminal: false,
     };

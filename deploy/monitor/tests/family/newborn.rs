@@ -112,7 +112,7 @@ impl Me {
     /// The answer to that.
     pub fn spawned(&mut self, asked: u64) -> Result<(Pid, UnixStream), Refusal> {
         match self.answer() {
-            (Notice::Spawned { id, result }, descriptor) => {
+            (Notice::Spawned { id, result, .. }, descriptor) => {
                 assert_eq!(id, asked);
                 result.map(|pid| {
                     (
@@ -183,7 +183,7 @@ impl Me {
     pub fn met(&mut self, peer: Pid) -> Result<UnixStream, Option<ExitStatus>> {
         loop {
             match self.hear() {
-                (Notice::Connected { peer: other }, Some(end)) if other == peer => {
+                (Notice::Connected { peer: other, .. }, Some(end)) if other == peer => {
                     return Ok(end.into());
                 }
                 (

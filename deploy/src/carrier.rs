@@ -1,0 +1,337 @@
+//! What carries the bytes of a connection: a socket that nobody else can reach, or one on whose way others might be.
+//!
+//! The second kind begins with a handshake, which is done by whoever reads; until it is over nothing is written but the
+//! handshake, and what is sent waits as if there were no socket yet. After it, bytes travel as they are or in records.
+//!
+//! Deliberately absent: frames (`deploy_wire::inbound`, `outbound`), and when to read and write (`link.rs`).
+//!
+//! # Nothing lies between
+//! Whoever reads hands on everything that opens before it lets go of the receiving half. So a socket with nothing to read
+//! means that there is nothing to read, and whoever sleeps on it misses nothing.
+
+use deploy_sys::stream;
+use deploy_wire::{
+    bytes::Malformed,
+    handshake::{Halves, Handshake},
+    inbound::Inbound,
+    record::{Opener, Sealer},
+    secret::Seal,
+};
+use std::{io, os::fd::BorrowedFd};
+
+/// How bytes leave. It stands with the sending half.
+pub(crate) enum Outgoing {
+    /// Not yet: they wait.
+    Closed,
+    Plain,
+    Sealed(Box<Sealer>),
+}
+
+/// How bytes come. It stands with the receiving half.
+pub(crate) enum Incoming {
+    /// The two processes do not know yet that they are who they should be.
+    Greeting(Box<Handshake>),
+    Plain,
+    Sealed(Box<Opener>),
+}
+
+/// What a try to read brought.
+pub(crate) enum Came {
+    Something,
+    /// The handshake is over: from now on bytes leave like this.
+    Opened(Outgoing),
+    /// Nothing yet.
+    Nothing,
+    /// The end of file; a reset is the same, said by a peer that was killed with bytes unread.
+    End,
+    /// What the peer does not send, or did not.
+    Wrong(Malformed),
+}
+
+/// Both directions of a new connection; the one that leaves only if it begins at once.
+pub(crate) fn begin(socket: BorrowedFd<'_>, seal: Option<Seal>) -> (Incoming, Option<Outgoing>) {
+    let Some(seal) = seal else {
+        stream::enlarge_send_buffer(socket, SEND_BUFFER_BYTES);
+        return (Incoming::Plain, Some(Outgoing::Plain));
+    };
+    let mut handshake = Handshake::new(seal);
+    // Where it fails the connection is broken, and whoever reads finds that.
+    let _ = say(socket, &mut handshake);
+    (Incoming::Greeting(Box::new(handshake)), None)
+}
+
+impl Outgoing {
+    /// Whether nothing may be written yet.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Outgoing::Closed)
+    }
+
+    /// Whether bytes that were taken wait for the socket.
+    pub(crate) fn is_behind(&self) -> bool {
+        matches!(self, Outgoing::Sealed(sealer) if !sealer.pending().is_empty())
+    }
+
+    /// Nobody has used the connection for a while.
+    pub(crate) fn handle_rest(&mut self) {
+        if let Outgoing::Sealed(sealer) = self {
+            sealer.handle_rest();
+        }
+    }
+
+    /// Takes what fits of one slice and then the other; `WouldBlock` says that nothing does.
+    pub(crate) fn write(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> io::Result<usize> {
+        match self {
+            Outgoing::Closed => Err(io::ErrorKind::WouldBlock.into()),
+            Outgoing::Plain => stream::write(socket, first, second),
+            Outgoing::Sealed(sealer) => {
+                let written = write_pending(socket, sealer)
+                    .and_then(|()| seal_and_write(socket, sealer, first, second));
+                if written
+                    .as_ref()
+                    .is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
+                {
+                    sealer.handle_written(sealer.pending().len()); // Nobody will ever read it.
+                }
+                written.map(|()| first.len() + second.len())
+            }
+        }
+    }
+}
+
+/// What was sealed before leaves; `WouldBlock` says that not all of it did.
+fn write_pending(socket: BorrowedFd<'_>, sealer: &mut Sealer) -> io::Result<()> {
+    while !sealer.pending().is_empty() {
+        let written = stream::write(socket, sealer.pending(), &[])?;
+        sealer.handle_written(written);
+    }
+    Ok(())
+}
+
+/// Seals everything, since it has to be sealed at some time and copying it instead costs as much; writes as much of it
+/// as the socket takes.
+fn seal_and_write(
+    socket: BorrowedFd<'_>,
+    sealer: &mut Sealer,
+    first: &[u8],
+    second: &[u8],
+) -> io::Result<()> {
+    let mut is_full = false;
+    let (mut first, mut second) = (first, second);
+    while !first.is_empty() || !second.is_empty() {
+        (first, second) = sealer.queue_record(first, second);
+        if !is_full {
+            is_full = match write_pending(socket, sealer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+                written => written.map(|()| false)?,
+            };
+        }
+    }
+    Ok(())
+}
+
+impl Incoming {
+    /// Reads once.
+    pub(crate) fn read(&mut self, socket: BorrowedFd<'_>, inbound: &mut Inbound) -> Came {
+        match self {
+            Incoming::Plain => match read_into(socket, inbound.space()) {
+                Ok(count) => came(inbound.handle_read(count)),
+                Err(other) => other,
+            },
+            Incoming::Greeting(handshake) => {
+                let mut bytes = [0; GREETING_BYTES_MAX];
+                let wanted = handshake.wanted().min(bytes.len());
+                match read_into(socket, &mut bytes[..wanted]) {
+                    Ok(count) => self.handle_bytes(socket, &bytes[..count], inbound),
+                    Err(other) => other,
+                }
+            }
+            Incoming::Sealed(opener) => match read_into(socket, opener.space()) {
+                Ok(count) => {
+                    opener.handle_read(count);
+                    came(hand_on(opener, inbound))
+                }
+                Err(other) => other,
+            },
+        }
+    }
+
+    /// Takes bytes that were read from the socket, elsewhere.
+    pub(crate) fn handle_bytes(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        bytes: &[u8],
+        inbound: &mut Inbound,
+    ) -> Came {
+        let handshake = match self {
+            Incoming::Plain => return came(inbound.handle_bytes(bytes)),
+            Incoming::Sealed(opener) => {
+                opener.handle_bytes(bytes);
+                return came(hand_on(opener, inbound));
+            }
+            Incoming::Greeting(handshake) => handshake,
+        };
+        let (now, later) = bytes.split_at(bytes.len().min(handshake.wanted()));
+        let said = handshake
+            .handle_bytes(now)
+            .and_then(|()| say(socket, handshake));
+        if let Err(malformed) = said {
+            return Came::Wrong(malformed);
+        }
+        if handshake.wanted() > 0 {
+            return match later.is_empty() {
+                true => Came::Something,
+                false => self.handle_bytes(socket, later, inbound),
+            };
+        }
+        let Incoming::Greeting(handshake) = std::mem::replace(self, Incoming::Plain) else {
+            unreachable!("it was greeting just now");
+        };
+        let mut outgoing = Outgoing::Plain;
+        if let Halves::Sealed(sealer, opener) = handshake.finish() {
+            outgoing = Outgoing::Sealed(sealer);
+            *self = Incoming::Sealed(opener);
+        }
+        match self.handle_bytes(socket, later, inbound) {
+            Came::Wrong(malformed) => Came::Wrong(malformed),
+            _ => Came::Opened(outgoing),
+        }
+    }
+
+    /// Reads once, straight to where the bytes belong. What comes beyond them, or does not fill the place, goes the usual
+    /// way.
+    pub(crate) fn read_direct(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        inbound: &mut Inbound,
+        place: &mut Place<'_>,
+    ) -> Came {
+        let Incoming::Sealed(opener) = self else {
+            return match place.read(socket) {
+                Ok(count) => {
+                    inbound.handle_direct(count);
+                    Came::Something
+                }
+                Err(other) => other,
+            };
+        };
+        match read_into(socket, opener.space()) {
+            Ok(count) => opener.handle_read(count),
+            Err(other) => return other,
+        }
+        while place.room() > 0 {
+            match opener.take(place.room()) {
+                Ok(Some(bytes)) => {
+                    place.put(bytes);
+                    inbound.handle_direct(bytes.len());
+                }
+                Ok(None) => return Came::Something,
+                Err(malformed) => return Came::Wrong(malformed),
+            }
+        }
+        came(hand_on(opener, inbound))
+    }
+
+    /// Nobody has used the connection for a while.
+    pub(crate) fn handle_rest(&mut self) {
+        if let Incoming::Sealed(opener) = self {
+            opener.handle_rest();
+        }
+    }
+}
+
+/// Where bytes of a value belong.
+pub(crate) enum Place<'a> {
+    /// At the end of it, so many of them; there is room.
+    Behind(&'a mut Vec<u8>, usize),
+    /// In it, from where so many are there already.
+    In(&'a mut [u8], usize),
+}
+
+impl Place<'_> {
+    /// How many bytes it still takes.
+    pub(crate) fn room(&self) -> usize {
+        match self {
+            Place::Behind(_, room) => *room,
+            Place::In(buffer, filled) => buffer.len() - filled,
+        }
+    }
+
+    fn read(&mut self, socket: BorrowedFd<'_>) -> Result<usize, Came> {
+        let count = match self {
+            Place::Behind(bytes, room) => found(stream::read_onto(socket, bytes, *room))?,
+            Place::In(buffer, filled) => read_into(socket, &mut buffer[*filled..])?,
+        };
+        self.handle_put(count);
+        Ok(count)
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        match self {
+            Place::Behind(all, _) => all.extend_from_slice(bytes),
+            Place::In(buffer, filled) => buffer[*filled..][..bytes.len()].copy_from_slice(bytes),
+        }
+        self.handle_put(bytes.len());
+    }
+
+    fn handle_put(&mut self, count: usize) {
+        match self {
+            Place::Behind(_, room) => *room -= count,
+            Place::In(_, filled) => *filled += count,
+        }
+    }
+}
+
+/// Everything that opens goes on to where values are found.
+fn hand_on(opener: &mut Opener, inbound: &mut Inbound) -> Result<(), Malformed> {
+    while let Some(bytes) = opener.take(usize::MAX)? {
+        inbound.handle_bytes(bytes)?;
+    }
+    Ok(())
+}
+
+/// Writes what the handshake has to say: little, and the first on its connection, so a socket takes it whole.
+fn say(socket: BorrowedFd<'_>, handshake: &mut Handshake) -> Result<(), Malformed> {
+    let Some(bytes) = handshake.poll_transmit() else {
+        return Ok(());
+    };
+    match stream::write(socket, &bytes, &[]) {
+        Ok(written) if written < bytes.len() => {
+            Err(Malformed("a handshake was cut by a full socket"))
+        }
+        // A peer that is gone is found by the next read.
+        _ => Ok(()),
+    }
+}
+
+/// Reads what is there, at least one byte.
+fn read_into(socket: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Came> {
+    found(stream::read(socket, space))
+}
+
+fn found(read: io::Result<usize>) -> Result<usize, Came> {
+    match read {
+        Ok(count @ 1..) => Ok(count),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Came::Nothing),
+        _ => Err(Came::End),
+    }
+}
+
+fn came(handled: Result<(), Malformed>) -> Came {
+    match handled {
+        Ok(()) => Came::Something,
+        Err(malformed) => Came::Wrong(malformed),
+    }
+}
+
+/// What we ask the kernel to hold for a socket pair: more than a piece of a long value, so that pieces are written whole.
+/// It gives what `net.core.wmem_max` allows. Round trips of 1 MiB take half as long as with its own default. TCP is left
+/// alone: there the kernel finds out by itself what a connection needs, and stops doing so when it is told.
+const SEND_BUFFER_BYTES: usize = 1 << 20;
+
+/// More than the handshake wants at once.
+const GREETING_BYTES_MAX: usize = 128;
