@@ -146,32 +146,33 @@ impl std::error::Error for SpawnError {}
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SpawnError::OutOfResources { asked, free } => {
-                write!(f, "out of resources: asked for {asked}; free are {}", Nodes(free))
+        let unnamed = |nodes: &[(String, Resources)]| {
+            let node = |(name, resources): &(String, Resources)| NodeResources {
+                name: name.clone(),
+                resources: *resources,
+            };
+            nodes.iter().map(node).collect()
+        };
+        let refusal = match self {
+            SpawnError::OutOfResources { asked, free } => Refusal::OutOfResources {
+                asked: *asked,
+                nodes: unnamed(free),
+            },
+            SpawnError::NeverFits { asked, nodes } => Refusal::NeverFits {
+                asked: *asked,
+                nodes: unnamed(nodes),
+            },
+            SpawnError::Launch(why) => Refusal::Launch { why: why.clone() },
+            SpawnError::NotInProgram => {
+                return f.write_str(
+                    "the function lies in a shared library: spawn functions of the program itself, linked statically",
+                );
             }
-            SpawnError::NeverFits { asked, nodes } => {
-                write!(f, "no node can ever hold it: asked for {asked}; there are {}", Nodes(nodes))
+            SpawnError::Codec(why) => {
+                return write!(f, "the argument could not be encoded: {why}");
             }
-            SpawnError::NotInProgram => f.write_str(
-                "the function lies in a shared library: spawn functions of the program itself, linked statically",
-            ),
-            SpawnError::Codec(why) => write!(f, "the argument could not be encoded: {why}"),
-            SpawnError::Launch(why) => write!(f, "could not start the process: {why}"),
-        }
-    }
-}
-
-/// `4GiB of memory and 2 cores on local, ..`
-struct Nodes<'a>(&'a [(String, Resources)]);
-
-impl fmt::Display for Nodes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (name, resources)) in self.0.iter().enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            write!(f, "{comma}{resources} on {name}")?;
-        }
-        Ok(())
+        };
+        write!(f, "{refusal}")
     }
 }
 

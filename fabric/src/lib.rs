@@ -3,3 +3,14 @@
 //! Deliberately absent: the library that users write against, whose programs it hosts.
 
 #![forbid(unsafe_code)]
+
+pub mod capacity;
+pub mod cli;
+pub mod commands;
+pub mod head;
+pub mod images;
+pub mod isolation;
+pub mod master;
+pub mod node;
+pub mod scheduler;
+pub mod warden;

@@ -248,15 +248,27 @@ impl Roster {
 
     /// A process has died.
     pub fn handle_death(&mut self, number: u32, end: End) {
-        let member = &mut self.members[number as usize];
-        assert_eq!(member.stage, Stage::Alive, "a process dies once");
         let reason = match end {
-            End::Signal(SIGKILL) if member.doom.is_some() => member.doom,
+            End::Signal(SIGKILL) => self.members[number as usize].doom,
+            _ => None,
+        };
+        let interrupted = || match end {
             End::Signal(signal) if self.persons_signals.contains(signal) => {
                 Some(Reason::Interrupted)
             }
             _ => None,
         };
+        self.bury(number, end, reason.or_else(interrupted));
+    }
+
+    /// A process has died, and whoever saw it knows why.
+    pub fn handle_death_because(&mut self, number: u32, end: End, reason: Reason) {
+        self.bury(number, end, Some(reason));
+    }
+
+    fn bury(&mut self, number: u32, end: End, reason: Option<Reason>) {
+        let member = &mut self.members[number as usize];
+        assert_eq!(member.stage, Stage::Alive, "a process dies once");
         let status = ExitStatus::new(end);
         member.stage = Stage::Dead(reason.map_or(status, |reason| status.because(reason)));
         let late_children = std::mem::take(&mut member.late_children);

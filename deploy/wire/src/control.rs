@@ -11,6 +11,7 @@ use crate::{
     resources::{Cpu, Mem, Resources},
     secret::Seal,
 };
+use std::fmt;
 
 /// Asked by a process of its monitor.
 #[derive(Clone, PartialEq, Debug)]
@@ -172,6 +173,31 @@ pub enum Refusal {
         /// Why.
         why: String,
     },
+}
+
+/// As a person reads it.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes = match self {
+            Refusal::OutOfResources { asked, nodes } => {
+                write!(f, "out of resources: asked for {asked}; free are ")?;
+                nodes
+            }
+            Refusal::NeverFits { asked, nodes } => {
+                write!(f, "no node can ever hold it: asked for {asked}; there are ")?;
+                nodes
+            }
+            Refusal::Launch { why } => return write!(f, "could not start the process: {why}"),
+        };
+        if nodes.is_empty() {
+            return f.write_str("no such nodes");
+        }
+        for (index, NodeResources { name, resources }) in nodes.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{resources} on {name}")?;
+        }
+        Ok(())
+    }
 }
 
 /// What one node has.

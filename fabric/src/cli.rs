@@ -1,0 +1,277 @@
+//! What the command line says. Deliberately absent: doing it.
+
+use clap::{Args, Parser, Subcommand};
+use deploy_wire::resources::{Cpu, Mem};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// The daemon of a Deploy cluster: a node on each machine, and the master on the head.
+#[derive(Parser, Debug)]
+#[command(
+    name = "fabric",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "A cluster in three lines:\n  \
+        head$    fabric master 10.0.0.1:9999 bridge 10.0.0.1:8888\n  \
+        node$    fabric join <NODE TOKEN>          (printed by the master)\n  \
+        laptop$  cargo deploy login <USER TOKEN>   (printed by the master)"
+)]
+pub struct Cli {
+    /// What to do; without it, serve as the node that this machine has joined as.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Serve as a node at this address, after `fabric join` was said once.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// How to serve as a node.
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// Where other nodes reach this one's data port, such as 10.0.0.2:9999.
+    #[arg(value_name = "ADDR")]
+    pub address: Option<SocketAddr>,
+    /// How much memory it gives, such as 400GiB; measured, if left out.
+    #[arg(value_name = "MEM", requires = "cpu")]
+    pub mem: Option<Mem>,
+    /// How many cores it gives, such as 34; measured, if left out.
+    #[arg(value_name = "CPU")]
+    pub cpu: Option<Cpu>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+    pub state: State,
+}
+
+/// Where the daemon keeps what it must not forget.
+#[derive(Args, Clone, Debug)]
+pub struct State {
+    /// Where keys, certificates and programs are kept: /var/lib/fabric for root, else ~/.local/state/fabric. Give each
+    /// its own, and several daemons can live on one machine.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub state: Option<PathBuf>,
+}
+
+/// Something else than serving.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the cluster's master on this machine, and a node beside it.
+    Master(Master),
+    /// Make this machine a node of the cluster, and serve.
+    Join {
+        /// What `fabric master` has printed; `-` reads it from standard input, where no other user sees it.
+        token: String,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+        serve: Serve,
+    },
+    /// Tokens by which nodes and users join; on the head.
+    Token {
+        #[command(subcommand)]
+        #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+        what: TokenCommand,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+        state: State,
+    },
+    /// List the cluster's nodes; on the head.
+    Nodes {
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+        state: State,
+    },
+    /// Place nothing more on a node; on the head.
+    Drain {
+        /// Its name, as `fabric nodes` shows it.
+        node: String,
+        /// Place on it again.
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+        state: State,
+    },
+    /// Forget the cluster that this machine is a node of. The daemon must not run.
+    Leave {
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+        state: State,
+    },
+    /// What a node starts for each job.
+    #[command(hide = true)]
+    Warden,
+}
+
+/// The master's own words, in the order of the seed: ADDR [MEM CPU] [bridge ADDR] [NODE_ADDR MEM CPU]...
+#[derive(Args, Debug)]
+pub struct Master {
+    /// ADDR [MEM CPU] [bridge ADDR] [NODE_ADDR MEM CPU]...: where nodes reach the master; what this machine gives (measured,
+    /// if left out); where people's clients reach it (the next port, if left out); nodes that are expected, and the most
+    /// that each gives.
+    #[arg(value_name = "ADDR", required = true, num_args = 1..)]
+    pub words: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+    pub state: State,
+}
+
+/// What to do with tokens.
+#[derive(Subcommand, Debug)]
+pub enum TokenCommand {
+    /// Make one.
+    New {
+        /// `node` or `user`.
+        role: String,
+        /// How long it is good for, in hours.
+        #[arg(long, default_value_t = 24)]
+        hours: u64,
+        /// It is good for one join only.
+        #[arg(long)]
+        once: bool,
+    },
+    /// List them.
+    List,
+    /// Let nobody join by it any more.
+    Revoke {
+        /// Its name, as `list` shows it.
+        id: String,
+    },
+}
+
+/// `fabric master`, understood.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MasterPlan {
+    /// Where nodes reach the master, and other nodes the head's own data port.
+    pub address: SocketAddr,
+    /// What the head gives, if that was said.
+    pub capacity: Option<(Mem, Cpu)>,
+    /// Where clients reach it.
+    pub bridge: SocketAddr,
+    /// Nodes that were announced.
+    pub expected: Vec<(SocketAddr, Mem, Cpu)>,
+}
+
+impl Master {
+    /// Makes sense of the words.
+    ///
+    /// # Errors
+    /// A sentence that names the word and says what stands there.
+    pub fn plan(&self) -> Result<MasterPlan, String> {
+        let mut words = self.words.iter().map(String::as_str).peekable();
+        let first = words.next().unwrap_or_default();
+        let address: SocketAddr = parse(first, ADDRESS)?;
+        let mut capacity = None;
+        if words
+            .peek()
+            .is_some_and(|word| *word != BRIDGE && word.parse::<SocketAddr>().is_err())
+        {
+            capacity = Some(amounts(&mut words)?);
+        }
+        let mut bridge = None;
+        if words.next_if(|word| *word == BRIDGE).is_some() {
+            bridge = Some(parse(words.next().unwrap_or_default(), ADDRESS)?);
+        }
+        let mut expected = Vec::new();
+        while let Some(word) = words.next() {
+            let node = parse(word, "the address of a node, such as 10.0.0.2:9999")?;
+            let (mem, cpu) = amounts(&mut words)?;
+            expected.push((node, mem, cpu));
+        }
+        let beside = || SocketAddr::new(address.ip(), address.port().wrapping_add(1));
+        Ok(MasterPlan {
+            address,
+            capacity,
+            bridge: bridge.unwrap_or_else(beside),
+            expected,
+        })
+    }
+}
+
+fn amounts<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<(Mem, Cpu), String> {
+    let mem = parse(
+        words.next().unwrap_or_default(),
+        "an amount of memory, such as 400GiB",
+    )?;
+    let cpu = parse(
+        words.next().unwrap_or_default(),
+        "a number of cores, such as 34",
+    )?;
+    Ok((mem, cpu))
+}
+
+fn parse<T: std::str::FromStr>(word: &str, what: &str) -> Result<T, String> {
+    word.parse().map_err(|_| match word {
+        "" => format!("{what} is missing at the end"),
+        word => format!("{word:?} stands where {what} belongs"),
+    })
+}
+
+const BRIDGE: &str = "bridge";
+const ADDRESS: &str = "an address, such as 10.0.0.1:9999,";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(words: &str) -> Result<MasterPlan, String> {
+        let cli = Cli::try_parse_from(["fabric", "master"].into_iter().chain(words.split(' ')));
+        match cli.unwrap().command {
+            Some(Command::Master(master)) => master.plan(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_form_of_the_masters_words_is_understood() {
+        let short = plan("10.0.0.1:9999").unwrap();
+        assert_eq!(short.bridge, "10.0.0.1:10000".parse().unwrap());
+        assert_eq!((short.capacity, short.expected.len()), (None, 0));
+        let seed = "10.0.0.1:9999 400GiB 34 bridge 10.0.0.1:8888 10.0.0.2:9999 400GiB 34 10.0.0.3:9999 200GiB 0.5";
+        let long = plan(seed).unwrap();
+        assert_eq!(long.capacity, Some((400 * Mem::GIB, Cpu::CORE * 34)));
+        assert_eq!(long.bridge, "10.0.0.1:8888".parse().unwrap());
+        let last = (
+            "10.0.0.3:9999".parse().unwrap(),
+            200 * Mem::GIB,
+            Cpu::CORE / 2,
+        );
+        assert_eq!(long.expected[1], last);
+        let no_amounts = plan("10.0.0.1:9999 bridge 10.0.0.1:8888").unwrap();
+        assert_eq!(no_amounts.capacity, None);
+    }
+
+    #[test]
+    fn a_wrong_word_is_named() {
+        let cases = [
+            ("head:9999", "\"head:9999\" stands where an address"),
+            (
+                "10.0.0.1:9999 lots 34",
+                "\"lots\" stands where an amount of memory",
+            ),
+            (
+                "10.0.0.1:9999 400GiB",
+                "a number of cores, such as 34 is missing",
+            ),
+            ("10.0.0.1:9999 bridge", "is missing at the end"),
+            (
+                "10.0.0.1:9999 bridge 10.0.0.1:8888 node2",
+                "\"node2\" stands where the address of a node",
+            ),
+        ];
+        for (words, sentence) in cases {
+            let error = plan(words).unwrap_err();
+            assert!(error.contains(sentence), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_node_needs_no_command() {
+        let cli = Cli::try_parse_from(["fabric", "10.0.0.2:9999"]).unwrap();
+        assert_eq!(cli.serve.address, Some("10.0.0.2:9999".parse().unwrap()));
+        assert!(Cli::try_parse_from(["fabric", "10.0.0.2"]).is_err());
+    }
+}

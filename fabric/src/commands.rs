@@ -1,0 +1,308 @@
+//! What each command does.
+
+use crate::{
+    cli::{Cli, Command, Serve, State, TokenCommand},
+    head,
+    images::Images,
+    node::{self, Data, Node},
+    warden,
+};
+use deploy_trust::{
+    authority::Authority,
+    client::Client,
+    door::Door,
+    endpoint::Connector,
+    identity::Identity,
+    join, places,
+    state::StateDir,
+    subject::{Name, Role},
+    token::Token,
+    tokens::TokenRow,
+};
+use deploy_wire::{
+    client::{Answer, Ask, NodeView, VERSION},
+    resources::Resources,
+};
+use mio::Poll;
+use std::{
+    error::Error,
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Does what the command line says. Daemons do not return.
+///
+/// # Errors
+/// A sentence that says what to do about it.
+pub fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        None => serve(&cli.serve),
+        Some(Command::Master(master)) => {
+            let plan = master.plan()?;
+            Ok(head::run(&plan, &state(&master.state)?)?)
+        }
+        Some(Command::Join { token, serve: how }) => {
+            join_as_node(&token, &state(&how.state)?)?;
+            serve(&how)
+        }
+        Some(Command::Token { what, state: place }) => token(&what, &state(&place)?),
+        Some(Command::Nodes { state: place }) => nodes(&state(&place)?),
+        Some(Command::Drain {
+            node,
+            off,
+            state: place,
+        }) => drain(&node, !off, &state(&place)?),
+        Some(Command::Leave { state: place }) => leave(&state(&place)?),
+        Some(Command::Warden) => Ok(warden::run_at_stdin()?),
+    }
+}
+
+fn state(given: &State) -> Result<PathBuf> {
+    let found = given.state.clone().or_else(places::daemon);
+    found.ok_or_else(|| "there is no home directory: say --state DIR".into())
+}
+
+/// Serves as a node; waits until this machine has joined.
+fn serve(how: &Serve) -> Result<()> {
+    let state = state(&how.state)?;
+    let dir = StateDir::open(&head::place(&state, Role::Node))?;
+    let mut is_told = false;
+    let identity = loop {
+        if let Some(identity) = Identity::load(&dir)? {
+            break identity;
+        }
+        if !is_told {
+            println!(
+                "This machine is no node of a cluster yet. Type here, in another terminal: fabric join <NODE TOKEN>{}\n\
+                 `fabric master` has printed the token on the head; `fabric token new node` prints another.",
+                said(&how.state)
+            );
+            is_told = true;
+        }
+        thread::sleep(LOOK_EVERY); // A file of another process's: there is nothing to wait at that works everywhere.
+    };
+    let master = resolve(&identity.address)?;
+    let address = match how.address {
+        Some(address) => address,
+        None => beside(master)?,
+    };
+    let poll = Poll::new()?;
+    let door =
+        Door::open(address, poll.registry(), 0, None, Some(head::DATA)).map_err(|error| {
+            format!(
+                "cannot listen at {address}: {error}; give an address of this machine that is free"
+            )
+        })?;
+    println!("A node of the cluster at {master}; its data port is {address}.");
+    let config = node::Config {
+        identity,
+        master,
+        address,
+        capacity: capacity(how),
+        images: Images::open(&state.join("node/images"))?,
+        isolation: crate::isolation::describe(),
+    };
+    Ok(Node::new(config, poll, Data::Door(Box::new(door)))?.run()?)
+}
+
+fn capacity(how: &Serve) -> Resources {
+    let measured = crate::capacity::measure();
+    let (Some(mem), Some(cpu)) = (how.mem, how.cpu) else {
+        return measured;
+    };
+    let given = Resources {
+        mem,
+        cpu,
+        gpu: measured.gpu,
+    };
+    if let Some(warning) = crate::capacity::warning(given, measured) {
+        eprintln!("warning: {warning}");
+    }
+    given
+}
+
+fn said(state: &State) -> String {
+    let dir = state.state.as_ref();
+    dir.map_or(String::new(), |dir| format!(" --state {}", dir.display()))
+}
+
+/// The address from which this machine reaches the master, with the port that nodes have if nothing else is said.
+fn beside(master: SocketAddr) -> Result<SocketAddr> {
+    let any: SocketAddr = match master {
+        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        SocketAddr::V6(_) => ([0u16; 8], 0).into(),
+    };
+    let socket = std::net::UdpSocket::bind(any)?;
+    socket.connect(master)?; // Sends nothing; the kernel says which way it would go.
+    Ok(SocketAddr::new(socket.local_addr()?.ip(), NODE_PORT))
+}
+
+fn resolve(address: &str) -> Result<SocketAddr> {
+    let found = address
+        .to_socket_addrs()
+        .map_err(|error| format!("{address}: {error}"))?
+        .next();
+    found.ok_or_else(|| format!("{address} has no address").into())
+}
+
+fn join_as_node(token: &str, state: &Path) -> Result<()> {
+    let token: Token = match token {
+        "-" => {
+            let mut line = String::new();
+            io::stdin().read_line(&mut line)?;
+            line.trim().parse::<Token>()?
+        }
+        token => token.parse::<Token>()?,
+    };
+    let token = token.for_role(Role::Node)?;
+    let dir = StateDir::open(&head::place(state, Role::Node))?;
+    let identity = join::join(&token, &Name::like(&head::machine()), PATIENCE)?;
+    identity.save(&dir)?;
+    Ok(())
+}
+
+fn token(what: &TokenCommand, state: &Path) -> Result<()> {
+    let authority = authority(state)?;
+    match what {
+        TokenCommand::New { role, hours, once } => {
+            let role = Role::from_name(role)
+                .filter(|role| *role != Role::Master)
+                .ok_or_else(|| format!("{role:?} is no role: say node or user"))?;
+            let own = match role {
+                Role::Node => Role::Master, // It knows where nodes go.
+                _ => Role::User,
+            };
+            let address = member(state, own)?.address;
+            let lifetime = Duration::from_secs(hours * 60 * 60);
+            let made = authority.new_token(role, &address, lifetime, *once, SystemTime::now())?;
+            println!("{made}");
+        }
+        TokenCommand::List => {
+            for row in authority.tokens().list()? {
+                println!("{}", show(&row));
+            }
+        }
+        TokenCommand::Revoke { id } => {
+            if !authority.tokens().revoke(id.parse()?, SystemTime::now())? {
+                return Err(
+                    format!("there is no token {id}: `fabric token list` lists them").into(),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(row: &TokenRow) -> String {
+    let left = row.expires.duration_since(SystemTime::now());
+    let state = match (row.is_revoked, left) {
+        (true, _) => "revoked".to_string(),
+        (false, Err(_)) => "expired".to_string(),
+        (false, Ok(left)) => format!("{} min left", left.as_secs() / 60),
+    };
+    format!("{}  {:4}  {state}", row.id, row.role)
+}
+
+fn authority(state: &Path) -> Result<Authority> {
+    let dir = StateDir::open(state)?;
+    if !Authority::exists(&dir)? {
+        return Err(format!(
+            "there is no master's state in {}: type this on the head, or say --state DIR",
+            state.display()
+        )
+        .into());
+    }
+    Ok(Authority::open(&dir, SystemTime::now())?)
+}
+
+fn member(state: &Path, role: Role) -> Result<Identity> {
+    let dir = StateDir::open(&head::place(state, role))?;
+    let found = Identity::load(&dir)?;
+    found.ok_or_else(|| "start `fabric master` first".into())
+}
+
+fn nodes(state: &Path) -> Result<()> {
+    match ask(state, &Ask::Nodes)? {
+        Answer::Nodes(nodes) => {
+            println!("{}", table(&nodes));
+            Ok(())
+        }
+        other => Err(format!("the master answers {other:?}").into()),
+    }
+}
+
+fn drain(node: &str, on: bool, state: &Path) -> Result<()> {
+    let node = node.to_string();
+    match ask(state, &Ask::Drain { node, on })? {
+        Answer::Done => Ok(()),
+        Answer::Refused { why, .. } => Err(why.into()),
+        other => Err(format!("the master answers {other:?}").into()),
+    }
+}
+
+/// Asks the master on this machine, as its administrator.
+fn ask(state: &Path, ask: &Ask) -> Result<Answer> {
+    let identity = member(state, Role::User)?;
+    let deadline = Instant::now() + PATIENCE;
+    let connector = Connector::member(&identity)?;
+    let mut client = Client::connect(&identity.address, &connector, deadline)?;
+    client.send(Ask::Hello { version: VERSION }.encode(), deadline)?;
+    match Answer::decode(&client.recv(deadline)?)? {
+        Answer::Hello { .. } => {}
+        Answer::Refused { why, .. } => return Err(why.into()),
+        other => return Err(format!("the master answers {other:?}").into()),
+    }
+    client.send(ask.encode(), deadline)?;
+    Ok(Answer::decode(&client.recv(deadline)?)?)
+}
+
+fn table(nodes: &[NodeView]) -> String {
+    let width = nodes
+        .iter()
+        .map(|node| node.name.len())
+        .max()
+        .unwrap_or(0)
+        .max(4);
+    let mut lines = vec![format!(
+        "{:width$}  {:21}  {:9}  PROCESSES  FREE",
+        "NODE", "ADDRESS", "STATE"
+    )];
+    for node in nodes {
+        lines.push(format!(
+            "{:width$}  {:21}  {:9}  {:9}  {} of {}{}",
+            node.name,
+            node.address,
+            node.state,
+            node.processes,
+            node.free,
+            node.capacity,
+            match node.isolation.is_empty() {
+                true => String::new(),
+                false => format!("; {}", node.isolation),
+            }
+        ));
+    }
+    lines.join("\n")
+}
+
+fn leave(state: &Path) -> Result<()> {
+    let place = head::place(state, Role::Node);
+    match std::fs::remove_dir_all(&place) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err("this machine is no node of a cluster".into())
+        }
+        Err(error) => Err(format!("{}: {error}", place.display()).into()),
+    }
+}
+
+/// How long a master may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The port of a node's data, as in every example.
+const NODE_PORT: u16 = 9999;

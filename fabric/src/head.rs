@@ -1,0 +1,202 @@
+//! `fabric master`: an authority, the master with its two doors, and a node like any other beside it.
+
+use crate::{
+    capacity,
+    cli::MasterPlan,
+    images::{ImageError, Images},
+    master::{
+        cluster::Cluster,
+        serve::{Inlet, Master},
+    },
+    node::{self, Data, Node},
+};
+use deploy_trust::{
+    authority::{Authority, AuthorityError},
+    door::{DataHello, Door, TOKENS},
+    endpoint::Acceptor,
+    identity::Identity,
+    session::SessionError,
+    state::{StateDir, StateError},
+    subject::{Name, Role},
+    token::Token,
+};
+use deploy_wire::resources::{Cpu, Mem, Resources};
+use mio::Poll;
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+/// Why a head cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// Another program is there, or the address is not this machine's.
+    #[error("cannot listen at {address}: {source}; give an address of this machine that is free")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// What it must not forget cannot be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// It cannot vouch for anybody.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// Its own certificates are of no use.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// Programs cannot be kept.
+    #[error(transparent)]
+    Images(#[from] ImageError),
+    /// The kernel fails it.
+    #[error("the master cannot go on: {0}")]
+    Kernel(#[from] io::Error),
+}
+
+/// Serves until it is killed. What people are to type next is printed first.
+///
+/// # Errors
+/// If it cannot begin, or the kernel fails it.
+pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
+    let dir = StateDir::open(state)?;
+    let authority = Authority::open(&dir, SystemTime::now())?;
+    let master = identity(&authority, state, Role::Master, "master", plan.address)?;
+    let own = identity(&authority, state, Role::Node, &machine(), plan.address)?;
+    identity(&authority, state, Role::User, ADMINISTRATOR, plan.bridge)?;
+
+    let poll = Poll::new()?;
+    let (nodes, people) = doors(&poll, plan, &authority, &master)?;
+    let now = SystemTime::now();
+    let node_token = authority.new_token(Role::Node, &plan.address.to_string(), DAY, false, now)?;
+    let user_token = authority.new_token(Role::User, &plan.bridge.to_string(), DAY, false, now)?;
+
+    let node_poll = Poll::new()?;
+    let (sender, receiver) = mpsc::channel();
+    let waker = Node::waker(&node_poll)?;
+    let config = node::Config {
+        identity: own,
+        master: plan.address,
+        address: plan.address,
+        capacity: given(plan.capacity),
+        images: Images::open(&state.join("node/images"))?,
+        isolation: crate::isolation::describe(),
+    };
+    let node = Node::new(config, node_poll, Data::Inlet(receiver))?;
+    let mut cluster = Cluster::new(authority.cluster().to_string());
+    for (address, mem, cpu) in &plan.expected {
+        cluster.expect(address.to_string(), resources(*mem, *cpu));
+    }
+    let images = Images::open(&state.join("images"))?;
+    let inlet = Inlet { sender, waker };
+    let master = Master::new(poll, vec![nodes, people], authority, cluster, images, inlet);
+    println!("{}", next_steps(plan, &node_token, &user_token));
+    thread::Builder::new()
+        .name("node".to_string())
+        .spawn(move || {
+            if let Err(error) = node.run() {
+                eprintln!("the node on this machine cannot go on: {error}");
+                std::process::exit(deploy_wire::code::OwnCode::Internal.number());
+            }
+        })?;
+    Ok(master.run()?)
+}
+
+/// The node that every member of this kind is on this machine, kept below the state directory.
+fn identity(
+    authority: &Authority,
+    state: &Path,
+    role: Role,
+    name: &str,
+    address: SocketAddr,
+) -> Result<Identity, HeadError> {
+    let dir = StateDir::open(&place(state, role))?;
+    let now = SystemTime::now();
+    let address = address.to_string();
+    if let Some(found) = Identity::load(&dir)?
+        && found.subject.cluster == authority.cluster()
+        && found.address == address
+        && !found.is_renewal_due(now)
+    {
+        return Ok(found);
+    }
+    let made = authority.identity(role, &Name::like(name), &address, now)?;
+    made.save(&dir)?;
+    Ok(made)
+}
+
+/// Where the head keeps its own member of this kind.
+pub fn place(state: &Path, role: Role) -> PathBuf {
+    state.join(match role {
+        Role::Master => "master",
+        Role::Node => "node",
+        Role::User => "administrator",
+    })
+}
+
+fn doors(
+    poll: &Poll,
+    plan: &MasterPlan,
+    authority: &Authority,
+    master: &Identity,
+) -> Result<(Door, Door), HeadError> {
+    let acceptor = |roles| Acceptor::new(master, roles, authority.revocations(), true);
+    let listen = |address, first_token, acceptor, data| {
+        let door = Door::open(address, poll.registry(), first_token, Some(acceptor), data);
+        door.map_err(|source| HeadError::Listen { address, source })
+    };
+    let nodes = listen(plan.address, 0, acceptor(&[Role::Node])?, Some(DATA))?;
+    let people = listen(plan.bridge, TOKENS, acceptor(&[Role::User])?, None)?;
+    Ok((nodes, people))
+}
+
+fn given(capacity: Option<(Mem, Cpu)>) -> Resources {
+    let measured = capacity::measure();
+    let Some((mem, cpu)) = capacity else {
+        return measured;
+    };
+    let given = resources(mem, cpu);
+    if let Some(warning) = capacity::warning(given, measured) {
+        eprintln!("warning: {warning}");
+    }
+    Resources {
+        gpu: measured.gpu,
+        ..given
+    }
+}
+
+fn resources(mem: Mem, cpu: Cpu) -> Resources {
+    Resources { mem, cpu, gpu: 0 }
+}
+
+/// What this machine is called.
+pub fn machine() -> String {
+    let name = nix::unistd::gethostname().ok();
+    name.and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "node".to_string())
+}
+
+fn next_steps(plan: &MasterPlan, node: &Token, user: &Token) -> String {
+    format!(
+        "The master serves nodes at {} and people at {}.\n\n\
+         On each node, once:    fabric join {node}\n\
+         On each laptop, once:  cargo deploy login {user}\n\
+         Then, in a crate:      cargo deploy {} --release\n\n\
+         Both are good for 24 hours; `fabric token` makes others. `fabric nodes` shows who has come. Ctrl-C stops the \
+         master, and with it what runs.",
+        plan.address, plan.bridge, plan.bridge
+    )
+}
+
+/// How a connection for data begins.
+pub const DATA: DataHello = DataHello {
+    first_byte: b'D',
+    len: 96,
+};
+const ADMINISTRATOR: &str = "administrator";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);

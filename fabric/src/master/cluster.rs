@@ -1,0 +1,552 @@
+//! The whole cluster as its master sees it: which nodes there are, which jobs, and whose.
+//!
+//! A plain machine: it is told what sessions bring (`handle_*`, with the time) and asked what they are to carry
+//! ([`Cluster::poll_action`]). Deliberately absent: sockets, certificates, programs' files, randomness.
+//!
+//! # Who is alive
+//! Each node is sent a beat a second, and answers it. One that has not answered for 5 s is *suspected*: nothing is placed
+//! there. A node that hears no beat for 10 s kills its jobs by itself; so after 12 s it is *lost*: whatever ran there
+//! runs no more, and everybody concerned is told so. A node that ends its session, or comes back as a new incarnation,
+//! has killed its jobs before, and is lost at once.
+
+use super::job::{self, Job, Place};
+use crate::scheduler::{Ask as RoomAsk, NodeId, Scheduler, Ticket, Verdict};
+use deploy_wire::{
+    client::{Answer, Ask, JobView, NodeView, RunRequest},
+    code::OwnCode,
+    control::Refusal,
+    job::JobOrder,
+    node::{NodeHello, Order, Report, VERSION},
+    pid,
+};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+/// Nodes, jobs and clients.
+#[derive(Debug)]
+pub struct Cluster {
+    name: String,
+    scheduler: Scheduler,
+    nodes: BTreeMap<NodeId, Member>,
+    jobs: BTreeMap<pid::Job, Owned>,
+    clients: BTreeMap<ClientId, Client>,
+    /// Whose room each ticket is.
+    tickets: HashMap<Ticket, (pid::Job, u64)>,
+    rooms: HashMap<(pid::Job, u64), Ticket>,
+    tickets_made: u64,
+    /// Nodes that somebody announced and that have not come.
+    expected: BTreeMap<String, deploy_wire::resources::Resources>,
+    actions: VecDeque<Action>,
+}
+
+/// One session of a person's client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ClientId(pub u64);
+
+/// Something for the loop to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// Send a node this.
+    Order(NodeId, Order),
+    /// Send a client this.
+    Answer(ClientId, Answer),
+    /// End a node's session: it is lost, or not to be trusted.
+    Dismiss(NodeId),
+}
+
+#[derive(Debug)]
+struct Member {
+    hello: NodeHello,
+    name: String,
+    /// When it answered the latest beat, or came.
+    heard: Instant,
+    beat: u64,
+    beat_due: Instant,
+}
+
+#[derive(Debug)]
+struct Owned {
+    job: Job,
+    user: String,
+    client: Option<ClientId>,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Client {
+    user: String,
+    job: Option<pid::Job>,
+}
+
+impl Cluster {
+    /// A cluster without nodes, of this name.
+    pub fn new(name: String) -> Cluster {
+        Cluster {
+            name,
+            scheduler: Scheduler::new(),
+            nodes: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            tickets: HashMap::new(),
+            rooms: HashMap::new(),
+            tickets_made: 0,
+            expected: BTreeMap::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// A node was announced: one of this name or address is given at most so much.
+    pub fn expect(&mut self, address: String, capacity: deploy_wire::resources::Resources) {
+        self.expected.insert(address, capacity);
+    }
+
+    /// A node has said who it is. Returns its name here; nothing, if it cannot be part of the cluster.
+    pub fn handle_hello(
+        &mut self,
+        name: String,
+        hello: NodeHello,
+        now: Instant,
+    ) -> Result<NodeId, String> {
+        if hello.version.0 != VERSION.0 {
+            let (ours, theirs) = (VERSION.0, hello.version.0);
+            return Err(format!(
+                "the master speaks version {ours} and this node version {theirs}: bring both to the same release"
+            ));
+        }
+        let earlier = self.nodes.iter().find(|(_, node)| node.name == name);
+        if let Some((earlier, _)) = earlier {
+            let earlier = *earlier;
+            self.lose(earlier, now);
+        }
+        let mut capacity = hello.capacity;
+        if let Some(most) = self.expected.get(&hello.address.to_string()) {
+            capacity = crate::capacity::least(capacity, *most);
+        }
+        let id = self.scheduler.handle_node(name.clone(), capacity);
+        let version = VERSION;
+        self.actions.push_back(Action::Order(
+            id,
+            Order::Welcome {
+                version,
+                name: name.clone(),
+            },
+        ));
+        self.nodes.insert(
+            id,
+            Member {
+                hello,
+                name,
+                heard: now,
+                beat: 0,
+                beat_due: now + BEAT_EVERY,
+            },
+        );
+        self.grant(now);
+        Ok(id)
+    }
+
+    /// A node reports.
+    pub fn handle_report(&mut self, node: NodeId, report: Report, now: Instant) {
+        let Some(member) = self.nodes.get_mut(&node) else {
+            return;
+        };
+        match report {
+            Report::Beat { sequence } => {
+                if sequence == member.beat {
+                    member.heard = now;
+                    self.scheduler.handle_suspected(node, false);
+                    self.grant(now);
+                }
+            }
+            Report::Job { job, report, file } => {
+                let Some(owned) = self.jobs.get_mut(&job) else {
+                    return; // It has ended meanwhile; its warden is told so.
+                };
+                if !owned.job.handle_report(node, report, file) {
+                    self.lose(node, now);
+                    return;
+                }
+                self.follow(job, now);
+            }
+            Report::Leave => self.scheduler.handle_drain(node, true),
+            Report::Hello(_) | Report::Fetch { .. } => self.lose(node, now),
+        }
+    }
+
+    /// A node's session has ended: it kills its jobs, or is dead.
+    pub fn handle_node_gone(&mut self, node: NodeId) {
+        // It may live on without us until it fences itself.
+        self.scheduler.handle_suspected(node, true);
+    }
+
+    /// A client has said who it is.
+    pub fn handle_client(&mut self, client: ClientId, user: String) {
+        self.clients.insert(client, Client { user, job: None });
+    }
+
+    /// A client asks, anything but for programs' files.
+    pub fn handle_ask(&mut self, client: ClientId, ask: Ask, now: Instant) {
+        let job = self.clients.get(&client).and_then(|client| client.job);
+        match ask {
+            Ask::Hello { version } => self.greet(client, version),
+            Ask::Nodes => self.answer(client, Answer::Nodes(self.node_views())),
+            Ask::Jobs => self.answer(client, Answer::Jobs(self.job_views(client, now))),
+            Ask::Kill { job, process } => self.kill(client, &job, process.as_deref(), now),
+            Ask::Drain { node, on } => self.drain(client, &node, on, now),
+            Ask::Input { bytes } => self.with_job(job, now, |job| job.handle_input(bytes)),
+            Ask::Signal { signal } => {
+                self.with_job(job, now, |job| job.handle_persons_signal(signal));
+            }
+            Ask::Credit { bytes } => self.with_job(job, now, |job| job.handle_credit(bytes)),
+            Ask::Image { .. } | Ask::Chunk { .. } | Ask::Run(_) => {
+                unreachable!("the loop looks after programs, and calls `run`")
+            }
+        }
+    }
+
+    /// A client wants a program run, whose file is there. `id` and `key` are random.
+    pub fn run(
+        &mut self,
+        client: ClientId,
+        id: pid::Job,
+        key: [u8; 32],
+        request: RunRequest,
+        now: Instant,
+    ) {
+        let Some(asker) = self.clients.get_mut(&client) else {
+            return;
+        };
+        if asker.job.is_some() {
+            let why = "this session runs a job already: open another".to_string();
+            return self.refuse(client, OwnCode::Setting, why);
+        }
+        asker.job = Some(id);
+        let owned = Owned {
+            job: Job::new(id, key, request),
+            user: asker.user.clone(),
+            client: Some(client),
+            since: now,
+        };
+        self.jobs.insert(id, owned);
+        self.answer(client, Answer::Started { job: id });
+        self.follow(id, now);
+    }
+
+    /// A client's session has ended: so does its job.
+    pub fn handle_client_gone(&mut self, client: ClientId, now: Instant) {
+        let Some(job) = self.clients.remove(&client).and_then(|client| client.job) else {
+            return;
+        };
+        if let Some(owned) = self.jobs.get_mut(&job) {
+            owned.client = None;
+            owned.job.handle_persons_kill();
+            self.follow(job, now);
+        }
+    }
+
+    /// When to call [`Cluster::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.nodes.values().map(|node| node.beat_due).min()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let lost = |node: &Member| now.saturating_duration_since(node.heard) >= LOST_AFTER;
+        let dead: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| lost(node))
+            .map(|(id, _)| *id)
+            .collect();
+        for node in dead {
+            self.lose(node, now);
+        }
+        for (id, node) in &mut self.nodes {
+            if node.beat_due > now {
+                continue;
+            }
+            if now.saturating_duration_since(node.heard) >= SUSPECTED_AFTER {
+                self.scheduler.handle_suspected(*id, true);
+            }
+            node.beat += 1;
+            node.beat_due = now + BEAT_EVERY;
+            let sequence = node.beat;
+            self.actions
+                .push_back(Action::Order(*id, Order::Beat { sequence }));
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// A node is no more, and what ran there was killed.
+    fn lose(&mut self, node: NodeId, now: Instant) {
+        if self.nodes.remove(&node).is_none() {
+            return;
+        }
+        self.actions.push_back(Action::Dismiss(node));
+        self.scheduler.handle_lost(node);
+        let jobs: Vec<pid::Job> = self.jobs.keys().copied().collect();
+        for job in jobs {
+            self.with_job(Some(job), now, |job| job.handle_node_lost(node));
+        }
+    }
+
+    fn with_job(&mut self, job: Option<pid::Job>, now: Instant, act: impl FnOnce(&mut Job)) {
+        let Some(id) = job else { return };
+        if let Some(owned) = self.jobs.get_mut(&id) {
+            act(&mut owned.job);
+            self.follow(id, now);
+        }
+    }
+
+    /// Does what a job wants done, and forgets it when it is over.
+    fn follow(&mut self, id: pid::Job, now: Instant) {
+        let mut is_room_free = false;
+        while let Some(owned) = self.jobs.get_mut(&id)
+            && let Some(deed) = owned.job.poll_deed()
+        {
+            let client = owned.client;
+            match deed {
+                job::Deed::Ask {
+                    ask,
+                    resources,
+                    node,
+                    near,
+                    wait,
+                } => {
+                    self.tickets_made += 1;
+                    let ticket = Ticket(self.tickets_made);
+                    self.tickets.insert(ticket, (id, ask));
+                    self.rooms.insert((id, ask), ticket);
+                    let room = RoomAsk {
+                        ticket,
+                        resources,
+                        node,
+                        near,
+                        wait,
+                    };
+                    self.ask(id, ask, room);
+                }
+                job::Deed::Release { ask } => {
+                    is_room_free = true;
+                    self.forget_ticket(id, ask);
+                }
+                job::Deed::Order { node, order, file } => {
+                    let image = matches!(order, JobOrder::Open(_)).then(|| owned.job.image());
+                    let order = Order::Job {
+                        job: id,
+                        order,
+                        image,
+                        file,
+                    };
+                    self.actions.push_back(Action::Order(node, order));
+                }
+                job::Deed::Tell(event) => {
+                    if let Some(client) = client {
+                        self.answer(client, Answer::Event(event));
+                    }
+                }
+                job::Deed::Refuse { refusal } => {
+                    if let Some(client) = client {
+                        let (code, why) = explain(&refusal);
+                        self.refuse(client, code, why);
+                    }
+                }
+                job::Deed::Finish => {
+                    if let Some(client) = client {
+                        self.answer(client, Answer::Finished);
+                    }
+                }
+            }
+        }
+        if self.jobs.get(&id).is_some_and(|owned| owned.job.is_over()) {
+            self.jobs.remove(&id);
+            for client in self.clients.values_mut() {
+                client.job = client.job.filter(|job| *job != id);
+            }
+        }
+        if is_room_free {
+            self.grant(now);
+        }
+    }
+
+    fn ask(&mut self, id: pid::Job, ask: u64, room: RoomAsk) {
+        let asked = room.resources;
+        let refusal = match self.scheduler.handle_ask(room) {
+            Verdict::AfterOthers => return,
+            Verdict::Granted(node) => return self.place(id, ask, node),
+            Verdict::OutOfResources { free } => Refusal::OutOfResources { asked, nodes: free },
+            Verdict::NeverFits { capacity } => Refusal::NeverFits {
+                asked,
+                nodes: capacity,
+            },
+        };
+        self.forget_ticket(id, ask);
+        if let Some(owned) = self.jobs.get_mut(&id) {
+            owned.job.handle_refused(ask, refusal);
+        }
+    }
+
+    fn place(&mut self, id: pid::Job, ask: u64, node: NodeId) {
+        let member = &self.nodes[&node];
+        let place = Place {
+            node,
+            name: member.name.clone(),
+            address: member.hello.address,
+        };
+        if let Some(owned) = self.jobs.get_mut(&id) {
+            owned.job.handle_granted(ask, place);
+        }
+    }
+
+    /// Grants those who wait what has become free.
+    fn grant(&mut self, now: Instant) {
+        while let Some((ticket, node)) = self.scheduler.poll_granted() {
+            let (id, ask) = self.tickets[&ticket];
+            self.place(id, ask, node);
+            self.follow(id, now);
+        }
+    }
+
+    fn forget_ticket(&mut self, id: pid::Job, ask: u64) {
+        if let Some(ticket) = self.rooms.remove(&(id, ask)) {
+            self.tickets.remove(&ticket);
+            self.scheduler.handle_release(ticket);
+        }
+    }
+
+    fn greet(&mut self, client: ClientId, version: (u16, u16)) {
+        let ours = deploy_wire::client::VERSION;
+        if version.0 != ours.0 {
+            let why = format!(
+                "the cluster speaks version {} and this client version {}: bring both to the same release",
+                ours.0, version.0
+            );
+            return self.refuse(client, OwnCode::Setting, why);
+        }
+        let cluster = self.name.clone();
+        let version = ours;
+        self.answer(client, Answer::Hello { version, cluster });
+    }
+
+    fn kill(&mut self, client: ClientId, name: &str, process: Option<&str>, now: Instant) {
+        let user = self.user(client);
+        let meant = |(id, owned): &(&pid::Job, &Owned)| {
+            owned.user == user && !name.is_empty() && id.to_string().starts_with(name)
+        };
+        let found: Vec<pid::Job> = self.jobs.iter().filter(meant).map(|(id, _)| *id).collect();
+        let [job] = found[..] else {
+            let why = match found.len() {
+                0 => format!("none of your jobs is called {name:?}: `cargo deploy ps` lists them"),
+                some => format!("{some} of your jobs begin with {name:?}: give more of the name"),
+            };
+            return self.refuse(client, OwnCode::Setting, why);
+        };
+        let owned = self.jobs.get_mut(&job).expect("it was just found");
+        match process.map(|name| (name, owned.job.process(name))) {
+            None => owned.job.handle_persons_kill(),
+            Some((_, Some(number))) => owned.job.handle_kill(number),
+            Some((name, None)) => {
+                let why = format!("the job has no process {name:?}");
+                return self.refuse(client, OwnCode::Setting, why);
+            }
+        }
+        self.answer(client, Answer::Done);
+        self.follow(job, now);
+    }
+
+    fn drain(&mut self, client: ClientId, name: &str, on: bool, now: Instant) {
+        let found = self.nodes.iter().find(|(_, node)| node.name == name);
+        let Some((node, _)) = found else {
+            let why = format!("there is no node {name:?}: `fabric nodes` lists them");
+            return self.refuse(client, OwnCode::Setting, why);
+        };
+        self.scheduler.handle_drain(*node, on);
+        self.answer(client, Answer::Done);
+        self.grant(now);
+    }
+
+    fn node_views(&self) -> Vec<NodeView> {
+        let mut views: Vec<NodeView> = self
+            .scheduler
+            .nodes()
+            .filter_map(|(id, state)| {
+                let member = self.nodes.get(&id)?;
+                let word = match (state.is_suspected, state.is_draining) {
+                    (true, _) => "suspected",
+                    (false, true) => "draining",
+                    (false, false) => "up",
+                };
+                Some(NodeView {
+                    name: state.name.clone(),
+                    address: member.hello.address.to_string(),
+                    state: word.to_string(),
+                    capacity: state.capacity,
+                    free: state.free,
+                    processes: state.grants,
+                    isolation: member.hello.isolation.clone(),
+                })
+            })
+            .collect();
+        for (address, capacity) in &self.expected {
+            if !views.iter().any(|view| view.address == *address) {
+                views.push(NodeView {
+                    name: address.clone(),
+                    address: address.clone(),
+                    state: "expected".to_string(),
+                    capacity: *capacity,
+                    free: *capacity,
+                    processes: 0,
+                    isolation: String::new(),
+                });
+            }
+        }
+        views
+    }
+
+    fn job_views(&self, client: ClientId, now: Instant) -> Vec<JobView> {
+        let user = self.user(client);
+        let jobs = self.jobs.iter().filter(|(_, owned)| owned.user == user);
+        jobs.map(|(id, owned)| JobView {
+            job: *id,
+            worker: owned.job.worker().to_string(),
+            user: owned.user.clone(),
+            processes: owned.job.processes(),
+            seconds: now.saturating_duration_since(owned.since).as_secs(),
+        })
+        .collect()
+    }
+
+    fn user(&self, client: ClientId) -> String {
+        let client = self.clients.get(&client);
+        client.map_or_else(String::new, |client| client.user.clone())
+    }
+
+    fn refuse(&mut self, client: ClientId, code: OwnCode, why: String) {
+        let code = code.number() as u8;
+        self.answer(client, Answer::Refused { code, why });
+    }
+
+    fn answer(&mut self, client: ClientId, answer: Answer) {
+        self.actions.push_back(Action::Answer(client, answer));
+    }
+}
+
+/// What a person is told whose job could not begin.
+fn explain(refusal: &Refusal) -> (OwnCode, String) {
+    match refusal {
+        Refusal::NeverFits { .. } => (OwnCode::NeverFits, refusal.to_string()),
+        _ => (OwnCode::Launch, refusal.to_string()),
+    }
+}
+
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// Five beats: a node that is only slow has answered one of them.
+const SUSPECTED_AFTER: Duration = Duration::from_secs(5);
+/// A node fences itself two seconds before.
+const LOST_AFTER: Duration = Duration::from_secs(12);

@@ -1,0 +1,229 @@
+//! Somebody in session with the master: a node, a node that fetches a program, a person's client, or one who is leaving.
+
+use super::cluster::ClientId;
+use crate::{
+    images::{ImageError, Incoming},
+    scheduler::NodeId,
+};
+use deploy_trust::session::{SendError, Session, SessionError};
+use deploy_wire::{
+    client::{Ask, CHUNK_BYTES_MAX},
+    node::{Order, Report},
+};
+use std::{collections::VecDeque, fs::File, io::Read};
+
+/// A session, and what it is for.
+#[derive(Debug)]
+pub struct Party {
+    /// Its session.
+    pub session: Box<Session>,
+    purpose: Purpose,
+    /// What the session has no room for yet.
+    waiting: VecDeque<Vec<u8>>,
+    waiting_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    /// A node by its certificate, known to the cluster once it has said hello.
+    Node { name: String, id: Option<NodeId> },
+    /// A program is being sent.
+    Fetch { file: File, len: u64 },
+    /// A person's.
+    Client {
+        id: ClientId,
+        incoming: Option<Box<Incoming>>,
+    },
+    /// It is told one last thing.
+    Leaving,
+}
+
+/// What a party said.
+#[derive(Debug)]
+pub enum Heard {
+    /// Nothing more for now.
+    Nothing,
+    /// A node's.
+    Report(Report),
+    /// A client's.
+    Ask(ClientId, Ask),
+    /// Nothing any more.
+    End,
+}
+
+impl Party {
+    /// A node that has not said hello.
+    pub fn node(session: Box<Session>, name: String) -> Party {
+        Party::new(session, Purpose::Node { name, id: None })
+    }
+
+    /// A person's client.
+    pub fn client(session: Box<Session>, id: ClientId) -> Party {
+        let incoming = None;
+        Party::new(session, Purpose::Client { id, incoming })
+    }
+
+    /// One whose last message is on its way.
+    pub fn leaving(session: Box<Session>) -> Party {
+        Party::new(session, Purpose::Leaving)
+    }
+
+    fn new(session: Box<Session>, purpose: Purpose) -> Party {
+        Party {
+            session,
+            purpose,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+        }
+    }
+
+    /// What the cluster knows this node as.
+    pub fn node_id(&self) -> Option<NodeId> {
+        match &self.purpose {
+            Purpose::Node { id, .. } => *id,
+            _ => None,
+        }
+    }
+
+    /// What the cluster knows this client as.
+    pub fn client_id(&self) -> Option<ClientId> {
+        match &self.purpose {
+            Purpose::Client { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// A node's name, by its certificate.
+    pub fn name(&self) -> &str {
+        match &self.purpose {
+            Purpose::Node { name, .. } => name,
+            _ => "",
+        }
+    }
+
+    /// The cluster knows this node now.
+    pub fn set_node(&mut self, node: NodeId) {
+        if let Purpose::Node { id, .. } = &mut self.purpose {
+            *id = Some(node);
+        }
+    }
+
+    /// The cluster knows this node no more.
+    pub fn forget_node(&mut self) {
+        self.purpose = Purpose::Leaving;
+    }
+
+    /// This is the last that it is told.
+    pub fn leave(&mut self, message: &[u8]) {
+        self.queue(message.to_vec());
+        self.purpose = Purpose::Leaving;
+    }
+
+    /// It wants this program.
+    pub fn send_file(&mut self, file: File) {
+        let len = file.metadata().map_or(0, |about| about.len());
+        self.purpose = Purpose::Fetch { file, len };
+    }
+
+    /// It is about to send this program.
+    pub fn set_incoming(&mut self, program: Incoming) {
+        if let Purpose::Client { incoming, .. } = &mut self.purpose {
+            *incoming = Some(Box::new(program));
+        }
+    }
+
+    /// The next bytes of the program that it sends. True if that is whole now, and kept.
+    pub fn take_in(&mut self, bytes: &[u8]) -> Result<bool, ImageError> {
+        let Purpose::Client { incoming, .. } = &mut self.purpose else {
+            return Ok(false);
+        };
+        let Some(mut program) = incoming.take() else {
+            return Ok(false); // It was refused, and what is still coming is of no use.
+        };
+        program.write(bytes)?;
+        if program.is_whole() {
+            program.finish()?;
+            return Ok(true);
+        }
+        *incoming = Some(program);
+        Ok(false)
+    }
+
+    /// The next thing that it says.
+    pub fn hear(&mut self) -> Heard {
+        if self.session.handle_ready().is_err() {
+            return Heard::End;
+        }
+        let message = match self.session.poll_message() {
+            Ok(Some(message)) => message,
+            Ok(None) => return Heard::Nothing,
+            Err(_) => return Heard::End,
+        };
+        match &self.purpose {
+            Purpose::Node { .. } => Report::decode(&message).map_or(Heard::End, Heard::Report),
+            Purpose::Client { id, .. } => {
+                Ask::decode(&message).map_or(Heard::End, |ask| Heard::Ask(*id, ask))
+            }
+            Purpose::Fetch { .. } | Purpose::Leaving => Heard::Nothing,
+        }
+    }
+
+    /// Tells it something, as soon as there is room.
+    pub fn queue(&mut self, message: Vec<u8>) {
+        self.waiting_bytes += message.len();
+        self.waiting.push_back(message);
+    }
+
+    /// Sends what waits, as far as the session takes it.
+    ///
+    /// # Errors
+    /// If the session is over, in good order or not, or the party does not read what it is told.
+    pub fn send(&mut self) -> Result<(), SessionError> {
+        while let Some(message) = self.next_message()? {
+            self.waiting_bytes -= message.len();
+            match self.session.send(message) {
+                Ok(()) => {}
+                Err(SendError::Full(message)) => {
+                    self.waiting_bytes += message.len();
+                    self.waiting.push_front(message);
+                    break;
+                }
+                Err(error @ SendError::TooLong(_)) => {
+                    return Err(SessionError::Protocol(error.to_string()));
+                }
+            }
+        }
+        if self.waiting_bytes > WAITING_BYTES_MAX {
+            return Err(SessionError::Protocol("it does not read".to_string()));
+        }
+        if self.waiting.is_empty() && matches!(self.purpose, Purpose::Leaving) {
+            self.session.finish();
+        }
+        self.session.flush()
+    }
+
+    /// What waits; or, for one that fetches, the next piece, if there is room.
+    fn next_message(&mut self) -> Result<Option<Vec<u8>>, SessionError> {
+        if let Some(message) = self.waiting.pop_front() {
+            return Ok(Some(message));
+        }
+        let Purpose::Fetch { file, len } = &mut self.purpose else {
+            return Ok(None);
+        };
+        if self.session.is_full() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(CHUNK_BYTES_MAX);
+        let read = file.take(CHUNK_BYTES_MAX as u64).read_to_end(&mut bytes);
+        read.map_err(SessionError::Cut)?;
+        let message = Order::Chunk { len: *len, bytes }.encode();
+        if message.len() < CHUNK_BYTES_MAX {
+            self.purpose = Purpose::Leaving; // That was the last.
+        }
+        self.waiting_bytes += message.len();
+        Ok(Some(message))
+    }
+}
+
+/// The longest argument a spawn may have, some times over: who lets that much pile up does not read any more.
+const WAITING_BYTES_MAX: usize = 256 << 20;

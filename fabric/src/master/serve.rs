@@ -1,0 +1,345 @@
+//! The master's loop: it owns the poll and the sessions, and carries between them and the cluster, which decides.
+//!
+//! Deliberately absent: any decision about nodes, jobs or room.
+
+use super::{
+    cluster::{Action, ClientId, Cluster},
+    party::{Heard, Party},
+};
+use crate::{images::Images, scheduler::NodeId};
+use deploy_trust::{
+    authority::Authority,
+    door::{Arrival, Door, TOKENS},
+    join,
+    session::Session,
+    subject::Role,
+};
+use deploy_wire::{
+    client::{Answer, Ask},
+    code::OwnCode,
+    node::{Order, Report},
+    pid::Job,
+};
+use mio::{Events, Poll, Token, Waker, net::TcpStream};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, mpsc::Sender},
+    time::{Duration, Instant, SystemTime},
+};
+
+/// A running master.
+#[derive(Debug)]
+pub struct Master {
+    poll: Poll,
+    /// Where nodes arrive, and data for the head's own node; and where people's clients do.
+    doors: Vec<Door>,
+    authority: Authority,
+    cluster: Cluster,
+    images: Images,
+    parties: BTreeMap<Token, Party>,
+    parties_made: usize,
+    inlet: Inlet,
+}
+
+/// Where connections for data go: to the node on this machine.
+#[derive(Clone, Debug)]
+pub struct Inlet {
+    /// The connection, and what its dialer said first.
+    pub sender: Sender<(TcpStream, Vec<u8>)>,
+    /// Wakes the node.
+    pub waker: Arc<Waker>,
+}
+
+impl Master {
+    /// A master that serves whoever comes through these doors, of this poll, whose tokens lie one behind the other from
+    /// 0 on.
+    pub fn new(
+        poll: Poll,
+        doors: Vec<Door>,
+        authority: Authority,
+        cluster: Cluster,
+        images: Images,
+        inlet: Inlet,
+    ) -> Master {
+        Master {
+            poll,
+            doors,
+            authority,
+            cluster,
+            images,
+            parties: BTreeMap::new(),
+            parties_made: 0,
+            inlet,
+        }
+    }
+
+    /// Serves for ever.
+    ///
+    /// # Errors
+    /// If the kernel fails the poll.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let now = Instant::now();
+            let deadlines = self.doors.iter().filter_map(Door::deadline);
+            let next = deadlines.chain(self.cluster.poll_timeout()).min();
+            let timeout = next.map(|next| next.saturating_duration_since(now) + ROUNDED_UP);
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            let now = Instant::now();
+            for event in &events {
+                let token = event.token();
+                match token.0 < self.doors.len() * TOKENS {
+                    true => self.doors[token.0 / TOKENS].handle_ready(token, now),
+                    false => self.hear(token, now),
+                }
+            }
+            for door in &mut self.doors {
+                door.handle_timeout(now);
+            }
+            self.admit(now);
+            self.cluster.handle_timeout(now);
+            self.act();
+            self.send();
+        }
+    }
+
+    /// Whoever has come through a door becomes a party.
+    fn admit(&mut self, now: Instant) {
+        for index in 0..self.doors.len() {
+            while let Some(arrival) = self.doors[index].poll_arrival() {
+                match arrival {
+                    Arrival::Member(session) => self.admit_member(session, now),
+                    Arrival::Stranger(session, message) => self.answer_stranger(session, &message),
+                    // A node that ends is replaced by nobody: then its data goes nowhere.
+                    Arrival::Data(stream, hello) => {
+                        let _ = self.inlet.sender.send((stream, hello));
+                        let _ = self.inlet.waker.wake();
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit_member(&mut self, session: Box<Session>, now: Instant) {
+        let Some(subject) = session.peer().map(|peer| peer.subject.clone()) else {
+            return;
+        };
+        let party = match subject.role {
+            Role::Node => Party::node(session, subject.name.as_str().to_string()),
+            Role::User => {
+                let client = ClientId(self.parties_made as u64);
+                let user = subject.name.as_str().to_string();
+                self.cluster.handle_client(client, user);
+                Party::client(session, client)
+            }
+            Role::Master => return,
+        };
+        if let Some(token) = self.add(party) {
+            self.hear(token, now); // Its first words may be here already.
+        }
+    }
+
+    fn answer_stranger(&mut self, mut session: Box<Session>, message: &[u8]) {
+        match join::answer(&mut session, message, &self.authority, SystemTime::now()) {
+            Ok(join::Outcome::Joined(certified)) => {
+                eprintln!("joined: {}", certified.subject);
+            }
+            Ok(join::Outcome::Refused(refusal)) => eprintln!("refused to join: {refusal}"),
+            Err(error) => eprintln!("could not answer who asked to join: {error}"),
+        }
+        self.add(Party::leaving(session));
+    }
+
+    fn add(&mut self, mut party: Party) -> Option<Token> {
+        let token = Token(self.doors.len() * TOKENS + self.parties_made);
+        self.parties_made += 1;
+        party.session.register(self.poll.registry(), token).ok()?;
+        self.parties.insert(token, party);
+        Some(token)
+    }
+
+    /// Takes in what a party says.
+    fn hear(&mut self, token: Token, now: Instant) {
+        loop {
+            let Some(party) = self.parties.get_mut(&token) else {
+                return;
+            };
+            let heard = party.hear();
+            match heard {
+                Heard::Nothing => return,
+                Heard::End => return self.drop_party(token),
+                Heard::Report(report) => self.handle_report(token, report, now),
+                Heard::Ask(client, ask) => self.handle_ask(token, client, ask, now),
+            }
+            self.act();
+        }
+    }
+
+    fn handle_report(&mut self, token: Token, report: Report, now: Instant) {
+        let Some(party) = self.parties.get_mut(&token) else {
+            return;
+        };
+        match (party.node_id(), report) {
+            (Some(id), report) => self.cluster.handle_report(id, report, now),
+            (None, Report::Hello(hello)) => {
+                let name = party.name().to_string();
+                match self.cluster.handle_hello(name.clone(), *hello, now) {
+                    Ok(id) => {
+                        party.set_node(id);
+                        eprintln!("node {name} is up");
+                    }
+                    Err(why) => party.leave(&Order::Refused { why }.encode()),
+                }
+            }
+            (None, Report::Fetch { digest }) => match self.images.find(&digest) {
+                Ok(Some(file)) => party.send_file(file),
+                Ok(None) => {
+                    let why = "the master has no such program".to_string();
+                    party.leave(&Order::Refused { why }.encode());
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    party.leave(&Order::Refused { why }.encode());
+                }
+            },
+            (None, _) => self.drop_party(token),
+        }
+    }
+
+    fn handle_ask(&mut self, token: Token, client: ClientId, ask: Ask, now: Instant) {
+        let answer = match ask {
+            Ask::Image { digest, len } => self.handle_image(token, digest, len),
+            Ask::Chunk { bytes } => self.handle_chunk(token, &bytes),
+            Ask::Run(request) => match self.images.find(&request.image) {
+                Ok(Some(_)) => {
+                    let (Ok(id), Ok(key)) = (deploy_sys::random::bits(), random_key()) else {
+                        return self.drop_party(token);
+                    };
+                    self.cluster
+                        .run(client, Job::from_bits(id), key, *request, now);
+                    return;
+                }
+                Ok(None) => Some(refused("send the program first")),
+                Err(error) => Some(refused(error)),
+            },
+            other => {
+                self.cluster.handle_ask(client, other, now);
+                return;
+            }
+        };
+        if let (Some(answer), Some(party)) = (answer, self.parties.get_mut(&token)) {
+            party.queue(answer.encode());
+        }
+    }
+
+    fn handle_image(&mut self, token: Token, digest: [u8; 32], len: u64) -> Option<Answer> {
+        let begun = match self.images.find(&digest) {
+            Ok(Some(_)) => return Some(Answer::ImageKnown),
+            Ok(None) => self.images.begin(digest, len),
+            Err(error) => return Some(refused(error)),
+        };
+        Some(match begun {
+            Ok(incoming) => {
+                self.parties.get_mut(&token)?.set_incoming(incoming);
+                Answer::ImageWanted { offset: 0 }
+            }
+            Err(error) => refused(error),
+        })
+    }
+
+    fn handle_chunk(&mut self, token: Token, bytes: &[u8]) -> Option<Answer> {
+        match self.parties.get_mut(&token)?.take_in(bytes) {
+            Ok(false) => None,
+            Ok(true) => Some(Answer::ImageKnown),
+            Err(error) => Some(refused(error)),
+        }
+    }
+
+    /// What the cluster has decided goes on its way.
+    fn act(&mut self) {
+        while let Some(action) = self.cluster.poll_action() {
+            match action {
+                Action::Order(node, order) => {
+                    if let Some(party) = self.find_node(node) {
+                        party.queue(order.encode());
+                    }
+                }
+                Action::Answer(client, answer) => {
+                    if let Some(party) = self.find_client(client) {
+                        party.queue(answer.encode());
+                    }
+                }
+                Action::Dismiss(node) => {
+                    if let Some(party) = self.find_node(node) {
+                        eprintln!("node {} is lost", party.name());
+                        party.forget_node();
+                        party.session.finish();
+                    }
+                }
+            }
+        }
+    }
+
+    fn find_node(&mut self, node: NodeId) -> Option<&mut Party> {
+        self.parties
+            .values_mut()
+            .find(|party| party.node_id() == Some(node))
+    }
+
+    fn find_client(&mut self, client: ClientId) -> Option<&mut Party> {
+        self.parties
+            .values_mut()
+            .find(|party| party.client_id() == Some(client))
+    }
+
+    /// Sends what waits, as far as the sessions take it.
+    fn send(&mut self) {
+        let mut ended = Vec::new();
+        for (token, party) in &mut self.parties {
+            if party.send().is_err() {
+                ended.push(*token);
+            }
+        }
+        for token in ended {
+            self.drop_party(token);
+        }
+    }
+
+    fn drop_party(&mut self, token: Token) {
+        let Some(party) = self.parties.remove(&token) else {
+            return;
+        };
+        if let Some(node) = party.node_id() {
+            eprintln!("node {} has ended its session", party.name());
+            self.cluster.handle_node_gone(node);
+        }
+        if let Some(client) = party.client_id() {
+            self.cluster.handle_client_gone(client, Instant::now());
+        }
+        self.act();
+    }
+}
+
+fn refused(why: impl ToString) -> Answer {
+    Answer::Refused {
+        code: OwnCode::Launch.number() as u8,
+        why: why.to_string(),
+    }
+}
+
+fn random_key() -> io::Result<[u8; 32]> {
+    let mut key = [0; 32];
+    for half in key.chunks_exact_mut(16) {
+        half.copy_from_slice(&deploy_sys::random::bits()?.to_le_bytes());
+    }
+    Ok(key)
+}
+
+/// A poll waits for whole milliseconds, and would come back a little early.
+const ROUNDED_UP: Duration = Duration::from_millis(1);
+/// A turn's worth; more come in the next.
+const EVENTS_MAX: usize = 1024;

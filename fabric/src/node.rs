@@ -1,0 +1,519 @@
+//! A node: it is in session with the master, has a warden for each job that has processes here, and carries between them.
+//!
+//! Deliberately absent: any decision, and any look at what processes say to each other.
+//!
+//! # The story
+//! 1. The node dials the master and says what it has. From then on it answers the master's beats.
+//! 2. `Open` has it start a warden, once the job's program is here; until then the job's orders wait. What a warden
+//!    reports goes to the master.
+//! 3. A connection that arrives at the data port names its job, and is handed to that job's warden, which looks whether it
+//!    may be believed.
+//! 4. When the session ends, or no beat has come for 10 s, all jobs here are killed: the master tells everybody 2 s later
+//!    that they are lost, and nothing may run twice. Then the node dials again, as a new incarnation.
+
+mod fetch;
+mod warden_link;
+
+use crate::images::{ImageError, Images};
+use deploy_sys::random;
+use deploy_trust::{
+    door::{Arrival, Door, TOKENS},
+    endpoint::Connector,
+    identity::Identity,
+    session::{SendError, Session, SessionError},
+};
+use deploy_wire::{
+    client::Digest,
+    job::{JobOrder, JobReport},
+    node::{NodeHello, Order, Report, VERSION},
+    pid::Job,
+    resources::Resources,
+};
+use fetch::Fetch;
+use mio::{Events, Poll, Token, Waker, net::TcpStream};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    net::SocketAddr,
+    sync::{Arc, mpsc::Receiver},
+    time::{Duration, Instant},
+};
+use warden_link::WardenLink;
+
+/// What a node is to serve.
+#[derive(Debug)]
+pub struct Config {
+    /// Who it is.
+    pub identity: Identity,
+    /// Where the master is.
+    pub master: SocketAddr,
+    /// Where others reach its data port.
+    pub address: SocketAddr,
+    /// What it has.
+    pub capacity: Resources,
+    /// Where its programs are kept.
+    pub images: Images,
+    /// What keeps jobs apart here, in words.
+    pub isolation: String,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    connector: Connector,
+    poll: Poll,
+    data: Data,
+    master: Option<Master>,
+    dial_at: Instant,
+    wardens: BTreeMap<Job, Warden>,
+    tokens_made: usize,
+    /// The jobs by their warden's or fetch's token.
+    jobs: BTreeMap<Token, Job>,
+}
+
+/// Where connections for data come from.
+#[derive(Debug)]
+pub enum Data {
+    /// A door of its own, the first of the poll's tokens.
+    Door(Box<Door>),
+    /// The master's, on the same machine.
+    Inlet(Receiver<(TcpStream, Vec<u8>)>),
+}
+
+#[derive(Debug)]
+struct Master {
+    session: Session,
+    is_welcome: bool,
+    /// When the latest beat came.
+    heard: Instant,
+    waiting: VecDeque<Vec<u8>>,
+}
+
+/// A job's warden here.
+#[derive(Debug)]
+struct Warden {
+    /// The program is not here yet.
+    fetch: Option<Fetch>,
+    link: Option<WardenLink>,
+    image: Digest,
+    /// Orders that wait for it to start.
+    early: VecDeque<(JobOrder, Option<Vec<u8>>)>,
+}
+
+impl Node {
+    /// A node whose data comes from there.
+    ///
+    /// # Errors
+    /// If its identity is of no use.
+    pub fn new(config: Config, poll: Poll, data: Data) -> Result<Node, SessionError> {
+        Ok(Node {
+            connector: Connector::member(&config.identity)?,
+            config,
+            poll,
+            data,
+            master: None,
+            dial_at: Instant::now(),
+            wardens: BTreeMap::new(),
+            tokens_made: 0,
+            jobs: BTreeMap::new(),
+        })
+    }
+
+    /// What wakes a poll whose node takes its data from an inlet.
+    ///
+    /// # Errors
+    /// If the kernel has no more descriptors.
+    pub fn waker(poll: &Poll) -> io::Result<Arc<Waker>> {
+        Ok(Arc::new(Waker::new(poll.registry(), WAKER)?))
+    }
+
+    /// Serves for ever.
+    ///
+    /// # Errors
+    /// If the kernel fails the poll.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let now = Instant::now();
+            let timeout = self.poll_timeout().saturating_duration_since(now) + ROUNDED_UP;
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            let now = Instant::now();
+            for event in &events {
+                self.handle_ready(event.token(), now);
+            }
+            self.take_data(now);
+            self.look_after_master(now);
+            if let Err(error) = self.send() {
+                self.fence(&error.to_string(), now);
+            }
+        }
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        let door = match &self.data {
+            Data::Door(door) => door.deadline(),
+            Data::Inlet(_) => None,
+        };
+        let master = match &self.master {
+            None => self.dial_at,
+            Some(master) => master
+                .session
+                .deadline()
+                .unwrap_or(master.heard + FENCE_AFTER),
+        };
+        door.map_or(master, |door| door.min(master))
+    }
+
+    fn handle_ready(&mut self, token: Token, now: Instant) {
+        match token {
+            WAKER => {}
+            MASTER => {
+                if let Err(error) = self.hear_master(now) {
+                    self.fence(&error.to_string(), now);
+                }
+            }
+            token if token.0 < TOKENS => {
+                if let Data::Door(door) = &mut self.data {
+                    door.handle_ready(token, now);
+                }
+            }
+            token => {
+                if let Some(job) = self.jobs.get(&token).copied() {
+                    self.handle_job(job, now);
+                }
+            }
+        }
+    }
+
+    /// Dials if there is no session, and ends one that is too slow or silent.
+    fn look_after_master(&mut self, now: Instant) {
+        let Some(master) = &self.master else {
+            if self.dial_at <= now {
+                self.dial(now);
+            }
+            return;
+        };
+        if let Err(error) = master.session.handle_timeout(now) {
+            self.fence(&error.to_string(), now);
+        } else if master.session.is_open() && now >= master.heard + FENCE_AFTER {
+            self.fence("it was silent for 10 s", now);
+        }
+    }
+
+    fn dial(&mut self, now: Instant) {
+        self.dial_at = now + DIAL_EVERY;
+        let dialed = TcpStream::connect(self.config.master)
+            .map_err(SessionError::Unreachable)
+            .and_then(|stream| self.connector.connect(stream, now))
+            .and_then(|mut session| {
+                let registered = session.register(self.poll.registry(), MASTER);
+                registered.map_err(SessionError::Cut)?;
+                Ok(session)
+            });
+        match dialed {
+            Err(error) => eprintln!("master {}: {error}", self.config.master),
+            Ok(session) => {
+                self.master = Some(Master {
+                    session,
+                    is_welcome: false,
+                    heard: now,
+                    waiting: VecDeque::new(),
+                });
+            }
+        }
+    }
+
+    fn hear_master(&mut self, now: Instant) -> Result<(), SessionError> {
+        loop {
+            let Some(master) = &mut self.master else {
+                return Ok(());
+            };
+            let was_open = master.session.is_open();
+            master.session.handle_ready()?;
+            if !was_open && master.session.is_open() {
+                master.heard = now;
+                let hello = self.hello()?;
+                self.report(&Report::Hello(Box::new(hello)));
+                continue;
+            }
+            let Some(message) = master.session.poll_message()? else {
+                return Ok(());
+            };
+            let order = Order::decode(&message)
+                .map_err(|malformed| SessionError::Protocol(malformed.to_string()))?;
+            self.handle_order(order, now)?;
+        }
+    }
+
+    fn hello(&self) -> Result<NodeHello, SessionError> {
+        Ok(NodeHello {
+            version: VERSION,
+            address: self.config.address,
+            capacity: self.config.capacity,
+            incarnation: random::bits().map_err(SessionError::Cut)?,
+            arch: std::env::consts::ARCH.to_string(),
+            isolation: self.config.isolation.clone(),
+        })
+    }
+
+    fn handle_order(&mut self, order: Order, now: Instant) -> Result<(), SessionError> {
+        let master = self.master.as_mut().expect("it has just spoken");
+        match order {
+            Order::Welcome { name, .. } => {
+                master.is_welcome = true;
+                eprintln!("in the cluster as {name}");
+            }
+            Order::Beat { sequence } => {
+                master.heard = now;
+                self.report(&Report::Beat { sequence });
+            }
+            Order::Refused { why } => return Err(SessionError::Protocol(why)),
+            Order::Chunk { .. } => {
+                let why = "the master sends what nobody fetches".to_string();
+                return Err(SessionError::Protocol(why));
+            }
+            Order::Job {
+                job,
+                order,
+                image,
+                file,
+            } => {
+                if let (JobOrder::Open(_), Some(image)) = (&order, image) {
+                    self.open(job, image);
+                }
+                self.order(job, order, file);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a warden for this job, once its program is here.
+    fn open(&mut self, job: Job, image: Digest) {
+        let token = self.new_token(job);
+        let mut warden = Warden {
+            fetch: None,
+            link: None,
+            image,
+            early: VecDeque::new(),
+        };
+        match self.config.images.find(&image) {
+            Ok(Some(_)) => {
+                self.wardens.insert(job, warden);
+                self.start(job);
+            }
+            Ok(None) => {
+                let fetch = Fetch::begin(
+                    &self.connector,
+                    self.config.master,
+                    &self.config.images,
+                    image,
+                    self.poll.registry(),
+                    token,
+                );
+                match fetch {
+                    Ok(fetch) => warden.fetch = Some(fetch),
+                    Err(error) => return self.fail(job, &error.to_string()),
+                }
+                self.wardens.insert(job, warden);
+            }
+            Err(error) => self.fail(job, &error.to_string()),
+        }
+    }
+
+    /// Starts the warden of a job whose program is here, and gives it what has waited.
+    fn start(&mut self, job: Job) {
+        let token = self.new_token(job);
+        let Some(warden) = self.wardens.get_mut(&job) else {
+            return;
+        };
+        let started = WardenLink::start(
+            &self.config.images,
+            &warden.image,
+            self.poll.registry(),
+            token,
+        );
+        match started {
+            Err(why) => self.fail(job, &why),
+            Ok(link) => {
+                warden.link = Some(link);
+                for (order, file) in std::mem::take(&mut warden.early) {
+                    self.order(job, order, file);
+                }
+            }
+        }
+    }
+
+    /// Passes an order on.
+    fn order(&mut self, job: Job, order: JobOrder, file: Option<Vec<u8>>) {
+        let Some(warden) = self.wardens.get_mut(&job) else {
+            return; // It has closed, and the master will hear of that.
+        };
+        let Some(link) = &mut warden.link else {
+            return warden.early.push_back((order, file));
+        };
+        if let Err(why) = link.order(order, file, None) {
+            self.fail(job, &why);
+        }
+    }
+
+    /// The warden of this job, or the session that fetches its program, has something.
+    fn handle_job(&mut self, job: Job, now: Instant) {
+        let Some(warden) = self.wardens.get_mut(&job) else {
+            return;
+        };
+        if let Some(fetch) = &mut warden.fetch {
+            match fetch.handle_ready(now) {
+                Ok(false) => {}
+                Ok(true) => {
+                    warden.fetch = None;
+                    self.start(job);
+                }
+                Err(why) => self.fail(job, &why),
+            }
+            return;
+        }
+        loop {
+            let Some(link) = self
+                .wardens
+                .get_mut(&job)
+                .and_then(|warden| warden.link.as_mut())
+            else {
+                return;
+            };
+            match link.hear() {
+                Ok(None) => return,
+                Ok(Some((report, file))) => {
+                    let is_last = matches!(report, JobReport::Closed | JobReport::Failed { .. });
+                    self.report(&Report::Job { job, report, file });
+                    if is_last {
+                        return self.forget(job);
+                    }
+                }
+                Err(why) => return self.fail(job, &why),
+            }
+        }
+    }
+
+    /// A job cannot run here, or not any more.
+    fn fail(&mut self, job: Job, why: &str) {
+        self.forget(job);
+        let report = JobReport::Failed {
+            why: why.to_string(),
+        };
+        self.report(&Report::Job {
+            job,
+            report,
+            file: None,
+        });
+    }
+
+    /// What is left of a job here is killed.
+    fn forget(&mut self, job: Job) {
+        if let Some(warden) = self.wardens.remove(&job)
+            && let Some(link) = warden.link
+        {
+            link.end(self.poll.registry());
+        }
+        self.jobs.retain(|_, other| *other != job);
+    }
+
+    /// Connections for data go to the wardens of their jobs.
+    fn take_data(&mut self, now: Instant) {
+        loop {
+            let arrived = match &mut self.data {
+                Data::Inlet(receiver) => receiver.try_recv().ok(),
+                Data::Door(door) => {
+                    door.handle_timeout(now);
+                    door.poll_arrival().and_then(|arrival| match arrival {
+                        Arrival::Data(stream, hello) => Some((stream, hello)),
+                        _ => None,
+                    })
+                }
+            };
+            let Some((stream, hello)) = arrived else {
+                return;
+            };
+            let job = job_of(&hello);
+            let link = job
+                .and_then(|job| self.wardens.get_mut(&job))
+                .and_then(|warden| warden.link.as_mut());
+            if let Some(link) = link {
+                // Whoever dialed sees it closed if it cannot be passed on.
+                let _ = link.order(JobOrder::Accept { hello }, None, Some(stream.into()));
+            }
+        }
+    }
+
+    fn report(&mut self, report: &Report) {
+        if let Some(master) = &mut self.master {
+            master.waiting.push_back(report.encode());
+        }
+    }
+
+    fn send(&mut self) -> Result<(), SessionError> {
+        let Some(master) = &mut self.master else {
+            return Ok(());
+        };
+        while let Some(message) = master.waiting.pop_front() {
+            match master.session.send(message) {
+                Ok(()) => {}
+                Err(SendError::Full(message)) => {
+                    master.waiting.push_front(message);
+                    break;
+                }
+                Err(error @ SendError::TooLong(_)) => {
+                    return Err(SessionError::Protocol(error.to_string()));
+                }
+            }
+        }
+        master.session.flush()
+    }
+
+    /// There is no master any more: whatever runs here must not run on.
+    fn fence(&mut self, why: &str, now: Instant) {
+        eprintln!("master {}: {why}; trying again", self.config.master);
+        self.master = None;
+        self.dial_at = now + DIAL_EVERY;
+        let jobs: Vec<Job> = self.wardens.keys().copied().collect();
+        for job in jobs {
+            eprintln!(
+                "killed the processes of job {job}, which the master cannot know of any more"
+            );
+            self.forget(job);
+        }
+    }
+
+    fn new_token(&mut self, job: Job) -> Token {
+        self.tokens_made += 1;
+        let token = Token(TOKENS + self.tokens_made);
+        self.jobs.insert(token, job);
+        token
+    }
+}
+
+impl From<ImageError> for String {
+    fn from(error: ImageError) -> String {
+        error.to_string()
+    }
+}
+
+const MASTER: Token = Token(usize::MAX - 1);
+const WAKER: Token = Token(usize::MAX - 2);
+/// A node that cannot be heard is lost to the master after 12 s, and must have killed its jobs before.
+const FENCE_AFTER: Duration = Duration::from_secs(10);
+/// How often to dial a master that is not there.
+const DIAL_EVERY: Duration = Duration::from_secs(1);
+/// A poll waits for whole milliseconds, and would come back a little early.
+const ROUNDED_UP: Duration = Duration::from_millis(1);
+/// A turn's worth; more come in the next.
+const EVENTS_MAX: usize = 1024;
+
+/// The job that a connection for data is said to be for.
+fn job_of(hello: &[u8]) -> Option<Job> {
+    let bits = hello.get(8..24)?.try_into().ok()?;
+    Some(Job::from_bits(u128::from_le_bytes(bits)))
+}

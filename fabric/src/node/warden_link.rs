@@ -1,0 +1,127 @@
+//! A warden as its node sees it: a process of ours, and the socket that orders and reports travel on.
+
+use crate::images::Images;
+use deploy_sys::{memfd, packet};
+use deploy_wire::{
+    client::Digest,
+    job::{JobOrder, JobReport},
+};
+use mio::{Interest, Registry, Token, unix::SourceFd};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    process::{Child, Command, Stdio},
+};
+
+/// A report, and the file beside it.
+type Reported = (JobReport, Option<Vec<u8>>);
+
+/// A warden that runs.
+#[derive(Debug)]
+pub(super) struct WardenLink {
+    child: Child,
+    socket: OwnedFd,
+    image: Option<File>,
+    /// What the socket has no room for yet.
+    waiting: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
+}
+
+impl WardenLink {
+    /// Starts a warden for a job that runs this program.
+    pub(super) fn start(
+        images: &Images,
+        image: &Digest,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<WardenLink, String> {
+        let image = images.find(image)?;
+        let image = image.ok_or("the program has gone from this node's disk")?;
+        let (socket, theirs) = packet::pair().map_err(|error| explain(&error))?;
+        let child = Command::new("/proc/self/exe")
+            .arg(crate::warden::WORD)
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|error| explain(&error))?;
+        let raw = socket.as_raw_fd();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let link = WardenLink {
+            child,
+            socket,
+            image: Some(image),
+            waiting: VecDeque::new(),
+        };
+        registry
+            .register(&mut SourceFd(&raw), token, both)
+            .map_err(|error| explain(&error))?;
+        Ok(link)
+    }
+
+    /// Orders it something, with what travels beside it.
+    pub(super) fn order(
+        &mut self,
+        order: JobOrder,
+        file: Option<Vec<u8>>,
+        connection: Option<OwnedFd>,
+    ) -> Result<(), String> {
+        let beside = match (&order, file) {
+            (JobOrder::Open(_), _) => self.image.take().map(OwnedFd::from),
+            (_, Some(bytes)) => {
+                let file = memfd::sealed("deploy-argument", &bytes);
+                Some(file.map_err(|error| explain(&error))?.into())
+            }
+            (_, None) => connection,
+        };
+        self.waiting.push_back((order.encode(), beside));
+        self.flush();
+        Ok(())
+    }
+
+    /// The next that it reports, and the file beside it.
+    pub(super) fn hear(&mut self) -> Result<Option<Reported>, String> {
+        self.flush();
+        let mut bytes = Vec::new();
+        let descriptors = match packet::try_receive(self.socket.as_fd(), &mut bytes) {
+            Ok(Some(descriptors)) => descriptors,
+            Ok(None) => return Err("the job's warden has ended unexpectedly".to_string()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(explain(&error)),
+        };
+        let report = JobReport::decode(&bytes).map_err(|error| error.to_string())?;
+        let file = match descriptors.into_iter().next() {
+            None => None,
+            Some(file) => {
+                let bytes = memfd::read_all(&File::from(file)).map_err(|error| explain(&error))?;
+                Some(bytes)
+            }
+        };
+        Ok(Some((report, file)))
+    }
+
+    /// Kills it, and by that all that it has started.
+    pub(super) fn end(mut self, registry: &Registry) {
+        let raw = self.socket.as_raw_fd();
+        let _ = registry.deregister(&mut SourceFd(&raw));
+        // It is our child and not reaped, so neither fails in a way that matters.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn flush(&mut self) {
+        while let Some((bytes, beside)) = self.waiting.front() {
+            let descriptors: Vec<_> = beside.iter().map(AsFd::as_fd).collect();
+            match packet::try_send(self.socket.as_fd(), bytes, &descriptors) {
+                Ok(()) => drop(self.waiting.pop_front()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It has ended, and `hear` says so.
+                Err(_) => return self.waiting.clear(),
+            }
+        }
+    }
+}
+
+fn explain(error: &io::Error) -> String {
+    format!("the job's warden could not be started or told: {error}")
+}
