@@ -167,7 +167,7 @@ fn start(image: u128, function: Function, name: String, argument: Vec<u8>) -> io
         std::process::exit(if ended.is_ok() { 0 } else { PANICKED })
     };
     thread::Builder::new()
-        .name(name)
+        .name(name.replace('\0', "\u{fffd}")) // Which no thread's name may hold.
         .stack_size(newborn::main_stack_bytes())
         .spawn(run)?;
     Ok(())

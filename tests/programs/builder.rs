@@ -3,6 +3,8 @@
 //= main: exits 0, out "elsewhere: *\n"
 //=   worker: exits 0, out "named one of a kind, 512MiB\n"
 //=   worker: exits 0, out "named builder::worker, 256MiB\n"
+//=   worker: exits 0, out "named xxx*\n"
+//=   worker: exits 0, out "named two*words, 256MiB\n"
 
 use deploy::*;
 use std::thread;
@@ -16,6 +18,10 @@ fn main() {
     let builder = || Builder::new().name("one of a kind").resources(resources);
     builder().node("local").spawn(worker, ()).unwrap();
     Builder::new().spawn(worker, ()).unwrap();
+    // No thread's name may be like these, and no message as long as that.
+    for name in [&"x".repeat(1 << 20), "two\0words"] {
+        Builder::new().name(name).spawn(worker, ()).unwrap();
+    }
     let refused = Builder::new()
         .node("elsewhere")
         .spawn(worker, ())

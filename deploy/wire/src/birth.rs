@@ -84,7 +84,7 @@ impl Birth {
         w.option(self.work.as_ref(), |w, work| {
             work.function.write(w);
             work.argument.write(w);
-            w.text(&work.name);
+            w.name(&work.name);
         });
         write_resources(&mut w, self.resources);
         w.u64(self.signals_blocked)
@@ -111,7 +111,7 @@ impl Birth {
                 Ok(Work {
                     function: Function::read(r)?,
                     argument: Argument::read(r)?,
-                    name: r.text()?.to_string(),
+                    name: r.name()?.to_string(),
                 })
             })?,
             resources: read_resources(r)?,

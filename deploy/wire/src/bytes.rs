@@ -74,6 +74,13 @@ impl Writer {
         self.bytes(value.as_bytes())
     }
 
+    /// A text for people, cut after [`NAME_BYTES_MAX`]: the names of types have no limit, messages have.
+    pub fn name(&mut self, value: &str) -> &mut Writer {
+        let fits = |end: &usize| value.is_char_boundary(*end);
+        let end = (0..=value.len().min(NAME_BYTES_MAX)).rev().find(fits);
+        self.text(&value[..end.unwrap_or(0)])
+    }
+
     /// A byte that says whether there is one, and the field if there is.
     pub fn option<T>(
         &mut self,
@@ -158,6 +165,15 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("a text is not UTF-8"))
     }
 
+    /// A text for people, of a length that leaves room for others in the same message.
+    pub fn name(&mut self) -> Result<&'a str, Malformed> {
+        let name = self.text()?;
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Malformed("a name is too long"));
+        }
+        Ok(name)
+    }
+
     /// A field that may be absent.
     pub fn option<T>(
         &mut self,
@@ -187,6 +203,9 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The longest [`Writer::name`]: three of them fit into a packet beside the longest argument.
+pub const NAME_BYTES_MAX: usize = 16 << 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +234,25 @@ mod tests {
         assert_eq!(reader.text(), Ok("five"));
         assert_eq!(reader.option(Reader::u64), Ok(Some(6)));
         assert_eq!(reader.u8(), Err(Malformed("it ends before its last field")));
+    }
+
+    #[test]
+    fn a_name_without_end_is_cut_between_characters() {
+        let check = |name: &str, expect: &str| {
+            let mut writer = Writer::new();
+            writer.name(name);
+            assert_eq!(Reader::new(&writer.finish()).name(), Ok(expect));
+        };
+        check("", "");
+        check("short", "short");
+        check(
+            &format!("x{}", "é".repeat(NAME_BYTES_MAX)),
+            &format!("x{}", "é".repeat(NAME_BYTES_MAX / 2 - 1)),
+        );
+        let mut writer = Writer::new();
+        writer.text(&"x".repeat(NAME_BYTES_MAX + 1));
+        let too_long = Reader::new(&writer.finish()).name().map(str::len);
+        assert_eq!(too_long, Err(Malformed("a name is too long")));
     }
 
     proptest! {

@@ -219,11 +219,11 @@ impl Request {
                 spawn.function.write(&mut w);
                 spawn.argument.write(&mut w);
                 w.option(spawn.name.as_deref(), |w, name| {
-                    w.text(name);
+                    w.name(name);
                 });
                 write_resources(&mut w, spawn.resources);
                 w.option(spawn.node.as_deref(), |w, node| {
-                    w.text(node);
+                    w.name(node);
                 });
                 w.bool(spawn.wait).bool(spawn.link);
             }
@@ -249,9 +249,9 @@ impl Request {
                 id: r.u64()?,
                 function: Function::read(r)?,
                 argument: Argument::read(r)?,
-                name: r.option(|r| r.text().map(str::to_string))?,
+                name: r.option(|r| r.name().map(str::to_string))?,
                 resources: read_resources(r)?,
-                node: r.option(|r| r.text().map(str::to_string))?,
+                node: r.option(|r| r.name().map(str::to_string))?,
                 wait: r.bool()?,
                 link: r.bool()?,
             })),
@@ -346,13 +346,13 @@ impl Notice {
 
 impl Function {
     pub(crate) fn write(&self, w: &mut Writer) {
-        w.i64(self.offset).text(&self.name);
+        w.i64(self.offset).name(&self.name);
     }
 
     pub(crate) fn read(r: &mut Reader<'_>) -> Result<Function, Malformed> {
         Ok(Function {
             offset: r.i64()?,
-            name: r.text()?.to_string(),
+            name: r.name()?.to_string(),
         })
     }
 }
@@ -373,7 +373,12 @@ impl Argument {
 
     pub(crate) fn read(r: &mut Reader<'_>) -> Result<Argument, Malformed> {
         Ok(match r.u8()? {
-            0 => Argument::Inline(r.bytes()?.to_vec()),
+            0 => match r.bytes()? {
+                bytes if bytes.len() <= ARGUMENT_INLINE_BYTES_MAX => {
+                    Argument::Inline(bytes.to_vec())
+                }
+                _ => return Err(Malformed("an argument is too long to travel inside")),
+            },
             1 => Argument::File { len: r.u64()? },
             _ => return Err(Malformed("an unknown kind of argument")),
         })
@@ -618,6 +623,25 @@ mod tests {
         for bytes in notices().iter().map(Notice::encode) {
             assert!((0..bytes.len()).all(|cut| Notice::decode(&bytes[..cut]).is_err()));
         }
+    }
+
+    /// A monitor that passed it on made a certificate that it could not write, and the job ended with it.
+    #[test]
+    fn an_argument_longer_than_any_packet_should_be_is_refused() {
+        let Request::Spawn(mut spawn) = requests().swap_remove(0) else {
+            panic!("the first request is a spawn");
+        };
+        spawn.argument = Argument::Inline(vec![7; ARGUMENT_INLINE_BYTES_MAX]);
+        let bytes = Request::Spawn(spawn).encode();
+        assert!(Request::decode(&bytes).is_ok());
+        let length = (ARGUMENT_INLINE_BYTES_MAX as u32).to_le_bytes();
+        let at = bytes.windows(4).position(|four| four == length).unwrap();
+        let mut longer = bytes[..at].to_vec();
+        longer.extend((ARGUMENT_INLINE_BYTES_MAX as u32 + 1).to_le_bytes());
+        longer.push(7);
+        longer.extend_from_slice(&bytes[at + 4..]);
+        let refused = Err(Malformed("an argument is too long to travel inside"));
+        assert_eq!(Request::decode(&longer), refused);
     }
 
     proptest! {
