@@ -21,7 +21,7 @@ pub(crate) fn encode<T: Serialize>(value: &T, mut writer: impl Write) -> Result<
     }
 }
 
-/// The value in these bytes, which hold nothing else.
+/// The value in these bytes, which hold nothing else and came in one record.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     match bincode::serde::decode_from_slice(bytes, CONFIG.with_limit::<RECORD_BYTES_LIMIT>()) {
         Ok((value, read)) if read == bytes.len() => Ok(value),
@@ -264,9 +264,9 @@ const ASKING: &str = "serde's `untagged`, `tag`, `flatten` and `skip_serializing
 type Config =
     bincode::config::Configuration<bincode::config::LittleEndian, bincode::config::Fixint>;
 
-/// A length in bytes that lie is refused before anybody allocates for it. What stands in one frame claims no more than
-/// this much, and a value that streams no more than that much.
-const RECORD_BYTES_LIMIT: usize = 1 << 30;
+/// A length in bytes that lie is refused before anybody allocates for it. What came in one record claims no more than a
+/// record holds, and a value that streams no more than that much, which is asked of the kernel and not touched.
+const RECORD_BYTES_LIMIT: usize = 64 << 10;
 const STREAM_BYTES_LIMIT: usize = 1 << 36;
 
 const CONFIG: Config = bincode::config::standard().with_fixed_int_encoding();
@@ -319,6 +319,21 @@ mod tests {
         check("bulk ß".to_string(), true);
         check(vec![0.5f64, f64::MIN], true);
         check(vec![u64::MAX; 3], true);
+    }
+
+    /// A length that lay made room for a gigabyte.
+    #[test]
+    fn a_record_claims_no_more_than_a_record_holds() {
+        let text = "x".repeat(RECORD_BYTES_LIMIT - size_of::<u64>());
+        let mut bytes = Vec::new();
+        encode(&text, &mut bytes).unwrap();
+        assert_eq!(decode::<String>(&bytes).as_ref(), Ok(&text));
+        let characters = vec!['x'; text.len()];
+        encode(&characters, bytes.as_mut_slice()).unwrap();
+        assert_eq!(decode::<Vec<char>>(&bytes), Ok(characters));
+        bytes[..8].copy_from_slice(&(RECORD_BYTES_LIMIT as u64).to_le_bytes());
+        let error = decode::<String>(&bytes).unwrap_err();
+        assert_eq!(error, "LimitExceeded");
     }
 
     #[test]

@@ -197,7 +197,7 @@ where
 {
     let worker = code::only_value::<F>();
     let parent = process::parent().expect("a worker has a parent");
-    let argument = match codec::decode(argument) {
+    let argument = match codec::decode_from(argument) {
         Ok(argument) => argument,
         Err(why) => panic!(
             "deploy: the argument could not be decoded as {}: {why}",

@@ -1,0 +1,70 @@
+//! Hostile bytes for every decoder: no panic, no allocation beyond what each [`Target`] allows, and what is decoded
+//! can be encoded again.
+//!
+//! A target is a plain function of bytes. Three things drive it: `tests/short.rs`, a bounded and seeded run in the
+//! ordinary test suite; the program of this crate, the same for as long as one likes; and `guided/`, which links
+//! libFuzzer and follows the coverage.
+//!
+//! Deliberately absent: sockets, threads, clocks. What a monitor does with a request that it understood is tested where
+//! monitors are.
+
+mod client;
+mod connection;
+pub mod memory;
+mod mutate;
+pub mod runner;
+mod terminal;
+mod values;
+mod wire;
+
+/// One decoder.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// Decodes the bytes and holds what comes to its promises. Returns how many bytes it may have had allocated at
+    /// once.
+    pub check: fn(&[u8]) -> usize,
+    /// Inputs to begin with, which mutations are made of.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// How many executions the short run takes: about a second's worth, unoptimised.
+    pub short: u64,
+}
+
+/// Every decoder there is.
+pub const TARGETS: &[Target] = &[
+    wire::BIRTH,
+    wire::REQUEST,
+    wire::NOTICE,
+    wire::HEADER,
+    wire::FIELDS,
+    wire::AMOUNT,
+    client::ASK,
+    client::ANSWER,
+    connection::INBOUND,
+    values::RECORD,
+    values::STREAM,
+    values::BULK,
+    terminal::HUMAN,
+    terminal::JSON,
+    terminal::OPTIONS,
+];
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Runs the target once.
+///
+/// # Panics
+/// If the target breaks a promise, or had more allocated than it says.
+pub fn execute(target: &Target, input: &[u8]) {
+    let before = memory::mark();
+    let allowed = (target.check)(input);
+    let peak = memory::peak_since(before);
+    assert!(
+        peak <= allowed,
+        "{peak} bytes were allocated at once, and {allowed} are allowed"
+    );
+}

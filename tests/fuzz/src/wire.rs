@@ -1,0 +1,282 @@
+//! The messages between a process and its monitor, the headers of frames, and amounts as people write them.
+
+use crate::Target;
+use deploy_wire::{
+    birth::{Birth, Work},
+    bytes::{Malformed, Reader},
+    control::{
+        ARGUMENT_INLINE_BYTES_MAX, Argument, Function, NodeResources, Notice, Refusal, Request,
+        SpawnRequest,
+    },
+    exit::{End, ExitStatus, Reason},
+    frame::{HEADER_BYTES, Header, Kind, PAYLOAD_BYTES_MAX, Part, Stop},
+    pid::{Job, Pid},
+    resources::{Cpu, Mem, Resources},
+};
+use std::{fmt, str::FromStr};
+
+pub(crate) const BIRTH: Target = Target {
+    name: "birth",
+    check: |input| {
+        if let Ok(birth) = Birth::decode(input) {
+            let again = birth.encode();
+            assert!(again.len() <= PACKET_BYTES_MAX, "it could be sent on");
+            assert_eq!(Birth::decode(&again), Ok(birth));
+        }
+        message_bytes(input)
+    },
+    seeds: || {
+        vec![
+            birth(None).encode(),
+            birth(Some(Argument::File { len: 1 << 40 })).encode(),
+        ]
+    },
+    short: 200_000,
+};
+
+pub(crate) const REQUEST: Target = Target {
+    name: "request",
+    check: |input| {
+        if let Ok(request) = Request::decode(input) {
+            assert_eq!(Request::decode(&request.encode()).as_ref(), Ok(&request));
+            if let Request::Spawn(spawn) = request {
+                // What the monitor makes of it has to fit into a packet, or the monitor fails.
+                let name = spawn.name.unwrap_or_else(|| spawn.function.name.clone());
+                let (function, argument) = (spawn.function, spawn.argument);
+                let work = Work {
+                    function,
+                    argument,
+                    name,
+                };
+                let certificate = Birth {
+                    work: Some(work),
+                    ..birth(None)
+                };
+                assert!(certificate.encode().len() <= PACKET_BYTES_MAX);
+            }
+        }
+        message_bytes(input)
+    },
+    seeds: || requests().iter().map(Request::encode).collect(),
+    short: 200_000,
+};
+
+pub(crate) const NOTICE: Target = Target {
+    name: "notice",
+    check: |input| {
+        if let Ok(notice) = Notice::decode(input) {
+            assert_eq!(Notice::decode(&notice.encode()), Ok(notice));
+        }
+        message_bytes(input)
+    },
+    seeds: || notices().iter().map(Notice::encode).collect(),
+    short: 200_000,
+};
+
+pub(crate) const HEADER: Target = Target {
+    name: "header",
+    check: |input| {
+        let mut bytes = [0; HEADER_BYTES];
+        let len = input.len().min(HEADER_BYTES);
+        bytes[..len].copy_from_slice(&input[..len]);
+        if let Ok(header) = Header::decode(&bytes) {
+            assert!(header.payload <= PAYLOAD_BYTES_MAX);
+            assert_eq!(Header::decode(&header.encode()), Ok(header));
+        }
+        0
+    },
+    seeds: || {
+        KINDS
+            .map(|kind| Header::new(kind, 3).encode().to_vec())
+            .to_vec()
+    },
+    short: 400_000,
+};
+
+/// The first bytes choose which fields the rest is read as.
+pub(crate) const FIELDS: Target = Target {
+    name: "fields",
+    check: |input| {
+        let (script, message) = input.split_at(input.len().min(8));
+        let mut reader = Reader::new(message);
+        for choice in script {
+            if field(&mut reader, *choice, message).is_err() {
+                break;
+            }
+        }
+        0
+    },
+    seeds: || {
+        vec![
+            (0..64).collect(),
+            vec![5, 6, 7, 8, 5, 6, 7, 8, 3, 0, 0, 0, b'a', b'b', b'c'],
+        ]
+    },
+    short: 400_000,
+};
+
+pub(crate) const AMOUNT: Target = Target {
+    name: "amount",
+    check: |input| {
+        let text = String::from_utf8_lossy(input);
+        comes_back::<Mem>(&text);
+        comes_back::<Cpu>(&text);
+        // The text itself, and the error that quotes it.
+        16 * input.len() + 1024
+    },
+    seeds: || {
+        let texts = [
+            "400GiB",
+            "1.5 KiB",
+            "34",
+            "0.0625",
+            "7B",
+            "18446744073709551615",
+            "0.000000000000000001TiB",
+        ];
+        texts.map(|text| text.as_bytes().to_vec()).to_vec()
+    },
+    short: 100_000,
+};
+
+fn comes_back<T: FromStr + fmt::Display + PartialEq + fmt::Debug>(text: &str)
+where
+    T::Err: fmt::Display,
+{
+    match text.parse::<T>() {
+        Ok(amount) => assert_eq!(amount.to_string().parse::<T>().ok(), Some(amount)),
+        Err(error) => assert!(error.to_string().contains("is not")),
+    }
+}
+
+fn field(reader: &mut Reader<'_>, choice: u8, message: &[u8]) -> Result<(), Malformed> {
+    match choice % 11 {
+        0 => drop(reader.u8()?),
+        1 => drop(reader.u32()?),
+        2 => drop(reader.i32()?),
+        3 => drop(reader.u64()?),
+        4 => drop(reader.i64()?),
+        5 => assert!(reader.bytes()?.len() < message.len()),
+        6 => assert!(reader.text()?.len() < message.len()),
+        7 => drop(reader.name()?),
+        8 => drop(reader.option(|reader| reader.u128())?),
+        9 => drop(reader.bool()?),
+        _ => drop(reader.u128()?),
+    }
+    Ok(())
+}
+
+/// What a message may hold: its texts once, again in what is encoded anew and decoded from that, and vectors that grow.
+fn message_bytes(input: &[u8]) -> usize {
+    16 * input.len() + 4096
+}
+
+fn pid(number: u32) -> Pid {
+    Pid::new(Job::from_bits(0x1234_5678_9abc_def0), number)
+}
+
+fn function() -> Function {
+    Function {
+        offset: -42,
+        name: "hello::worker".into(),
+    }
+}
+
+fn birth(argument: Option<Argument>) -> Birth {
+    let name = "worker".to_string();
+    Birth {
+        pid: pid(1),
+        parent: argument.as_ref().map(|_| pid(0)),
+        monitor: 4321,
+        wrapped: false,
+        image: 99,
+        work: argument.map(|argument| Work {
+            function: function(),
+            argument,
+            name,
+        }),
+        resources: Resources::default(),
+        signals_blocked: 1 << 12,
+        stdout_is_terminal: true,
+        stderr_is_terminal: false,
+    }
+}
+
+fn requests() -> Vec<Request> {
+    let spawn = |argument, name: Option<&str>| {
+        Request::Spawn(Box::new(SpawnRequest {
+            id: 7,
+            function: function(),
+            argument,
+            name: name.map(str::to_string),
+            resources: Resources::default(),
+            node: name.map(str::to_string),
+            wait: true,
+            link: false,
+        }))
+    };
+    vec![
+        spawn(Argument::Inline(b"argument".to_vec()), Some("one")),
+        spawn(
+            Argument::Inline(vec![1; ARGUMENT_INLINE_BYTES_MAX / 32]),
+            None,
+        ),
+        spawn(Argument::File { len: 1 << 33 }, None),
+        Request::Connect { peer: pid(1) },
+        Request::Wait { id: 1, pid: pid(2) },
+        Request::Kill { id: 2, pid: pid(3) },
+        Request::Note {
+            text: "a note".into(),
+        },
+        Request::Doubt { peer: pid(4) },
+    ]
+}
+
+fn notices() -> Vec<Notice> {
+    let node = |name: &str| NodeResources {
+        name: name.into(),
+        resources: Resources::default(),
+    };
+    let (asked, nodes) = (Resources::default(), vec![node("local"), node("other")]);
+    let spawned = |result| Notice::Spawned { id: 1, result };
+    let killed = ExitStatus::new(End::Signal(9)).because(Reason::Linked);
+    vec![
+        spawned(Ok(pid(2))),
+        spawned(Err(Refusal::OutOfResources {
+            asked,
+            nodes: nodes.clone(),
+        })),
+        spawned(Err(Refusal::NeverFits { asked, nodes })),
+        spawned(Err(Refusal::Launch { why: "no".into() })),
+        Notice::Connected { peer: pid(9) },
+        Notice::Ended {
+            peer: pid(9),
+            status: Some(killed),
+        },
+        Notice::Waited {
+            id: 3,
+            status: Some(ExitStatus::new(End::Code(101))),
+        },
+        Notice::KillSent { id: 4, known: true },
+        Notice::Lives { peer: pid(6) },
+    ]
+}
+
+pub(crate) const KINDS: [Kind; 13] = [
+    Kind::Open,
+    Kind::Data,
+    Kind::Piece(Part::More),
+    Kind::Piece(Part::Last),
+    Kind::Piece(Part::Cancelled),
+    Kind::Fin,
+    Kind::Abort,
+    Kind::Bye,
+    Kind::Stop(Stop::Dropped),
+    Kind::Stop(Stop::Panicked),
+    Kind::Stop(Stop::Mismatch),
+    Kind::Ack,
+    Kind::Ping,
+];
+
+/// What a packet between a process and its monitor holds.
+const PACKET_BYTES_MAX: usize = 200 << 10;
