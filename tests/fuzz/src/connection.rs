@@ -122,8 +122,12 @@ impl<'a> End<'a> {
             TELL => self
                 .inbound
                 .handle_told(self.inbound.arrived(), self.inbound.granted()),
-            GROW if self.inbound.wants_growth() => drop(self.inbound.grow()),
-            PEEK if !self.in_long => drop(self.inbound.peek(self.receiver)?),
+            GROW if self.inbound.wants_growth() => {
+                self.inbound.grow();
+            }
+            PEEK if !self.in_long => {
+                self.inbound.peek(self.receiver)?;
+            }
             FRAME | 10.. => self.frame()?,
             _ => {}
         }
