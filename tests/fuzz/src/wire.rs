@@ -199,6 +199,7 @@ fn birth(argument: Option<Argument>) -> Birth {
         signals_blocked: 1 << 12,
         stdout_is_terminal: true,
         stderr_is_terminal: false,
+        seal: None,
     }
 }
 
@@ -238,7 +239,11 @@ fn notices() -> Vec<Notice> {
         resources: Resources::default(),
     };
     let (asked, nodes) = (Resources::default(), vec![node("local"), node("other")]);
-    let spawned = |result| Notice::Spawned { id: 1, result };
+    let spawned = |result| Notice::Spawned {
+        id: 1,
+        result,
+        seal: None,
+    };
     let killed = ExitStatus::new(End::Signal(9)).because(Reason::Linked);
     vec![
         spawned(Ok(pid(2))),
@@ -248,7 +253,10 @@ fn notices() -> Vec<Notice> {
         })),
         spawned(Err(Refusal::NeverFits { asked, nodes })),
         spawned(Err(Refusal::Launch { why: "no".into() })),
-        Notice::Connected { peer: pid(9) },
+        Notice::Connected {
+            peer: pid(9),
+            seal: None,
+        },
         Notice::Ended {
             peer: pid(9),
             status: Some(killed),
