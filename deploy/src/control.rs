@@ -9,6 +9,7 @@ use deploy_wire::{
     control::{Notice, Refusal, Request, SpawnRequest},
     exit::ExitStatus,
     pid::Pid,
+    resources::Resources,
 };
 use std::{
     collections::HashMap,
@@ -118,6 +119,16 @@ impl Control {
         }
     }
 
+    /// Asks for other resources than this process was started with. Blocks until they are granted; where there are none
+    /// for it, this process ends here.
+    pub(crate) fn need(&self, resources: Resources) -> Resources {
+        let id = self.next_id();
+        match self.ask(id, &Request::Need { id, resources }, &[]) {
+            Notice::Granted { resources, .. } => resources,
+            other => unreachable!("a need is answered as one, not by {other:?}"),
+        }
+    }
+
     /// Asks for a connection; it comes, or word of the peer's end, without anybody waiting.
     pub(crate) fn connect(&self, peer: Pid) {
         self.send(&Request::Connect { peer }, &[]);
@@ -190,7 +201,9 @@ impl Control {
                     link.handle_severed();
                 }
             }
-            Notice::Waited { id, .. } | Notice::KillSent { id, .. } => self.answer(id, notice),
+            Notice::Waited { id, .. }
+            | Notice::KillSent { id, .. }
+            | Notice::Granted { id, .. } => self.answer(id, notice),
         }
     }
 

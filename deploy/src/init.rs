@@ -62,7 +62,7 @@ pub fn init(resources: Resources) {
     }
     match certificate() {
         Some(papers) => {
-            if let Err(error) = born(papers) {
+            if let Err(error) = born(papers, resources) {
                 eprintln!("deploy: this process could not begin: {error}");
                 std::process::exit(OwnCode::Internal.number())
             }
@@ -106,7 +106,7 @@ struct Papers {
 }
 
 /// Takes up what the certificate says. Returns if this is the initial process; every other runs its function and ends.
-fn born(papers: Papers) -> io::Result<()> {
+fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     let birth = papers.birth;
     os::die_with_parent()?;
     newborn::name_process();
@@ -121,10 +121,15 @@ fn born(papers: Papers) -> io::Result<()> {
     let links = Arc::new(Links::new(Arc::new(hub)));
     let socket = control::raise(papers.socket);
     let control = Arc::new(Control::new(socket, links.clone(), papers.packet)?);
+    // Alone it was started with what it needs; a cluster learns that only now.
+    let resources = match &birth.work {
+        None if birth.resources != needed => control.need(needed),
+        _ => birth.resources,
+    };
     process::set(Process {
         pid: birth.pid,
         parent: birth.parent,
-        resources: birth.resources,
+        resources,
         control: control.clone(),
         links: links.clone(),
         os_pid: std::process::id(),

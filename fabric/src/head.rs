@@ -20,7 +20,10 @@ use deploy_trust::{
     subject::{Name, Role},
     token::Token,
 };
-use deploy_wire::resources::{Cpu, Mem, Resources};
+use deploy_wire::{
+    hello,
+    resources::{Cpu, Mem, Resources},
+};
 use mio::Poll;
 use std::{
     io,
@@ -195,8 +198,8 @@ fn next_steps(plan: &MasterPlan, node: &Token, user: &Token) -> String {
 
 /// How a connection for data begins.
 pub const DATA: DataHello = DataHello {
-    first_byte: b'D',
-    len: 96,
+    first_byte: hello::FIRST_BYTE,
+    len: hello::FIRST_BYTES,
 };
 const ADMINISTRATOR: &str = "administrator";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

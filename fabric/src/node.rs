@@ -24,6 +24,7 @@ use deploy_trust::{
 };
 use deploy_wire::{
     client::Digest,
+    hello,
     job::{JobOrder, JobReport},
     node::{NodeHello, Order, Report, VERSION},
     pid::Job,
@@ -429,21 +430,21 @@ impl Node {
                 Data::Door(door) => {
                     door.handle_timeout(now);
                     door.poll_arrival().and_then(|arrival| match arrival {
-                        Arrival::Data(stream, hello) => Some((stream, hello)),
+                        Arrival::Data(stream, first) => Some((stream, first)),
                         _ => None,
                     })
                 }
             };
-            let Some((stream, hello)) = arrived else {
+            let Some((stream, first)) = arrived else {
                 return;
             };
-            let job = job_of(&hello);
+            let job = hello::job_of(&first);
             let link = job
                 .and_then(|job| self.wardens.get_mut(&job))
                 .and_then(|warden| warden.link.as_mut());
             if let Some(link) = link {
                 // Whoever dialed sees it closed if it cannot be passed on.
-                let _ = link.order(JobOrder::Accept { hello }, None, Some(stream.into()));
+                let _ = link.order(JobOrder::Accept { hello: first }, None, Some(stream.into()));
             }
         }
     }
@@ -511,9 +512,3 @@ const DIAL_EVERY: Duration = Duration::from_secs(1);
 const ROUNDED_UP: Duration = Duration::from_millis(1);
 /// A turn's worth; more come in the next.
 const EVENTS_MAX: usize = 1024;
-
-/// The job that a connection for data is said to be for.
-fn job_of(hello: &[u8]) -> Option<Job> {
-    let bits = hello.get(8..24)?.try_into().ok()?;
-    Some(Job::from_bits(u128::from_le_bytes(bits)))
-}

@@ -212,6 +212,12 @@ impl Head for Local<'_> {
                 let is_meant = |queued: &Queued| queued.from == from && queued.request.id == id;
                 self.ledger.forget(is_meant);
             }
+            Request::Need { id, .. } => {
+                // It was started with what `init` asked for in the first process, and has it.
+                let resources = self.residents[&from].resources;
+                let notice = Notice::Granted { id, resources };
+                self.deeds.push_back(Deed::Tell(from, notice));
+            }
             other => return self.roster.handle_request(from, &other),
         }
         Ok(())

@@ -156,7 +156,10 @@ impl Roster {
             Request::Kill { id, pid } => self.handle_kill(from, id, pid),
             Request::Doubt { peer } => self.handle_doubt(from, peer),
             Request::Withdraw { id, of: Some(pid) } => self.handle_withdrawn_wait(from, id, pid),
-            Request::Spawn(_) | Request::Note { .. } | Request::Withdraw { of: None, .. } => {
+            Request::Spawn(_)
+            | Request::Note { .. }
+            | Request::Need { .. }
+            | Request::Withdraw { of: None, .. } => {
                 return Err(Malformed("it is not about who is who"));
             }
         }

@@ -42,6 +42,14 @@ pub enum Request {
         /// One line.
         text: String,
     },
+    /// I am the initial process, and need more or less than I was started with; answered by `Granted`. Where there is
+    /// no room for it, another takes my place, or the job ends.
+    Need {
+        /// Repeated in the answer.
+        id: u64,
+        /// What I need.
+        resources: Resources,
+    },
     /// My connection to this process has ended and I was not told why; answered by `Lives`, if it does. If it has
     /// ended, `Ended` comes as always.
     Doubt {
@@ -144,6 +152,13 @@ pub enum Notice {
         /// Whether there ever was such a process.
         known: bool,
     },
+    /// Answers `Need`: this is what you have from now on.
+    Granted {
+        /// The request's.
+        id: u64,
+        /// What there is for it.
+        resources: Resources,
+    },
     /// Answers `Doubt`: this process lives, and so it has let go of the connection.
     Lives {
         /// Who lives.
@@ -237,6 +252,7 @@ impl Request {
                 w.u8(7).u64(*id).option(*of, write_pid);
             }
             Request::Doubt { peer } => write_pid(w.u8(6), *peer),
+            Request::Need { id, resources } => write_resources(w.u8(8).u64(*id), *resources),
         }
         w.finish()
     }
@@ -266,6 +282,10 @@ impl Request {
             },
             5 => Request::Note {
                 text: r.text()?.to_string(),
+            },
+            8 => Request::Need {
+                id: r.u64()?,
+                resources: read_resources(r)?,
             },
             7 => Request::Withdraw {
                 id: r.u64()?,
@@ -305,6 +325,7 @@ impl Notice {
                 w.u8(5).u64(*id).bool(*known);
             }
             Notice::Lives { peer } => write_pid(w.u8(6), *peer),
+            Notice::Granted { id, resources } => write_resources(w.u8(7).u64(*id), *resources),
         }
         w.finish()
     }
@@ -339,6 +360,10 @@ impl Notice {
                 known: r.bool()?,
             },
             6 => Notice::Lives { peer: read_pid(r)? },
+            7 => Notice::Granted {
+                id: r.u64()?,
+                resources: read_resources(r)?,
+            },
             _ => return Err(Malformed("an unknown notice")),
         })
     }
@@ -527,6 +552,10 @@ mod tests {
             Request::Connect { peer: pid(3) },
             Request::Wait { id: 1, pid: pid(4) },
             Request::Kill { id: 2, pid: pid(5) },
+            Request::Need {
+                id: 8,
+                resources: Resources::default(),
+            },
             Request::Withdraw { id: 7, of: None },
             Request::Withdraw {
                 id: 9,
@@ -595,6 +624,10 @@ mod tests {
                 status: Some(ExitStatus::new(End::Code(101))),
             },
             Notice::KillSent { id: 4, known: true },
+            Notice::Granted {
+                id: 5,
+                resources: Resources::default(),
+            },
             Notice::Lives { peer: pid(6) },
         ]
     }

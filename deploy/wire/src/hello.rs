@@ -220,6 +220,13 @@ impl Accept {
     }
 }
 
+/// The job that a dialer's first message is said to be for, before anything of it is proved; of no use but to find who
+/// has the key.
+pub fn job_of(first: &[u8]) -> Option<Job> {
+    let bits = first.get(8..24)?;
+    Some(Job::from_bits(u128::from_le_bytes(array(bits))))
+}
+
 fn check_version(version: &[u8]) -> Result<(), Refused> {
     let theirs = u16::from_le_bytes(array(&version[..2]));
     match theirs == VERSION {
@@ -245,8 +252,11 @@ const VERSION: u16 = 1;
 
 const LABEL: &str = "deploy node hello 1";
 
-/// Magic, version, job, two processes, nonce, proof.
-const FIRST_BYTES: usize = 4 + 4 + 16 + 4 + 4 + NONCE_BYTES + PROOF_BYTES;
+/// Every hello begins with it, and no TLS session does.
+pub const FIRST_BYTE: u8 = MAGIC[0];
+
+/// Magic, version, job, two processes, nonce, proof: what a dialer says first.
+pub const FIRST_BYTES: usize = 4 + 4 + 16 + 4 + 4 + NONCE_BYTES + PROOF_BYTES;
 
 /// Version, nonce, proof.
 const SECOND_BYTES: usize = 4 + NONCE_BYTES + PROOF_BYTES;

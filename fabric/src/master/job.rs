@@ -11,6 +11,12 @@
 //! 3. A process gives its room back when nothing of it is left. When that is true of all, the wardens are closed, the
 //!    person is told that the job has finished, and it is over when the last warden has closed.
 //!
+//! # What the initial process needs
+//! It is started with what the person said, or else with the default; what it asks for itself is known when its `init`
+//! is reached, which is the first that it says. Where that does not fit beside what runs there, another initial process
+//! takes its place on a node where it does, before any code behind `init` has run. So an initial process is announced
+//! when it has said something else than what it needs: of one that was replaced nobody hears.
+//!
 //! # Credit
 //! The person's client grants so many bytes of output, and each warden a share of that: so a slow screen fills no queue
 //! of the master's, and stops only its own job's writers. What the client has written goes back to the wardens in the
@@ -29,7 +35,7 @@ use deploy_wire::{
     resources::Resources,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
 };
 
@@ -47,8 +53,10 @@ pub struct Job {
     gone: u32,
     wardens: BTreeMap<NodeId, Warden>,
     /// What waits for the scheduler's word, by the ask's number.
-    asks: HashMap<u64, Option<Spawn>>,
+    asks: BTreeMap<u64, Want>,
     asks_made: u64,
+    /// The number of the initial process, once there is one.
+    initial: u32,
     deeds: VecDeque<Deed>,
     /// Output on its way to the client, in order: from where, and how much.
     on_the_way: VecDeque<(NodeId, u64)>,
@@ -118,6 +126,24 @@ struct Process {
     worker: String,
     resources: Resources,
     stage: Stage,
+    is_announced: bool,
+    /// Another is the initial process in its place.
+    is_replaced: bool,
+}
+
+/// Room is wanted for this.
+#[derive(Debug)]
+enum Want {
+    /// The initial process.
+    Initial(Resources),
+    /// The initial process that runs, which needs something else than it has.
+    Need {
+        /// Its request's.
+        id: u64,
+        resources: Resources,
+    },
+    /// A process that another asked for.
+    Spawn(Spawn),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,14 +183,15 @@ impl Job {
             begun: 0,
             gone: 0,
             wardens: BTreeMap::new(),
-            asks: HashMap::new(),
+            asks: BTreeMap::new(),
             asks_made: 0,
+            initial: 0,
             deeds: VecDeque::new(),
             on_the_way: VecDeque::new(),
             is_closing: false,
             is_finished: false,
         };
-        job.ask(None, resources, None, false);
+        job.ask(Want::Initial(resources), resources, None, None, false);
         job
     }
 
@@ -196,27 +223,37 @@ impl Job {
 
     /// There is room for what was asked.
     pub fn handle_granted(&mut self, ask: u64, place: Place) {
-        let spawn = self.asks.remove(&ask).expect("room is granted to who asks");
-        let asker_lives = spawn
-            .as_ref()
-            .is_none_or(|spawn| self.stage(spawn.from) == Stage::Alive);
-        if self.is_closing || !asker_lives {
+        let want = self.asks.remove(&ask).expect("room is granted to who asks");
+        let asker = match &want {
+            Want::Initial(_) => None,
+            Want::Need { .. } => Some(self.initial),
+            Want::Spawn(spawn) => Some(spawn.from),
+        };
+        let is_wanted = asker.is_none_or(|asker| self.stage(asker) == Stage::Alive);
+        if self.is_closing || !is_wanted {
             self.deeds.push_back(Deed::Release { ask });
         } else if self.roster.is_exhausted() {
             self.deeds.push_back(Deed::Release { ask });
             let why = "the job has had as many processes as it can have over its life".to_string();
-            self.refuse(spawn, Refusal::Launch { why });
+            self.refuse(want, Refusal::Launch { why });
         } else {
-            self.begin(ask, spawn, place);
+            match want {
+                Want::Initial(resources) => self.begin(ask, resources, None, place),
+                Want::Need { id, resources } => self.meet(ask, id, resources, place),
+                Want::Spawn(spawn) => {
+                    let resources = spawn.request.resources;
+                    self.begin(ask, resources, Some(spawn), place);
+                }
+            }
         }
         self.finish_if_empty();
     }
 
     /// There is no room for what was asked.
     pub fn handle_refused(&mut self, ask: u64, refusal: Refusal) {
-        let spawn = self.asks.remove(&ask).expect("who asks is refused");
-        self.refuse(spawn, refusal);
-        self.finish_if_empty();
+        let want = self.asks.remove(&ask).expect("who asks is refused");
+        self.refuse(want, refusal);
+        self.follow();
     }
 
     /// A warden reports. False if the report makes no sense: then its node is not to be trusted.
@@ -246,12 +283,14 @@ impl Job {
                 stream,
                 bytes,
             } => {
+                self.announce(number);
                 self.on_the_way.push_back((node, bytes.len() as u64));
                 let pid = self.roster.pid(number);
                 self.deeds
                     .push_back(Deed::Tell(Event::Output { pid, stream, bytes }));
             }
             JobReport::Noted { number, text } => {
+                self.announce(number);
                 let pid = self.roster.pid(number);
                 self.deeds.push_back(Deed::Tell(Event::Noted { pid, text }));
             }
@@ -301,9 +340,9 @@ impl Job {
     /// A person wants the job to end now, or is gone.
     pub fn handle_persons_kill(&mut self) {
         self.is_closing = true;
-        for (ask, spawn) in std::mem::take(&mut self.asks) {
+        // Who asked is killed with the rest.
+        for ask in std::mem::take(&mut self.asks).into_keys() {
             self.deeds.push_back(Deed::Release { ask });
-            drop(spawn); // Who asked is killed with the rest.
         }
         self.roster.handle_persons_kill();
         self.follow();
@@ -316,8 +355,8 @@ impl Job {
 
     /// Bytes for the initial process's standard input.
     pub fn handle_input(&mut self, bytes: Vec<u8>) {
-        if !self.processes.is_empty() && self.stage(INITIAL) != Stage::Gone {
-            self.order(INITIAL, JobOrder::Input { bytes });
+        if !self.processes.is_empty() && self.stage(self.initial) != Stage::Gone {
+            self.order(self.initial, JobOrder::Input { bytes });
         }
     }
 
@@ -356,18 +395,18 @@ impl Job {
         self.deeds.pop_front()
     }
 
-    /// Asks for room; for the initial process, if for nobody.
+    /// Asks for room.
     fn ask(
         &mut self,
-        spawn: Option<Spawn>,
+        want: Want,
         resources: Resources,
         node: Option<String>,
+        near: Option<NodeId>,
         wait: bool,
     ) {
         self.asks_made += 1;
         let ask = self.asks_made;
-        let near = spawn.as_ref().map(|spawn| self.node_of(spawn.from));
-        self.asks.insert(ask, spawn);
+        self.asks.insert(ask, want);
         self.deeds.push_back(Deed::Ask {
             ask,
             resources,
@@ -377,25 +416,21 @@ impl Job {
         });
     }
 
-    /// Begins a process that has room.
-    fn begin(&mut self, ask: u64, spawn: Option<Spawn>, place: Place) {
+    /// Begins a process that has room: the initial one, if nobody asked for it.
+    fn begin(&mut self, ask: u64, resources: Resources, spawn: Option<Spawn>, place: Place) {
         let node = place.node;
         self.open(place);
-        let (asked, is_linked) = match &spawn {
-            Some(spawn) => (Some((spawn.from, spawn.request.id)), spawn.request.link),
-            None => (None, false),
-        };
-        let number = self
-            .roster
-            .handle_birth(asked.map(|(from, _)| from), is_linked);
-        let resources = match &spawn {
-            Some(spawn) => spawn.request.resources,
-            None => self.request.resources.unwrap_or_default(),
-        };
+        let asked = spawn.as_ref().map(|spawn| (spawn.from, spawn.request.id));
+        let parent = asked.map(|(from, _)| from);
+        let is_linked = spawn.as_ref().is_some_and(|spawn| spawn.request.link);
+        let number = self.roster.handle_birth(parent, is_linked);
         let worker = match &spawn {
             Some(spawn) => spawn.request.function.name.clone(),
             None => self.request.worker.clone(),
         };
+        if spawn.is_none() {
+            self.initial = number;
+        }
         self.processes.push(Process {
             node,
             ask,
@@ -403,6 +438,8 @@ impl Job {
             worker,
             resources,
             stage: Stage::Beginning,
+            is_announced: false,
+            is_replaced: false,
         });
         let parent_is_here = |(from, _): &(u32, u64)| self.node_of(*from) == node;
         let (work, file) = match spawn {
@@ -411,7 +448,7 @@ impl Job {
         };
         let begin = Begin {
             number,
-            parent: asked.map(|(from, _)| from),
+            parent,
             asked: asked.filter(parent_is_here).map(|(_, id)| id),
             work,
             resources,
@@ -419,6 +456,21 @@ impl Job {
         let order = JobOrder::Begin(Box::new(begin));
         self.deeds.push_back(Deed::Order { node, order, file });
         self.follow();
+    }
+
+    /// There is room for what the initial process needs: it stays, or another takes its place.
+    fn meet(&mut self, ask: u64, id: u64, resources: Resources, place: Place) {
+        let number = self.initial;
+        let process = &mut self.processes[number as usize];
+        if process.node == place.node {
+            let before = std::mem::replace(&mut process.ask, ask);
+            process.resources = resources;
+            self.deeds.push_back(Deed::Release { ask: before });
+            return self.tell(number, Notice::Granted { id, resources });
+        }
+        process.is_replaced = true;
+        self.order(number, JobOrder::Kill { number });
+        self.begin(ask, resources, None, place);
     }
 
     /// Has a warden on this node, from now on.
@@ -458,38 +510,59 @@ impl Job {
         }
     }
 
-    fn refuse(&mut self, spawn: Option<Spawn>, refusal: Refusal) {
-        match spawn {
-            Some(Spawn { from, request, .. }) => {
-                let result = Err(refusal);
-                self.tell(
-                    from,
-                    Notice::Spawned {
-                        id: request.id,
-                        result,
-                    },
-                );
+    fn refuse(&mut self, want: Want, refusal: Refusal) {
+        match want {
+            Want::Spawn(Spawn { from, request, .. }) => {
+                self.refuse_spawn(from, request.id, refusal)
             }
-            None => {
-                self.is_closing = true;
-                self.deeds.push_back(Deed::Refuse { refusal });
+            Want::Initial(_) => self.fail(refusal),
+            Want::Need { .. } => {
+                self.processes[self.initial as usize].is_replaced = true;
+                self.fail(refusal);
+                self.roster.handle_persons_kill();
             }
         }
     }
 
+    fn refuse_spawn(&mut self, from: u32, id: u64, refusal: Refusal) {
+        let result = Err(refusal);
+        self.tell(
+            from,
+            Notice::Spawned {
+                id,
+                result,
+                seal: None,
+            },
+        );
+    }
+
+    /// There will be no initial process.
+    fn fail(&mut self, refusal: Refusal) {
+        self.is_closing = true;
+        self.deeds.push_back(Deed::Refuse { refusal });
+    }
+
     fn handle_request(&mut self, from: u32, request: Request, file: Option<Vec<u8>>) {
         match request {
+            Request::Need { id, resources } => return self.handle_need(from, id, resources),
+            _ => self.announce(from),
+        }
+        match request {
             Request::Spawn(request) => {
-                let (resources, node, wait) =
-                    (request.resources, request.node.clone(), request.wait);
+                let (resources, wait) = (request.resources, request.wait);
+                let (node, near) = (request.node.clone(), Some(self.node_of(from)));
                 let spawn = Spawn {
                     from,
                     request,
                     file,
                 };
                 if !self.is_closing {
-                    self.ask(Some(spawn), resources, node, wait);
+                    self.ask(Want::Spawn(spawn), resources, node, near, wait);
                 }
+            }
+            Request::Withdraw { id, of: None } => {
+                let meant = |spawn: &Spawn| spawn.from == from && spawn.request.id == id;
+                self.withdraw(meant);
             }
             request => {
                 if self.roster.handle_request(from, &request).is_err() {
@@ -499,25 +572,73 @@ impl Job {
         }
     }
 
-    fn handle_begun(&mut self, number: u32) {
-        self.processes[number as usize].stage = Stage::Alive;
-        self.begun += 1;
-        let process = &self.processes[number as usize];
-        let node = process.node;
-        let asked = process.asked;
+    /// The initial process has reached its `init`.
+    fn handle_need(&mut self, from: u32, id: u64, resources: Resources) {
+        let process = &self.processes[from as usize];
+        if from != self.initial || process.is_announced {
+            return self.order(from, JobOrder::Kill { number: from });
+        }
+        let (has, near) = (process.resources, Some(process.node));
+        if self.request.resources.is_some() || has == resources {
+            let resources = has;
+            return self.tell(from, Notice::Granted { id, resources });
+        }
+        if !self.is_closing {
+            // What it has is given back first, or it might not fit beside itself.
+            let ask = process.ask;
+            self.deeds.push_back(Deed::Release { ask });
+            let want = Want::Need { id, resources };
+            self.ask(want, resources, None, near, false);
+        }
+    }
+
+    /// Those who asked for these are not there any more, or do not want them.
+    fn withdraw(&mut self, is_meant: impl Fn(&Spawn) -> bool) {
+        let meant = |want: &Want| matches!(want, Want::Spawn(spawn) if is_meant(spawn));
+        let asks = self.asks.iter().filter(|(_, want)| meant(want));
+        let withdrawn: Vec<u64> = asks.map(|(ask, _)| *ask).collect();
+        for ask in withdrawn {
+            self.asks.remove(&ask);
+            self.deeds.push_back(Deed::Release { ask });
+        }
+    }
+
+    /// The client hears of a process.
+    fn announce(&mut self, number: u32) {
+        let process = &mut self.processes[number as usize];
+        if std::mem::replace(&mut process.is_announced, true) {
+            return;
+        }
         let event = Event::Spawned {
             pid: self.roster.pid(number),
-            parent: asked.map(|(parent, _)| self.roster.pid(parent)),
-            node: self.wardens[&node].place.name.clone(),
+            parent: process.asked.map(|(parent, _)| self.roster.pid(parent)),
+            node: self.wardens[&process.node].place.name.clone(),
             worker: process.worker.clone(),
             resources: process.resources,
         };
         self.deeds.push_back(Deed::Tell(event));
+    }
+
+    fn handle_begun(&mut self, number: u32) {
+        self.processes[number as usize].stage = Stage::Alive;
+        self.begun += 1;
+        let process = &self.processes[number as usize];
+        let (node, asked) = (process.node, process.asked);
+        if asked.is_some() {
+            self.announce(number);
+        }
         let Some((parent, id)) = asked.filter(|(parent, _)| self.node_of(*parent) != node) else {
             return;
         };
         let result = Ok(self.roster.pid(number));
-        self.tell(parent, Notice::Spawned { id, result });
+        self.tell(
+            parent,
+            Notice::Spawned {
+                id,
+                result,
+                seal: None,
+            },
+        );
         if self.stage(parent) == Stage::Alive {
             self.connect(number, parent);
         }
@@ -533,11 +654,8 @@ impl Job {
         self.deeds.push_back(Deed::Release { ask });
         let refusal = Refusal::Launch { why };
         match asked {
-            Some((from, id)) => {
-                let result = Err(refusal);
-                self.tell(from, Notice::Spawned { id, result });
-            }
-            None => self.refuse(None, refusal),
+            Some((from, id)) => self.refuse_spawn(from, id, refusal),
+            None => self.fail(refusal),
         }
     }
 
@@ -547,14 +665,7 @@ impl Job {
             Some(reason) => self.roster.handle_death_because(number, end, reason),
             None => self.roster.handle_death(number, end),
         }
-        let dead = |(_, spawn): &(&u64, &Option<Spawn>)| {
-            spawn.as_ref().is_some_and(|spawn| spawn.from == number)
-        };
-        let withdrawn: Vec<u64> = self.asks.iter().filter(dead).map(|(ask, _)| *ask).collect();
-        for ask in withdrawn {
-            self.asks.remove(&ask);
-            self.deeds.push_back(Deed::Release { ask });
-        }
+        self.withdraw(|spawn| spawn.from == number);
     }
 
     fn handle_left(&mut self, number: u32) {
@@ -710,6 +821,4 @@ fn first_half(digest: &[u8; 32]) -> [u8; 16] {
     half.try_into().expect("half of 32 are 16")
 }
 
-/// The number of the process that goes on with the program's `main`.
-const INITIAL: u32 = 0;
 const SIGKILL: i32 = 9;
