@@ -9,7 +9,7 @@
 use crate::{
     child::{Child, Control},
     exchange::End,
-    head::{Begin, Head},
+    head::Head,
     household::{Household, SIGKILL, Source},
     keeper::Keeper,
     launcher::{Stdio, explain},
@@ -17,11 +17,11 @@ use crate::{
     voice::{STREAMS, Voice},
 };
 use deploy_sys::{fd, packet, pipe, process};
-use deploy_wire::{birth::Birth, control::Notice};
+use deploy_wire::{birth::Birth, control::Notice, job::Begin};
 use mio::{Interest, unix::SourceFd};
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -33,7 +33,13 @@ struct Newborn {
 
 impl Household {
     /// Begins a process. Nothing is started for one that a person's signal has ended.
-    pub(crate) fn begin(&mut self, begin: Begin, head: &mut dyn Head, now: Instant) {
+    pub(crate) fn begin(
+        &mut self,
+        begin: Begin,
+        file: Option<OwnedFd>,
+        head: &mut dyn Head,
+        now: Instant,
+    ) {
         let number = begin.number;
         let asker = begin.parent.zip(begin.asked);
         if asker.is_some_and(|(parent, _)| self.is_interrupted(parent)) {
@@ -50,6 +56,9 @@ impl Household {
             Err(error) => return head.handle_not_begun(number, explain(&error)),
         };
         head.handle_begun(number, now);
+        if let (None, Some(input)) = (&begin.work, &mut self.input) {
+            input.handle_begun();
+        }
         if let Some((parent, id)) = asker {
             let result = Ok(self.pid(number));
             let (socket, seal) = parents_end.map(|end| (end.socket, end.seal)).unzip();
@@ -57,7 +66,7 @@ impl Household {
             self.tell(parent, &Notice::Spawned { id, result, seal }, socket);
         }
         let is_spawned = begin.work.is_some() && !newborn.is_wrapped;
-        self.settle(newborn, begin, childs_end, head, now);
+        self.settle(newborn, begin, childs_end, file, head, now);
         if is_spawned {
             self.expect_spawn(now);
         }
@@ -119,8 +128,13 @@ impl Household {
         self.prepare();
         let (socket, birth) = packet::pair()?;
         let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe::pipe()?, pipe::pipe()?);
+        let stdin = match &self.input {
+            _ if !is_initial => Some(self.about.null.as_fd()),
+            Some(input) => input.reader(),
+            None => None, // Our own.
+        };
         let stdio = Stdio {
-            stdin: (!is_initial).then(|| self.about.null.as_fd()),
+            stdin,
             stdout: stdout_theirs.as_fd(),
             stderr: stderr_theirs.as_fd(),
             birth: birth.as_fd(),
@@ -164,6 +178,7 @@ impl Household {
         newborn: Newborn,
         begin: Begin,
         connection: Option<End>,
+        file: Option<OwnedFd>,
         head: &mut dyn Head,
         now: Instant,
     ) {
@@ -182,7 +197,7 @@ impl Household {
             stderr_is_terminal: self.about.stderr_is_terminal,
             seal: seal.flatten(),
         };
-        let descriptors = socket.into_iter().chain(begin.file).collect();
+        let descriptors = socket.into_iter().chain(file).collect();
         self.children.insert(number, newborn.child);
         self.catch_up(number, head, now);
         if let Some(child) = self.children.get_mut(&number) {
@@ -190,6 +205,7 @@ impl Household {
             sent.expect("a new outbox has room");
         }
         self.note_refusal(number);
+        self.claim_early(number);
         self.prepare();
     }
 

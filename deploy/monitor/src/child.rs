@@ -48,8 +48,10 @@ fn end(death: Death) -> End {
 }
 
 /// The socket to a process, and the packets that wait for room in it.
+///
+/// Nothing of it blocks.
 #[derive(Debug)]
-pub(crate) struct Control {
+pub struct Control {
     socket: OwnedFd,
     outbox: VecDeque<Packet>,
     /// Whether the kernel refused the first packet for a reason that no event takes back.
@@ -64,11 +66,11 @@ struct Packet {
 
 /// A process does not read what it is told, and too much waits for it.
 #[derive(Debug)]
-pub(crate) struct Overflow;
+pub struct Overflow;
 
 impl Control {
     /// The monitor's end.
-    pub(crate) fn new(socket: OwnedFd) -> Control {
+    pub fn new(socket: OwnedFd) -> Control {
         Control {
             socket,
             outbox: VecDeque::new(),
@@ -77,20 +79,12 @@ impl Control {
     }
 
     /// Tells the process something now, or once it has read what it was told before.
-    pub(crate) fn tell(
-        &mut self,
-        notice: &Notice,
-        descriptor: Option<OwnedFd>,
-    ) -> Result<(), Overflow> {
+    pub fn tell(&mut self, notice: &Notice, descriptor: Option<OwnedFd>) -> Result<(), Overflow> {
         self.send(notice.encode(), descriptor.into_iter().collect())
     }
 
     /// The same for any packet.
-    pub(crate) fn send(
-        &mut self,
-        bytes: Vec<u8>,
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<(), Overflow> {
+    pub fn send(&mut self, bytes: Vec<u8>, descriptors: Vec<OwnedFd>) -> Result<(), Overflow> {
         if self.outbox.len() >= OUTBOX_PACKETS_MAX {
             return Err(Overflow);
         }
@@ -100,7 +94,7 @@ impl Control {
     }
 
     /// Sends what the socket has room for.
-    pub(crate) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         self.is_refused = false;
         while let Some(packet) = self.outbox.front() {
             let descriptors: Vec<_> = packet.descriptors.iter().map(AsFd::as_fd).collect();
@@ -118,12 +112,12 @@ impl Control {
     }
 
     /// Whether to try again shortly: no event will say when.
-    pub(crate) fn is_refused(&self) -> bool {
+    pub fn is_refused(&self) -> bool {
         self.is_refused
     }
 
     /// The next packet from the process, and the descriptors beside it; nothing at the end of file.
-    pub(crate) fn receive(&mut self, packet: &mut Vec<u8>) -> io::Result<Option<Vec<OwnedFd>>> {
+    pub fn receive(&mut self, packet: &mut Vec<u8>) -> io::Result<Option<Vec<OwnedFd>>> {
         packet::try_receive(self.socket.as_fd(), packet)
     }
 }

@@ -83,7 +83,7 @@ impl Exchange {
 }
 
 impl End {
-    fn new(socket: OwnedFd, seal: Option<Seal>) -> io::Result<End> {
+    pub(crate) fn new(socket: OwnedFd, seal: Option<Seal>) -> io::Result<End> {
         let socket = fd::raise(socket)?;
         Ok(End { socket, seal })
     }

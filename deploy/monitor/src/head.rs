@@ -14,14 +14,17 @@
 //! Nothing here may wait: see [`Audience`](crate::Audience).
 
 use deploy_wire::{
-    birth::Work,
     bytes::Malformed,
     control::{Notice, Request},
     event::Stream,
     exit::End,
-    resources::Resources,
+    job::Begin,
 };
-use std::{os::fd::OwnedFd, time::Instant};
+use std::{
+    net::SocketAddr,
+    os::fd::{BorrowedFd, OwnedFd},
+    time::Instant,
+};
 
 /// Whoever decides for a job. Processes are named by their number in it.
 pub trait Head {
@@ -60,6 +63,9 @@ pub trait Head {
     /// A person may want to know this line of a process.
     fn handle_note(&mut self, number: u32, text: String, now: Instant);
 
+    /// These two could not be connected, one of which is here and the other on another machine.
+    fn handle_not_connected(&mut self, one: u32, other: u32, why: String);
+
     /// The next thing to do.
     fn poll_deed(&mut self) -> Option<Deed>;
 
@@ -77,36 +83,39 @@ pub trait Head {
 
     /// An empty buffer to read output into.
     fn buffer(&mut self) -> Vec<u8>;
+
+    /// Whether no more requests are to be handed on for now, because too many are on the way.
+    fn is_choked(&self) -> bool;
+
+    /// Whether it begins no process any more. Then the job is over here when the last one has ended.
+    fn is_over(&self) -> bool;
+
+    /// What it hears the rest of itself on, if that is elsewhere.
+    fn socket(&self) -> Option<BorrowedFd<'_>>;
+
+    /// There may be something to hear, or room to speak.
+    fn handle_socket(&mut self);
 }
 
 /// Something for the hands to do. What is to be done to a process that has died is left undone.
 #[derive(Debug)]
 pub enum Deed {
-    /// Begin a process.
-    Begin(Box<Begin>),
+    /// Begin a process. Beside it may be the file with its argument.
+    Begin(Box<Begin>, Option<OwnedFd>),
     /// Tell a process something.
     Tell(u32, Notice),
     /// Connect these two, both of them here, and tell both.
     Connect(u32, u32),
+    /// Connect the first, which is here, to the second, which is where this data port is.
+    Dial(u32, u32, SocketAddr),
+    /// Another machine has dialed, and said this.
+    Accept(OwnedFd, Vec<u8>),
     /// Kill a process and all that it started.
     Kill(u32),
     /// Send a process a signal.
     Signal(u32, i32),
-}
-
-/// A process to begin.
-#[derive(Debug)]
-pub struct Begin {
-    /// Its number in the job, never given before.
-    pub number: u32,
-    /// Who asked for it; nobody, for the initial process.
-    pub parent: Option<u32>,
-    /// Under which id its parent asked, if that is here: it is told at once, and connected.
-    pub asked: Option<u64>,
-    /// What it runs; nothing, for the initial process, which goes on with the program's `main`.
-    pub work: Option<Work>,
-    /// What it was granted.
-    pub resources: Resources,
-    /// The file with its argument, if that is how it comes.
-    pub file: Option<OwnedFd>,
+    /// Give the initial process these bytes to read; none of them: no more will come.
+    Input(Vec<u8>),
+    /// Kill everything, and begin nothing any more.
+    End,
 }

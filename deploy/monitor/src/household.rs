@@ -7,8 +7,10 @@ use crate::{
     child::Child,
     exchange::Exchange,
     head::{Deed, Head},
+    input::Input,
     keeper::Keeper,
     launcher::Launcher,
+    outside::Outside,
     ready::Ready,
     spare::Spare,
     voice::{Heard, STREAMS},
@@ -38,6 +40,10 @@ pub(crate) struct Household {
     pub(crate) attention: Attention,
     pub(crate) launcher: Launcher,
     pub(crate) tree: Option<Tree>,
+    /// Connections with other machines, while they are being made.
+    pub(crate) outside: Outside,
+    /// The standard input of the initial process; this process's own, if none.
+    pub(crate) input: Option<Input>,
     /// Who clears the tree away if this process is killed.
     pub(crate) keeper: Option<Keeper>,
     /// When to start it.
@@ -105,6 +111,8 @@ impl Household {
         attention: Attention,
         launcher: Launcher,
         tree: Option<Tree>,
+        outside: Outside,
+        input: Option<Input>,
     ) -> Household {
         Household {
             about,
@@ -112,6 +120,8 @@ impl Household {
             attention,
             launcher,
             tree,
+            outside,
+            input,
             keeper: None,
             keeper_due: None,
             nursery: None,
@@ -134,6 +144,7 @@ impl Household {
         for (number, source) in self.ready.take() {
             let is_more = match source {
                 Source::Process => self.handle_end(number, head, now),
+                Source::Control if head.is_choked() => true,
                 Source::Control => self.listen(number, head, now),
                 Source::Output(stream) => self.hear(number, stream, head, now),
             };
@@ -144,6 +155,7 @@ impl Household {
         self.hush(head);
         self.retry();
         self.act(head, now);
+        self.meet(head, now);
         self.farewell_all(head, now);
         self.act(head, now);
         self.start_keeper(now);
@@ -152,9 +164,12 @@ impl Household {
 
     /// When there is something to do, whatever happens in the meantime.
     pub(crate) fn poll_timeout(&self, head: &dyn Head, now: Instant) -> Option<Instant> {
-        let is_full = head.is_full();
-        let is_due =
-            |(_, source): &(u32, Source)| !(is_full && matches!(source, Source::Output(_)));
+        let (is_full, is_choked) = (head.is_full(), head.is_choked());
+        let is_due = |(_, source): &(u32, Source)| match source {
+            Source::Process => true,
+            Source::Control => !is_choked,
+            Source::Output(_) => !is_full,
+        };
         if self.ready.iter().any(is_due) {
             return Some(now);
         }
@@ -166,6 +181,7 @@ impl Household {
         ends.chain(retry.then(|| now + RETRY_AFTER))
             .chain(self.keeper_due)
             .chain(self.spare.poll_timeout())
+            .chain(self.outside.poll_timeout())
             .min()
     }
 
@@ -173,12 +189,25 @@ impl Household {
     pub(crate) fn act(&mut self, head: &mut dyn Head, now: Instant) {
         while let Some(deed) = head.poll_deed() {
             match deed {
-                Deed::Begin(begin) => self.begin(*begin, head, now),
+                Deed::Begin(begin, file) => self.begin(*begin, file, head, now),
                 Deed::Tell(number, notice) => self.tell(number, &notice, None),
                 Deed::Connect(one, other) => self.connect(one, other),
+                Deed::Dial(one, other, at) => self.dial(one, other, at, head, now),
+                Deed::Accept(socket, hello) => self.accept(socket, &hello, now),
                 Deed::Kill(number) => self.kill(number),
                 Deed::Signal(number, signal) => self.signal(number, signal),
+                Deed::Input(bytes) => self.handle_input(bytes, head, now),
+                Deed::End => self.end(),
             }
+        }
+    }
+
+    /// Kills everything. Nothing is begun any more.
+    fn end(&mut self) {
+        self.is_ending = true;
+        self.dismiss_spare();
+        for number in self.children.keys() {
+            self.signal(*number, SIGKILL);
         }
     }
 

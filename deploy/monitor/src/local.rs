@@ -4,7 +4,7 @@
 
 use crate::{
     audience::Audience,
-    head::{Begin, Deed, Head},
+    head::{Deed, Head},
     ledger::{Ledger, Verdict},
     roster::{Action, Roster},
 };
@@ -14,12 +14,13 @@ use deploy_wire::{
     control::{NodeResources, Notice, Refusal, Request, SpawnRequest},
     event::{Event, Stream},
     exit::{End, ExitStatus},
+    job::Begin,
     pid::Job,
     resources::Resources,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    os::fd::OwnedFd,
+    os::fd::{BorrowedFd, OwnedFd},
     time::Instant,
 };
 
@@ -100,14 +101,14 @@ impl Local<'_> {
             resources,
         };
         self.residents.insert(number, resident);
-        self.deeds.push_back(Deed::Begin(Box::new(Begin {
+        let begin = Begin {
             number,
             parent: None,
             asked: None,
             work: None,
             resources,
-            file: None,
-        })));
+        };
+        self.deeds.push_back(Deed::Begin(Box::new(begin), None));
         Ok(())
     }
 
@@ -162,14 +163,14 @@ impl Local<'_> {
             resources,
         };
         self.residents.insert(number, resident);
-        Some(Deed::Begin(Box::new(Begin {
+        let begin = Begin {
             number,
             parent: Some(from),
             asked: Some(request.id),
             resources,
-            file,
             work: Some(Work::from(*request)),
-        })))
+        };
+        Some(Deed::Begin(Box::new(begin), file))
     }
 
     fn refuse(&mut self, from: u32, id: u64, refusal: Refusal) {
@@ -309,6 +310,24 @@ impl Head for Local<'_> {
     fn buffer(&mut self) -> Vec<u8> {
         self.audience.buffer()
     }
+
+    fn handle_not_connected(&mut self, one: u32, other: u32, why: String) {
+        unreachable!("{one} and {other} are on one machine, but: {why}")
+    }
+
+    fn is_choked(&self) -> bool {
+        false
+    }
+
+    fn is_over(&self) -> bool {
+        true // The initial process is begun before anything else, and the others by one another.
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn handle_socket(&mut self) {}
 }
 
 impl From<Action> for Deed {

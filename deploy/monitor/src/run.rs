@@ -6,12 +6,14 @@ use crate::{
     exchange::{Channels, Exchange},
     head::Head,
     household::{About, Household, Source},
+    input::Input,
     interrupts::CAUGHT,
     launcher::{Launcher, Program},
     local::{Local, NeverFits},
+    outside::Outside,
 };
 use deploy_sys::{cgroup::Tree, fd, process, signal::Signals};
-use deploy_wire::{event::Stream, pid::Job, resources::Resources};
+use deploy_wire::{event::Stream, pid::Job, resources::Resources, secret::Secret};
 use mio::{Events, Interest, Poll, Token, Waker, event, unix::SourceFd};
 use std::{fs::File, io, os::fd::AsRawFd, sync::Arc, time::Instant};
 
@@ -41,9 +43,7 @@ pub struct Config {
 /// One job, started and watched until its last process has ended.
 #[derive(Debug)]
 pub struct Monitor {
-    poll: Poll,
-    waker: Arc<Waker>,
-    household: Household,
+    hands: Loop,
     alone: Alone,
 }
 
@@ -88,6 +88,86 @@ impl Monitor {
     /// # Errors
     /// If this process has made a monitor before, or the kernel refuses something.
     pub fn new(config: Config) -> io::Result<Monitor> {
+        let alone = Alone {
+            node: config.node,
+            capacity: config.capacity,
+            resources: config.resources,
+            initial_worker: config.program.initial_worker.clone(),
+        };
+        let hands = Loop::new(Hands {
+            program: config.program,
+            job: config.job,
+            image: config.image,
+            channels: config.channels,
+            key: None,
+            input: None,
+            stdout_is_terminal: config.stdout_is_terminal,
+            stderr_is_terminal: config.stderr_is_terminal,
+        })?;
+        Ok(Monitor { hands, alone })
+    }
+
+    /// Wakes the loop, from any thread, so that it asks its audience again.
+    pub fn waker(&self) -> Arc<Waker> {
+        self.hands.waker.clone()
+    }
+
+    /// Starts the initial process and returns when every process has ended and all that they wrote was handed over.
+    pub fn run(mut self, audience: &mut dyn Audience) -> Result<Outcome, MonitorError> {
+        let job = self.hands.household.about.job;
+        let Alone {
+            node,
+            capacity,
+            resources: asked,
+            initial_worker,
+        } = self.alone;
+        let mut head = Local::new(job, node, capacity, audience);
+        head.begin_initial(asked, initial_worker)
+            .map_err(|NeverFits { capacity }| MonitorError::NeverFits { asked, capacity })?;
+        let now = Instant::now();
+        let household = &mut self.hands.household;
+        household.act(&mut head, now);
+        household.expect_keeper(now);
+        // What the shell left open for the program belongs to the initial process only.
+        fd::close_on_exec_from(FIRST_OF_OTHERS)?;
+        self.hands.serve(&mut head)?;
+        let interrupts = &self.hands.household.attention.interrupts;
+        let interrupted = match head.initial() {
+            Some(Err(why)) => return Err(MonitorError::Launch(why.clone())),
+            Some(Ok(status)) => interrupts.cause_of(*status),
+            None => None,
+        };
+        self.hands.household.clear();
+        Ok(Outcome { interrupted })
+    }
+}
+
+/// What the hands of a job have to know, whoever its head is.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    pub(crate) program: Program,
+    pub(crate) job: Job,
+    pub(crate) image: u128,
+    pub(crate) channels: Channels,
+    /// What its data connections with other machines are proved with, if it has any.
+    pub(crate) key: Option<Secret>,
+    /// The standard input of the initial process; this process's own, if none.
+    pub(crate) input: Option<Input>,
+    pub(crate) stdout_is_terminal: bool,
+    pub(crate) stderr_is_terminal: bool,
+}
+
+/// The loop, and what it holds.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    poll: Poll,
+    waker: Arc<Waker>,
+    pub(crate) household: Household,
+}
+
+impl Loop {
+    /// Makes this process one that starts others.
+    pub(crate) fn new(hands: Hands) -> io::Result<Loop> {
         let signals_blocked = process::blocked_signals();
         let descriptor_limit = process::raise_descriptor_limit()?;
         process::become_subreaper()?;
@@ -97,19 +177,13 @@ impl Monitor {
         let raw = signals.as_raw_fd();
         poll.registry()
             .register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
-        let alone = Alone {
-            node: config.node,
-            capacity: config.capacity,
-            resources: config.resources,
-            initial_worker: config.program.initial_worker.clone(),
-        };
         let about = About {
-            job: config.job,
-            image: config.image,
-            exchange: Exchange::new(config.channels)?,
+            job: hands.job,
+            image: hands.image,
+            exchange: Exchange::new(hands.channels)?,
             signals_blocked,
-            stdout_is_terminal: config.stdout_is_terminal,
-            stderr_is_terminal: config.stderr_is_terminal,
+            stdout_is_terminal: hands.stdout_is_terminal,
+            stderr_is_terminal: hands.stderr_is_terminal,
             descriptor_limit,
             null: File::open("/dev/null")?,
             strangers: process::children().into_iter().collect(),
@@ -118,57 +192,35 @@ impl Monitor {
             about,
             poll.registry().try_clone()?,
             Attention::new(signals),
-            Launcher::new(config.program, signals_blocked)?,
-            Tree::create("deploy-job-", &config.job.to_string()),
+            Launcher::new(hands.program, signals_blocked)?,
+            Tree::create("deploy-job-", &hands.job.to_string()),
+            Outside::new(hands.key),
+            hands.input,
         );
-        Ok(Monitor {
+        if let Some(input) = &household.input {
+            input.register(&household.registry)?;
+        }
+        Ok(Loop {
             poll,
             waker,
             household,
-            alone,
         })
     }
 
-    /// Wakes the loop, from any thread, so that it asks its audience again.
-    pub fn waker(&self) -> Arc<Waker> {
-        self.waker.clone()
-    }
-
-    /// Starts the initial process and returns when every process has ended and all that they wrote was handed over.
-    pub fn run(mut self, audience: &mut dyn Audience) -> Result<Outcome, MonitorError> {
-        let job = self.household.about.job;
-        let Alone {
-            node,
-            capacity,
-            resources: asked,
-            initial_worker,
-        } = std::mem::take(&mut self.alone);
-        let mut head = Local::new(job, node, capacity, audience);
-        head.begin_initial(asked, initial_worker)
-            .map_err(|NeverFits { capacity }| MonitorError::NeverFits { asked, capacity })?;
-        let now = Instant::now();
-        self.household.act(&mut head, now);
-        self.household.expect_keeper(now);
-        // What the shell left open for the program belongs to the initial process only.
-        fd::close_on_exec_from(FIRST_OF_OTHERS)?;
-        self.serve(&mut head)?;
-        let interrupts = &self.household.attention.interrupts;
-        let interrupted = match head.initial() {
-            Some(Err(why)) => return Err(MonitorError::Launch(why.clone())),
-            Some(Ok(status)) => interrupts.cause_of(*status),
-            None => None,
-        };
-        self.household.clear();
-        Ok(Outcome { interrupted })
-    }
-
-    /// Returns when every process has ended.
-    fn serve(&mut self, head: &mut dyn Head) -> io::Result<()> {
+    /// Returns when every process has ended, and the head begins no more.
+    pub(crate) fn serve(&mut self, head: &mut dyn Head) -> io::Result<()> {
+        if let Some(socket) = head.socket() {
+            let raw = socket.as_raw_fd();
+            let both = Interest::READABLE | Interest::WRITABLE;
+            self.poll
+                .registry()
+                .register(&mut SourceFd(&raw), HEAD, both)?;
+        }
         let mut events = Events::with_capacity(EVENTS_MAX);
-        while !self.household.children.is_empty() {
+        while !(self.household.children.is_empty() && head.is_over()) {
             self.wait(&mut events, head)?;
             let now = Instant::now();
-            events.iter().for_each(|event| self.note(event));
+            events.iter().for_each(|event| self.note(event, head));
             // Whether or not the poll told of any: one may have come since, with an end that it caused.
             self.household.heed_signals(head, now);
             self.household.turn(head, now);
@@ -194,9 +246,15 @@ impl Monitor {
     }
 
     /// Remembers what has something to read. A process that can be told something again is.
-    fn note(&mut self, event: &event::Event) {
-        if event.token() == SPARE {
-            return self.household.handle_spares_end();
+    fn note(&mut self, event: &event::Event, head: &mut dyn Head) {
+        match event.token() {
+            SPARE => return self.household.handle_spares_end(),
+            HEAD => return head.handle_socket(),
+            INPUT => return self.household.feed(),
+            Token(greeting) if greeting >= GREETINGS => {
+                return self.household.outside.handle_ready(event.token());
+            }
+            _ => {}
         }
         let Some((number, source)) = watched(event.token()) else {
             return;
@@ -219,7 +277,7 @@ pub(crate) fn token(number: u32, source: Source) -> Token {
 
 fn watched(token: Token) -> Option<(u32, Source)> {
     let number = u32::try_from(token.0 / SOURCES.len()).ok()?;
-    (![WAKER, SIGNALS, SPARE].contains(&token)).then(|| (number, SOURCES[token.0 % SOURCES.len()]))
+    Some((number, SOURCES[token.0 % SOURCES.len()]))
 }
 
 const SOURCES: [Source; 4] = [
@@ -232,6 +290,13 @@ const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
 /// The end of the spare.
 pub(crate) const SPARE: Token = Token(usize::MAX - 2);
+/// The socket to a head that is elsewhere.
+const HEAD: Token = Token(usize::MAX - 3);
+/// The initial process's standard input.
+pub(crate) const INPUT: Token = Token(usize::MAX - 4);
+/// The first of the tokens of connections that are being made; behind them come the few above. No process has so high a
+/// number.
+pub(crate) const GREETINGS: usize = 1 << (usize::BITS - 1);
 /// A turn's worth; more come in the next.
 const EVENTS_MAX: usize = 256;
 const FIRST_OF_OTHERS: i32 = 3;

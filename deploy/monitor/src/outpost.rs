@@ -1,0 +1,66 @@
+//! The hands of a job whose head is elsewhere, as on each machine of a cluster.
+//!
+//! Deliberately absent: a keeper, because whoever started this process clears up after it; a wrapping command; and how
+//! the head is reached, which only the head's part here knows.
+
+use crate::{
+    exchange::Channels,
+    head::Head,
+    input::Input,
+    launcher::Program,
+    run::{Hands, Loop},
+};
+use deploy_wire::{pid::Job, secret::Secret};
+use std::io;
+
+/// What the hands of such a job have to know.
+#[derive(Clone, Debug)]
+pub struct Posting {
+    /// What is executed.
+    pub program: Program,
+    /// Which job its processes belong to.
+    pub job: Job,
+    /// The identity of the program's code.
+    pub image: u128,
+    /// What connections between this and other machines are proved with.
+    pub key: Secret,
+    /// Whether the processes' standard output ends at a terminal.
+    pub stdout_is_terminal: bool,
+    /// The same for standard error.
+    pub stderr_is_terminal: bool,
+}
+
+/// The hands of one job on one machine.
+#[derive(Debug)]
+pub struct Outpost(Loop);
+
+impl Outpost {
+    /// Makes this process one that starts others: it adopts orphans, catches signals and raises its limit on descriptors.
+    ///
+    /// # Errors
+    /// If this process has been made one before, or the kernel refuses something.
+    pub fn new(posting: Posting) -> io::Result<Outpost> {
+        let hands = Loop::new(Hands {
+            program: posting.program,
+            job: posting.job,
+            image: posting.image,
+            channels: Channels::Sockets,
+            key: Some(posting.key),
+            input: Some(Input::new()?),
+            stdout_is_terminal: posting.stdout_is_terminal,
+            stderr_is_terminal: posting.stderr_is_terminal,
+        })?;
+        Ok(Outpost(hands))
+    }
+
+    /// Does what the head decides. Returns when it begins nothing any more and every process has ended; nothing is left
+    /// of them then.
+    ///
+    /// # Errors
+    /// If the kernel fails us; the processes end with this one.
+    pub fn run(mut self, head: &mut dyn Head) -> io::Result<()> {
+        self.0.serve(head)?;
+        self.0.household.clear();
+        Ok(())
+    }
+}
