@@ -115,7 +115,7 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     }
     os::raise_descriptor_limit()?;
     os::set_blocked_signals(birth.signals_blocked);
-    let mut descriptors = papers.descriptors.into_iter();
+    let mut descriptors = papers.descriptors;
     let spin = Spin::new(newborn::has_processors());
     let hub = Hub::new(birth.resources.mem.bytes(), spin, Poller::new()?);
     let links = Arc::new(Links::new(Arc::new(hub)));
@@ -134,10 +134,12 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
         links: links.clone(),
         os_pid: std::process::id(),
     });
-    if let Some(parent) = birth.parent {
-        let socket = descriptors.next().ok_or(io::Error::other(
-            "the certificate came without its connection",
-        ))?;
+    let file = match &birth.work {
+        Some(work) if matches!(work.argument, Argument::File { .. }) => descriptors.pop(),
+        _ => None,
+    };
+    // A parent on another machine is connected later, without being asked.
+    if let (Some(parent), Some(socket)) = (birth.parent, descriptors.pop()) {
         links.handle_connected(parent, control::raise(socket), birth.seal);
     }
     drain::prepare()?;
@@ -145,7 +147,7 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     let Some(work) = birth.work else {
         return reactor.start();
     };
-    let argument = argument(work.argument, descriptors.next())?;
+    let argument = argument(work.argument, file)?;
     start(birth.image, work.function, work.name, argument)?;
     reactor.run()
 }

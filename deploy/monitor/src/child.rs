@@ -111,6 +111,20 @@ impl Control {
         }
     }
 
+    /// Sends everything, waiting for room.
+    pub fn flush_blocking(&mut self) -> io::Result<()> {
+        while let Some(packet) = self.outbox.pop_front() {
+            let descriptors: Vec<_> = packet.descriptors.iter().map(AsFd::as_fd).collect();
+            packet::send(self.socket.as_fd(), &packet.bytes, &descriptors)?;
+        }
+        Ok(())
+    }
+
+    /// How many packets wait.
+    pub fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// Whether to try again shortly: no event will say when.
     pub fn is_refused(&self) -> bool {
         self.is_refused

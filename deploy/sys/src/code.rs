@@ -69,6 +69,11 @@ pub fn image() -> io::Result<u128> {
     Ok(*IMAGE.get_or_init(|| image))
 }
 
+/// The same of the executable in that file.
+pub fn image_in(file: &fs::File) -> io::Result<u128> {
+    Ok(image_of(&file.metadata()?))
+}
+
 /// Whether this executable is that image. Under valgrind it is valgrind that the kernel executes, but the link reads as
 /// the program's name; a file of that name which is not this executable is not the image either.
 fn is_own(image: u128) -> bool {

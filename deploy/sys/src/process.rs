@@ -45,6 +45,15 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
+/// Takes this process out of the session that it was started in: no terminal's keys reach it, or what it starts.
+///
+/// # Errors
+/// If it leads a group of processes, which the first of a pipeline or job of a shell does.
+pub fn begin_session() -> io::Result<()> {
+    unistd::setsid()?;
+    Ok(())
+}
+
 /// Whether that process is the parent of this one, or its parent's parent, and so on.
 pub fn is_ancestor(process: u32) -> bool {
     let mut at = parent();

@@ -2,7 +2,7 @@
 //!
 //! A newborn has descriptors 0, 1, 2 and one more, a socket to its monitor, whose number stands in the environment
 //! variable [`BIRTH_VARIABLE`]. The first packet on it is the certificate. Beside the packet travel, in this order,
-//! the connection to its parent, if it has one, and the file with its argument, if that is [`Argument::File`].
+//! the connection to its parent, if that is on the same machine, and the file with its argument, if that is [`Argument::File`].
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
