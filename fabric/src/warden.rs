@@ -273,7 +273,8 @@ impl Head for Far {
     }
 
     fn handle_note(&mut self, number: u32, mut text: String, _: Instant) {
-        text.truncate(text.floor_char_boundary(NOTE_BYTES_MAX));
+        let mut ends = (0..=NOTE_BYTES_MAX).rev();
+        text.truncate(ends.find(|at| text.is_char_boundary(*at)).unwrap_or(0));
         self.report(&JobReport::Noted { number, text }, None);
     }
 

@@ -317,7 +317,7 @@ pub const ALL: &[Scenario] = &[
                         Err(other) => panic!("another refusal: {other:?}"),
                     }
                 };
-                assert!(why.contains("ulimit -n"), "{why}");
+                assert!(why.contains("ulimit -Hn"), "{why}");
                 assert!(living.len() > 4, "{}", living.len());
                 // Two, because the keeper may have come meanwhile, and has its descriptor too.
                 for _ in 0..2 {
