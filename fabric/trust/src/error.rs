@@ -84,7 +84,7 @@ pub enum Distrust {
 /// A message that was not taken, because too much waits to be sent or it is too long.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SendError {
-    /// Wait until [`Session::is_full`] says no.
+    /// Wait until [`Session::is_full`](crate::session::Session::is_full) says no.
     #[error("too much waits to be sent")]
     Full(Vec<u8>),
     /// It never fits.

@@ -7,6 +7,14 @@
 pub(crate) struct Inbound {
     bytes: Vec<u8>,
     taken: usize,
+    partial: Option<Partial>,
+}
+
+/// A message whose rest has yet to come. It is put together where it will stay.
+#[derive(Debug)]
+struct Partial {
+    message: Vec<u8>,
+    missing: usize,
 }
 
 /// A message longer than is allowed now.
@@ -14,12 +22,21 @@ pub(crate) struct Inbound {
 pub(crate) struct TooLong(pub u32);
 
 impl Inbound {
-    pub(crate) fn handle_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn handle_bytes(&mut self, mut bytes: &[u8]) {
+        if let Some(partial) = &mut self.partial {
+            let (belonging, rest) = bytes.split_at(partial.missing.min(bytes.len()));
+            partial.message.extend_from_slice(belonging);
+            partial.missing -= belonging.len();
+            bytes = rest;
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
     /// The next message that is there as a whole.
     pub(crate) fn poll_message(&mut self, len_max: u32) -> Result<Option<Vec<u8>>, TooLong> {
+        if let Some(partial) = self.partial.take_if(|partial| partial.missing == 0) {
+            return Ok(Some(partial.message));
+        }
         let rest = &self.bytes[self.taken..];
         let Some((head, rest)) = rest.split_first_chunk::<HEAD>() else {
             return Ok(None);
@@ -28,18 +45,21 @@ impl Inbound {
         if len > len_max {
             return Err(TooLong(len));
         }
-        let Some(message) = rest.get(..len as usize) else {
-            return Ok(None);
-        };
-        let message = message.to_vec();
-        self.taken += HEAD + message.len();
+        let here = rest.len().min(len as usize);
+        let message = rest[..here].to_vec();
+        self.taken += HEAD + here;
         tidy(&mut self.bytes, &mut self.taken);
-        Ok(Some(message))
+        let missing = len as usize - here;
+        if missing == 0 {
+            return Ok(Some(message));
+        }
+        self.partial = Some(Partial { message, missing });
+        Ok(None)
     }
 
     /// Whether a message has begun and not ended.
     pub(crate) fn is_amid_message(&self) -> bool {
-        self.taken < self.bytes.len()
+        self.taken < self.bytes.len() || self.partial.is_some()
     }
 }
 
@@ -105,6 +125,9 @@ mod tests {
         assert_eq!(inbound.poll_message(4), Err(TooLong(5)));
         assert_eq!(inbound.poll_message(5), Ok(None));
         assert!(inbound.is_amid_message());
+        inbound.handle_bytes(b"hello");
+        assert_eq!(inbound.poll_message(5), Ok(Some(b"hello".to_vec())));
+        assert!(!inbound.is_amid_message());
     }
 
     proptest! {

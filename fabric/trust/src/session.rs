@@ -29,7 +29,7 @@ use deploy_wire::bytes::{Malformed, Reader, Writer};
 use mio::{Interest, Registry, Token, net::TcpStream};
 use rustls::{Connection, pki_types::CertificateDer};
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, Read, Write},
     time::{Duration, Instant},
 };
 
@@ -204,9 +204,15 @@ impl Session {
         if !self.is_connected {
             return Ok(());
         }
+        // As much as TLS takes at a time, so that small messages leave together.
         loop {
+            while self.encrypt_some()? {}
+            if !self.tls.wants_write() {
+                return Ok(());
+            }
             self.write()?;
-            if self.tls.wants_write() || !self.encrypt_some()? {
+            if self.tls.wants_write() {
+                // The stream takes no more.
                 return Ok(());
             }
         }
@@ -244,8 +250,17 @@ impl Session {
     /// Reads once. False if there is nothing to be read now.
     fn read(&mut self) -> Result<bool, SessionError> {
         let mut buffer = [0; READ_BYTES];
+        // What follows the greeting may come with it, and is read when it is known who speaks.
+        let allowed = match self.is_open() {
+            true => READ_BYTES,
+            false => READ_BYTES.min(UNKNOWN_BYTES_MAX - self.unknown_bytes),
+        };
+        if allowed == 0 {
+            let reason = "it says too much before it is known";
+            return Err(SessionError::Protocol(reason.into()));
+        }
         let len = loop {
-            match self.stream.read(&mut buffer) {
+            match self.stream.read(&mut buffer[..allowed]) {
                 Ok(len) => break len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -257,11 +272,6 @@ impl Session {
         }
         if !self.is_open() {
             self.unknown_bytes += len;
-            if self.unknown_bytes > UNKNOWN_BYTES_MAX {
-                return Err(SessionError::Protocol(
-                    "it says too much before it is known".into(),
-                ));
-            }
         }
         self.decrypt(&buffer[..len])?;
         Ok(true)
@@ -282,11 +292,15 @@ impl Session {
                 }
             };
             self.has_ended |= state.peer_has_closed();
-            let mut plain = vec![0; state.plaintext_bytes_to_read()];
-            if self.tls.reader().read_exact(&mut plain).is_err() {
-                return Err(SessionError::Protocol("TLS lost count".into()));
+            let mut left = state.plaintext_bytes_to_read();
+            while left > 0 {
+                let mut reader = self.tls.reader();
+                let plain = reader.fill_buf().map_err(SessionError::Cut)?;
+                let len = plain.len();
+                self.inbound.handle_bytes(plain);
+                reader.consume(len);
+                left = left.saturating_sub(len.max(1));
             }
-            self.inbound.handle_bytes(&plain);
         }
         Ok(())
     }

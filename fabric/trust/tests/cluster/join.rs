@@ -1,7 +1,10 @@
 //! Whoever joined comes back, and is known.
 
 use crate::master::{Master, TIMEOUT, dial, member, name, patience, random};
-use deploy_trust::{identity::Identity, insecure, join::join, state::StateDir, subject::Role};
+use deploy_trust::{
+    endpoint::Connector, identity::Identity, insecure, join::join, state::StateDir, subject::Role,
+};
+use mio::{Events, Poll};
 use std::time::Instant;
 
 #[test]
@@ -66,4 +69,28 @@ fn without_authentication_everything_else_is_the_same() {
         // Nor do its certificates count elsewhere.
         assert!(dial(&Master::start(), &identity).is_err());
     }
+}
+
+/// What is sent before the session is open leaves together with the greeting: the master must not count it as said by
+/// somebody unknown.
+#[test]
+fn a_long_first_message_may_come_with_the_greeting() {
+    let master = Master::start();
+    let identity = member(&master, Role::Node, "n1");
+    let connector = Connector::member(&identity).unwrap();
+    let stream = mio::net::TcpStream::connect(master.address).unwrap();
+    let mut session = connector.connect(stream, Instant::now()).unwrap();
+    let message = vec![7; 300_000];
+    session.send(message.clone()).unwrap();
+    let mut poll = Poll::new().unwrap();
+    session.register(poll.registry(), mio::Token(0)).unwrap();
+    let mut events = Events::with_capacity(4);
+    let answer = loop {
+        poll.poll(&mut events, Some(TIMEOUT)).unwrap();
+        session.handle_ready().unwrap();
+        if let Some(answer) = session.poll_message().unwrap() {
+            break answer;
+        }
+    };
+    assert!(answer == message);
 }
