@@ -9,6 +9,7 @@ mod stream;
 
 use std::{
     io,
+    net::{TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
     os::unix::net::UnixStream,
     process::{Child, Command, Stdio},
@@ -17,9 +18,11 @@ use std::{
 /// Measures, in the unit of the workload.
 pub fn measure(words: &[&str]) -> f64 {
     match *words {
-        ["rtt", how, bytes] => round_trip::measure(how, number(bytes), false),
-        ["rtt-one-cpu", how, bytes] => round_trip::measure(how, number(bytes), true),
-        ["stream", bytes, batch_bytes] => stream::measure(number(bytes), number(batch_bytes)),
+        ["rtt", over, how, bytes] => round_trip::measure(over, how, number(bytes), false),
+        ["rtt-one-cpu", over, how, bytes] => round_trip::measure(over, how, number(bytes), true),
+        ["stream", over, bytes, batch_bytes] => {
+            stream::measure(over, number(bytes), number(batch_bytes))
+        }
         ["start", way] => start::measure_one(way),
         ["start-many", way, count, then] => start::measure_many(way, number(count), then),
         _ => panic!("there is no floor {words:?}"),
@@ -37,11 +40,27 @@ pub fn answer(words: &[&str]) {
     }
 }
 
-/// A process that answers, with a connection to it that it was born with.
-fn peer(words: &[&str]) -> (Child, UnixStream) {
-    let (ours, theirs) = UnixStream::pair().expect("sockets can be made");
+/// A process that answers, with a connection to it that it was born with: of either kind, since all that is done with
+/// it is the same for both.
+fn peer(over: &str, words: &[&str]) -> (Child, UnixStream) {
+    let (ours, theirs) = match over {
+        "unix" => UnixStream::pair().expect("sockets can be made"),
+        "tcp" => tcp_pair().expect("loopback has a port left"),
+        _ => panic!("there is no connection called {over}"),
+    };
     let child = start(words, OwnedFd::from(theirs).into());
     (child, ours)
+}
+
+fn tcp_pair() -> io::Result<(UnixStream, UnixStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let ours = TcpStream::connect(listener.local_addr()?)?;
+    let (theirs, _) = listener.accept()?;
+    let held = |socket: TcpStream| {
+        socket.set_nodelay(true)?;
+        io::Result::Ok(UnixStream::from(OwnedFd::from(socket)))
+    };
+    Ok((held(ours)?, held(theirs)?))
 }
 
 /// A process that answers.

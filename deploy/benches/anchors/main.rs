@@ -11,6 +11,7 @@
 //! and no descriptor of the library is in the way of a floor:
 //!
 //! - `--floor WORDS` measures a floor and prints it; `--peer WORDS` is the other side of one.
+//! - `--ours WORDS` measures the library in a job of its own, as `DEPLOY_CHANNELS` says, and prints it.
 //! - `--plain WHAT` prints, as any program does; `--deployed WHAT` prints the same, behind `init`.
 //! - Otherwise it runs the rounds. What it measures of the library it measures between processes that it spawns.
 //!
@@ -42,12 +43,30 @@ fn main() -> ExitCode {
             init(Resources::default());
             programs::print(what);
         }
+        ["--ours", ref words @ ..] => {
+            init(Resources::default());
+            return print_ours(words);
+        }
         _ => {
             init(Resources::default());
             return run(&words);
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Measures one thing of the library, in this job.
+fn print_ours(words: &[&str]) -> ExitCode {
+    match ours::run(ours::Task::parse(words)) {
+        Ok(value) => {
+            println!("{value}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("anchors: {why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Runs the rounds of the workloads chosen.

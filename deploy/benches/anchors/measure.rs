@@ -12,6 +12,8 @@ pub enum Measure {
     Floor(String),
     /// By a process that was spawned.
     Ours(ours::Task),
+    /// The same in a job of its own, whose processes are connected as `DEPLOY_CHANNELS` says.
+    OursOver(&'static str, String),
     /// By starting a program and reading what it prints.
     Program(programs::Run),
     /// By how much one row of the same round exceeds another.
@@ -33,14 +35,26 @@ pub fn itself() -> Command {
 
 /// Has a process of its own measure a floor.
 pub fn floor(words: &str) -> Result<f64, String> {
-    let output = itself()
-        .arg("--floor")
+    printed(itself().arg("--floor"), words)
+}
+
+/// Has a job of its own measure the library.
+pub fn ours_over(channels: &str, words: &str) -> Result<f64, String> {
+    let mut command = itself();
+    command.env("DEPLOY_CHANNELS", channels);
+    command.env("DEPLOY_FORMAT", "human");
+    printed(command.arg("--ours"), words)
+}
+
+fn printed(command: &mut Command, words: &str) -> Result<f64, String> {
+    let output = command
         .args(words.split_whitespace())
-        .stderr(Stdio::inherit())
+        .stderr(Stdio::piped())
         .output()
         .map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim()
-        .parse()
-        .map_err(|_| format!("{words}: {}", output.status))
+    text.trim().parse().map_err(|_| {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        format!("{words}: {}: {stderr}", output.status)
+    })
 }

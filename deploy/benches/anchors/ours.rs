@@ -29,6 +29,26 @@ pub enum Task {
     MemoryAlive { count: usize },
 }
 
+impl Task {
+    /// The task that these words name.
+    pub fn parse(words: &[&str]) -> Task {
+        let number = |word: &str| {
+            word.parse()
+                .expect("the table of workloads has a number here")
+        };
+        match *words {
+            ["rtt", bytes] => Task::RoundTrip {
+                bytes: number(bytes),
+                one_cpu: false,
+            },
+            ["stream", bytes] => Task::Stream {
+                bytes: number(bytes),
+            },
+            _ => panic!("there is no task {words:?}"),
+        }
+    }
+}
+
 /// Has a process measure it. Every wait ends: a library that hangs is a row that failed.
 pub fn run(task: Task) -> Result<f64, String> {
     let process = Builder::new()

@@ -5,7 +5,7 @@ use crate::{
     ours::Task,
     programs::{Kind, Run},
 };
-use Measure::{Difference, Floor, Ours, Program};
+use Measure::{Difference, Floor, Ours, OursOver, Program};
 use std::collections::BTreeMap;
 
 /// Rows that belong side by side.
@@ -80,6 +80,7 @@ impl Workload {
         let value = match &row.measure {
             Floor(words) => measure::floor(words)?,
             Ours(task) => crate::ours::run(*task)?,
+            OursOver(channels, words) => measure::ours_over(channels, words)?,
             Program(run) => run.measure()?,
             Difference(ours, floor) => return Ok(earlier(ours)? - earlier(floor)?),
         };
@@ -124,13 +125,13 @@ pub fn all() -> Vec<Workload> {
 fn round_trip_small() -> Workload {
     let task = |one_cpu| Ours(Task::RoundTrip { bytes: 8, one_cpu });
     let rows = vec![
-        row(SPINNING, floor("rtt spinning 8")),
+        row(SPINNING, floor("rtt unix spinning 8")),
         row(DEPLOY, task(false)),
-        row(BLOCKING, floor("rtt blocking 8")),
+        row(BLOCKING, floor("rtt unix blocking 8")),
         row("deploy, one CPU", task(true)),
         row(
             "floor: AF_UNIX blocking, one CPU",
-            floor("rtt-one-cpu blocking 8"),
+            floor("rtt-one-cpu unix blocking 8"),
         ),
     ];
     let aims = vec![
@@ -142,7 +143,16 @@ fn round_trip_small() -> Workload {
             Bound::TimesFloorMax(1.15),
         ),
     ];
-    workload("rtt/8B", "us", rows, aims)
+    with_tcp(
+        workload("rtt/8B", "us", rows, aims),
+        &[
+            (TCP_SPINNING, "rtt tcp spinning 8"),
+            (TCP_BLOCKING, "rtt tcp blocking 8"),
+        ],
+        "rtt 8",
+        Bound::TimesFloorMax(1.25),
+        Bound::None,
+    )
 }
 
 fn round_trip(
@@ -153,38 +163,62 @@ fn round_trip(
 ) -> Workload {
     let one_cpu = false;
     let rows = vec![
-        row(SPINNING, floor(format!("rtt spinning {bytes}"))),
+        row(SPINNING, floor(format!("rtt unix spinning {bytes}"))),
         row(DEPLOY, Ours(Task::RoundTrip { bytes, one_cpu })),
-        row(BLOCKING, floor(format!("rtt blocking {bytes}"))),
+        row(BLOCKING, floor(format!("rtt unix blocking {bytes}"))),
     ];
-    workload(name, "us", rows, vec![aim(DEPLOY, floors, bound)])
+    with_tcp(
+        workload(name, "us", rows, vec![aim(DEPLOY, floors, bound)]),
+        &[
+            (TCP_SPINNING, &format!("rtt tcp spinning {bytes}")),
+            (TCP_BLOCKING, &format!("rtt tcp blocking {bytes}")),
+        ],
+        &format!("rtt {bytes}"),
+        Bound::None,
+        Bound::None,
+    )
 }
 
 fn stream_small() -> Workload {
     const SINGLE: &str = "floor: AF_UNIX, one write per message";
     const BATCHED: &str = "floor: AF_UNIX, 64KiB batches";
     let rows = vec![
-        row(SINGLE, floor("stream 8 0")),
+        row(SINGLE, floor("stream unix 8 0")),
         row(DEPLOY, Ours(Task::Stream { bytes: 8 })),
-        row(BATCHED, floor("stream 8 65536")),
+        row(BATCHED, floor("stream unix 8 65536")),
     ];
     let aims = vec![
         aim(DEPLOY, &[BATCHED], Bound::Min(10e6)),
         aim(DEPLOY, &[SINGLE], Bound::None),
     ];
-    workload("stream/8B", "msg/s", rows, aims)
+    with_tcp(
+        workload("stream/8B", "msg/s", rows, aims),
+        &[
+            ("floor: TCP, one write per message", "stream tcp 8 0"),
+            ("floor: TCP, 64KiB batches", "stream tcp 8 65536"),
+        ],
+        "stream 8",
+        Bound::Min(10e6),
+        Bound::None,
+    )
 }
 
 fn stream_large() -> Workload {
     let bytes = 1 << 20;
     let rows = vec![
-        row("floor: AF_UNIX", floor(format!("stream {bytes} 0"))),
+        row("floor: AF_UNIX", floor(format!("stream unix {bytes} 0"))),
         row(DEPLOY, Ours(Task::Stream { bytes })),
     ];
     let aims = vec![aim(DEPLOY, &["floor: AF_UNIX"], Bound::Min(8.8))];
     Workload {
         scale: bytes as f64 / 1e9,
-        ..workload("stream/1MiB", "GB/s", rows, aims)
+        ..with_tcp(
+            workload("stream/1MiB", "GB/s", rows, aims),
+            &[("floor: TCP", &format!("stream tcp {bytes} 0"))],
+            &format!("stream {bytes}"),
+            Bound::TimesFloorMin(0.95),
+            Bound::Min(1.5),
+        )
     }
 }
 
@@ -251,6 +285,32 @@ fn stdout() -> Workload {
     workload("stdout-forward", "MB/s", rows, aims)
 }
 
+/// The same as between two machines: with the floors of that, and what is to be reached with and without encryption.
+fn with_tcp(
+    mut workload: Workload,
+    floors: &[(&'static str, &str)],
+    words: &str,
+    proved: Bound,
+    encrypted: Bound,
+) -> Workload {
+    let mut floors = floors.iter();
+    if let Some((label, floor_words)) = floors.next() {
+        workload.rows.push(row(label, floor(*floor_words)));
+    }
+    for (label, channels, bound) in [
+        (DEPLOY_TCP, "tcp-plain", proved),
+        (DEPLOY_ENCRYPTED, "tcp", encrypted),
+    ] {
+        let measure = OursOver(channels, words.to_string());
+        workload.rows.push(row(label, measure));
+        workload.aims.push(aim(label, TCP_FLOORS, bound));
+    }
+    for (label, floor_words) in floors {
+        workload.rows.push(row(label, floor(*floor_words)));
+    }
+    workload
+}
+
 fn workload(name: &'static str, unit: &'static str, rows: Vec<Row>, aims: Vec<Aim>) -> Workload {
     Workload {
         name,
@@ -281,6 +341,12 @@ fn aim(ours: &'static str, floors: &'static [&'static str], bound: Bound) -> Aim
 const DEPLOY: &str = "deploy";
 const SPINNING: &str = "floor: AF_UNIX spinning";
 const BLOCKING: &str = "floor: AF_UNIX blocking";
+const DEPLOY_TCP: &str = "deploy tcp";
+const DEPLOY_ENCRYPTED: &str = "deploy tcp encrypted";
+const TCP_SPINNING: &str = "floor: TCP spinning";
+const TCP_BLOCKING: &str = "floor: TCP blocking";
+/// Of these a workload has those that it has.
+const TCP_FLOORS: &[&str] = &[TCP_SPINNING, "floor: TCP, 64KiB batches", "floor: TCP"];
 const BEST: &[&str] = &[SPINNING, BLOCKING];
 const RE_EXEC: &str = "floor: re-exec self, TCP connect back";
 const RE_EXEC_SOCKET: &str = "floor: re-exec self, inherited socket";

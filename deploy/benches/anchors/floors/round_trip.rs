@@ -1,4 +1,4 @@
-//! Bytes to another process and back, over AF_UNIX.
+//! Bytes to another process and back, over AF_UNIX or TCP.
 
 use crate::{buffer::Buffer, cpu, samples::median_trip_us};
 use std::{
@@ -8,11 +8,11 @@ use std::{
 };
 
 /// Microseconds for a round trip.
-pub fn measure(how: &str, bytes: usize, one_cpu: bool) -> f64 {
+pub fn measure(over: &str, how: &str, bytes: usize, one_cpu: bool) -> f64 {
     if one_cpu {
         cpu::pin(0); // The other process inherits it.
     }
-    let (mut child, socket) = super::peer(&["rtt", how, &bytes.to_string()]);
+    let (mut child, socket) = super::peer(over, &["rtt", how, &bytes.to_string()]);
     if how == "spinning" {
         cpu::pin(0);
     }

@@ -92,7 +92,7 @@ impl Way {
                 (super::start(&words, Stdio::null()), None)
             }
             Way::Socket => {
-                let (child, own) = super::peer(&["start-socket", then]);
+                let (child, own) = super::peer("unix", &["start-socket", then]);
                 (child, Some(own))
             }
         }

@@ -1,4 +1,4 @@
-//! Messages one way over AF_UNIX, until the receiver has said how many they were. A message is its length in four bytes,
+//! Messages one way over AF_UNIX or TCP, until the receiver has said how many they were. A message is its length in four bytes,
 //! and its bytes; the receiver finds where each begins, and keeps none.
 
 use crate::{buffer::Buffer, samples::STREAM};
@@ -9,8 +9,8 @@ use std::{
 };
 
 /// Messages a second, of so many bytes each, in writes of about so many.
-pub fn measure(bytes: usize, batch_bytes: usize) -> f64 {
-    let (mut child, mut socket) = super::peer(&["stream"]);
+pub fn measure(over: &str, bytes: usize, batch_bytes: usize) -> f64 {
+    let (mut child, mut socket) = super::peer(over, &["stream"]);
     let message_bytes = LENGTH_BYTES + bytes;
     let messages_per_write = (batch_bytes / message_bytes).max(1);
     let mut batch = Buffer::new(messages_per_write * message_bytes);
