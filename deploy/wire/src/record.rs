@@ -43,6 +43,8 @@ pub struct Opener {
     opened: usize,
     /// The end of what arrived.
     end: usize,
+    /// Whether more came than a small buffer holds.
+    is_busy: bool,
 }
 
 impl Cipher {
@@ -160,18 +162,24 @@ impl Opener {
             start: 0,
             opened: 0,
             end: 0,
+            is_busy: false,
         }
     }
 
-    /// Space to read into: room for a whole record, once everything that [opens](Opener::take) was taken.
+    /// Space to read into: a kilobyte or more, once everything that [opens](Opener::take) was taken.
     pub fn space(&mut self) -> &mut [u8] {
-        if self.buffer.is_empty() {
-            // Zeroed memory comes fresh from the kernel: what nobody writes to costs nothing.
-            self.buffer = vec![0; BUFFER_BYTES];
-        }
+        let bytes = match self.is_busy {
+            true => BUFFER_BYTES,
+            false => BUFFER_BYTES_FIRST,
+        };
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-        } else if self.buffer.len() - self.end < SEALED_BYTES_MAX {
+        }
+        if self.buffer.len() < bytes {
+            let mut buffer = vec![0; bytes];
+            buffer[..self.end - self.start].copy_from_slice(&self.buffer[self.start..self.end]);
+            (self.buffer, self.start, self.end) = (buffer, 0, self.end - self.start);
+        } else if self.buffer.len() - self.end < bytes / 4 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
@@ -181,9 +189,10 @@ impl Opener {
     /// `count` bytes were read into the space.
     pub fn handle_read(&mut self, count: usize) {
         self.end += count;
+        self.is_busy |= self.end == self.buffer.len();
     }
 
-    /// These bytes were read elsewhere; no more than a record, and all that [opens](Opener::take) was taken before.
+    /// These bytes were read elsewhere; no more than a kilobyte, and all that [opens](Opener::take) was taken before.
     pub fn handle_bytes(&mut self, bytes: &[u8]) {
         self.space()[..bytes.len()].copy_from_slice(bytes);
         self.handle_read(bytes.len());
@@ -194,6 +203,7 @@ impl Opener {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
             self.buffer = Vec::new();
+            self.is_busy = false;
         }
     }
 
@@ -224,6 +234,7 @@ impl Opener {
             return Err(DOES_NOT_OPEN);
         }
         if rest.len() < bytes + TAG_BYTES {
+            self.is_busy |= bytes > BUFFER_BYTES_FIRST / 4;
             return Ok(false);
         }
         let length = *length;
@@ -262,6 +273,9 @@ const SEALED_BYTES_MAX: usize = LENGTH_BYTES + RECORD_BYTES_MAX + TAG_BYTES;
 /// Room for a few records: the last one, which is moved to the front when it is cut, is then a small part of it.
 const BUFFER_BYTES: usize = 4 * SEALED_BYTES_MAX;
 
+/// Room for a few small values: all that most connections need.
+const BUFFER_BYTES_FIRST: usize = 4 << 10;
+
 /// How large a buffer stays once it is empty: what one write of small values needs.
 const BUFFER_BYTES_KEPT: usize = 2 * SEALED_BYTES_MAX;
 
@@ -294,7 +308,7 @@ mod tests {
         for mut bytes in bytes.chunks(chunk) {
             while !bytes.is_empty() {
                 let room = opener.space().len();
-                assert!(room >= SEALED_BYTES_MAX);
+                assert!(room >= BUFFER_BYTES_FIRST / 4);
                 let (now, later) = bytes.split_at(bytes.len().min(room));
                 opener.handle_bytes(now);
                 bytes = later;
