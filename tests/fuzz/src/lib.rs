@@ -13,6 +13,7 @@ mod connection;
 pub mod memory;
 mod mutate;
 pub mod runner;
+mod strangers;
 mod terminal;
 mod values;
 mod wire;
@@ -42,6 +43,8 @@ pub const TARGETS: &[Target] = &[
     client::ASK,
     client::ANSWER,
     connection::INBOUND,
+    strangers::HELLO,
+    strangers::SEALED,
     values::RECORD,
     values::STREAM,
     values::BULK,

@@ -1,0 +1,110 @@
+//! What comes over a network before anybody is proved, and what is sealed: nothing that was not said by the other side
+//! proves anything or opens.
+
+use crate::Target;
+use deploy_wire::{
+    hello::{Accept, Dial, NONCE_BYTES, Route},
+    pid::{Job, Pid},
+    record::{Cipher, Opener, Sealer},
+    secret::Secret,
+};
+
+pub(crate) const HELLO: Target = Target {
+    name: "hello",
+    check: |input| {
+        let mut accept = Accept::new([2; NONCE_BYTES]);
+        let mut rest = input;
+        while accept.wanted() > 0 && !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(accept.wanted()));
+            if accept.handle_bytes(now, key_of).is_err() {
+                break;
+            }
+            rest = later;
+        }
+        if accept.proved().is_some() {
+            assert!(
+                input.starts_with(&exchange().0),
+                "only the whole exchange proves anything"
+            );
+        }
+        let mut dial = dial();
+        let answer = &input[..input.len().min(dial.wanted())];
+        if dial.handle_bytes(answer).is_ok() && dial.is_proved() {
+            assert!(input.starts_with(&exchange().1));
+        }
+        16 << 10
+    },
+    seeds: || {
+        let (dialled, accepted) = exchange();
+        vec![dialled, accepted]
+    },
+    short: 10_000,
+};
+
+pub(crate) const SEALED: Target = Target {
+    name: "sealed",
+    check: |input| {
+        for cipher in CIPHERS {
+            let mut opener = Opener::new(cipher, &SECRET);
+            let mut opened = Vec::new();
+            let closed = input.chunks(50).any(|part| {
+                opener.handle_bytes(part);
+                loop {
+                    match opener.take(usize::MAX) {
+                        Ok(Some(bytes)) => opened.extend_from_slice(bytes),
+                        Ok(None) => return false,
+                        Err(_) => return true,
+                    }
+                }
+            });
+            assert!(closed || opened.len() <= input.len());
+            assert!(
+                PLAIN.starts_with(&opened),
+                "nothing opens but what was sealed, in order"
+            );
+        }
+        1 << 20
+    },
+    seeds: || CIPHERS.map(sealed).to_vec(),
+    short: 20_000,
+};
+
+const CIPHERS: [Cipher; 2] = [Cipher::Aes, Cipher::ChaCha];
+
+/// All that the one who dials says, and all that the one who accepts says.
+fn exchange() -> (Vec<u8>, Vec<u8>) {
+    let (mut dial, mut accept) = (dial(), Accept::new([2; NONCE_BYTES]));
+    let mut first = dial.poll_transmit().expect("it speaks first");
+    accept.handle_bytes(&first, key_of).expect("it is right");
+    let second = accept.poll_transmit().expect("it answers");
+    dial.handle_bytes(&second).expect("it is right");
+    first.extend(dial.poll_transmit().expect("it answers"));
+    (first, second)
+}
+
+fn dial() -> Dial {
+    let job = Job::from_bits(7);
+    let route = Route {
+        from: Pid::new(job, 1),
+        to: Pid::new(job, 2),
+    };
+    Dial::new(&SECRET, route, [1; NONCE_BYTES])
+}
+
+fn key_of(job: Job) -> Option<Secret> {
+    (job == Job::from_bits(7)).then_some(SECRET)
+}
+
+fn sealed(cipher: Cipher) -> Vec<u8> {
+    let mut sealer = Sealer::new(cipher, &SECRET);
+    let mut bytes = Vec::new();
+    for record in PLAIN.chunks(10) {
+        sealer.queue_record(record, &[]);
+        bytes.extend_from_slice(sealer.pending());
+        sealer.handle_written(sealer.pending().len());
+    }
+    bytes
+}
+
+const SECRET: Secret = Secret::from_bytes([9; 32]);
+const PLAIN: &[u8] = b"what was said, in several records, one after the other";
