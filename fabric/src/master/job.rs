@@ -284,6 +284,7 @@ impl Job {
                 bytes,
             } => {
                 self.announce(number);
+                self.announce(number);
                 self.on_the_way.push_back((node, bytes.len() as u64));
                 let pid = self.roster.pid(number);
                 self.deeds
@@ -671,13 +672,16 @@ impl Job {
     fn handle_left(&mut self, number: u32) {
         let process = &mut self.processes[number as usize];
         process.stage = Stage::Gone;
-        let ask = process.ask;
+        let (ask, is_replaced) = (process.ask, process.is_replaced);
         self.gone += 1;
         self.deeds.push_back(Deed::Release { ask });
         let status = self.roster.handle_farewell(number);
         let pid = self.roster.pid(number);
-        self.deeds
-            .push_back(Deed::Tell(Event::Exited { pid, status }));
+        if !is_replaced {
+            self.announce(number);
+            let event = Event::Exited { pid, status };
+            self.deeds.push_back(Deed::Tell(event));
+        }
     }
 
     /// No warden can work on this node.

@@ -1,0 +1,426 @@
+//! Scenarios of whole clusters, without a session: each test plays the nodes and the clients.
+
+use super::cluster::{Action, ClientId, Cluster};
+use crate::scheduler::NodeId;
+use deploy_wire::{
+    client::{Answer, Ask, RunRequest},
+    control::{Argument, Function, Notice, Refusal, Request, SpawnRequest},
+    event::{Event, Stream},
+    exit::{End, Reason},
+    job::{Begin, JobOrder, JobReport},
+    node::{NodeHello, Order, Report, VERSION},
+    pid::{Job, Pid},
+    resources::{Cpu, Mem, Resources},
+};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+const JOB: Job = Job::from_bits(7);
+const CLIENT: ClientId = ClientId(1);
+
+struct World {
+    cluster: Cluster,
+    now: Instant,
+    orders: Vec<(NodeId, JobOrder)>,
+    answers: Vec<Answer>,
+    dismissed: Vec<NodeId>,
+}
+
+impl World {
+    /// With nodes of so many GiB each, and a client.
+    fn new(nodes: &[u64]) -> (World, Vec<NodeId>) {
+        let mut world = World {
+            cluster: Cluster::new("test".to_string()),
+            now: Instant::now(),
+            orders: Vec::new(),
+            answers: Vec::new(),
+            dismissed: Vec::new(),
+        };
+        let ids = nodes
+            .iter()
+            .enumerate()
+            .map(|(index, gib)| world.node(index, *gib));
+        let ids = ids.collect();
+        world.cluster.handle_client(CLIENT, "ada".to_string());
+        world.settle();
+        (world, ids)
+    }
+
+    fn node(&mut self, index: usize, gib: u64) -> NodeId {
+        let hello = NodeHello {
+            version: VERSION,
+            address: address(index),
+            capacity: gib_and_cores(gib, 8),
+            incarnation: index as u128,
+            arch: "x86_64".to_string(),
+            isolation: String::new(),
+        };
+        let name = format!("n{index}");
+        let id = self.cluster.handle_hello(name, hello, self.now);
+        id.expect("it speaks our version")
+    }
+
+    /// Runs a job whose initial process needs what the person said, if they said it.
+    fn run(&mut self, resources: Option<Resources>) {
+        let request = RunRequest {
+            image: [9; 32],
+            worker: "hello::main".to_string(),
+            args: vec![b"hello".to_vec()],
+            env: Vec::new(),
+            resources,
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
+        };
+        self.cluster.run(CLIENT, JOB, [3; 32], request, self.now);
+        self.settle();
+    }
+
+    fn report(&mut self, node: NodeId, report: JobReport) {
+        let file = None;
+        let report = Report::Job {
+            job: JOB,
+            report,
+            file,
+        };
+        self.cluster.handle_report(node, report, self.now);
+        self.settle();
+    }
+
+    fn ask(&mut self, node: NodeId, from: u32, request: Request) {
+        self.report(node, JobReport::Asked { from, request });
+    }
+
+    /// A process comes and goes without a word.
+    fn end(&mut self, node: NodeId, number: u32, end: End) {
+        let out_of_memory = false;
+        self.report(
+            node,
+            JobReport::Died {
+                number,
+                end,
+                out_of_memory,
+            },
+        );
+        self.report(node, JobReport::Left { number });
+    }
+
+    fn settle(&mut self) {
+        while let Some(action) = self.cluster.poll_action() {
+            match action {
+                Action::Order(node, Order::Job { order, .. }) => self.orders.push((node, order)),
+                Action::Order(..) => {}
+                Action::Answer(_, answer) => self.answers.push(answer),
+                Action::Dismiss(node) => self.dismissed.push(node),
+            }
+        }
+    }
+
+    /// The latest process that was ordered to begin, and where.
+    fn begun(&self) -> (NodeId, Begin) {
+        let begin = |(node, order): &(NodeId, JobOrder)| match order {
+            JobOrder::Begin(begin) => Some((*node, (**begin).clone())),
+            _ => None,
+        };
+        let found = self.orders.iter().rev().find_map(begin);
+        found.expect("a process was ordered to begin")
+    }
+
+    fn events(&self) -> Vec<&Event> {
+        let event = |answer| match answer {
+            &Answer::Event(ref event) => Some(event),
+            _ => None,
+        };
+        self.answers.iter().filter_map(event).collect()
+    }
+
+    fn was_told(&self, number: u32, meant: impl Fn(&Notice) -> bool) -> bool {
+        self.orders.iter().any(|(_, order)| {
+            matches!(order, JobOrder::Tell { number: to, notice } if *to == number && meant(notice))
+        })
+    }
+}
+
+fn address(index: usize) -> SocketAddr {
+    ([10, 0, 0, index as u8 + 1], 9999).into()
+}
+
+fn gib_and_cores(gib: u64, cores: u64) -> Resources {
+    Resources {
+        mem: gib * Mem::GIB,
+        cpu: Cpu::CORE * cores,
+        gpu: 0,
+    }
+}
+
+fn spawn(id: u64, resources: Resources, node: Option<&str>) -> Request {
+    Request::Spawn(Box::new(SpawnRequest {
+        id,
+        function: Function {
+            offset: 1,
+            name: "hello::worker".to_string(),
+        },
+        argument: Argument::Inline(Vec::new()),
+        name: None,
+        resources,
+        node: node.map(str::to_string),
+        wait: false,
+        link: false,
+    }))
+}
+
+fn pid(number: u32) -> Pid {
+    Pid::new(JOB, number)
+}
+
+#[test]
+fn a_job_of_one_process_begins_speaks_and_ends() {
+    let (mut world, nodes) = World::new(&[4]);
+    world.run(None);
+    assert!(matches!(world.orders[0], (_, JobOrder::Open(_))));
+    let (node, begin) = world.begun();
+    assert_eq!((node, begin.number, begin.parent), (nodes[0], 0, None));
+    world.report(node, JobReport::Opened);
+    world.report(node, JobReport::Begun { number: 0 });
+    let stream = Stream::Stdout;
+    let bytes = b"hello\n".to_vec();
+    world.report(
+        node,
+        JobReport::Output {
+            number: 0,
+            stream,
+            bytes,
+        },
+    );
+    world.end(node, 0, End::Code(3));
+    let kinds: Vec<&str> = world.events().iter().map(|event| kind(event)).collect();
+    assert_eq!(kinds, ["spawned", "output", "exited"]);
+    assert_eq!(world.orders.last(), Some(&(node, JobOrder::Close)));
+    assert_eq!(world.answers.last(), Some(&Answer::Finished));
+    world.report(node, JobReport::Closed);
+    let asked = world.now;
+    world.cluster.handle_ask(CLIENT, Ask::Jobs, asked);
+    world.settle();
+    assert_eq!(world.answers.last(), Some(&Answer::Jobs(Vec::new())));
+}
+
+#[test]
+fn a_child_elsewhere_is_announced_and_connected_from_here() {
+    let (mut world, nodes) = World::new(&[4, 4]);
+    world.run(None);
+    let (first, _) = world.begun();
+    let second = nodes.into_iter().find(|node| *node != first).unwrap();
+    world.report(first, JobReport::Begun { number: 0 });
+    let there = if first == world.begun().0 { "n1" } else { "n0" };
+    world.ask(first, 0, spawn(5, Resources::default(), Some(there)));
+    let (node, begin) = world.begun();
+    assert_eq!((node, begin.number, begin.asked), (second, 1, None));
+    world.report(second, JobReport::Begun { number: 1 });
+    assert!(world.was_told(0, |notice| {
+        matches!(notice, Notice::Spawned { id: 5, result: Ok(child), .. } if *child == pid(1))
+    }));
+    let connect = JobOrder::Connect {
+        one: 1,
+        other: 0,
+        at: Some(address(0)),
+    };
+    assert!(world.orders.contains(&(second, connect)));
+}
+
+#[test]
+fn a_child_beside_its_parent_is_left_to_the_warden() {
+    let (mut world, _) = World::new(&[4]);
+    world.run(None);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
+    world.ask(node, 0, spawn(5, Resources::default(), None));
+    assert_eq!(world.begun().1.asked, Some(5));
+    world.report(node, JobReport::Begun { number: 1 });
+    assert!(!world.was_told(0, |notice| matches!(notice, Notice::Spawned { .. })));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_room_comes_back() {
+    let (mut world, _) = World::new(&[4]);
+    world.run(None);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
+    world.ask(node, 0, spawn(1, gib_and_cores(3, 1), None));
+    world.report(node, JobReport::Begun { number: 1 });
+    world.ask(node, 0, spawn(2, gib_and_cores(3, 1), None));
+    world.ask(node, 0, spawn(3, gib_and_cores(5, 1), None));
+    let refused = |id: u64, never: bool| {
+        world.was_told(0, |notice| match notice {
+            Notice::Spawned {
+                id: to,
+                result: Err(refusal),
+                ..
+            } => *to == id && matches!(refusal, Refusal::NeverFits { .. }) == never,
+            _ => false,
+        })
+    };
+    assert!(refused(2, false) && refused(3, true));
+    world.end(node, 1, End::Code(0));
+    world.ask(node, 0, spawn(4, gib_and_cores(3, 1), None));
+    assert_eq!(world.begun().1.number, 2);
+}
+
+#[test]
+fn a_job_that_never_fits_is_refused_with_its_code() {
+    let (mut world, _) = World::new(&[4]);
+    world.run(Some(gib_and_cores(64, 1)));
+    let refused = |answer: &Answer| matches!(answer, Answer::Refused { code: 72, why } if why.contains("64GiB"));
+    assert!(world.answers.iter().any(refused), "{:?}", world.answers);
+    assert_eq!(world.answers.last(), Some(&Answer::Finished));
+}
+
+#[test]
+fn an_initial_process_that_needs_more_is_moved_unseen() {
+    let (mut world, nodes) = World::new(&[1, 16]);
+    world.run(None);
+    let (small, _) = world.begun();
+    assert_eq!(small, nodes[0], "the fullest that it fits on");
+    world.report(small, JobReport::Begun { number: 0 });
+    let resources = gib_and_cores(8, 1);
+    world.ask(small, 0, Request::Need { id: 1, resources });
+    assert!(
+        world
+            .orders
+            .contains(&(small, JobOrder::Kill { number: 0 }))
+    );
+    let (large, begin) = world.begun();
+    assert_eq!((large, begin.number, begin.parent), (nodes[1], 1, None));
+    world.end(small, 0, End::Signal(9));
+    world.report(large, JobReport::Begun { number: 1 });
+    world.ask(large, 1, Request::Need { id: 1, resources });
+    assert!(world.was_told(1, |notice| matches!(notice, Notice::Granted { id: 1, .. })));
+    world.end(large, 1, End::Code(0));
+    let told: Vec<Pid> = world.events().iter().map(|event| who(event)).collect();
+    assert_eq!(told, [pid(1), pid(1)], "nobody hears of the first");
+}
+
+#[test]
+fn an_initial_process_that_needs_too_much_ends_the_job() {
+    let (mut world, _) = World::new(&[4]);
+    world.run(None);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
+    let resources = gib_and_cores(64, 1);
+    world.ask(node, 0, Request::Need { id: 1, resources });
+    let refused = |answer: &Answer| matches!(answer, Answer::Refused { code: 72, .. });
+    assert!(world.answers.iter().any(refused));
+    assert!(world.orders.contains(&(node, JobOrder::Kill { number: 0 })));
+    world.end(node, 0, End::Signal(9));
+    assert_eq!(world.answers.last(), Some(&Answer::Finished));
+    assert!(world.events().is_empty());
+}
+
+#[test]
+fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
+    let (mut world, nodes) = World::new(&[4, 4]);
+    world.run(None);
+    let (here, _) = world.begun();
+    let there = nodes.iter().copied().find(|node| *node != here).unwrap();
+    world.report(here, JobReport::Begun { number: 0 });
+    world.ask(here, 0, spawn(1, Resources::default(), Some("n1")));
+    world.report(there, JobReport::Begun { number: 1 });
+    let start = world.now;
+    let mut beat = 0;
+    while world.dismissed.is_empty() {
+        world.now += Duration::from_secs(1);
+        beat += 1;
+        let now = world.now;
+        world.cluster.handle_timeout(now);
+        let sequence = beat;
+        world
+            .cluster
+            .handle_report(here, Report::Beat { sequence }, now);
+        world.settle();
+    }
+    assert_eq!(world.dismissed, [there]);
+    assert_eq!(world.now - start, Duration::from_secs(12));
+    let lost = |event: &&Event| match event {
+        Event::Exited { pid: who, status } => {
+            *who == pid(1) && status.reason() == Some(Reason::NodeLost)
+        }
+        _ => false,
+    };
+    assert!(world.events().iter().any(lost));
+    assert!(world.was_told(0, |notice| {
+        matches!(notice, Notice::Ended { peer, .. } if *peer == pid(1))
+    }));
+    // What it still says is not heard.
+    world.report(there, JobReport::Left { number: 1 });
+}
+
+#[test]
+fn a_client_that_goes_takes_its_job_along() {
+    let (mut world, _) = World::new(&[4]);
+    world.run(None);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
+    let now = world.now;
+    world.cluster.handle_client_gone(CLIENT, now);
+    world.settle();
+    assert!(world.orders.contains(&(node, JobOrder::Kill { number: 0 })));
+    world.end(node, 0, End::Signal(9));
+    assert_eq!(world.orders.last(), Some(&(node, JobOrder::Close)));
+}
+
+#[test]
+fn credit_goes_back_where_the_output_came_from() {
+    let (mut world, _) = World::new(&[4]);
+    world.run(None);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
+    for _ in 0..2 {
+        let stream = Stream::Stdout;
+        let bytes = vec![b'x'; 100];
+        world.report(
+            node,
+            JobReport::Output {
+                number: 0,
+                stream,
+                bytes,
+            },
+        );
+    }
+    let now = world.now;
+    world
+        .cluster
+        .handle_ask(CLIENT, Ask::Credit { bytes: 150 }, now);
+    world.settle();
+    assert_eq!(
+        world.orders.last(),
+        Some(&(node, JobOrder::Credit { bytes: 150 }))
+    );
+}
+
+#[test]
+fn a_node_that_makes_no_sense_is_dismissed() {
+    let (mut world, _) = World::new(&[4]);
+    world.run(None);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Left { number: 0 });
+    assert_eq!(world.dismissed, [node]);
+    assert_eq!(world.answers.last(), Some(&Answer::Finished));
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Spawned { .. } => "spawned",
+        Event::Output { .. } => "output",
+        Event::Noted { .. } => "noted",
+        Event::Exited { .. } => "exited",
+    }
+}
+
+fn who(event: &Event) -> Pid {
+    match event {
+        Event::Spawned { pid, .. }
+        | Event::Output { pid, .. }
+        | Event::Noted { pid, .. }
+        | Event::Exited { pid, .. } => *pid,
+    }
+}
