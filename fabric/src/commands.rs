@@ -105,6 +105,7 @@ fn serve(how: &Serve) -> Result<()> {
         address,
         capacity: capacity(how),
         images: Images::open(&state.join("node/images"))?,
+        jobs: state.join("node/jobs"),
         isolation: crate::isolation::describe(),
     };
     Ok(Node::new(config, poll, Data::Door(Box::new(door)))?.run()?)

@@ -88,6 +88,7 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         address: plan.address,
         capacity: given(plan.capacity),
         images: Images::open(&state.join("node/images"))?,
+        jobs: state.join("node/jobs"),
         isolation: crate::isolation::describe(),
     };
     let node = Node::new(config, node_poll, Data::Inlet(receiver))?;

@@ -11,6 +11,7 @@
 //! 4. When the session ends, or no beat has come for 10 s, all jobs here are killed: the master tells everybody 2 s later
 //!    that they are lost, and nothing may run twice. Then the node dials again, as a new incarnation.
 
+mod dwelling;
 mod fetch;
 mod warden_link;
 
@@ -30,12 +31,14 @@ use deploy_wire::{
     pid::Job,
     resources::Resources,
 };
+use dwelling::Dwelling;
 use fetch::Fetch;
 use mio::{Events, Poll, Token, Waker, net::TcpStream};
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, mpsc::Receiver},
     time::{Duration, Instant},
 };
@@ -54,6 +57,8 @@ pub struct Config {
     pub capacity: Resources,
     /// Where its programs are kept.
     pub images: Images,
+    /// Where its jobs live.
+    pub jobs: PathBuf,
     /// What keeps jobs apart here, in words.
     pub isolation: String,
 }
@@ -331,12 +336,18 @@ impl Node {
         let Some(warden) = self.wardens.get_mut(&job) else {
             return;
         };
-        let started = WardenLink::start(
-            &self.config.images,
-            &warden.image,
-            self.poll.registry(),
-            token,
-        );
+        let made = Dwelling::make(&self.config.jobs, job);
+        let started = made
+            .map_err(|error| format!("{}: {error}", self.config.jobs.display()))
+            .and_then(|dwelling| {
+                WardenLink::start(
+                    &self.config.images,
+                    &warden.image,
+                    dwelling,
+                    self.poll.registry(),
+                    token,
+                )
+            });
         match started {
             Err(why) => self.fail(job, &why),
             Ok(link) => {

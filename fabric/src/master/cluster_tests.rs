@@ -128,11 +128,13 @@ impl World {
     }
 
     fn events(&self) -> Vec<&Event> {
-        let event = |answer| match answer {
-            &Answer::Event(ref event) => Some(event),
-            _ => None,
-        };
-        self.answers.iter().filter_map(event).collect()
+        let mut events = Vec::new();
+        for answer in &self.answers {
+            if let Answer::Event(event) = answer {
+                events.push(event);
+            }
+        }
+        events
     }
 
     fn was_told(&self, number: u32, meant: impl Fn(&Notice) -> bool) -> bool {

@@ -284,7 +284,6 @@ impl Job {
                 bytes,
             } => {
                 self.announce(number);
-                self.announce(number);
                 self.on_the_way.push_back((node, bytes.len() as u64));
                 let pid = self.roster.pid(number);
                 self.deeds
@@ -483,7 +482,7 @@ impl Job {
             node: place.name.clone(),
             image: u128::from_le_bytes(first_half(&self.request.image)),
             args: self.request.args.clone(),
-            env: self.request.env.clone(),
+            env: self.environment(),
             stdout_is_terminal: self.request.stdout_is_terminal,
             stderr_is_terminal: self.request.stderr_is_terminal,
         };
@@ -509,6 +508,18 @@ impl Job {
                 file: None,
             });
         }
+    }
+
+    /// What the person gave, and what every program counts on.
+    fn environment(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut environment = self.request.env.clone();
+        for (name, value) in [("PATH", PATH), ("LANG", "C.UTF-8")] {
+            let name = name.as_bytes();
+            if !environment.iter().any(|(other, _)| other == name) {
+                environment.push((name.to_vec(), value.as_bytes().to_vec()));
+            }
+        }
+        environment
     }
 
     fn refuse(&mut self, want: Want, refusal: Refusal) {
@@ -826,3 +837,5 @@ fn first_half(digest: &[u8; 32]) -> [u8; 16] {
 }
 
 const SIGKILL: i32 = 9;
+/// Where programs are looked for, as on any Linux.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -1,5 +1,6 @@
 //! A warden as its node sees it: a process of ours, and the socket that orders and reports travel on.
 
+use super::dwelling::Dwelling;
 use crate::images::Images;
 use deploy_sys::{memfd, packet};
 use deploy_wire::{
@@ -24,15 +25,18 @@ pub(super) struct WardenLink {
     child: Child,
     socket: OwnedFd,
     image: Option<File>,
+    /// Where the job lives. It goes after all that lives in it.
+    dwelling: Dwelling,
     /// What the socket has no room for yet.
     waiting: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
 }
 
 impl WardenLink {
-    /// Starts a warden for a job that runs this program.
+    /// Starts a warden for a job that runs this program and lives there.
     pub(super) fn start(
         images: &Images,
         image: &Digest,
+        dwelling: Dwelling,
         registry: &Registry,
         token: Token,
     ) -> Result<WardenLink, String> {
@@ -41,6 +45,8 @@ impl WardenLink {
         let (socket, theirs) = packet::pair().map_err(|error| explain(&error))?;
         let child = Command::new("/proc/self/exe")
             .arg(crate::warden::WORD)
+            .env_clear()
+            .current_dir(dwelling.path())
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .spawn()
@@ -51,6 +57,7 @@ impl WardenLink {
             child,
             socket,
             image: Some(image),
+            dwelling,
             waiting: VecDeque::new(),
         };
         registry
@@ -62,10 +69,13 @@ impl WardenLink {
     /// Orders it something, with what travels beside it.
     pub(super) fn order(
         &mut self,
-        order: JobOrder,
+        mut order: JobOrder,
         file: Option<Vec<u8>>,
         connection: Option<OwnedFd>,
     ) -> Result<(), String> {
+        if let JobOrder::Open(open) = &mut order {
+            self.dwelling.furnish(&mut open.env);
+        }
         let beside = match (&order, file) {
             (JobOrder::Open(_), _) => self.image.take().map(OwnedFd::from),
             (_, Some(bytes)) => {
