@@ -36,10 +36,10 @@ pub enum SessionError {
         release: String,
     },
     /// We do not believe the peer's certificate.
-    #[error("the other side is not to be trusted: {0}")]
+    #[error("the other side cannot be trusted: {0}")]
     Untrusted(Distrust),
     /// The peer does not believe ours.
-    #[error("the other side refuses this one: {0}")]
+    #[error("the other side refuses: {0}")]
     Refused(Distrust),
     /// It speaks something else, or wrongly.
     #[error("the other side does not speak this protocol: {0}")]
@@ -60,24 +60,24 @@ pub enum SessionError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Distrust {
     /// Another authority signed it.
-    #[error("it belongs to another cluster")]
+    #[error("the certificate belongs to another cluster")]
     OtherCluster,
     /// Its time is over, or one of the clocks is wrong.
     #[error(
-        "its certificate has expired, or a clock is wrong: if the clocks are right, join again with a new token"
+        "the certificate has expired, or a clock is wrong: if the clocks are right, join again with a new token"
     )]
     Expired,
     /// The master took it back.
-    #[error("its certificate was revoked: join again with a new token")]
+    #[error("the certificate was revoked: join again with a new token")]
     Revoked,
     /// It is for another role.
-    #[error("its certificate is for another role")]
+    #[error("the certificate is for another role")]
     OtherRole,
     /// It showed none, where strangers are not heard.
-    #[error("it showed no certificate: join first")]
+    #[error("no certificate was shown: join first")]
     NoCertificate,
     /// Anything else.
-    #[error("its certificate is not valid")]
+    #[error("the certificate is not valid")]
     Invalid,
 }
 

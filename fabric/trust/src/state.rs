@@ -24,13 +24,17 @@ pub struct Lock(#[expect(dead_code, reason = "held for its end")] Flock<File>);
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// It belongs to somebody else.
-    #[error("`{0}` belongs to another user: name another directory with --state")]
+    #[error("`{path}` belongs to another user: name another directory with --state", path = .0.display())]
     NotOurs(PathBuf),
     /// Others could read or change what is secret.
     #[error("`{path}` can be used by other users: run `chmod {wanted} {path}`", path = .0.display(), wanted = .1)]
     TooOpen(PathBuf, &'static str),
     /// It is not what it should be.
-    #[error("`{0}` is damaged: restore it, or remove it and join again")]
+    #[error(
+        "`{path}` is damaged: restore it from a copy; if there is none remove it, and make anew what it held (members \
+         join again, tokens are given out again)",
+        path = .0.display()
+    )]
     Damaged(PathBuf),
     /// The system says no.
     #[error("cannot use `{path}`: {error}", path = .0.display(), error = .1)]

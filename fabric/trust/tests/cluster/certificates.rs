@@ -134,6 +134,26 @@ fn a_node_cannot_play_the_master() {
     );
 }
 
+#[test]
+fn where_strangers_are_not_heard_they_are_told_to_join() {
+    let master = Master::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut token = master.token(Role::Node, false);
+    token.address = listener.local_addr().unwrap().to_string();
+    let own = certified(&master, Role::Master, "second", now());
+    let acceptor = Acceptor::new(&own, &[Role::Node], master.authority.revocations(), false);
+    let acceptor = acceptor.unwrap();
+    let player = std::thread::spawn(move || play(&listener, &acceptor));
+    let connector = Connector::stranger(&token).unwrap();
+    let result = Client::connect(&token.address, &connector, patience());
+    assert_eq!(refused(result), Distrust::NoCertificate);
+    let ended = player.join().unwrap();
+    assert!(
+        matches!(ended, SessionError::Untrusted(Distrust::NoCertificate)),
+        "{ended:?}"
+    );
+}
+
 /// Certificates of other authorities, of which one has the name of ours, are refused by the master itself.
 #[test]
 fn foreign_certificates_are_refused() {
