@@ -4,7 +4,7 @@ use crate::{
     cli::{Cli, Command, Serve, State, TokenCommand},
     head,
     images::Images,
-    node::{self, Data, Node},
+    node::{self, Data, Estate, Node},
     warden,
 };
 use deploy_trust::{
@@ -26,8 +26,10 @@ use deploy_wire::{
 use mio::Poll;
 use std::{
     error::Error,
+    fs::DirBuilder,
     io,
     net::{SocketAddr, ToSocketAddrs},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -64,7 +66,11 @@ pub fn run(cli: Cli) -> Result<()> {
 
 fn state(given: &State) -> Result<PathBuf> {
     let found = given.state.clone().or_else(places::daemon);
-    found.ok_or_else(|| "there is no home directory: say --state DIR".into())
+    let state = found.ok_or("there is no home directory: say --state DIR")?;
+    // Jobs, which have users of their own, pass through it to their directories; what is secret lies deeper.
+    let made = DirBuilder::new().recursive(true).mode(0o711).create(&state);
+    made.map_err(|error| format!("{}: {error}; say --state DIR", state.display()))?;
+    Ok(state)
 }
 
 /// Serves as a node; waits until this machine has joined.
@@ -105,8 +111,7 @@ fn serve(how: &Serve) -> Result<()> {
         address,
         capacity: capacity(how),
         images: Images::open(&state.join("node/images"))?,
-        jobs: state.join("node/jobs"),
-        isolation: crate::isolation::describe(),
+        estate: Estate::open(&state.join("jobs"))?,
     };
     Ok(Node::new(config, poll, Data::Door(Box::new(door)))?.run()?)
 }
@@ -210,7 +215,7 @@ fn show(row: &TokenRow) -> String {
 }
 
 fn authority(state: &Path) -> Result<Authority> {
-    let dir = StateDir::open(state)?;
+    let dir = StateDir::open(&state.join("authority"))?;
     if !Authority::exists(&dir)? {
         return Err(format!(
             "there is no master's state in {}: type this on the head, or say --state DIR",

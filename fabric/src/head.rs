@@ -8,7 +8,7 @@ use crate::{
         cluster::Cluster,
         serve::{Inlet, Master},
     },
-    node::{self, Data, Node},
+    node::{self, Data, Estate, Node},
 };
 use deploy_trust::{
     authority::{Authority, AuthorityError},
@@ -67,7 +67,7 @@ pub enum HeadError {
 /// # Errors
 /// If it cannot begin, or the kernel fails it.
 pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
-    let dir = StateDir::open(state)?;
+    let dir = StateDir::open(&state.join("authority"))?;
     let authority = Authority::open(&dir, SystemTime::now())?;
     let master = identity(&authority, state, Role::Master, "master", plan.address)?;
     let own = identity(&authority, state, Role::Node, &machine(), plan.address)?;
@@ -88,8 +88,7 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         address: plan.address,
         capacity: given(plan.capacity),
         images: Images::open(&state.join("node/images"))?,
-        jobs: state.join("node/jobs"),
-        isolation: crate::isolation::describe(),
+        estate: Estate::open(&state.join("jobs"))?,
     };
     let node = Node::new(config, node_poll, Data::Inlet(receiver))?;
     let mut cluster = Cluster::new(authority.cluster().to_string());

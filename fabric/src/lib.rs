@@ -9,7 +9,6 @@ pub mod cli;
 pub mod commands;
 pub mod head;
 pub mod images;
-pub mod isolation;
 pub mod master;
 pub mod node;
 pub mod scheduler;

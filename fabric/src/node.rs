@@ -31,14 +31,13 @@ use deploy_wire::{
     pid::Job,
     resources::Resources,
 };
-use dwelling::Dwelling;
+pub use dwelling::Estate;
 use fetch::Fetch;
 use mio::{Events, Poll, Token, Waker, net::TcpStream};
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
     net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, mpsc::Receiver},
     time::{Duration, Instant},
 };
@@ -58,9 +57,7 @@ pub struct Config {
     /// Where its programs are kept.
     pub images: Images,
     /// Where its jobs live.
-    pub jobs: PathBuf,
-    /// What keeps jobs apart here, in words.
-    pub isolation: String,
+    pub estate: Estate,
 }
 
 /// A running node.
@@ -262,7 +259,7 @@ impl Node {
             capacity: self.config.capacity,
             incarnation: random::bits().map_err(SessionError::Cut)?,
             arch: std::env::consts::ARCH.to_string(),
-            isolation: self.config.isolation.clone(),
+            isolation: self.config.estate.isolation(),
         })
     }
 
@@ -336,9 +333,9 @@ impl Node {
         let Some(warden) = self.wardens.get_mut(&job) else {
             return;
         };
-        let made = Dwelling::make(&self.config.jobs, job);
+        let made = self.config.estate.make(job);
         let started = made
-            .map_err(|error| format!("{}: {error}", self.config.jobs.display()))
+            .map_err(|error| format!("there is no place for the job on this node: {error}"))
             .and_then(|dwelling| {
                 WardenLink::start(
                     &self.config.images,

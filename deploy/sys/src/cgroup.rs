@@ -139,6 +139,20 @@ impl Leaf {
         write(&self.directory.join(MEMBERS), &process.to_string())
     }
 
+    /// Lets a user's processes in it make groups of their own below it, and move between those.
+    pub fn give_to(&self, user: u32) -> io::Result<()> {
+        use std::os::unix::fs::chown;
+        chown(&self.directory, Some(user), Some(user))?;
+        let optional = ["cgroup.threads", "cgroup.subtree_control"];
+        chown(self.directory.join(MEMBERS), Some(user), Some(user))?;
+        for file in optional.map(|name| self.directory.join(name)) {
+            if file.exists() {
+                chown(file, Some(user), Some(user))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Its directory, opened so that a process can be born in it; nothing where the kernel cannot do that.
     pub(crate) fn birthplace(&self) -> Option<fs::File> {
         let mut options = fs::File::options();
@@ -179,6 +193,14 @@ impl Leaf {
     /// Removes it, unless something in it is still dying: then again later.
     pub fn try_remove(&self) -> bool {
         try_remove(&self.directory)
+    }
+
+    /// Kills everything in it and removes it, within a bounded time. Says whether it is gone.
+    pub fn clear(&self) -> bool {
+        // Fails where somebody has removed it under us.
+        let _ = self.kill();
+        wait_until(|| self.try_remove());
+        !self.directory.exists()
     }
 }
 

@@ -1,35 +1,134 @@
-//! Where a job lives on a node: a directory of its own, which is there when it begins and gone when it has ended.
+//! Where a job lives on a node: a directory, a control group and, where the daemon may give it one, a user of its own.
+//! They are there when it begins and gone when it has ended.
+//!
+//! Deliberately absent: what runs there.
 
-use deploy_sys::random;
+use deploy_sys::{
+    cgroup::{Leaf, Tree},
+    random,
+};
 use deploy_wire::pid::Job;
+use nix::unistd::geteuid;
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder},
     io,
-    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// A job's directory. Dropping this removes it, with all that is in it.
+/// All that a node has for jobs to live in.
+#[derive(Debug)]
+pub struct Estate {
+    directory: PathBuf,
+    groups: Option<Tree>,
+    users: Option<Users>,
+}
+
+/// Where one job lives. Dropping this ends what is left of the job, and removes all of it.
 #[derive(Debug)]
 pub(super) struct Dwelling {
     path: PathBuf,
+    group: Option<Leaf>,
+    user: Option<User>,
+}
+
+/// The users that jobs have now, by their place behind [`USERS_FIRST`].
+#[derive(Clone, Default, Debug)]
+struct Users(Arc<Mutex<BTreeSet<u32>>>);
+
+/// A user that no other job here has.
+#[derive(Debug)]
+struct User {
+    id: u32,
+    users: Users,
 }
 
 /// A variable of an environment.
 type Variable = (Vec<u8>, Vec<u8>);
 
-impl Dwelling {
-    /// Makes one for this job, below that directory.
-    pub(super) fn make(below: &Path, job: Job) -> io::Result<Dwelling> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(below)?;
-        let path = below.join(format!("{job}-{:08x}", random::bits()? as u32));
-        builder.recursive(false).create(&path)?;
-        Ok(Dwelling { path })
+impl Estate {
+    /// Below this directory. What an earlier daemon has left there is removed.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn open(directory: &Path) -> io::Result<Estate> {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Others may pass through, to what is theirs, and see nothing.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(directory)?;
+        if geteuid().is_root() {
+            check_passable(directory)?;
+        }
+        let name = format!("{:032x}", random::bits()?);
+        Ok(Estate {
+            directory: directory.into(),
+            groups: Tree::create("fabric-node-", &name),
+            users: geteuid().is_root().then(Users::default),
+        })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// What keeps jobs apart from each other and from the daemon, in words.
+    pub fn isolation(&self) -> String {
+        let user = match self.users {
+            Some(_) => "a user of its own",
+            None => "trusts its users: jobs run as the daemon's own",
+        };
+        let group = match self.groups {
+            Some(_) => "a control group",
+            None => "no control group",
+        };
+        format!("{user}, {group} and a directory for each job")
+    }
+
+    /// A place for this job.
+    pub(super) fn make(&self, job: Job) -> io::Result<Dwelling> {
+        let name = format!("{job}-{:08x}", random::bits()? as u32);
+        let path = self.directory.join(&name);
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let mut dwelling = Dwelling {
+            path,
+            group: None,
+            user: self.users.as_ref().map(Users::take),
+        };
+        if let Some(groups) = &self.groups {
+            dwelling.group = Some(groups.leaf(&name)?);
+        }
+        if let Some(user) = &dwelling.user {
+            chown(&dwelling.path, Some(user.id), Some(user.id))?;
+            if let Some(group) = &dwelling.group {
+                group.give_to(user.id)?;
+            }
+        }
+        Ok(dwelling)
+    }
+}
+
+impl Dwelling {
+    /// Has a program live here.
+    pub(super) fn settle(&self, command: &mut Command) {
+        command.env_clear().current_dir(&self.path);
+        if let Some(user) = &self.user {
+            command.uid(user.id).gid(user.id);
+        }
+    }
+
+    /// This process lives here now, and whatever it starts.
+    pub(super) fn take_in(&self, process: u32) -> io::Result<()> {
+        self.group
+            .as_ref()
+            .map_or(Ok(()), |group| group.enter(process))
     }
 
     /// What of an environment only the node knows, where the person has said nothing else.
@@ -45,8 +144,52 @@ impl Dwelling {
 
 impl Drop for Dwelling {
     fn drop(&mut self) {
+        if let Some(group) = &self.group
+            && !group.clear()
+        {
+            eprintln!(
+                "something of a job in {} is still dying",
+                self.path.display()
+            );
+        }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             eprintln!("{} could not be removed: {error}", self.path.display());
         }
     }
 }
+
+impl Users {
+    fn take(&self) -> User {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (0..).find(|place| !taken.contains(place));
+        let place = place.expect("there are more numbers than jobs");
+        taken.insert(place);
+        User {
+            id: USERS_FIRST + place,
+            users: self.clone(),
+        }
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let mut taken = self.users.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.remove(&(self.id - USERS_FIRST));
+    }
+}
+
+/// A job's user has to get to its directory.
+fn check_passable(directory: &Path) -> io::Result<()> {
+    for above in directory.canonicalize()?.ancestors() {
+        if fs::metadata(above)?.permissions().mode() & 0o001 == 0 {
+            return Err(io::Error::other(format!(
+                "jobs run as users of their own, and {} lets none of them pass: give another --state, or chmod o+x it",
+                above.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Far behind all that people, distributions and containers give to anybody.
+const USERS_FIRST: u32 = 0x7000_0000;

@@ -43,13 +43,16 @@ impl WardenLink {
         let image = images.find(image)?;
         let image = image.ok_or("the program has gone from this node's disk")?;
         let (socket, theirs) = packet::pair().map_err(|error| explain(&error))?;
-        let child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        command
             .arg(crate::warden::WORD)
-            .env_clear()
-            .current_dir(dwelling.path())
             .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .spawn()
+            .stdout(Stdio::null());
+        dwelling.settle(&mut command);
+        let child = command.spawn().map_err(|error| explain(&error))?;
+        // It waits for its first order, and has started nothing yet.
+        dwelling
+            .take_in(child.id())
             .map_err(|error| explain(&error))?;
         let raw = socket.as_raw_fd();
         let both = Interest::READABLE | Interest::WRITABLE;
