@@ -116,14 +116,14 @@ pub fn is_stopped(pid: u32) -> bool {
     stat_fields(pid).is_some_and(|fields| fields[0] == "T")
 }
 
-fn describe(pid: u32) -> String {
+pub(crate) fn describe(pid: u32) -> String {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
     let state = stat_fields(pid).map_or("gone".into(), |fields| fields[0].clone());
     format!("process {pid} ({state}) {command}")
 }
 
-fn every_process() -> impl Iterator<Item = u32> {
+pub(crate) fn every_process() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -143,7 +143,7 @@ fn stat_fields(pid: u32) -> Option<Vec<String>> {
 }
 
 /// Every control group that this process can see.
-fn control_groups() -> BTreeSet<PathBuf> {
+pub(crate) fn control_groups() -> BTreeSet<PathBuf> {
     let mut groups = BTreeSet::new();
     let mut roots = vec![PathBuf::from("/sys/fs/cgroup")];
     while let Some(directory) = roots.pop() {

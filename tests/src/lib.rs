@@ -8,8 +8,12 @@
 //! Deliberately absent: any knowledge of how Deploy works. It sees what users see.
 
 pub mod cargo;
+pub mod cluster;
+pub mod commands;
+pub mod daemon;
 pub mod family;
 pub mod header;
+pub mod hosts;
 pub mod leftovers;
 pub mod pattern;
 pub mod pty;

@@ -1,0 +1,165 @@
+//! A cluster as somebody sets it up by hand: `fabric master` on a head, `fabric join` on nodes, each a host of its own.
+//!
+//! Deliberately absent: what is asked of it. It sees what users see: lines that are printed, and commands that end.
+
+use crate::{
+    commands,
+    daemon::Daemon,
+    hosts::{Host, Hosts},
+    leftovers,
+    run::{self, Finished},
+};
+use nix::sys::signal::Signal;
+use std::{collections::BTreeSet, path::PathBuf, process::Command};
+
+/// A head, nodes, and who else is on their network.
+#[derive(Debug)]
+pub struct Cluster {
+    daemons: Vec<(String, Daemon)>,
+    /// What is to be typed on each node, once; printed by the master.
+    pub node_token: String,
+    /// What is to be typed on each laptop, once.
+    pub user_token: String,
+    groups_before: BTreeSet<PathBuf>,
+    /// Its hosts. They go after the daemons.
+    pub hosts: Hosts,
+}
+
+impl Cluster {
+    /// A head and these nodes, all of them up, and a `laptop`; nothing, and a line that says so, where hosts cannot be made.
+    pub fn start(nodes: &[&str]) -> Option<Cluster> {
+        let mut cluster = Cluster::head_only(nodes, "10.77.0.1:9999 bridge 10.77.0.1:8888")?;
+        for node in nodes {
+            cluster.join(node);
+        }
+        Some(cluster)
+    }
+
+    /// The same, but that only the master is started, with these words; and hosts that are called like the nodes.
+    pub fn head_only(nodes: &[&str], words: &str) -> Option<Cluster> {
+        let names: Vec<&str> = ["head"]
+            .iter()
+            .chain(nodes)
+            .chain(&["laptop"])
+            .copied()
+            .collect();
+        let mut cluster = Cluster {
+            daemons: Vec::new(),
+            node_token: String::new(),
+            user_token: String::new(),
+            groups_before: leftovers::control_groups(),
+            hosts: Hosts::raise(&names)?,
+        };
+        cluster.master(words);
+        Some(cluster)
+    }
+
+    /// Starts the master, and waits until it serves and its own node has come.
+    pub fn master(&mut self, words: &str) -> &mut Daemon {
+        let mut master = self.fabric("head", &format!("master {words}"));
+        let last = |line: String| line.split(' ').next_back().unwrap_or_default().to_string();
+        self.node_token = last(master.expect("fabric join "));
+        self.user_token = last(master.expect("cargo deploy login "));
+        master.expect("node head is up");
+        self.keep("head", master)
+    }
+
+    /// Has a host join as a node with the token that the master printed, and waits until it is one.
+    pub fn join(&mut self, host: &str) -> &mut Daemon {
+        let words = format!("join {}", self.node_token);
+        self.serve(host, &words)
+    }
+
+    /// Starts a node with these words, and waits until it is in the cluster and the master says so.
+    pub fn serve(&mut self, host: &str, words: &str) -> &mut Daemon {
+        let mut node = self.fabric(host, words);
+        node.expect("in the cluster as ");
+        self.daemon("head").expect(" is up");
+        self.keep(host, node)
+    }
+
+    /// Starts `fabric` on a host, as a daemon.
+    pub fn fabric(&self, host: &str, words: &str) -> Daemon {
+        let host = self.hosts.host(host);
+        host.within(|| Daemon::start(&mut command(host, words)))
+    }
+
+    /// Runs `fabric` on a host to its end, without input.
+    ///
+    /// # Panics
+    /// If it does not end, or leaves something behind.
+    pub fn run(&self, host: &str, words: &str) -> Finished {
+        let host = self.hosts.host(host);
+        let finished = host.within(|| run::finish(&mut command(host, words), b""));
+        finished.unwrap_or_else(|why| panic!("fabric {words}: {why}"))
+    }
+
+    /// What `fabric nodes` says of a node: its state and what follows.
+    ///
+    /// # Panics
+    /// If it says nothing.
+    pub fn node(&self, name: &str) -> String {
+        let finished = self.run("head", "nodes");
+        let all = finished.out_text();
+        let line = all.lines().find(|line| line.split(' ').next() == Some(name));
+        let line = line.unwrap_or_else(|| panic!("no {name}: {finished:?}"));
+        line.to_string()
+    }
+
+    /// The daemon on a host.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn daemon(&mut self, host: &str) -> &mut Daemon {
+        let mut all = self.daemons.iter_mut();
+        let found = all.find(|(at, _)| at == host);
+        &mut found.unwrap_or_else(|| panic!("nothing runs on {host}")).1
+    }
+
+    /// Hands over the daemon on a host, which somebody else is to look after.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn release(&mut self, host: &str) -> Daemon {
+        let found = self.daemons.iter().position(|(at, _)| at == host);
+        let index = found.unwrap_or_else(|| panic!("nothing runs on {host}"));
+        self.daemons.remove(index).1
+    }
+
+    /// Looks after a daemon.
+    pub fn keep(&mut self, host: &str, daemon: Daemon) -> &mut Daemon {
+        self.daemons.push((host.to_string(), daemon));
+        &mut self.daemons.last_mut().expect("it was just added").1
+    }
+
+    /// Stops all daemons as somebody at their terminals would, and fails if anything is left of them.
+    ///
+    /// # Panics
+    /// If so.
+    pub fn finish(mut self) {
+        let mut numbers = BTreeSet::new();
+        for (_, daemon) in self.daemons.drain(..) {
+            numbers.insert(daemon.id().to_string());
+            daemon.signal(Signal::SIGINT);
+            daemon.end();
+        }
+        self.hosts.finish();
+        let groups = leftovers::control_groups();
+        let is_ours = |group: &&PathBuf| {
+            let name = group.file_name().unwrap_or_default().to_string_lossy();
+            name.split(|c: char| !c.is_ascii_digit())
+                .any(|part| numbers.contains(part))
+        };
+        let left: Vec<_> = groups
+            .difference(&self.groups_before)
+            .filter(is_ours)
+            .collect();
+        assert!(left.is_empty(), "control groups are left: {left:?}");
+    }
+}
+
+fn command(host: &Host, words: &str) -> Command {
+    let mut command = Command::new(commands::fabric());
+    command.args(words.split(' ')).env("HOME", host.disk());
+    command
+}

@@ -1,0 +1,39 @@
+//! The project's own commands, which people install: built as cargo builds them, before their first use.
+//!
+//! Deliberately absent: the test programs, whose paths cargo tells the tests of their package itself.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// Where `fabric` is.
+pub fn fabric() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| build("fabric"))
+}
+
+/// Builds the package of a command in the way that this test was built, and says where the command is.
+fn build(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("a test has a file");
+    let profile = test.ancestors().nth(2).expect("it lies in PROFILE/deps");
+    let target = profile.parent().expect("and that in the target directory");
+    let profile_name = match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => panic!("{} is no profile", profile.display()),
+    };
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--quiet", "--package", name])
+        .args(["--profile", profile_name])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("CARGO_TARGET_DIR", target)
+        .env_remove("CARGO_BUILD_TARGET")
+        .output()
+        .expect("cargo is there, since it runs the test");
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} does not build:\n{why}");
+    profile.join(name)
+}

@@ -1,0 +1,120 @@
+//! A program that serves until it is stopped, and what it says meanwhile.
+//!
+//! Deliberately absent: programs that end by themselves (`run.rs`), and any look at what a daemon does but by its words.
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    io::{self, BufRead, BufReader},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A running program, whose two outputs are heard as one.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    lines: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Daemon {
+    /// Starts it, without input.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start(command: &mut Command) -> Daemon {
+        let (reader, writer) = io::pipe().expect("a pipe can be made");
+        let twice = writer.try_clone().expect("a descriptor is free");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(twice)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        // The command holds the writing end too, and the lines end only when nobody does.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                let _ = sender.send(line); // Whoever stopped listening misses nothing.
+            }
+        });
+        Daemon {
+            child,
+            lines,
+            said: Vec::new(),
+        }
+    }
+
+    /// Waits for a line with these words, among those that nobody has waited for yet.
+    ///
+    /// # Panics
+    /// If it does not come in time, or ends before; with all that was said.
+    pub fn expect(&mut self, words: &str) -> String {
+        self.expect_within(words, DEADLINE)
+    }
+
+    /// The same, and it must come in this time.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn expect_within(&mut self, words: &str, time: Duration) -> String {
+        let deadline = Instant::now() + time;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    self.said.push(line.clone());
+                    if line.contains(words) {
+                        return line;
+                    }
+                }
+                Err(why) => panic!("no {words:?} ({why}), but:\n{}", self.said.join("\n")),
+            }
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.id() as i32), signal).expect("it has not been waited for");
+    }
+
+    /// How it has ended, and all that it said. Blocks until it has.
+    ///
+    /// # Panics
+    /// If it does not end in time.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.said.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(why) => panic!("it does not end ({why}):\n{}", self.said.join("\n")),
+            }
+        }
+        let status = self.child.wait().expect("it is ours to wait for");
+        (status, self.said.join("\n"))
+    }
+}
+
+/// A test that fails leaves nothing either.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What was not said by now never will be: longer than a lost node takes to be noticed.
+const DEADLINE: Duration = Duration::from_secs(30);

@@ -1,0 +1,401 @@
+//! Hosts on one machine: each a network namespace of its own with one address, joined by a switch that is one too.
+//!
+//! Nothing of it has a name outside: the namespaces live as long as this process holds them, or a process lives in them,
+//! so that test runs do not meet and a run that is killed leaves no link behind. A host also has its own name
+//! and its own `/var/lib`, but shares everything else, control groups included, with the machine.
+//!
+//! Deliberately absent: what runs on the hosts.
+
+use crate::leftovers;
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, setns, unshare},
+    sys::signal::{Signal, kill},
+    unistd::{Pid, geteuid, sethostname},
+};
+use std::{
+    fs::{self, File},
+    io,
+    net::{IpAddr, Ipv4Addr},
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A switch and the hosts that are plugged into it.
+#[derive(Debug)]
+pub struct Hosts {
+    switch: Spaces,
+    hosts: Vec<Host>,
+    directory: PathBuf,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct Host {
+    /// What it calls itself.
+    pub name: String,
+    /// Where the others reach it.
+    pub address: IpAddr,
+    /// The switch's end of its cable.
+    port: String,
+    disk: PathBuf,
+    spaces: Spaces,
+}
+
+/// Namespaces that exist for as long as these are open.
+#[derive(Debug)]
+struct Spaces {
+    net: File,
+    /// Of the host's name and of its mounts; the switch has none.
+    own: Option<(File, File)>,
+}
+
+impl Hosts {
+    /// Hosts with these names, at 10.77.0.1 and so on. Nothing, and a line that says so, where they cannot be made; on the
+    /// machines that check every change that fails.
+    ///
+    /// # Panics
+    /// Where they should be possible but are not.
+    pub fn raise(names: &[&str]) -> Option<Hosts> {
+        if let Some(why) = missing() {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "no hosts can be made here: {why}"
+            );
+            eprintln!("skipped: no hosts can be made here: {why}");
+            return None;
+        }
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("deploy-hosts-{}-{run}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir(&directory).expect("the temporary directory can be written");
+        let switch = Spaces::of_switch().expect("the superuser may make namespaces");
+        let mut hosts = Hosts {
+            switch,
+            hosts: Vec::new(),
+            directory,
+        };
+        hosts.ip("link add br0 type bridge");
+        hosts.ip("link set br0 up");
+        for (index, name) in names.iter().enumerate() {
+            let host = hosts.boot(name, index as u8 + 1);
+            hosts.hosts.push(host);
+        }
+        Some(hosts)
+    }
+
+    /// The host of this name.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn host(&self, name: &str) -> &Host {
+        let found = self.hosts.iter().find(|host| host.name == name);
+        found.unwrap_or_else(|| panic!("there is no host {name}"))
+    }
+
+    /// Pulls a host's cable out at the switch: it hears and says nothing, and nobody is told.
+    pub fn cut(&self, name: &str) {
+        self.ip(&format!("link set {} nomaster", self.host(name).port));
+    }
+
+    /// Plugs it in again.
+    pub fn heal(&self, name: &str) {
+        self.ip(&format!("link set {} master br0", self.host(name).port));
+    }
+
+    /// These two do not reach each other any more, but everybody else does reach both.
+    pub fn cut_pair(&self, one: &str, other: &str) {
+        self.isolate([one, other], "on");
+    }
+
+    /// They do again.
+    pub fn heal_pair(&self, one: &str, other: &str) {
+        self.isolate([one, other], "off");
+    }
+
+    fn isolate(&self, names: [&str; 2], state: &str) {
+        for name in names {
+            let port = &self.host(name).port;
+            self.tool("bridge", &format!("link set dev {port} isolated {state}"));
+        }
+    }
+
+    /// Takes the power from a host: its processes are gone, and not one packet more leaves it.
+    pub fn power_off(&self, name: &str) {
+        self.cut(name);
+        self.host(name).kill();
+    }
+
+    /// Starts it again, with its disk and its address, and nothing running.
+    pub fn power_on(&mut self, name: &str) {
+        let index = self.hosts.iter().position(|host| host.name == name);
+        let index = index.unwrap_or_else(|| panic!("there is no host {name}"));
+        // What its kernel still wanted to send goes with the cable.
+        self.ip(&format!("link del {}", self.hosts[index].port));
+        let host = self.boot(name, index as u8 + 1);
+        self.hosts[index] = host;
+    }
+
+    /// Fails if a process still lives on one of the hosts, or a file is left in what they have in place of `/tmp`.
+    ///
+    /// # Panics
+    /// If so.
+    pub fn finish(self) {
+        let deadline = Instant::now() + LEFT_MAX;
+        let mut left = self.processes();
+        while !left.is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5)); // Nothing announces the end of processes that are not ours.
+            left = self.processes();
+        }
+        let left: Vec<String> = left.into_iter().map(leftovers::describe).collect();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        let hosts = self.hosts.iter();
+        hosts.flat_map(Host::processes).collect()
+    }
+
+    fn boot(&self, name: &str, number: u8) -> Host {
+        let disk = self.directory.join(name);
+        fs::create_dir_all(&disk).expect("the directory is ours");
+        let host = Host {
+            name: name.to_string(),
+            address: IpAddr::V4(Ipv4Addr::new(10, 77, 0, number)),
+            port: format!("port{number}"),
+            spaces: Spaces::of_host(name, &disk).expect("the superuser may make namespaces"),
+            disk,
+        };
+        let at = format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            host.spaces.net.as_raw_fd()
+        );
+        let port = &host.port;
+        self.ip(&format!(
+            "link add {port} type veth peer name eth0 netns {at}"
+        ));
+        self.ip(&format!("link set {port} master br0 up"));
+        host.tool("ip", &format!("addr add {}/24 dev eth0", host.address));
+        host.tool("ip", "link set eth0 up");
+        host.tool("ip", "link set lo up");
+        host
+    }
+
+    fn ip(&self, words: &str) {
+        self.tool("ip", words);
+    }
+
+    fn tool(&self, program: &str, words: &str) {
+        self.switch.within(|| run(program, words));
+    }
+}
+
+impl Host {
+    /// Does something on this host: what is started within runs there, and so do connections made within.
+    pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        self.spaces.within(act)
+    }
+
+    /// What the host has in `/var/lib`.
+    pub fn disk(&self) -> &Path {
+        &self.disk
+    }
+
+    /// All that run here.
+    pub fn processes(&self) -> Vec<u32> {
+        let about = self.spaces.net.metadata().expect("it is open");
+        let is_here = |pid: &u32| {
+            fs::metadata(format!("/proc/{pid}/ns/net"))
+                .is_ok_and(|net| (net.dev(), net.ino()) == (about.dev(), about.ino()))
+        };
+        leftovers::every_process().filter(is_here).collect()
+    }
+
+    /// Ends all that run here.
+    fn kill(&self) {
+        for pid in self.processes() {
+            // One that has ended meanwhile needs no signal.
+            let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
+        }
+    }
+
+    fn tool(&self, program: &str, words: &str) {
+        self.within(|| run(program, words));
+    }
+}
+
+/// A test that fails leaves nothing either.
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        self.hosts.iter().for_each(Host::kill);
+        if let Err(error) = fs::remove_dir_all(&self.directory) {
+            eprintln!("{}: {error}", self.directory.display());
+        }
+    }
+}
+
+impl Spaces {
+    fn of_switch() -> io::Result<Spaces> {
+        on_a_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            Ok(Spaces {
+                net: File::open("/proc/thread-self/ns/net")?,
+                own: None,
+            })
+        })
+    }
+
+    fn of_host(name: &str, disk: &Path) -> io::Result<Spaces> {
+        on_a_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNS)?;
+            sethostname(name)?;
+            let nothing: Option<&str> = None;
+            let is_own = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(nothing, "/", nothing, is_own, nothing)?;
+            mount(Some(disk), "/var/lib", nothing, MsFlags::MS_BIND, nothing)?;
+            let open = |kind| File::open(format!("/proc/thread-self/ns/{kind}"));
+            Ok(Spaces {
+                net: open("net")?,
+                own: Some((open("uts")?, open("mnt")?)),
+            })
+        })
+    }
+
+    fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        on_a_thread(|| {
+            self.enter().expect("the superuser may enter namespaces");
+            act()
+        })
+    }
+
+    fn enter(&self) -> nix::Result<()> {
+        setns(&self.net, CloneFlags::CLONE_NEWNET)?;
+        let Some((uts, mounts)) = &self.own else {
+            return Ok(());
+        };
+        setns(uts, CloneFlags::CLONE_NEWUTS)?;
+        // Threads that share a working directory cannot be in different mount namespaces.
+        unshare(CloneFlags::CLONE_FS)?;
+        let here = std::env::current_dir();
+        setns(mounts, CloneFlags::CLONE_NEWNS)?;
+        here.map_or(Ok(()), |here| nix::unistd::chdir(&here))
+    }
+}
+
+/// Namespaces belong to threads, and are inherited by those and the processes that a thread starts.
+fn on_a_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let ended = scope.spawn(act).join();
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Why no hosts can be made here.
+fn missing() -> Option<String> {
+    if !geteuid().is_root() {
+        return Some("only the superuser may".to_string());
+    }
+    for program in ["ip", "bridge"] {
+        if let Err(error) = Command::new(program).arg("-V").output() {
+            return Some(format!("{program}, of iproute2: {error}"));
+        }
+    }
+    let made = on_a_thread(|| unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS));
+    made.err().map(|error| format!("namespaces: {error}"))
+}
+
+fn run(program: &str, words: &str) {
+    let output = Command::new(program)
+        .args(words.split(' '))
+        .output()
+        .expect("it was there before");
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {words}: {why}");
+}
+
+/// How long what was killed may take to go.
+const LEFT_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::{SocketAddr, TcpListener, TcpStream},
+        process::Stdio,
+    };
+
+    /// Whether one host reaches another at once.
+    fn reaches(hosts: &Hosts, from: &str, to: &str) -> bool {
+        let to = hosts.host(to);
+        let address = SocketAddr::new(to.address, 7000);
+        let listener = to.within(|| TcpListener::bind(address)).unwrap();
+        let patience = Duration::from_millis(300);
+        let dialed = hosts
+            .host(from)
+            .within(|| TcpStream::connect_timeout(&address, patience));
+        let Ok(mut dialed) = dialed else {
+            return false;
+        };
+        dialed.write_all(b"hello").unwrap();
+        let mut bytes = [0; 5];
+        listener.accept().unwrap().0.read_exact(&mut bytes).unwrap();
+        bytes == *b"hello"
+    }
+
+    #[test]
+    fn hosts_reach_each_other_until_they_are_cut() {
+        let Some(mut hosts) = Hosts::raise(&["head", "n1", "n2"]) else {
+            return;
+        };
+        let check = |hosts: &Hosts, expect: [bool; 3]| {
+            let pairs = [("head", "n1"), ("n1", "n2"), ("n2", "head")];
+            assert_eq!(pairs.map(|(from, to)| reaches(hosts, from, to)), expect);
+        };
+        check(&hosts, [true; 3]);
+        hosts.cut("n1");
+        check(&hosts, [false, false, true]);
+        hosts.heal("n1");
+        hosts.cut_pair("n1", "n2");
+        check(&hosts, [true, false, true]);
+        hosts.heal_pair("n1", "n2");
+        hosts.power_off("n2");
+        check(&hosts, [true, false, false]);
+        hosts.power_on("n2");
+        check(&hosts, [true; 3]);
+        hosts.finish();
+    }
+
+    #[test]
+    fn a_host_has_its_own_name_and_disk_and_processes() {
+        let Some(hosts) = Hosts::raise(&["head", "n1"]) else {
+            return;
+        };
+        let shell = |host: &str, script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let output = hosts.host(host).within(|| command.output()).unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(shell("n1", "uname -n"), "n1\n");
+        shell("n1", "echo mine > /var/lib/file");
+        assert_eq!(shell("head", "cat /var/lib/file"), "");
+        let kept = hosts.host("n1").disk().join("file");
+        assert_eq!(fs::read_to_string(kept).unwrap(), "mine\n");
+
+        let mut cat = Command::new("cat");
+        cat.stdin(Stdio::piped());
+        let mut cat = hosts.host("n1").within(|| cat.spawn()).unwrap();
+        assert_eq!(hosts.host("n1").processes(), [cat.id()]);
+        assert!(hosts.host("head").processes().is_empty());
+        hosts.power_off("n1");
+        assert!(!cat.wait().unwrap().success());
+        hosts.finish();
+    }
+}
