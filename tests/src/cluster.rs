@@ -101,7 +101,9 @@ impl Cluster {
     pub fn node(&self, name: &str) -> String {
         let finished = self.run("head", "nodes");
         let all = finished.out_text();
-        let line = all.lines().find(|line| line.split(' ').next() == Some(name));
+        let line = all
+            .lines()
+            .find(|line| line.split(' ').next() == Some(name));
         let line = line.unwrap_or_else(|| panic!("no {name}: {finished:?}"));
         line.to_string()
     }

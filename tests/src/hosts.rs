@@ -105,7 +105,18 @@ impl Hosts {
 
     /// Plugs it in again.
     pub fn heal(&self, name: &str) {
-        self.ip(&format!("link set {} master br0", self.host(name).port));
+        self.plug_in(&self.host(name).port);
+    }
+
+    fn plug_in(&self, port: &str) {
+        self.ip(&format!("link set {port} master br0"));
+        // The switch forwards a little later, and what is lost until then is asked for again only after a second.
+        let show = format!("link show dev {port}");
+        let deadline = Instant::now() + READY_MAX;
+        while !self.tool("bridge", &show).contains("state forwarding") {
+            assert!(Instant::now() < deadline, "{port} is never ready");
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// These two do not reach each other any more, but everybody else does reach both.
@@ -141,7 +152,7 @@ impl Hosts {
         self.hosts[index] = host;
     }
 
-    /// Fails if a process still lives on one of the hosts, or a file is left in what they have in place of `/tmp`.
+    /// Fails if a process still lives on one of the hosts, once a moment has passed.
     ///
     /// # Panics
     /// If so.
@@ -177,13 +188,16 @@ impl Hosts {
             host.spaces.net.as_raw_fd()
         );
         let port = &host.port;
+        // A host that was off comes back with the card that the others remember.
+        let card = format!("02:00:0a:4d:00:{number:02x}");
         self.ip(&format!(
-            "link add {port} type veth peer name eth0 netns {at}"
+            "link add {port} type veth peer name eth0 address {card} netns {at}"
         ));
-        self.ip(&format!("link set {port} master br0 up"));
+        self.ip(&format!("link set {port} up"));
         host.tool("ip", &format!("addr add {}/24 dev eth0", host.address));
         host.tool("ip", "link set eth0 up");
         host.tool("ip", "link set lo up");
+        self.plug_in(port);
         host
     }
 
@@ -191,8 +205,8 @@ impl Hosts {
         self.tool("ip", words);
     }
 
-    fn tool(&self, program: &str, words: &str) {
-        self.switch.within(|| run(program, words));
+    fn tool(&self, program: &str, words: &str) -> String {
+        self.switch.within(|| run(program, words))
     }
 }
 
@@ -310,15 +324,18 @@ fn missing() -> Option<String> {
     made.err().map(|error| format!("namespaces: {error}"))
 }
 
-fn run(program: &str, words: &str) {
+fn run(program: &str, words: &str) -> String {
     let output = Command::new(program)
         .args(words.split(' '))
         .output()
         .expect("it was there before");
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {words}: {why}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// How long a cable may take to carry anything.
+const READY_MAX: Duration = Duration::from_secs(5);
 /// How long what was killed may take to go.
 const LEFT_MAX: Duration = Duration::from_secs(5);
 
@@ -336,7 +353,7 @@ mod tests {
         let to = hosts.host(to);
         let address = SocketAddr::new(to.address, 7000);
         let listener = to.within(|| TcpListener::bind(address)).unwrap();
-        let patience = Duration::from_millis(300);
+        let patience = Duration::from_millis(500);
         let dialed = hosts
             .host(from)
             .within(|| TcpStream::connect_timeout(&address, patience));
