@@ -57,7 +57,7 @@ impl Household {
         };
         head.handle_begun(number, now);
         if let (None, Some(input)) = (&begin.work, &mut self.input) {
-            input.handle_begun();
+            input.handle_begun(number);
         }
         if let Some((parent, id)) = asker {
             let result = Ok(self.pid(number));
@@ -130,7 +130,7 @@ impl Household {
         let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe::pipe()?, pipe::pipe()?);
         let stdin = match &self.input {
             _ if !is_initial => Some(self.about.null.as_fd()),
-            Some(input) => input.reader(),
+            Some(input) => Some(input.reader().unwrap_or(self.about.null.as_fd())),
             None => None, // Our own.
         };
         let stdio = Stdio {

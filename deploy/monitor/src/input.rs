@@ -18,6 +18,8 @@ use std::{
 pub(crate) struct Input {
     /// Until the process has it.
     reader: Option<OwnedFd>,
+    /// Who has it.
+    owner: Option<u32>,
     /// Until the end of file was told, or nobody reads any more.
     writer: Option<File>,
     waiting: VecDeque<u8>,
@@ -36,6 +38,7 @@ impl Input {
         fd::set_nonblocking(writer.as_fd())?;
         Ok(Input {
             reader: Some(reader),
+            owner: None,
             writer: Some(File::from(writer)),
             waiting: VecDeque::new(),
             is_over: false,
@@ -57,9 +60,11 @@ impl Input {
         self.reader.as_ref().map(AsFd::as_fd)
     }
 
-    /// The process has it.
-    pub(crate) fn handle_begun(&mut self) {
-        self.reader = None;
+    /// This process has it.
+    pub(crate) fn handle_begun(&mut self, number: u32) {
+        if self.reader.take().is_some() {
+            self.owner = Some(number);
+        }
     }
 
     fn feed(&mut self) {
@@ -98,11 +103,14 @@ impl Household {
         input.feed();
         if input.waiting.len() > WAITING_BYTES_MAX {
             input.close();
+            let Some(owner) = input.owner else {
+                return;
+            };
             let text = format!(
                 "its standard input was cut: it left more than {} MiB of it unread",
                 WAITING_BYTES_MAX >> 20
             );
-            head.handle_note(INITIAL, text, now);
+            head.handle_note(owner, text, now);
         }
     }
 
@@ -114,7 +122,5 @@ impl Household {
     }
 }
 
-/// The number of the initial process.
-const INITIAL: u32 = 0;
 /// Whoever sends input cannot know how much of it was read, so a large file may come all at once.
 const WAITING_BYTES_MAX: usize = 64 << 20;

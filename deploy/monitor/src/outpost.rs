@@ -1,7 +1,6 @@
 //! The hands of a job whose head is elsewhere, as on each machine of a cluster.
 //!
-//! Deliberately absent: a keeper, because whoever started this process clears up after it; a wrapping command; and how
-//! the head is reached, which only the head's part here knows.
+//! Deliberately absent: a wrapping command, and how the head is reached, which only the head's part here knows.
 
 use crate::{
     exchange::Channels,
@@ -11,7 +10,7 @@ use crate::{
     run::{Hands, Loop},
 };
 use deploy_wire::{pid::Job, secret::Secret};
-use std::io;
+use std::{io, time::Instant};
 
 /// What the hands of such a job have to know.
 #[derive(Clone, Debug)]
@@ -59,6 +58,7 @@ impl Outpost {
     /// # Errors
     /// If the kernel fails us; the processes end with this one.
     pub fn run(mut self, head: &mut dyn Head) -> io::Result<()> {
+        self.0.household.expect_keeper(Instant::now());
         self.0.serve(head)?;
         self.0.household.clear();
         Ok(())
