@@ -2,7 +2,7 @@
 
 use crate::{
     control::Control,
-    error::{ChannelError, RecvTimeoutError, TryRecvError, TrySendError},
+    error::{ChannelError, Lost, RecvTimeoutError, TryRecvError, TrySendError},
     hub::Hub,
     link::Link,
     links::Links,
@@ -11,15 +11,17 @@ use crate::{
     sender::Sender,
     turn::Spin,
 };
-use deploy_sys::{fd, packet, poller::Poller};
+use deploy_sys::{fd, packet, poller::Poller, stream};
 use deploy_wire::{
     pid::{Job, Pid},
     secret::{Seal, Secret},
 };
 use std::{
+    fs,
     net::{TcpListener, TcpStream},
-    os::fd::OwnedFd,
-    sync::Arc,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -303,4 +305,55 @@ fn speed() {
             start.elapsed().as_secs_f64() / 20_000.0 * 1e6
         );
     });
+}
+
+#[test]
+fn what_a_full_socket_refused_leaves_when_there_is_room_and_nobody_looks_until_then() {
+    let hub = Hub::new(1 << 30, Spin::new(true), Poller::new().unwrap());
+    let links = Arc::new(Links::new(Arc::new(hub)));
+    let (socket, monitor) = packet::pair().unwrap();
+    std::mem::forget(monitor);
+    let control = Control::new(socket, links.clone(), Vec::new()).unwrap();
+    let reactor = Reactor::new(Arc::new(control), links.clone());
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        tell.send(fs::read_link("/proc/thread-self").unwrap())
+            .unwrap();
+        reactor.run()
+    });
+    let status = Path::new("/proc").join(told.recv().unwrap()).join("status");
+    let wake_ups = || -> u64 {
+        let status = fs::read_to_string(&status).unwrap();
+        let mut lines = status.lines();
+        let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.unwrap().trim().parse().unwrap()
+    };
+    let (one, other) = fd::socketpair_stream().unwrap();
+    let link = links.handle_connected(Pid::new(Job::from_bits(1), 1), one, None);
+    stream::enlarge_send_buffer(link.socket().unwrap(), 4 << 10);
+    let receiver = Receiver::<u8>::on(link.clone());
+    let receiving = thread::spawn(move || receiver.recv());
+    // The owner sleeps on the socket, and hears of what comes, not of room.
+    while !link.turn.has_owner() {
+        thread::yield_now();
+    }
+    let sender = Sender::<Vec<u8>>::on(link.clone());
+    sender.send(vec![7; 60_000]).unwrap();
+    assert!(link.is_blocked());
+    thread::sleep(Duration::from_millis(50));
+    let before = wake_ups();
+    thread::sleep(Duration::from_millis(300));
+    assert!(wake_ups() - before < 10, "{} wake-ups", wake_ups() - before);
+    let (mut bytes, mut count) = (vec![0; 1 << 20], 0);
+    while count < 60_000 {
+        stream::wait(other.as_fd(), false, None);
+        count += stream::read(other.as_fd(), &mut bytes).unwrap();
+    }
+    drop(other);
+    drop(sender);
+    link.handle_fate(None);
+    assert_eq!(
+        receiving.join().unwrap(),
+        Err(ChannelError::Lost(Lost::Unknown))
+    );
 }

@@ -3,13 +3,21 @@
 //! A thread that asks listens to the monitor itself until its answer is there, and the reactor is kept out of it: an
 //! answer that comes through another thread comes a wake-up later. While nobody asks the reactor listens.
 
-use crate::links::Links;
-use deploy_sys::{fd, packet, poller::Interest};
+use crate::{
+    links::Links,
+    process::{self, CLOSED_OURS},
+};
+use deploy_sys::{
+    fd,
+    packet::{self, Beside},
+    poller::Interest,
+};
 use deploy_wire::{
     control::{Notice, Refusal, Request, SpawnRequest},
     exit::ExitStatus,
     pid::Pid,
     resources::Resources,
+    secret::Seal,
 };
 use std::{
     collections::HashMap,
@@ -152,39 +160,38 @@ impl Control {
             Err(TryLockError::Poisoned(packet)) => packet.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        while let Some(descriptors) = self.receive(packet::try_receive, &mut packet) {
-            self.handle(&packet, descriptors);
+        while let Some(beside) = self.receive(packet::try_receive, &mut packet) {
+            self.handle(&packet, beside);
         }
     }
 
     /// The next packet; none if there is none yet.
-    fn receive(&self, receive: Receive, packet: &mut Vec<u8>) -> Option<Vec<OwnedFd>> {
+    fn receive(&self, receive: Receive, packet: &mut Vec<u8>) -> Option<Beside> {
         match receive(self.socket(), packet) {
-            Ok(Some(descriptors)) => Some(descriptors),
+            Ok(Some(beside)) => Some(beside),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+            Err(error) if fd::is_not_ours(&error) => process::give_up(CLOSED_OURS),
             // The monitor is gone, and with it every other process of the job.
             Ok(None) | Err(_) => std::process::abort(),
         }
     }
 
-    fn handle(&self, packet: &[u8], descriptors: Vec<OwnedFd>) {
+    fn handle(&self, packet: &[u8], beside: Beside) {
         let notice = Notice::decode(packet).expect("the monitor runs the same image");
-        let socket = descriptors.into_iter().next().map(raise);
+        let socket = beside.descriptors.into_iter().next().map(raise);
         match notice {
             Notice::Spawned {
                 id,
                 ref result,
                 ref seal,
             } => {
-                if let (Ok(pid), Some(socket)) = (result, socket) {
-                    self.links.handle_connected(*pid, socket, seal.clone());
+                if let Ok(pid) = result {
+                    self.handle_connected(*pid, socket, seal.clone());
                 }
                 self.answer(id, notice);
             }
             Notice::Connected { peer, seal } => {
-                if let Some(socket) = socket {
-                    self.links.handle_connected(peer, socket, seal);
-                }
+                self.handle_connected(peer, socket, seal);
             }
             Notice::Ended { peer, status } => {
                 if let Some(link) = self.links.by_peer(peer) {
@@ -204,6 +211,14 @@ impl Control {
             Notice::Waited { id, .. }
             | Notice::KillSent { id, .. }
             | Notice::Granted { id, .. } => self.answer(id, notice),
+        }
+    }
+
+    /// The socket to `peer` came, or there was no number left for it.
+    fn handle_connected(&self, peer: Pid, socket: Option<OwnedFd>, seal: Option<Seal>) {
+        match socket {
+            Some(socket) => drop(self.links.handle_connected(peer, socket, seal)),
+            None => self.links.handle_unconnected(peer),
         }
     }
 
@@ -241,8 +256,8 @@ impl Control {
         let _ = poller.change(self.socket(), CONTROL, Interest::Nothing);
         let mut packet = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
         while matches!(self.answers().by_id.get(&id), Some(Answer::Awaited(_))) {
-            if let Some(descriptors) = self.receive(packet::receive, &mut packet) {
-                self.handle(&packet, descriptors);
+            if let Some(beside) = self.receive(packet::receive, &mut packet) {
+                self.handle(&packet, beside);
             }
         }
         drop(packet);
@@ -283,8 +298,11 @@ impl Control {
     }
 
     fn send(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) {
-        // It fails only when the monitor is gone: the reactor hears of that, and this process ends.
-        let _ = packet::send(self.socket(), &request.encode(), descriptors);
+        match packet::send(self.socket(), &request.encode(), descriptors) {
+            Err(error) if fd::is_not_ours(&error) => process::give_up(CLOSED_OURS),
+            // Else the monitor is gone: the reactor hears of that, and this process ends.
+            _ => {}
+        }
     }
 
     fn next_id(&self) -> u64 {
@@ -358,7 +376,7 @@ fn waited(answer: Notice) -> Option<ExitStatus> {
 }
 
 /// How to receive a packet: waiting for it or not.
-type Receive = fn(BorrowedFd<'_>, &mut Vec<u8>) -> std::io::Result<Option<Vec<OwnedFd>>>;
+type Receive = fn(BorrowedFd<'_>, &mut Vec<u8>) -> std::io::Result<Option<Beside>>;
 
 /// How long the socket of a peer that ended may stay open.
 const LINGER: Duration = Duration::from_secs(1);
@@ -368,6 +386,5 @@ pub(crate) const CONTROL: u64 = u64::MAX - 1;
 
 /// Moves a descriptor of ours away from the low numbers that programs use and close.
 pub(crate) fn raise(descriptor: OwnedFd) -> OwnedFd {
-    fd::raise(descriptor)
-        .expect("a process has room for its connections: raise the limit on open files")
+    fd::raise(descriptor).expect("an open descriptor is raised, or stays where it is")
 }

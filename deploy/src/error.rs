@@ -66,6 +66,22 @@ pub enum Lost {
          on them (ulimit -n) left no room for this one"
     )]
     Severed,
+    /// This process had no descriptor left for the connection.
+    #[error(
+        "this process has no descriptor left for the connection: raise the limit on open files (ulimit -n)"
+    )]
+    NoDescriptor,
+    /// This process closed the connection's descriptor, which it did not open.
+    #[error(
+        "this process closed the connection's descriptor: close only what the program opened, and nothing from number \
+         512 on that it did not"
+    )]
+    OwnDescriptor,
+    /// This is a child that the program forked: the connection is its parent's.
+    #[error(
+        "this is a child that the program forked, and the connection is its parent's: use spawn"
+    )]
+    Forked,
     /// What came from it is nothing that this library sends.
     #[error("it broke the protocol: {0}")]
     Protocol(String),

@@ -1,8 +1,15 @@
 //! What all connections of a process share: the budget of their windows, the values that wait for company, and the
 //! reactor's ear.
 
-use crate::{link::Link, turn::Spin};
-use deploy_sys::poller::{Interest, Poller};
+use crate::{
+    link::Link,
+    process::{self, CLOSED_OURS},
+    turn::Spin,
+};
+use deploy_sys::{
+    fork,
+    poller::{Interest, Poller},
+};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -71,7 +78,7 @@ impl Hub {
         self.dirty_count.store(dirty.len(), SeqCst);
         drop(dirty);
         match urgent {
-            true => self.poller.wake(),
+            true => self.wake(),
             false => self.attend(link),
         }
     }
@@ -98,7 +105,7 @@ impl Hub {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(link.clone());
-            self.poller.wake();
+            self.wake();
         }
     }
 
@@ -118,12 +125,26 @@ impl Hub {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push((at, link));
-        self.poller.wake();
+        self.wake();
     }
 
     /// The alarms that were set.
     pub(crate) fn take_alarms(&self) -> Vec<(Instant, Arc<Link>)> {
         std::mem::take(&mut *self.alarms.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has the reactor look. In a forked child there is none, and its poller is the parent's.
+    fn wake(&self) {
+        if !fork::happened() && self.poller.wake().is_err() {
+            process::give_up(CLOSED_OURS);
+        }
+    }
+
+    /// The reactor is told when there is room to write on a connection that it does not listen to.
+    pub(crate) fn await_room(&self, link: &Link) {
+        let Some(socket) = link.socket() else { return };
+        // It fails as `register` does.
+        let _ = self.poller.add(socket, link.token, Interest::Room);
     }
 
     /// The reactor listens to this connection from now on.

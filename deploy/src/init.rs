@@ -19,7 +19,12 @@ use crate::{
     turn::Spin,
 };
 use deploy_monitor::KEEPER_VARIABLE;
-use deploy_sys::{code, exit, fd, memfd, newborn, packet, poller::Poller, process as os};
+use deploy_sys::{
+    code, exit, fd, fork, limit, memfd, newborn,
+    packet::{self, Beside},
+    poller::Poller,
+    process as os,
+};
 use deploy_wire::{
     birth::{BIRTH_VARIABLE, Birth},
     code::OwnCode,
@@ -63,7 +68,8 @@ pub fn init(resources: Resources) {
     match certificate() {
         Some(papers) => {
             if let Err(error) = born(papers, resources) {
-                eprintln!("deploy: this process could not begin: {error}");
+                let why = limit::explain(&error);
+                eprintln!("deploy: this process could not begin: {why}");
                 std::process::exit(OwnCode::Internal.number())
             }
         }
@@ -74,12 +80,22 @@ pub fn init(resources: Resources) {
 /// The certificate of this process, if there is one and it is this process's own: a program that was started by one
 /// of ours, and uses this library too, is a first process.
 fn certificate() -> Option<Papers> {
-    let number = env::var_os(BIRTH_VARIABLE)?;
+    let variable = env::var_os(BIRTH_VARIABLE)?;
     // Whatever it says, it is not for our children: one that is not ours would make each of them a first process.
     newborn::remove_variable(BIRTH_VARIABLE);
-    let socket = fd::adopt(number.to_str()?.parse().ok()?).ok()?;
+    let variable = variable.to_str()?;
+    let (number, monitor) = variable.split_once(',').unwrap_or((variable, ""));
+    let adopted = fd::adopt(number.parse().ok()?);
+    if adopted.is_err() && monitor.parse() == Ok(os::parent()) {
+        // To go on as a first process would be to start processes without end.
+        eprintln!(
+            "deploy: descriptor {number} was closed before init: let init be the first statement of main"
+        );
+        std::process::exit(OwnCode::Setting.number())
+    }
+    let socket = adopted.ok()?;
     let mut bytes = Vec::new();
-    let Some(descriptors) = packet::receive(socket.as_fd(), &mut bytes).ok()? else {
+    let Some(beside) = packet::receive(socket.as_fd(), &mut bytes).ok()? else {
         exit::vanish() // The monitor ended before it had a use for this process.
     };
     let birth = Birth::decode(&bytes).ok()?;
@@ -91,7 +107,7 @@ fn certificate() -> Option<Papers> {
     own.then_some(Papers {
         socket,
         birth,
-        descriptors,
+        beside,
         packet: bytes,
     })
 }
@@ -100,7 +116,7 @@ fn certificate() -> Option<Papers> {
 struct Papers {
     socket: OwnedFd,
     birth: Birth,
-    descriptors: Vec<OwnedFd>,
+    beside: Beside,
     /// What the certificate came in: memory for other packets.
     packet: Vec<u8>,
 }
@@ -108,6 +124,9 @@ struct Papers {
 /// Takes up what the certificate says. Returns if this is the initial process; every other runs its function and ends.
 fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     let birth = papers.birth;
+    if papers.beside.is_cut {
+        return Err(limit::no_descriptor());
+    }
     os::die_with_parent()?;
     newborn::name_process();
     if !birth.wrapped && os::parent() != birth.monitor {
@@ -115,7 +134,7 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     }
     os::raise_descriptor_limit()?;
     os::set_blocked_signals(birth.signals_blocked);
-    let mut descriptors = papers.descriptors;
+    let mut descriptors = papers.beside.descriptors;
     let spin = Spin::new(newborn::has_processors());
     let hub = Hub::new(birth.resources.mem.bytes(), spin, Poller::new()?);
     let links = Arc::new(Links::new(Arc::new(hub)));
@@ -142,6 +161,7 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     if let (Some(parent), Some(socket)) = (birth.parent, descriptors.pop()) {
         links.handle_connected(parent, control::raise(socket), birth.seal);
     }
+    fork::watch()?;
     drain::prepare()?;
     let reactor = Reactor::new(control, links);
     let Some(work) = birth.work else {

@@ -15,7 +15,7 @@ use crate::{
     hub::Hub,
     turn::{Look, Turn, Who},
 };
-use deploy_sys::stream;
+use deploy_sys::{fd, fork, stream};
 use deploy_wire::{
     bytes::Malformed,
     exit::ExitStatus,
@@ -206,8 +206,12 @@ impl Link {
         self.turn.ring();
     }
 
+    /// The socket, once there is one. A child that the program forked has none: its copy is its parent's.
     pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.socket.get().map(AsFd::as_fd)
+        self.socket
+            .get()
+            .map(AsFd::as_fd)
+            .filter(|_| !fork::happened())
     }
 
     /// The monitor says how the peer ended.
@@ -234,7 +238,7 @@ impl Link {
 
     /// Whether nothing more comes and nothing more leaves.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(SeqCst)
+        self.ended.load(SeqCst) || fork::happened()
     }
 
     /// Whether the peer's process has ended, how is known, and nothing that it sent waits for a receiver that has it or
@@ -423,8 +427,14 @@ impl Link {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tx.out.handle_written(0, payload);
-                self.blocked.store(true, SeqCst);
-                self.hub.attend(self);
+                if !self.blocked.swap(true, SeqCst) {
+                    self.hub.attend(self); // Once: then the reactor waits for room.
+                }
+                return false;
+            }
+            Err(error) if fd::is_not_ours(&error) => {
+                tx.out.handle_written(0, payload);
+                self.hub.attend(self); // Whoever reads finds it out, and says it.
                 return false;
             }
             // The peer is gone; whoever reads finds the end of file and why.
@@ -483,7 +493,15 @@ impl Link {
             Came::Nothing => return Read::Nothing,
             Came::Something => {}
             Came::Opened(outgoing) => opened = Some(outgoing),
-            Came::End => self.ended.store(true, SeqCst),
+            Came::End => {
+                if self
+                    .socket()
+                    .is_some_and(|socket| !stream::is_socket(socket))
+                {
+                    let _ = self.lost.set(Lost::OwnDescriptor); // Unless a word came first.
+                }
+                self.ended.store(true, SeqCst);
+            }
             Came::Wrong(malformed) => self.handle_violation(malformed),
         }
         self.hear_stop(&rx.inbound);
@@ -567,6 +585,9 @@ impl Link {
 
     /// How the peer ended, once nothing more comes from it and it is known.
     pub(crate) fn end(&self) -> Option<ChannelError> {
+        if let Some(error) = end_of_fork() {
+            return Some(error);
+        }
         if let Some(why) = self.lost.get() {
             return Some(ChannelError::Lost(why.clone()));
         }
@@ -684,6 +705,12 @@ impl Drop for Link {
         let rx = self.rx.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.hub.release_window(rx.inbound.window());
     }
+}
+
+/// In a child that the program forked: what every use of a channel says. It is asked before any lock is taken, which a
+/// thread may hold that is not there.
+pub(crate) fn end_of_fork() -> Option<ChannelError> {
+    fork::happened().then_some(ChannelError::Lost(Lost::Forked))
 }
 
 /// As much as is worth a write of its own.

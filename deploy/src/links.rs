@@ -4,7 +4,7 @@
 //! left to tell: no channel, and no value that a receiver to come would find. Whoever makes a channel to that process
 //! after this hears of its end from the monitor.
 
-use crate::{hub::Hub, link::Link};
+use crate::{error::Lost, hub::Hub, link::Link};
 use deploy_wire::{pid::Pid, secret::Seal};
 use std::{
     collections::HashMap,
@@ -52,6 +52,11 @@ impl Links {
         let link = self.find_or_make(peer).0;
         link.attach(socket, seal);
         link
+    }
+
+    /// The same, but this process had no number left for the socket.
+    pub(crate) fn handle_unconnected(&self, peer: Pid) {
+        self.find_or_make(peer).0.handle_lost(Lost::NoDescriptor);
     }
 
     pub(crate) fn by_peer(&self, peer: Pid) -> Option<Arc<Link>> {

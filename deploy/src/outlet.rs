@@ -7,9 +7,10 @@
 use crate::{
     codec::{self, Capped},
     error::{ChannelError, Lost},
-    link::{Link, LongMark, Tx},
+    link::{self, Link, LongMark, Tx},
     turn::Look,
 };
+use deploy_sys::fork;
 use deploy_wire::{
     frame::{Kind, LENGTH_UNKNOWN, Part, Stop},
     outbound::{RECORD_BYTES_MAX, record_units},
@@ -83,6 +84,9 @@ impl Outlet {
 
     /// The sender is dropped. Does not block.
     pub(crate) fn close(&self, end: Kind) {
+        if fork::happened() {
+            return; // The connection is the parent's, and a lock may be held by a thread that is not here.
+        }
         let mut tx = self.link.tx();
         self.link.cancel_long(&mut tx);
         tx.out.queue_end(end);
@@ -134,6 +138,9 @@ impl Outlet {
 
     /// Sends a value that fits a frame, if there is room or an end.
     pub(crate) fn look(&self, record: &[u8]) -> Look<Result<(), Refusal>> {
+        if let Some(error) = link::end_of_fork() {
+            return Look::Found(Err(Refusal::Error(error)));
+        }
         let mut tx = self.link.tx();
         if let Some(refusal) = self.refusal() {
             return Look::Found(Err(refusal));

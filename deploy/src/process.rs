@@ -1,6 +1,7 @@
 //! This process, once `init` has found out who it is.
 
 use crate::{control::Control, link::Link, links::Links, pid::Pid};
+use deploy_sys::fork;
 use deploy_wire::{pid, resources::Resources};
 use std::sync::{Arc, OnceLock};
 
@@ -19,9 +20,13 @@ static CURRENT: OnceLock<Process> = OnceLock::new();
 /// This process.
 ///
 /// # Panics
-/// If `init` was not called.
+/// If `init` was not called, or in a child that the program forked.
 #[track_caller]
 pub(crate) fn current() -> &'static Process {
+    assert!(
+        !fork::happened(),
+        "deploy: this is a child that the program forked, and only a process that was spawned has channels: use spawn"
+    );
     find().expect("deploy: call init(resources) first, at the beginning of main")
 }
 
@@ -34,6 +39,16 @@ pub(crate) fn find() -> Option<&'static Process> {
 pub(crate) fn set(process: Process) {
     assert!(CURRENT.set(process).is_ok(), "a process is born once");
 }
+
+/// Ends this process, which cannot be helped any more, with a sentence that says why.
+pub(crate) fn give_up(why: &str) -> ! {
+    eprintln!("deploy: {why}");
+    std::process::abort()
+}
+
+/// The program closed what it did not open.
+pub(crate) const CLOSED_OURS: &str = "this process closed descriptors that it did not open, and with them its connection \
+    to the first process: a program may close what it opened itself, and nothing from number 512 on that it did not";
 
 /// The connection to another process, made behind the caller's back if there is none.
 #[track_caller]

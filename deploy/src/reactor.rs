@@ -8,6 +8,7 @@ use crate::{
     control::{CONTROL, Control},
     link::{Link, Read},
     links::Links,
+    process::{self, CLOSED_OURS},
 };
 use deploy_sys::poller::Events;
 use std::{
@@ -57,7 +58,9 @@ impl Reactor {
             let next = alarm.into_iter().chain((!idle).then_some(tick)).min();
             let timeout = next.map(|next| next.saturating_duration_since(Instant::now()));
             let waited = self.links.hub.poller.wait(&mut self.events, timeout);
-            waited.expect("waiting at our own descriptor does not fail");
+            if waited.is_err() {
+                process::give_up(CLOSED_OURS);
+            }
             for token in self.events.tokens() {
                 match token {
                     CONTROL => self.control.hear(),
@@ -93,11 +96,20 @@ fn serve(links: &Links, token: u64) {
     let Some(link) = links.by_token(token) else {
         return;
     };
-    if link.unblock() {
+    if link.unblock() && !link.turn.is_leased() {
         link.hub.register_anew(&link);
     }
     while link.read(false) == Read::Something {}
+    await_room(&link);
     links.retire(&link);
+}
+
+/// Where bytes wait on a connection that those who wait for it have to themselves, they may all sleep until something
+/// is there to read: the reactor hears of the room. To look again and again would never end beside a stopped peer.
+fn await_room(link: &Link) {
+    if link.is_blocked() && link.turn.is_leased() {
+        link.hub.await_room(link);
+    }
 }
 
 /// Looks at a connection, once a tick; says whether to look again.
@@ -109,6 +121,7 @@ fn look(links: &Links, link: &Arc<Link>) -> bool {
         let in_use = link.turn.take_used();
         // An owner that sleeps knows nothing of what other threads queued and took meanwhile.
         link.tend();
+        await_room(link);
         if link.turn.has_owner() {
             link.rest();
             return false;

@@ -3,13 +3,14 @@
 use crate::{
     codec,
     error::{ChannelError, RecvTimeoutError, TryRecvError},
-    link::{Link, Read, Rx},
+    link::{self, Link, Read, Rx},
     long::{self, Claim, Slot},
     outlet::Refusal,
     pid::Pid,
     process, scratch,
     turn::{Look, Seat},
 };
+use deploy_sys::fork;
 use deploy_wire::{
     bytes::Malformed,
     frame::{Kind, Stop},
@@ -214,6 +215,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
 
     /// What there is without waiting. A value that must be decoded by the user's code is left in `scratch`.
     fn look(&self, scratch: &mut Vec<u8>) -> Look<Polled<T>> {
+        if let Some(error) = link::end_of_fork() {
+            return Look::Found(Polled::Value(Err(error)));
+        }
         let mut rx = self.link.rx();
         // Under the lock: before it, the helper could fill the slot and let us take what was sent after.
         if let Some(value) = self.slot.take() {
@@ -309,6 +313,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Drop for Receiver<T> {
     fn drop(&mut self) {
+        if fork::happened() {
+            return; // The connection is the parent's, and a lock may be held by a thread that is not here.
+        }
         let stop = if thread::panicking() {
             Stop::Panicked
         } else {

@@ -17,7 +17,11 @@ fn main() {
     // Before `init` there is one more: that of the birth.
     let birth = env::var("DEPLOY_BIRTH").ok();
     let mut before = open_below_512();
-    before.retain(|number| birth.as_ref() != Some(&number.to_string()));
+    let is_birth = |number: &RawFd| {
+        let birth = birth.as_ref().and_then(|birth| birth.split_once(','));
+        birth.is_some_and(|(birth, _)| *birth == number.to_string())
+    };
+    before.retain(|number| !is_birth(number));
     init(Resources::default());
     let mut input = String::new();
     io::stdin().read_to_string(&mut input).unwrap();

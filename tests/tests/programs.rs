@@ -51,11 +51,13 @@ programs! {
     chains
     channels
     classic
+    closes
     crowd
     descriptors
     executors
     exits
     flush
+    forks
     functions
     grandchild
     greetings
@@ -74,6 +76,7 @@ programs! {
     retype
     signals
     stalled
+    stopped
     talk
     threads
     tokio_main

@@ -5,7 +5,7 @@
 use crate::voice::Voice;
 use deploy_sys::{
     cgroup::Leaf,
-    packet,
+    packet::{self, Beside},
     pidfd::{Death, Process},
 };
 use deploy_wire::{control::Notice, exit::End};
@@ -130,8 +130,8 @@ impl Control {
         self.is_refused
     }
 
-    /// The next packet from the process, and the descriptors beside it; nothing at the end of file.
-    pub fn receive(&mut self, packet: &mut Vec<u8>) -> io::Result<Option<Vec<OwnedFd>>> {
+    /// The next packet from the process, and what came beside it; nothing at the end of file.
+    pub fn receive(&mut self, packet: &mut Vec<u8>) -> io::Result<Option<Beside>> {
         packet::try_receive(self.socket.as_fd(), packet)
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     head::{Deed, Head},
     input::Input,
     keeper::Keeper,
-    launcher::Launcher,
+    launcher::{self, Launcher},
     outside::Outside,
     ready::Ready,
     spare::Spare,
@@ -17,10 +17,12 @@ use crate::{
 };
 use deploy_sys::{
     cgroup::{Leaf, Tree},
+    limit,
+    packet::Beside,
     process::DescriptorLimit,
 };
 use deploy_wire::{
-    control::{Argument, Notice, Request},
+    control::{Argument, Notice, Refusal, Request},
     event::Stream,
     pid::{Job, Pid},
 };
@@ -64,6 +66,12 @@ pub(crate) struct Household {
     pub(crate) postponed: VecDeque<(u32, u32)>,
     /// Those who could not be told something, for a reason that no event takes back.
     pub(crate) refused: BTreeSet<u32>,
+    /// Those that can be told nothing any more, and until when each is expected to end.
+    pub(crate) speechless: Vec<(Instant, u32)>,
+    /// What a person is to be told of whom.
+    pub(crate) notes: Vec<(u32, String)>,
+    /// Whether it was said that descriptors are short.
+    pub(crate) is_short_told: bool,
     /// Groups in which something was still dying.
     pub(crate) emptying: Vec<Leaf>,
     /// Whether everything was killed by a person: nothing is started any more.
@@ -132,6 +140,9 @@ impl Household {
             ready: Ready::default(),
             postponed: VecDeque::new(),
             refused: BTreeSet::new(),
+            speechless: Vec::new(),
+            notes: Vec::new(),
+            is_short_told: false,
             emptying: Vec::new(),
             is_ending: false,
             heard: STREAMS.into(),
@@ -154,6 +165,10 @@ impl Household {
         }
         self.hush(head);
         self.retry();
+        self.end_speechless(now);
+        for (number, text) in std::mem::take(&mut self.notes) {
+            head.handle_note(number, text, now);
+        }
         self.act(head, now);
         self.meet(head, now);
         self.farewell_all(head, now);
@@ -182,6 +197,7 @@ impl Household {
             .chain(self.keeper_due)
             .chain(self.spare.poll_timeout())
             .chain(self.outside.poll_timeout())
+            .chain(self.speechless.iter().map(|(at, _)| *at))
             .min()
     }
 
@@ -247,14 +263,39 @@ impl Household {
     /// Gives two processes the ends of a new connection.
     fn connect(&mut self, one: u32, other: u32) {
         let (one_pid, other_pid) = (self.pid(one), self.pid(other));
-        let Ok((one_end, other_end)) = self.about.exchange.connect(one_pid, other_pid) else {
-            self.postponed.push_back((one, other));
-            self.dismiss_spare(); // What it holds is wanted here.
-            return;
+        let (one_end, other_end) = match self.about.exchange.connect(one_pid, other_pid) {
+            Ok(ends) => ends,
+            Err(error) => {
+                self.postponed.push_back((one, other));
+                self.dismiss_spare(); // What it holds is wanted here.
+                return self.tell_shortage(one, other, &error);
+            }
         };
         for (number, peer, end) in [(one, other_pid, one_end), (other, one_pid, other_end)] {
             let seal = end.seal;
             self.tell(number, &Notice::Connected { peer, seal }, Some(end.socket));
+        }
+    }
+
+    /// Has a person told, once, why a connection waits.
+    fn tell_shortage(&mut self, one: u32, other: u32, error: &io::Error) {
+        if !std::mem::replace(&mut self.is_short_told, true) {
+            let (other, why) = (self.pid(other), launcher::explain(error));
+            let text = format!("waiting to be connected to {other}: {why}");
+            self.notes.push((one, text));
+        }
+    }
+
+    /// Kills those that closed the socket to us and did not end: nothing that they wait for could reach them.
+    fn end_speechless(&mut self, now: Instant) {
+        let over = self.speechless.extract_if(.., |(at, _)| *at <= now);
+        let over: Vec<_> = over.map(|(_, number)| number).collect();
+        for number in over {
+            let child = self.children.get(&number).filter(|child| !child.is_dead);
+            if child.is_some_and(|child| matches!(child.end(), Ok(None))) {
+                self.notes.push((number, CLOSED_OURS.to_string()));
+                self.kill(number);
+            }
         }
     }
 
@@ -304,9 +345,12 @@ impl Household {
             let Some(child) = children.filter(|child| !child.is_dead) else {
                 return false;
             };
-            let descriptors = match child.control.receive(packet) {
-                Ok(Some(descriptors)) => descriptors,
-                Ok(None) => return false,
+            let beside = match child.control.receive(packet) {
+                Ok(Some(beside)) => beside,
+                Ok(None) => {
+                    self.speechless.push((now + END_FOLLOWS_MAX, number));
+                    return false;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => {
                     self.kill(number);
@@ -314,7 +358,7 @@ impl Household {
                 }
             };
             let is_understood = match Request::decode(packet) {
-                Ok(request) => self.handle(number, request, descriptors, head, now),
+                Ok(request) => self.handle(number, request, beside, head, now),
                 Err(_) => false,
             };
             if !is_understood {
@@ -331,14 +375,24 @@ impl Household {
         &mut self,
         from: u32,
         request: Request,
-        descriptors: Vec<OwnedFd>,
+        beside: Beside,
         head: &mut dyn Head,
         now: Instant,
     ) -> bool {
         let mut file = None;
         match request {
             Request::Spawn(ref spawn) => {
-                file = descriptors.into_iter().next();
+                if beside.is_cut {
+                    let why = launcher::explain(&limit::no_descriptor());
+                    let refused = Notice::Spawned {
+                        id: spawn.id,
+                        result: Err(Refusal::Launch { why }),
+                        seal: None,
+                    };
+                    self.tell(from, &refused, None);
+                    return true;
+                }
+                file = beside.descriptors.into_iter().next();
                 let comes_as_file = matches!(spawn.argument, Argument::File { .. });
                 if comes_as_file != file.is_some() {
                     return false;
@@ -356,8 +410,12 @@ impl Household {
         head.handle_request(from, request, file).is_ok()
     }
 
-    /// Whether this is a process here that has ended and is not reaped.
+    /// Whether this is a process here that has ended and is not reaped, or that is about to be ended.
     fn has_just_ended(&self, pid: Pid) -> bool {
+        let number = pid.number();
+        if self.speechless.iter().any(|(_, other)| *other == number) {
+            return true;
+        }
         let child = self.children.get(&pid.number());
         child.is_some_and(|child| !child.is_dead && !matches!(child.end(), Ok(None)))
     }
@@ -396,4 +454,8 @@ impl Household {
 const REQUESTS_PER_TURN: usize = 16;
 /// How soon to ask again for what the kernel had no room for and will not announce.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
+/// A process that ends closes its socket some 50 us before it is dead; how much longer that may take on a busy machine.
+const END_FOLLOWS_MAX: Duration = Duration::from_secs(2);
+const CLOSED_OURS: &str = "killed, because it closed the descriptor that connects it to the first process: a program \
+    may close what it opened itself, and nothing from number 512 on that it did not";
 pub(crate) const SIGKILL: i32 = 9;

@@ -2,7 +2,7 @@
 //!
 //! What a process is told once it runs is its certificate, which is written elsewhere.
 
-use deploy_sys::{cgroup::Leaf, launch::Launch, pidfd::Process, process::descriptor_limit};
+use deploy_sys::{cgroup::Leaf, launch::Launch, limit, pidfd::Process, process::descriptor_limit};
 use deploy_wire::birth::BIRTH_VARIABLE;
 use std::{
     ffi::{CStr, CString, OsStr, OsString},
@@ -108,8 +108,9 @@ impl Launcher {
         };
         let command = wrapped.as_ref().unwrap_or(&self.plain);
         let number = stdio.birth.as_raw_fd();
-        self.environment
-            .push(text(format!("{BIRTH_VARIABLE}={number}").as_bytes())?);
+        self.environment.push(text(
+            format!("{BIRTH_VARIABLE}={number},{}", std::process::id()).as_bytes(),
+        )?);
         let launch = Launch {
             program: &command.program,
             arguments: &command.arguments,
@@ -196,31 +197,18 @@ impl Command {
 }
 
 /// Why a start failed, for the person who has to do something about it.
-pub(crate) fn explain(error: &io::Error) -> String {
-    let advice = match error.raw_os_error() {
-        Some(EAGAIN) => {
-            "raise the limit on processes (ulimit -u, or pids.max of the control group)"
-        }
-        Some(EMFILE) => return too_many_files(error),
-        Some(ENFILE) => "raise the system's limit on open files (sysctl fs.file-max)",
-        Some(ENOMEM) => "free some memory",
-        Some(E2BIG) => "shorten the arguments or the environment",
-        Some(ENOENT) => "put the program, or the command in DEPLOY_WRAP, where it can be found",
-        Some(ENOSYS) => "use Linux 5.4 or newer; valgrind and the like go into DEPLOY_WRAP",
-        Some(EACCES) => "make the program's file executable",
-        _ => return error.to_string(),
-    };
-    format!("{error}; {advice}")
-}
-
+///
 /// The first process holds some descriptors for each of the others, and has raised its limit as far as it may.
-fn too_many_files(error: &io::Error) -> String {
-    let limit = match descriptor_limit() {
+pub(crate) fn explain(error: &io::Error) -> String {
+    if error.raw_os_error() != limit::no_descriptor().raw_os_error() {
+        return limit::explain(error);
+    }
+    let hard = match descriptor_limit() {
         Ok(limit) => format!("which is {}", limit.hard),
         Err(_) => "which is too low".to_string(),
     };
     format!(
-        "{error}; raise the hard limit on open files (ulimit -Hn), {limit}: \
+        "{error}; raise the hard limit on open files (ulimit -Hn), {hard}: \
          the first process takes four or five for each that lives"
     )
 }
@@ -235,15 +223,6 @@ fn is_named(worker: &str, name: &str) -> bool {
 fn text(bytes: &[u8]) -> io::Result<CString> {
     Ok(CString::new(bytes)?)
 }
-
-const ENOENT: i32 = 2;
-const E2BIG: i32 = 7;
-const EAGAIN: i32 = 11;
-const ENOMEM: i32 = 12;
-const EACCES: i32 = 13;
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
-const ENOSYS: i32 = 38;
 
 #[cfg(test)]
 mod tests {

@@ -28,6 +28,12 @@ pub fn raise(descriptor: OwnedFd) -> io::Result<OwnedFd> {
     }
 }
 
+/// Whether this error says that a number of ours names nothing any more, or something that is no socket: the program
+/// has closed it.
+pub fn is_not_ours(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK))
+}
+
 /// Makes reads and writes of this open file return `WouldBlock` rather than wait.
 ///
 /// The flag belongs to the open file, not to the number: never set it on one that another program gave us.

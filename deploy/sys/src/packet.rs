@@ -1,7 +1,7 @@
 //! Whole packets with descriptors beside them, over a pair of Unix sockets.
 //!
-//! A packet arrives whole or not at all: one that was cut, or lost a descriptor, is an error. What the bytes mean is
-//! for others to know.
+//! A packet's bytes arrive whole or not at all: one that was cut is an error. Its descriptors may be lost where the
+//! receiver has no numbers left for them, and then it is told. What the bytes mean is for others to know.
 
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair,
@@ -18,6 +18,25 @@ pub const PACKET_BYTES_MAX: usize = 200 << 10;
 
 /// The most descriptors beside one packet.
 pub const PACKET_DESCRIPTORS_MAX: usize = 8;
+
+/// What came beside a packet.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// The descriptors, closed on exec.
+    pub descriptors: Vec<OwnedFd>,
+    /// Whether there were more, for which this process had no numbers left: they are closed.
+    pub is_cut: bool,
+}
+
+/// The descriptors, for whom a missing one says enough.
+impl IntoIterator for Beside {
+    type Item = OwnedFd;
+    type IntoIter = std::vec::IntoIter<OwnedFd>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.descriptors.into_iter()
+    }
+}
 
 /// Two ends of a new packet socket, closed on exec.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -50,18 +69,15 @@ pub fn try_send(
     send_with(socket, packet, descriptors, MsgFlags::MSG_DONTWAIT)
 }
 
-/// Receives a packet into `packet`, replacing what was there; returns the descriptors beside it, closed on exec.
+/// Receives a packet into `packet`, replacing what was there; returns what came beside it.
 ///
 /// Waits until there is one. Nothing, once the other end is closed and all its packets have been received.
-pub fn receive(socket: BorrowedFd<'_>, packet: &mut Vec<u8>) -> io::Result<Option<Vec<OwnedFd>>> {
+pub fn receive(socket: BorrowedFd<'_>, packet: &mut Vec<u8>) -> io::Result<Option<Beside>> {
     receive_with(socket, packet, 0)
 }
 
 /// The same, but fails with [`io::ErrorKind::WouldBlock`] where [`receive`] would wait.
-pub fn try_receive(
-    socket: BorrowedFd<'_>,
-    packet: &mut Vec<u8>,
-) -> io::Result<Option<Vec<OwnedFd>>> {
+pub fn try_receive(socket: BorrowedFd<'_>, packet: &mut Vec<u8>) -> io::Result<Option<Beside>> {
     receive_with(socket, packet, libc::MSG_DONTWAIT)
 }
 
@@ -98,7 +114,7 @@ fn receive_with(
     socket: BorrowedFd<'_>,
     packet: &mut Vec<u8>,
     flags: libc::c_int,
-) -> io::Result<Option<Vec<OwnedFd>>> {
+) -> io::Result<Option<Beside>> {
     packet.clear();
     packet.reserve(PACKET_BYTES_MAX);
     let mut control = Control([0; CONTROL_BYTES]);
@@ -125,7 +141,7 @@ fn receive_with(
     };
     // SAFETY: the kernel has filled `control` up to the header's new length with whole control messages.
     let descriptors = unsafe { take_descriptors(&header) };
-    if header.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+    if header.msg_flags & libc::MSG_TRUNC != 0 {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "a packet came cut",
@@ -133,7 +149,11 @@ fn receive_with(
     }
     // SAFETY: the kernel wrote this many bytes, at most the capacity, into the vector's memory.
     unsafe { packet.set_len(received) };
-    Ok((received > 0).then_some(descriptors))
+    let is_cut = header.msg_flags & libc::MSG_CTRUNC != 0;
+    Ok((received > 0).then_some(Beside {
+        descriptors,
+        is_cut,
+    }))
 }
 
 /// Whether receiving goes on after this error.
@@ -202,6 +222,7 @@ mod tests {
                 receive(other.as_fd(), &mut packet)
                     .unwrap()
                     .unwrap()
+                    .descriptors
                     .is_empty()
             );
             assert_eq!(packet, vec![len as u8; len]);
@@ -221,7 +242,8 @@ mod tests {
         let mut packet = Vec::new();
         let came = receive(other.as_fd(), &mut packet).unwrap().unwrap();
         assert_eq!(packet, b"files");
-        for (index, descriptor) in came.into_iter().enumerate() {
+        assert!(!came.is_cut);
+        for (index, descriptor) in came.descriptors.into_iter().enumerate() {
             assert_eq!(
                 crate::memfd::read_all(&File::from(descriptor)).unwrap(),
                 [index as u8]

@@ -36,6 +36,8 @@ pub enum Interest {
     /// That something came, or that there is room again for what is to leave: a socket with nothing to send has room
     /// whenever its peer reads, and would be told of each time.
     BothWays,
+    /// That there is room, once: to be told again, ask again.
+    Room,
 }
 
 /// Room for what one wait found.
@@ -52,13 +54,16 @@ impl Poller {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let waker = raise(EventFd::from_flags(flags)?.into())?;
         let poller = Poller { epoll, waker };
-        poller.add(poller.waker.as_fd(), WOKEN, Interest::Arrivals)?;
+        poller.add(poller.waker.as_fd(), WOKEN, Interest::Nothing)?;
         Ok(poller)
     }
 
-    /// Watches a socket.
+    /// Watches a socket, or watches it for something else, and tells of what it is ready for now.
     pub fn add(&self, socket: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
-        Ok(self.epoll.add(socket, event(token, interest))?)
+        match self.epoll.add(socket, event(token, interest)) {
+            Err(Errno::EEXIST) => self.change(socket, token, interest),
+            added => Ok(added?),
+        }
     }
 
     /// Watches a socket that it watches already for something else, and tells of what it is ready for now.
@@ -71,11 +76,12 @@ impl Poller {
         Ok(self.epoll.delete(socket)?)
     }
 
-    /// Ends the wait, or the next one if nobody waits.
-    pub fn wake(&self) {
-        let one = 1u64.to_ne_bytes();
-        // The counter is never read, since each write is told anew; 2^64 of them do not fit a lifetime.
-        let _ = nix::unistd::write(&self.waker, &one);
+    /// Ends the wait, or the next one if nobody waits. Fails where the program has closed our descriptors.
+    ///
+    /// An eventfd can always be written, so asking for that anew is told at once. Writing to it would do as well, but
+    /// where its number names a file of the user's by now, the bytes would be in there.
+    pub fn wake(&self) -> io::Result<()> {
+        self.change(self.waker.as_fd(), WOKEN, Interest::Room)
     }
 
     /// Blocks until something is ready, until woken, until the time is over, or, rarely, for no reason.
@@ -119,6 +125,7 @@ fn event(token: u64, interest: Interest) -> EpollEvent {
         Interest::Nothing => EpollFlags::empty(),
         Interest::Arrivals => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
         Interest::BothWays => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLOUT,
+        Interest::Room => EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT,
     };
     EpollEvent::new(flags | EpollFlags::EPOLLET, token)
 }
@@ -129,7 +136,7 @@ const WOKEN: u64 = u64::MAX;
 mod tests {
     use super::*;
     use crate::{fd::socketpair_stream, stream};
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsFd, AsRawFd};
 
     #[test]
     fn a_socket_is_told_once_and_a_wake_up_ends_the_wait() {
@@ -141,7 +148,7 @@ mod tests {
         poller.add(one.as_fd(), 7, Interest::Arrivals).unwrap();
         poller.wait(&mut events, None).unwrap();
         assert_eq!(events.tokens().collect::<Vec<_>>(), [7]);
-        poller.wake();
+        poller.wake().unwrap();
         poller.wait(&mut events, None).unwrap();
         assert_eq!(events.tokens().count(), 0);
         poller.change(one.as_fd(), 7, Interest::BothWays).unwrap();
@@ -150,6 +157,9 @@ mod tests {
         poller.change(one.as_fd(), 7, Interest::Nothing).unwrap();
         assert_quiet(&poller, &mut events, &other);
         poller.remove(one.as_fd()).unwrap();
+        poller.add(one.as_fd(), 8, Interest::Room).unwrap();
+        poller.wait(&mut events, None).unwrap();
+        assert_eq!(events.tokens().collect::<Vec<_>>(), [8]);
         assert_quiet(&poller, &mut events, &other);
     }
 

@@ -6,7 +6,7 @@
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{self, MsgFlags, Shutdown, recv, send, sendmsg, setsockopt, sockopt},
+    sys::socket::{self, MsgFlags, Shutdown, getsockopt, recv, send, sendmsg, setsockopt, sockopt},
 };
 use std::{
     io::{self, IoSlice},
@@ -66,6 +66,11 @@ pub fn wait(socket: BorrowedFd<'_>, write: bool, timeout: Option<Duration>) {
     };
     // EINTR is one of the rare reasons; nothing else can go wrong with one open descriptor.
     let _ = poll(&mut polled, timeout);
+}
+
+/// Whether there is still a socket behind this number: the program may have closed what is not its own.
+pub fn is_socket(socket: BorrowedFd<'_>) -> bool {
+    getsockopt(&socket, sockopt::SockType).is_ok()
 }
 
 /// Ends both directions: whoever waits for the socket finds its end of file.

@@ -2,7 +2,7 @@
 
 use super::dwelling::Dwelling;
 use crate::images::Images;
-use deploy_sys::{memfd, packet};
+use deploy_sys::{limit, memfd, packet};
 use deploy_wire::{
     client::Digest,
     job::{JobOrder, JobReport},
@@ -96,14 +96,17 @@ impl WardenLink {
     pub(super) fn hear(&mut self) -> Result<Option<Reported>, String> {
         self.flush();
         let mut bytes = Vec::new();
-        let descriptors = match packet::try_receive(self.socket.as_fd(), &mut bytes) {
-            Ok(Some(descriptors)) => descriptors,
+        let beside = match packet::try_receive(self.socket.as_fd(), &mut bytes) {
+            Ok(Some(beside)) => beside,
             Ok(None) => return Err("the job's warden has ended unexpectedly".to_string()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(explain(&error)),
         };
+        if beside.is_cut {
+            return Err(explain(&limit::no_descriptor()));
+        }
         let report = JobReport::decode(&bytes).map_err(|error| error.to_string())?;
-        let file = match descriptors.into_iter().next() {
+        let file = match beside.descriptors.into_iter().next() {
             None => None,
             Some(file) => {
                 let bytes = memfd::read_all(&File::from(file)).map_err(|error| explain(&error))?;

@@ -31,16 +31,16 @@ pub struct Me {
 pub fn live() -> ! {
     process::die_with_parent().expect("the kernel allows it");
     let number = env::var(BIRTH_VARIABLE).expect("looked at before");
-    let socket = fd::adopt(number.parse().expect("a number")).expect("a packet socket");
+    let socket = fd::adopt(birth_number(&number)).expect("a packet socket");
     if let Ok(greeting) = env::var("GREETING") {
         println!("{greeting}"); // As a program does before `init`.
     }
     let mut packet = Vec::new();
-    let descriptors = packet::receive(socket.as_fd(), &mut packet).expect("a packet socket");
-    let Some(descriptors) = descriptors else {
+    let beside = packet::receive(socket.as_fd(), &mut packet).expect("a packet socket");
+    let Some(beside) = beside else {
         std::process::exit(0); // The monitor ended before it had a use for this process.
     };
-    let mut descriptors = descriptors.into_iter();
+    let mut descriptors = beside.descriptors.into_iter();
     let birth = Birth::decode(&packet).expect("the certificate is well made");
     assert!(process::is_ancestor(birth.monitor));
     process::set_blocked_signals(birth.signals_blocked);
@@ -222,14 +222,19 @@ impl Me {
     /// What the monitor says next.
     pub fn hear(&mut self) -> (Notice, Option<OwnedFd>) {
         let mut bytes = Vec::new();
-        let descriptors =
-            packet::receive(self.socket.as_fd(), &mut bytes).expect("the monitor lives");
-        let descriptor = descriptors.expect("the monitor lives").pop();
+        let beside = packet::receive(self.socket.as_fd(), &mut bytes).expect("the monitor lives");
+        let descriptor = beside.expect("the monitor lives").descriptors.pop();
         (
             Notice::decode(&bytes).expect("the monitor writes well"),
             descriptor,
         )
     }
+}
+
+/// The number of the descriptor in the variable.
+fn birth_number(variable: &str) -> i32 {
+    let (number, _) = variable.split_once(',').expect("a number and a process");
+    number.parse().expect("a number")
 }
 
 /// An end that nobody else brought about, as it is answered.

@@ -1,0 +1,118 @@
+//! A worker closes descriptors that it did not open: it ends with a sentence, and no byte of ours gets into its files.
+
+//= run and sends
+//= args sends
+//= code 134
+//= main: exits 0, out "exited SIGABRT\n"
+//=   worker: killed SIGABRT, err "deploy: this process closed descriptors that it did not open*\n"
+
+//= run and spawns
+//= args spawns
+//= code 134
+//= main: exits 0, out "exited SIGABRT\n"
+//=   worker: killed SIGABRT, err "deploy: this process closed descriptors that it did not open*\n"
+
+//= run and does nothing more with channels
+//= args parks
+//= code 137
+//= main: exits 0, out "exited SIGKILL\n"
+//=   worker: killed SIGKILL, note "killed, because it closed the descriptor*\n"
+
+//= run while another thread receives
+//= args receives
+//= code 137
+//= main: exits 0, out "exited SIGKILL\n"
+//=   worker: killed SIGKILL, note "killed, because it closed the descriptor*\n"
+
+//= run and opens files under the same numbers
+//= args files
+//= code 134
+//= main: exits 0, out "exited SIGABRT\nbytes in the file: 0\n"
+//=   worker: killed SIGABRT, err "deploy: this process closed descriptors that it did not open*\n"
+
+//= run before init
+//= args before
+//= code 78
+//= main: exits 78, err "deploy: descriptor * was closed before init: let init be the first statement of main\n"
+
+use deploy::*;
+use deploy_tests::say;
+use std::{
+    env,
+    fs::{self, File},
+    os::fd::OwnedFd,
+    thread,
+    time::Duration,
+};
+
+fn main() {
+    let how = env::args().nth(1).unwrap();
+    if how == "before" {
+        close_all();
+    }
+    init(Resources::default());
+    let path = env::temp_dir().join("users");
+    fs::write(&path, "").unwrap();
+    let pid = spawn(worker, how.clone(), Resources::default()).unwrap();
+    println!(
+        "{}",
+        say::end(&Receiver::<u64>::new(pid).recv().unwrap_err())
+    );
+    if how == "files" {
+        println!("bytes in the file: {}", fs::metadata(&path).unwrap().len());
+    }
+    fs::remove_file(path).unwrap();
+}
+
+fn worker(parent: Pid, how: String) {
+    let sender = Sender::<u64>::new(parent);
+    if how == "receives" {
+        let receiver = Receiver::<u64>::new(parent);
+        thread::spawn(move || receiver.recv());
+    }
+    // Until every thread of ours sleeps: who is awake finds it out by itself, and nothing tells when all do.
+    thread::sleep(Duration::from_millis(50));
+    close_all();
+    match how.as_str() {
+        "files" => {
+            let file = File::options()
+                .append(true)
+                .open(env::temp_dir().join("users"));
+            let file: OwnedFd = file.unwrap().into();
+            let files: Vec<_> = (0..600).map(|_| file.try_clone().unwrap()).collect();
+            loop {
+                // Until it ends.
+                let _ = sender.send(files.len() as u64);
+            }
+        }
+        "sends" => loop {
+            let _ = sender.send(7);
+        },
+        "spawns" => {
+            let _ = spawn(worker, how, Resources::default());
+        }
+        _ => loop {
+            thread::park();
+        },
+    }
+}
+
+/// As programs do that make themselves daemons.
+fn close_all() {
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    let numbers: Vec<i32> = open
+        .map(|entry| {
+            entry
+                .unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // The directory's own is closed already.
+        let _ = nix::unistd::close(number);
+    }
+}
