@@ -14,6 +14,8 @@ pub enum OwnCode {
     NeverFits = 72,
     /// What the processes wrote could not be written on, for another reason than a reader that had seen enough.
     Output = 74,
+    /// The cluster cannot be reached, or the connection to it broke while the job ran.
+    Connection = 75,
     /// A setting, in the environment or on the command line, that says nothing we know.
     Setting = 78,
 }

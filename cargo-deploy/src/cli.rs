@@ -1,0 +1,301 @@
+//! What the command line says. Deliberately absent: doing it, and cargo's own flags (`flags.rs`).
+
+use crate::flags::CargoFlags;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use deploy_wire::{
+    code::OwnCode,
+    resources::{Cpu, Mem, Resources},
+};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
+};
+
+/// Build a program here and run it on a cluster, as `cargo run` runs it on this machine.
+///
+/// The program is built by your own cargo, with the flags of `cargo run`, and sent unless the cluster has it already.
+/// What its processes write appears here, what is typed here is read by its first process, Ctrl-C stops it, and the
+/// exit code is the program's.
+#[derive(Parser, Debug)]
+#[command(
+    name = "cargo-deploy",
+    bin_name = "cargo deploy",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    override_usage = "cargo deploy <TARGET> [the flags of cargo run] [-- ARGS]\n       cargo deploy <COMMAND>",
+    after_help = AFTER_HELP
+)]
+pub struct Cli {
+    /// Something else than running a program.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// A program to run.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Where: the cluster's HOST:PORT, the name it was saved under, or `local` for this machine.
+    #[arg(id = "where", value_name = "TARGET", required = true)]
+    target: Option<String>,
+    /// Arguments of the program.
+    #[arg(last = true)]
+    pub args: Vec<OsString>,
+    /// Send this program, which is built already, instead of building one.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["bin", "example", "package"])]
+    pub exe: Option<PathBuf>,
+    /// Set an environment variable of the program, or pass on the one that is set here. The rest of its environment is
+    /// clean. May be given again.
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = Variable::parser(), action = clap::ArgAction::Append)]
+    pub env: Vec<Variable>,
+    /// Memory that the first process needs, such as 2GiB.
+    #[arg(long, value_name = "AMOUNT")]
+    mem: Option<Mem>,
+    /// Cores that the first process needs, such as 4 or 0.5.
+    #[arg(long, value_name = "CORES")]
+    cpu: Option<Cpu>,
+    /// GPUs that the first process needs.
+    #[arg(long, value_name = "COUNT")]
+    gpu: Option<u32>,
+    #[command(flatten)]
+    pub shown: Shown,
+    #[command(flatten)]
+    pub cargo: CargoFlags,
+}
+
+/// How something is shown.
+#[derive(Args, Debug)]
+pub struct Shown {
+    /// For people, or one JSON object a line; DEPLOY_FORMAT says the same.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<FormatName>,
+}
+
+/// The formats by their names.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FormatName {
+    /// Headers, lines and notes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Something else than running a program.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make yourself known to a cluster, once, with the token that its master printed.
+    Login(Login),
+    /// Show the cluster's machines, and what is free on each.
+    Nodes(Listing),
+    /// Show your jobs that run.
+    Ps(Listing),
+    /// End a job, or one process of it.
+    Kill(Kill),
+}
+
+/// How to become known.
+#[derive(Args, Debug)]
+pub struct Login {
+    /// The token, or `-` to read it from standard input, so that it stays out of the shell's history.
+    pub token: String,
+    /// Save the cluster under this name as well as its address.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// What to show of which cluster.
+#[derive(Args, Debug)]
+pub struct Listing {
+    /// The cluster; may be left out if you have logged in to one only.
+    pub target: Option<String>,
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// What to end.
+#[derive(Args, Debug)]
+pub struct Kill {
+    /// The job as `ps` shows it, and behind a slash one process of it, if not all.
+    #[arg(value_name = "JOB[/PID]")]
+    pub what: String,
+    /// The cluster; may be left out if you have logged in to one only.
+    pub target: Option<String>,
+}
+
+/// A variable for the program's environment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Variable {
+    pub name: OsString,
+    /// None: as it is set here, if it is.
+    pub value: Option<OsString>,
+}
+
+impl Cli {
+    /// As this program was called; or what to exit with, when help was asked for or something is wrong and that was
+    /// said.
+    pub fn from_command_line() -> Result<Cli, i32> {
+        let mut words: Vec<OsString> = env::args_os().collect();
+        // Cargo names the subcommand once more.
+        if words.get(1).is_some_and(|word| word == "deploy") {
+            words.remove(1);
+        }
+        Cli::try_parse_from(words).map_err(|error| {
+            let is_mistake = error.use_stderr();
+            // If nobody reads it, so be it.
+            let _ = error.print();
+            if is_mistake {
+                OwnCode::Setting.number()
+            } else {
+                0
+            }
+        })
+    }
+}
+
+impl Run {
+    /// Where it is to run.
+    pub fn target(&self) -> &str {
+        self.target
+            .as_deref()
+            .expect("clap asks for it where there is no subcommand")
+    }
+
+    /// What the first process needs, if that was said.
+    pub fn resources(&self) -> Option<Resources> {
+        let usual = Resources::default();
+        let is_said = self.mem.is_some() || self.cpu.is_some() || self.gpu.is_some();
+        is_said.then(|| Resources {
+            mem: self.mem.unwrap_or(usual.mem),
+            cpu: self.cpu.unwrap_or(usual.cpu),
+            gpu: self.gpu.unwrap_or(usual.gpu),
+        })
+    }
+}
+
+impl Shown {
+    /// What the flag says, else the variable.
+    pub fn word(&self) -> Option<OsString> {
+        match self.format {
+            Some(FormatName::Human) => Some("human".into()),
+            Some(FormatName::Json) => Some("json".into()),
+            None => env::var_os("DEPLOY_FORMAT"),
+        }
+    }
+}
+
+impl Variable {
+    fn parser() -> impl clap::builder::TypedValueParser<Value = Variable> {
+        use clap::builder::{OsStringValueParser, TypedValueParser};
+        OsStringValueParser::new().try_map(|text| Variable::parse(&text))
+    }
+
+    /// `NAME=VALUE` or `NAME`.
+    fn parse(text: &OsStr) -> Result<Variable, String> {
+        let bytes = text.as_bytes();
+        let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+            None => (bytes, None),
+        };
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let begins_well = name.first().is_some_and(|byte| !byte.is_ascii_digit());
+        if !begins_well || !name.iter().all(is_plain) {
+            return Err(
+                "a name has letters, digits and `_`, and does not begin with a digit".into(),
+            );
+        }
+        if RESERVED.contains(&name) {
+            return Err("this name is Deploy's own, for the processes that it starts".into());
+        }
+        let own = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        Ok(Variable {
+            name: own(name),
+            value: value.map(own),
+        })
+    }
+}
+
+/// The target that is this machine.
+pub const LOCAL: &str = "local";
+
+/// By these a process knows which life it begins.
+const RESERVED: [&[u8]; 2] = [b"DEPLOY_BIRTH", b"DEPLOY_KEEPER"];
+
+const AFTER_HELP: &str = "\
+First time:
+  cargo deploy login <USER TOKEN>           the token is printed by `fabric master`
+  cargo deploy 10.0.0.1:8888 --release      build, send, run
+
+Exit codes:
+  The program's own; 128 + N after signal N; 101 if the build failed. Of ours: 70 internal, 71 the program cannot be
+  started, 72 it needs more than there is, 74 its output could not be written, 75 no connection, 78 a wrong flag,
+  setting or login.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(words: &str) -> Result<Cli, String> {
+        let words = ["cargo-deploy"].into_iter().chain(words.split_whitespace());
+        Cli::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_target_and_flags_in_any_order() {
+        let cli =
+            parse("--release lab --bin hello -p a --env A=b=c --env HOME --mem 2GiB -- --x y")
+                .unwrap();
+        assert_eq!(cli.run.target(), "lab");
+        assert_eq!(cli.run.args, ["--x", "y"]);
+        assert_eq!(
+            cli.run.cargo.to_args(),
+            ["--package", "a", "--bin", "hello", "--release"]
+        );
+        let resources = cli.run.resources().unwrap();
+        assert_eq!((resources.mem, resources.gpu), (2 * Mem::GIB, 0));
+        assert_eq!(cli.run.env[0].value.as_deref(), Some(OsStr::new("b=c")));
+        assert_eq!(cli.run.env[1].value, None);
+        assert_eq!(parse("lab").unwrap().run.resources(), None);
+    }
+
+    #[test]
+    fn subcommands_need_no_target() {
+        assert!(matches!(
+            parse("nodes").unwrap().command,
+            Some(Command::Nodes(_))
+        ));
+        let Some(Command::Kill(kill)) = parse("kill ab12/3fecd01 lab").unwrap().command else {
+            panic!("it is no kill");
+        };
+        assert_eq!(
+            (kill.what.as_str(), kill.target.as_deref()),
+            ("ab12/3fecd01", Some("lab"))
+        );
+    }
+
+    #[test]
+    fn what_says_nothing_is_refused() {
+        for words in [
+            "",
+            "lab --env =x",
+            "lab --env 1A=x",
+            "lab --env A-B=x",
+            "lab --env DEPLOY_BIRTH=3",
+            "lab --no-such-flag",
+            "lab --mem lots",
+            "lab --exe a --bin b",
+            "lab stray",
+        ] {
+            assert!(parse(words).is_err(), "{words}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The clusters that a person has logged in to, each in a directory of its own, and which of them a word means.
+
+use crate::failure::Failure;
+use deploy_trust::{identity::Identity, places, state::StateDir};
+use std::{fs, path::Path};
+
+/// The identity for a target: a saved name, or an address; without one, the only cluster there is.
+pub fn find(target: Option<&str>) -> Result<Identity, Failure> {
+    match target {
+        Some(target) => named(target),
+        None => only(),
+    }
+}
+
+/// Saves an identity under a name or an address.
+pub fn save(identity: &Identity, target: &str) -> Result<(), Failure> {
+    let path = places::user(target).ok_or_else(|| {
+        Failure::setting(format!(
+            "`{target}` cannot be saved: it is no name for a file, or you have no home directory (set HOME)"
+        ))
+    })?;
+    let dir = StateDir::open(&path).map_err(Failure::setting)?;
+    identity.save(&dir).map_err(Failure::setting)
+}
+
+fn named(target: &str) -> Result<Identity, Failure> {
+    if let Some(path) = places::user(target)
+        && let Some(identity) = load(&path)?
+    {
+        return Ok(identity);
+    }
+    // It may have been saved by a name only, or by another spelling.
+    for name in saved()? {
+        if let Some(identity) = places::user(&name).map_or(Ok(None), |path| load(&path))?
+            && identity.address == target
+        {
+            return Ok(identity);
+        }
+    }
+    Err(Failure::setting(match target.contains(':') {
+        true => format!("you have not logged in to {target}: {HOW_TO}"),
+        false => format!(
+            "there is no cluster saved as `{target}`: {HOW_TO}{}",
+            known()?
+        ),
+    }))
+}
+
+fn only() -> Result<Identity, Failure> {
+    let mut found: Vec<Identity> = Vec::new();
+    for name in saved()? {
+        let Some(identity) = places::user(&name).map_or(Ok(None), |path| load(&path))? else {
+            continue;
+        };
+        // One cluster may be saved twice, by its address and by a name.
+        if !found.iter().any(|other| other.address == identity.address) {
+            found.push(identity);
+        }
+    }
+    match found.len() {
+        0 => Err(Failure::setting(format!(
+            "you have not logged in to a cluster: {HOW_TO}"
+        ))),
+        1 => Ok(found.remove(0)),
+        _ => Err(Failure::setting(format!("say which cluster{}", known()?))),
+    }
+}
+
+/// The names under which something was saved, in order.
+fn saved() -> Result<Vec<String>, Failure> {
+    let Some(path) = places::users() else {
+        return Ok(Vec::new());
+    };
+    let entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| {
+            Failure::setting(format!("cannot read `{}`: {error}", path.display()))
+        })?,
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn load(path: &Path) -> Result<Option<Identity>, Failure> {
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let dir = StateDir::open(path).map_err(Failure::setting)?;
+    Identity::load(&dir).map_err(Failure::setting)
+}
+
+/// The end of a sentence that asks for one of them.
+fn known() -> Result<String, Failure> {
+    let names = saved()?;
+    Ok(match names.is_empty() {
+        true => String::new(),
+        false => format!(" (saved: {})", names.join(", ")),
+    })
+}
+
+const HOW_TO: &str =
+    "ask whoever runs it for a user token, and type `cargo deploy login <USER TOKEN>`";

@@ -1,0 +1,53 @@
+//! Why `cargo deploy` itself could not do what it was asked, and the exit code for it.
+
+use deploy_wire::code::OwnCode;
+
+/// A sentence for the person, and the code that the shell sees.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct Failure {
+    code: i32,
+    why: String,
+}
+
+impl Failure {
+    /// The command line, the environment or what is saved says nothing that can be done.
+    pub fn setting(why: impl ToString) -> Failure {
+        Failure::own(OwnCode::Setting, why)
+    }
+
+    /// The program cannot be started.
+    pub fn launch(why: impl ToString) -> Failure {
+        Failure::own(OwnCode::Launch, why)
+    }
+
+    /// The cluster cannot be reached, or no longer.
+    pub fn connection(why: impl ToString) -> Failure {
+        Failure::own(OwnCode::Connection, why)
+    }
+
+    /// Something that should not happen.
+    pub fn internal(why: impl ToString) -> Failure {
+        Failure::own(OwnCode::Internal, why)
+    }
+
+    /// The cluster says no, with a code of its own.
+    pub fn refused(code: u8, why: String) -> Failure {
+        Failure {
+            code: code.into(),
+            why,
+        }
+    }
+
+    /// What to exit with.
+    pub fn code(&self) -> i32 {
+        self.code
+    }
+
+    fn own(code: OwnCode, why: impl ToString) -> Failure {
+        Failure {
+            code: code.number(),
+            why: why.to_string(),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! `cargo deploy nodes`, `ps` and `kill`: one question each.
+
+use crate::{
+    cli::{Kill, Listing},
+    clusters,
+    failure::Failure,
+    session::Bridge,
+};
+use deploy_bridge::{Format, Options};
+use deploy_wire::{
+    client::{Answer, Ask, JobView, NodeView},
+    resources::Resources,
+};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// Shows the machines.
+pub fn nodes(listing: &Listing) -> Result<i32, Failure> {
+    let is_json = is_json(listing)?;
+    let nodes = ask(
+        listing.target.as_deref(),
+        &Ask::Nodes,
+        |answer| match answer {
+            Answer::Nodes(nodes) => Some(nodes),
+            _ => None,
+        },
+    )?;
+    print(match is_json {
+        true => lines(nodes.iter().map(node_json)),
+        false => table(NODE_HEAD, nodes.iter().map(node_row).collect()),
+    })
+}
+
+/// Shows one's jobs.
+pub fn jobs(listing: &Listing) -> Result<i32, Failure> {
+    let is_json = is_json(listing)?;
+    let jobs = ask(
+        listing.target.as_deref(),
+        &Ask::Jobs,
+        |answer| match answer {
+            Answer::Jobs(jobs) => Some(jobs),
+            _ => None,
+        },
+    )?;
+    print(match is_json {
+        true => lines(jobs.iter().map(job_json)),
+        false => table(JOB_HEAD, jobs.iter().map(job_row).collect()),
+    })
+}
+
+/// Ends a job or a process.
+pub fn kill(kill: &Kill) -> Result<i32, Failure> {
+    let (job, process) = match kill.what.split_once('/') {
+        Some((job, process)) => (job, Some(process.to_string())),
+        None => (kill.what.as_str(), None),
+    };
+    let asked = Ask::Kill {
+        job: job.to_string(),
+        process,
+    };
+    ask(kill.target.as_deref(), &asked, |answer| {
+        (answer == Answer::Done).then_some(())
+    })?;
+    Ok(0)
+}
+
+fn ask<T>(
+    target: Option<&str>,
+    ask: &Ask,
+    take: impl FnOnce(Answer) -> Option<T>,
+) -> Result<T, Failure> {
+    let mut bridge = Bridge::connect(&clusters::find(target)?)?;
+    let answer = take(bridge.ask(ask)?).ok_or_else(|| bridge.surprised())?;
+    bridge.finish();
+    Ok(answer)
+}
+
+fn is_json(listing: &Listing) -> Result<bool, Failure> {
+    let word = listing.shown.word();
+    let look_up = |name: &str| word.clone().filter(|_| name == "DEPLOY_FORMAT");
+    let options = Options::from_env(look_up, false, false, false).map_err(Failure::setting)?;
+    Ok(options.format == Format::Json)
+}
+
+/// A reader that has seen enough is a quiet end.
+fn print(text: String) -> Result<i32, Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::internal(error)),
+        _ => Ok(0),
+    }
+}
+
+fn lines(objects: impl Iterator<Item = Value>) -> String {
+    objects.map(|object| format!("{object}\n")).collect()
+}
+
+/// Columns as wide as their widest cell; the last one as it is.
+fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
+    let head = head.map(str::to_string);
+    let all: Vec<&[String; N]> = [&head].into_iter().chain(&rows).collect();
+    let mut widths = [0; N];
+    for row in &all {
+        for (width, cell) in widths.iter_mut().zip(*row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in all {
+        let cells = row.iter().zip(widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text += line.join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn node_row(node: &NodeView) -> [String; 8] {
+    [
+        node.name.clone(),
+        node.address.clone(),
+        node.state.clone(),
+        format!("{} of {}", gib(node.free), gib(node.capacity)),
+        format!("{} of {}", node.free.cpu, node.capacity.cpu),
+        format!("{} of {}", node.free.gpu, node.capacity.gpu),
+        node.processes.to_string(),
+        node.isolation.clone(),
+    ]
+}
+
+fn job_row(job: &JobView) -> [String; 5] {
+    [
+        job.job.to_string(),
+        job.worker.clone(),
+        job.user.clone(),
+        job.processes.to_string(),
+        duration(job.seconds),
+    ]
+}
+
+/// To a tenth: the exact amount is for programs.
+fn gib(resources: Resources) -> String {
+    format!("{:.1}", resources.mem.bytes() as f64 / f64::from(1 << 30))
+}
+
+/// `7 s`, `4:05 min` or `26:04 h`.
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{}:{:02} min", seconds / 60, seconds % 60),
+        _ => format!("{}:{:02} h", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+fn node_json(node: &NodeView) -> Value {
+    json!({
+        "node": node.name,
+        "address": node.address,
+        "state": node.state,
+        "capacity": resources_json(node.capacity),
+        "free": resources_json(node.free),
+        "processes": node.processes,
+        "isolation": node.isolation,
+    })
+}
+
+fn job_json(job: &JobView) -> Value {
+    json!({
+        "job": job.job.to_string(),
+        "worker": job.worker,
+        "user": job.user,
+        "processes": job.processes,
+        "seconds": job.seconds,
+    })
+}
+
+/// As in the events of a job.
+fn resources_json(resources: Resources) -> Value {
+    let cores = resources.cpu.millionths() as f64 / 1e6;
+    json!({"mem": resources.mem.bytes(), "cpu": cores, "gpu": resources.gpu})
+}
+
+const NODE_HEAD: [&str; 8] = [
+    "NODE",
+    "ADDRESS",
+    "STATE",
+    "GiB FREE",
+    "CORES FREE",
+    "GPUs FREE",
+    "PROCESSES",
+    "ISOLATION",
+];
+const JOB_HEAD: [&str; 5] = ["JOB", "PROGRAM", "USER", "PROCESSES", "RUNS FOR"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be() {
+        let rows = vec![["a".into(), "1".into()], ["long".into(), "22".into()]];
+        assert_eq!(table(["X", "Y"], rows), "X     Y\na     1\nlong  22\n");
+        assert_eq!(table(["X", "Y"], Vec::new()), "X  Y\n");
+    }
+
+    #[test]
+    fn times_are_short() {
+        let times = [7, 245, 93_840].map(duration);
+        assert_eq!(times, ["7 s", "4:05 min", "26:04 h"]);
+    }
+}

@@ -1,0 +1,48 @@
+//! `cargo deploy login`: from a token to an identity that is kept.
+
+use crate::{cli::Login, clusters, failure::Failure};
+use deploy_trust::{
+    join::{self, JoinError},
+    subject::{Name, Role},
+    token::Token,
+};
+use std::{io, time::Duration};
+
+/// Joins as a user, and saves who we are from then on.
+pub fn login(login: &Login) -> Result<i32, Failure> {
+    let text = match login.token.as_str() {
+        "-" => {
+            let mut line = String::new();
+            io::stdin().read_line(&mut line).map_err(Failure::setting)?;
+            line
+        }
+        token => token.to_owned(),
+    };
+    let token: Token = text.trim().parse().map_err(Failure::setting)?;
+    let token = token.for_role(Role::User).map_err(Failure::setting)?;
+    let identity = join::join(&token, &own_name(), PATIENCE).map_err(|error| match error {
+        JoinError::Client { .. } => Failure::connection(error),
+        _ => Failure::setting(error),
+    })?;
+    clusters::save(&identity, &identity.address)?;
+    if let Some(name) = &login.name {
+        clusters::save(&identity, name)?;
+    }
+    let target = login.name.as_deref().unwrap_or(&identity.address);
+    println!(
+        "You are known to the cluster at {} as {}.",
+        identity.address, identity.subject.name
+    );
+    println!("Next, in the directory of a program:\n    cargo deploy {target} --release");
+    Ok(0)
+}
+
+/// The login name here; the cluster makes it unique.
+fn own_name() -> Name {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    let name = user.ok().flatten().map(|user| user.name);
+    Name::like(&name.unwrap_or_else(|| "user".into()))
+}
+
+/// Longer than any cluster takes that is there.
+const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,0 +1,55 @@
+//! `cargo deploy`: builds a program here and runs it on a cluster, as `cargo run` would run it on this machine.
+//!
+//! Deliberately absent: an executor, a daemon, anything that goes on when the command has ended.
+
+#![forbid(unsafe_code)]
+
+mod choice;
+mod cli;
+mod clusters;
+mod compile;
+mod elf;
+mod failure;
+mod flags;
+mod interrupts;
+mod line;
+mod listing;
+mod local;
+mod login;
+mod preflight;
+mod run;
+mod session;
+mod stdin;
+mod upload;
+mod watch;
+
+use cli::{Cli, Command};
+use failure::Failure;
+use std::process;
+
+fn main() {
+    if let Some(code) = compile::report_if_runner() {
+        process::exit(code);
+    }
+    let code = match Cli::from_command_line().map(act) {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => {
+            eprintln!("cargo deploy: {failure}");
+            failure.code()
+        }
+        Err(code) => code,
+    };
+    process::exit(code)
+}
+
+/// Does what the command line says; returns the code to exit with.
+fn act(cli: Cli) -> Result<i32, Failure> {
+    match cli.command {
+        None if cli.run.target() == cli::LOCAL => local::run(cli.run),
+        None => run::run(&cli.run),
+        Some(Command::Login(login)) => login::login(&login),
+        Some(Command::Nodes(what)) => listing::nodes(&what),
+        Some(Command::Ps(what)) => listing::jobs(&what),
+        Some(Command::Kill(kill)) => listing::kill(&kill),
+    }
+}

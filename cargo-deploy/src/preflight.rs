@@ -1,0 +1,173 @@
+//! Looks at a program before it is sent: what could not run on any node is better told here than there.
+//!
+//! Deliberately absent: what the nodes have. Whether theirs is new enough they see themselves.
+
+use crate::{
+    elf::{self, Elf},
+    failure::Failure,
+};
+use deploy_wire::client::Digest;
+use std::{env::consts::ARCH, fs::File, path::Path};
+
+/// A program that can be sent.
+pub struct Image {
+    /// Open, so that what is sent is what was looked at.
+    pub file: File,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its name on the cluster.
+    pub digest: Digest,
+    /// What it is called here.
+    pub name: String,
+    /// What it says of itself.
+    pub elf: Elf,
+}
+
+/// Reads a program's tables, and all of it once for its digest.
+pub fn look(path: &Path) -> Result<Image, Failure> {
+    let failed =
+        |why: String| Failure::launch(format!("`{}` cannot be sent: {why}", path.display()));
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let facts = file.metadata().map_err(|error| failed(error.to_string()))?;
+    if !facts.is_file() {
+        return Err(failed("it is no file".into()));
+    }
+    let elf = elf::read(&file).map_err(|error| failed(error.to_string()))?;
+    if let Some(why) = unfit(&elf) {
+        return Err(failed(why));
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_reader(&file)
+        .map_err(|error| failed(error.to_string()))?;
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    Ok(Image {
+        file,
+        len: facts.len(),
+        digest: *hasher.finalize().as_bytes(),
+        name: name.to_string_lossy().into_owned(),
+        elf,
+    })
+}
+
+/// What people call what its first process runs: `hello::main`.
+pub fn worker(name: &str) -> String {
+    let stem = Path::new(name).file_stem().unwrap_or_default();
+    format!("{}::main", stem.to_string_lossy().replace('-', "_"))
+}
+
+/// What it needs of the machine that it will run on, in one line.
+pub fn needs(elf: &Elf) -> String {
+    let Some(interpreter) = &elf.interpreter else {
+        return "nothing: it is linked statically".into();
+    };
+    let mut needs = interpreter.clone();
+    if let Some(version) = &elf.glibc {
+        let numbers: Vec<String> = version.iter().map(ToString::to_string).collect();
+        needs += &format!(", glibc {} or newer", numbers.join("."));
+    }
+    for library in strange_libraries(elf) {
+        needs += &format!(", {library}");
+    }
+    needs
+}
+
+/// The libraries that a machine with glibc need not have.
+pub fn strange_libraries(elf: &Elf) -> impl Iterator<Item = &str> {
+    let is_usual = |name: &str| {
+        let usual = [
+            "libc",
+            "libm",
+            "libdl",
+            "librt",
+            "libpthread",
+            "libutil",
+            "libresolv",
+            "libgcc_s",
+        ];
+        name.starts_with("ld-")
+            || name
+                .split('.')
+                .next()
+                .is_some_and(|stem| usual.contains(&stem))
+    };
+    elf.libraries
+        .iter()
+        .map(String::as_str)
+        .filter(move |name| !is_usual(name))
+}
+
+fn unfit(elf: &Elf) -> Option<String> {
+    let machine = MACHINES.iter().find(|(number, _)| *number == elf.machine);
+    let machine = machine.map_or("another kind of machine", |(_, name)| name);
+    if machine != ARCH {
+        return Some(format!(
+            "it is built for {machine}, and the cluster's machines are taken to be of this one's kind, {ARCH}"
+        ));
+    }
+    (!elf.is_program).then(|| "it is a library or an object file, not a program".into())
+}
+
+/// Numbers of machines in ELF files, and what Rust calls them.
+const MACHINES: [(u16, &str); 6] = [
+    (3, "x86"),
+    (21, "powerpc64"),
+    (40, "arm"),
+    (62, "x86_64"),
+    (183, "aarch64"),
+    (243, "riscv64"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::env;
+
+    #[test]
+    fn this_test_could_be_sent() {
+        let path = env::current_exe().unwrap();
+        let image = look(&path).unwrap();
+        assert_eq!(image.len, path.metadata().unwrap().len());
+        assert_eq!(
+            image.digest,
+            *blake3::hash(&std::fs::read(&path).unwrap()).as_bytes()
+        );
+        assert!(needs(&image.elf).contains("glibc 2."));
+    }
+
+    #[test]
+    fn another_machines_program_is_refused_by_name() {
+        let elf = |machine, is_program| Elf {
+            machine,
+            is_program,
+            ..Elf::default()
+        };
+        let (own, other) = if ARCH == "aarch64" {
+            (183, 62)
+        } else {
+            (62, 183)
+        };
+        assert!(
+            unfit(&elf(other, true))
+                .unwrap()
+                .contains("it is built for")
+        );
+        assert!(unfit(&elf(own, false)).unwrap().contains("not a program"));
+        assert_eq!(unfit(&elf(own, true)), None);
+    }
+
+    #[test]
+    fn libraries_that_a_node_may_lack_are_named() {
+        let elf = Elf {
+            interpreter: Some("/lib64/ld-linux-x86-64.so.2".into()),
+            libraries: ["libssl.so.3", "libc.so.6", "libgcc_s.so.1"]
+                .map(String::from)
+                .into(),
+            glibc: Some(vec![2, 34]),
+            ..Elf::default()
+        };
+        let expected = "/lib64/ld-linux-x86-64.so.2, glibc 2.34 or newer, libssl.so.3";
+        assert_eq!(needs(&elf), expected);
+        assert_eq!(worker("my-app"), "my_app::main");
+    }
+}

@@ -1,0 +1,96 @@
+//! `cargo deploy TARGET`: from the sources to the job.
+
+use crate::{
+    cli::{Run, Variable},
+    clusters,
+    compile::{Compiled, compile},
+    failure::Failure,
+    preflight::{self, Image},
+    session::Bridge,
+    upload::upload,
+    watch::{Screen, Watch},
+};
+use deploy_wire::client::{Answer, Ask, RunRequest};
+use std::{
+    env,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
+};
+
+/// Builds, sends, runs and shows; returns the code to exit with.
+pub fn run(run: &Run) -> Result<i32, Failure> {
+    // What can be wrong without a build is told before it.
+    let identity = clusters::find(Some(run.target()))?;
+    let screen = Screen::new(run.shown.word())?;
+    let Some(path) = program(run)? else {
+        return Ok(BUILD_FAILED);
+    };
+    let image = preflight::look(&path)?;
+    tell_needs(run, &image);
+    let mut bridge = Bridge::connect(&identity)?;
+    upload(&mut bridge, &image, run.cargo.quiet)?;
+    let request = RunRequest {
+        image: image.digest,
+        worker: preflight::worker(&image.name),
+        args: arguments(run, &image),
+        env: run.env.iter().filter_map(variable).collect(),
+        resources: run.resources(),
+        stdout_is_terminal: screen.terminals.0,
+        stderr_is_terminal: screen.terminals.1,
+    };
+    // From here on a signal is meant for the job.
+    let watch = Watch::prepare(screen)?;
+    match bridge.ask(&Ask::Run(Box::new(request)))? {
+        Answer::Started { job } if run.cargo.verbose > 0 => {
+            eprintln!("cargo deploy: this is job {job}")
+        }
+        Answer::Started { .. } => {}
+        _ => return Err(bridge.surprised()),
+    }
+    let (session, address) = bridge.into_session()?;
+    watch.watch(session, &address)
+}
+
+/// Where it is, or will be when it is built; nothing if it does not build.
+fn program(run: &Run) -> Result<Option<PathBuf>, Failure> {
+    if let Some(path) = &run.exe {
+        return Ok(Some(path.clone()));
+    }
+    Ok(match compile(&run.cargo)? {
+        Compiled::Built(path) => Some(path),
+        Compiled::Failed => None,
+    })
+}
+
+fn tell_needs(run: &Run, image: &Image) {
+    if run.cargo.verbose > 0 {
+        eprintln!(
+            "cargo deploy: {} needs {}",
+            image.name,
+            preflight::needs(&image.elf)
+        );
+    } else if !run.cargo.quiet {
+        for library in preflight::strange_libraries(&image.elf) {
+            eprintln!(
+                "cargo deploy: {} needs {library}, which each node must have",
+                image.name
+            );
+        }
+    }
+}
+
+fn arguments(run: &Run, image: &Image) -> Vec<Vec<u8>> {
+    let own_name = image.name.clone().into_bytes();
+    let rest = run.args.iter().map(|word| word.as_bytes().to_vec());
+    [own_name].into_iter().chain(rest).collect()
+}
+
+/// As it is given, or as it is set here; nothing if it is not.
+fn variable(variable: &Variable) -> Option<(Vec<u8>, Vec<u8>)> {
+    let value = variable.value.clone();
+    let value = value.or_else(|| env::var_os(&variable.name))?;
+    Some((variable.name.as_bytes().to_vec(), value.into_vec()))
+}
+
+/// As cargo has it.
+const BUILD_FAILED: i32 = 101;

@@ -1,0 +1,259 @@
+//! A bridge for tests: an authority in a directory of its own, and each client's session in a thread that follows a
+//! script, one line after the other.
+
+use deploy_sys::random;
+use deploy_trust::{
+    authority::Authority,
+    door::{Arrival, Door},
+    endpoint::Acceptor,
+    join::answer,
+    session::Session,
+    state::StateDir,
+    subject::Role,
+    tokens::LIFETIME,
+};
+use deploy_wire::{
+    client::{Answer, Ask, RunRequest, VERSION},
+    event::{Event, Stream},
+    exit::ExitStatus,
+    pid::{Job, Pid},
+    resources::Resources,
+};
+use mio::{Events, Poll, Token, Waker};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant, SystemTime},
+};
+
+/// Ends and clears up when dropped, and fails the test if a script failed.
+pub struct Bridge {
+    pub address: SocketAddr,
+    authority: Arc<Authority>,
+    path: PathBuf,
+    stop: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One client's session.
+pub struct Client {
+    session: Session,
+    poll: Poll,
+    events: Events,
+    job: Job,
+}
+
+type Script = Arc<dyn Fn(Client) + Send + Sync>;
+
+impl Bridge {
+    /// Each client that comes is given to `script`, in a thread of its own.
+    pub fn start(script: impl Fn(Client) + Send + Sync + 'static) -> Bridge {
+        let path =
+            std::env::temp_dir().join(format!("deploy-test-{:032x}", random::bits().unwrap()));
+        let dir = StateDir::open(&path).unwrap();
+        let authority = Arc::new(Authority::open(&dir, SystemTime::now()).unwrap());
+        let name = "master".parse().unwrap();
+        let own = authority
+            .identity(Role::Master, &name, "", SystemTime::now())
+            .unwrap();
+        let tls = Acceptor::new(&own, &[Role::User], authority.revocations(), true).unwrap();
+        let poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let any = "127.0.0.1:0".parse().unwrap();
+        let door = Door::open(any, poll.registry(), 1, Some(tls), None).unwrap();
+        let address = door.address().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let (stop, authority, script) = (stop.clone(), authority.clone(), Arc::new(script));
+            move || welcome(poll, door, &authority, script, &stop)
+        });
+        Bridge {
+            address,
+            authority,
+            path,
+            stop,
+            waker,
+            thread: Some(thread),
+        }
+    }
+
+    /// A token with which somebody may join.
+    pub fn token(&self, role: Role) -> String {
+        let address = self.address.to_string();
+        let token = self
+            .authority
+            .new_token(role, &address, LIFETIME, false, SystemTime::now())
+            .unwrap();
+        token.to_string()
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.waker.wake().unwrap();
+        let ended = self.thread.take().unwrap().join();
+        let _ = fs::remove_dir_all(&self.path);
+        if !thread::panicking() {
+            ended.expect("the script failed");
+        }
+    }
+}
+
+fn welcome(
+    mut poll: Poll,
+    mut door: Door,
+    authority: &Authority,
+    script: Script,
+    stop: &AtomicBool,
+) {
+    let mut events = Events::with_capacity(64);
+    let mut scripts = Vec::new();
+    while !stop.load(Ordering::SeqCst) {
+        let now = Instant::now();
+        let wait = door.deadline().map(|at| at.saturating_duration_since(now));
+        poll.poll(&mut events, wait).unwrap();
+        for event in &events {
+            door.handle_ready(event.token(), Instant::now());
+        }
+        door.handle_timeout(Instant::now());
+        while let Some(arrival) = door.poll_arrival() {
+            match arrival {
+                Arrival::Member(session) => {
+                    let script = script.clone();
+                    scripts.push(thread::spawn(move || script(Client::new(*session))));
+                }
+                Arrival::Stranger(mut session, message) => {
+                    answer(&mut session, &message, authority, SystemTime::now()).unwrap();
+                    session.flush().unwrap();
+                }
+                Arrival::Data(..) => unreachable!("no connection for data is let in"),
+            }
+        }
+    }
+    for script in scripts {
+        script.join().expect("the script failed");
+    }
+}
+
+impl Client {
+    fn new(mut session: Session) -> Client {
+        let poll = Poll::new().unwrap();
+        session.register(poll.registry(), Token(0)).unwrap();
+        Client {
+            session,
+            poll,
+            events: Events::with_capacity(4),
+            job: Job::from_bits(random::bits().unwrap()),
+        }
+    }
+
+    /// What it asks next; nothing when it has gone, or for longer than `patience` nothing has come.
+    pub fn hear_within(&mut self, patience: Duration) -> Option<Ask> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.session.poll_message() {
+                Ok(Some(message)) => return Some(Ask::decode(&message).unwrap()),
+                Ok(None) => {}
+                Err(_) => return None,
+            }
+            if !self.wait(deadline) {
+                return None;
+            }
+        }
+    }
+
+    pub fn hear(&mut self) -> Option<Ask> {
+        self.hear_within(PATIENCE)
+    }
+
+    pub fn tell(&mut self, answer: &Answer) {
+        let deadline = Instant::now() + PATIENCE;
+        // It may have gone; whoever minds hears it.
+        let _ = self.session.send(answer.encode());
+        while self.session.flush().is_ok() && !self.session.is_flushed() {
+            if !self.wait(deadline) {
+                return;
+            }
+        }
+    }
+
+    fn wait(&mut self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        self.poll.poll(&mut self.events, Some(left)).unwrap();
+        self.session.handle_ready().is_ok()
+    }
+
+    /// Answers until a program is to be run, takes its file in, and returns the request and the file.
+    pub fn take_program(&mut self) -> (RunRequest, Vec<u8>) {
+        let (mut file, mut wanted) = (Vec::new(), 0);
+        loop {
+            match self.hear().expect("the client goes on until it has asked") {
+                Ask::Hello { .. } => self.greet(),
+                Ask::Image { len, .. } => {
+                    wanted = len;
+                    self.tell(&Answer::ImageWanted { offset: 0 });
+                }
+                Ask::Chunk { bytes } => {
+                    file.extend(bytes);
+                    if file.len() as u64 == wanted {
+                        self.tell(&Answer::ImageKnown);
+                    }
+                }
+                Ask::Run(request) => {
+                    let job = self.job;
+                    self.tell(&Answer::Started { job });
+                    return (*request, file);
+                }
+                other => panic!("{other:?} comes too early"),
+            }
+        }
+    }
+
+    pub fn greet(&mut self) {
+        self.tell(&Answer::Hello {
+            version: VERSION,
+            cluster: "test".into(),
+        });
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::new(self.job, 0)
+    }
+
+    pub fn born(&mut self, request: &RunRequest) {
+        let event = Event::Spawned {
+            pid: self.pid(),
+            parent: None,
+            node: "n1".into(),
+            worker: request.worker.clone(),
+            resources: Resources::default(),
+        };
+        self.tell(&Answer::Event(event));
+    }
+
+    pub fn wrote(&mut self, stream: Stream, bytes: &[u8]) {
+        let (pid, bytes) = (self.pid(), bytes.to_vec());
+        self.tell(&Answer::Event(Event::Output { pid, stream, bytes }));
+    }
+
+    pub fn died(&mut self, status: ExitStatus) {
+        let pid = self.pid();
+        self.tell(&Answer::Event(Event::Exited { pid, status }));
+        self.tell(&Answer::Finished);
+        // The client says goodbye, but for one that was killed.
+        while self.hear().is_some() {}
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);

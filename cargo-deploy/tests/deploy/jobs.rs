@@ -1,0 +1,356 @@
+//! A job from its upload to its exit code.
+
+use crate::{
+    bridge::{Bridge, Client},
+    person::{BINARY, Person, code, said, stderr, stdout},
+};
+use deploy_wire::{
+    client::{Answer, Ask, CREDIT_BYTES_FIRST},
+    event::Stream,
+    exit::{End, ExitStatus, Reason},
+    resources::{Cpu, Mem, Resources},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, Command, Stdio},
+    sync::{
+        Mutex,
+        mpsc::{self, Sender},
+    },
+    time::Duration,
+};
+
+fn exited(code: i32) -> ExitStatus {
+    ExitStatus::new(End::Code(code))
+}
+
+fn interrupted(signal: i32) -> ExitStatus {
+    ExitStatus::new(End::Signal(signal)).because(Reason::Interrupted)
+}
+
+/// The next thing asked that is not output granted.
+fn next(client: &mut Client) -> Option<Ask> {
+    loop {
+        match client.hear() {
+            Some(Ask::Credit { .. }) => {}
+            other => return other,
+        }
+    }
+}
+
+/// The next signal; that there is no input may be said before or after it.
+fn next_signal(client: &mut Client) -> i32 {
+    loop {
+        match next(client) {
+            Some(Ask::Signal { signal }) => return signal,
+            Some(Ask::Input { bytes }) if bytes.is_empty() => {}
+            other => panic!("{other:?} is no signal"),
+        }
+    }
+}
+
+#[test]
+fn a_program_is_sent_run_and_shown() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, file) = client.take_program();
+        assert!(
+            file == fs::read(BINARY).unwrap(),
+            "the file has changed on its way"
+        );
+        assert_eq!(request.image, *blake3::hash(&file).as_bytes());
+        assert_eq!(request.worker, "cargo_deploy::main");
+        assert_eq!(request.args, [&b"cargo-deploy"[..], b"--x", b"y z"]);
+        assert_eq!(
+            request.env,
+            [
+                (b"A".to_vec(), b"b=c".to_vec()),
+                (b"HERE".to_vec(), b"yes".to_vec())
+            ]
+        );
+        let resources = Resources {
+            mem: 2 * Mem::GIB,
+            cpu: Cpu::CORE / 2,
+            gpu: 0,
+        };
+        assert_eq!(request.resources, Some(resources));
+        assert!(!request.stdout_is_terminal && !request.stderr_is_terminal);
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"hello\n");
+        client.wrote(Stream::Stderr, b"oh\n");
+        client.died(exited(3));
+    });
+    let person = Person::of(&bridge);
+    let words = [
+        "--env", "A=b=c", "--env", "HERE", "--env", "NOT_SET", "--mem", "2GiB", "--cpu", "0.5",
+        "--", "--x", "y z",
+    ];
+    let output = person
+        .run(&bridge, &words)
+        .env("HERE", "yes")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert_eq!(stdout(&output), "hello\n");
+    let notes = stderr(&output);
+    assert!(
+        notes.contains("oh\n") && notes.contains("exited: 3"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn json_lines_are_those_of_a_program_run_alone() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"hi\n");
+        client.died(exited(0));
+    });
+    let person = Person::of(&bridge);
+    let output = person.run(&bridge, &["--format", "json"]).output().unwrap();
+    let lines: Vec<serde_json::Value> = stdout(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let events: Vec<&str> = lines
+        .iter()
+        .map(|line| line["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(events, ["spawn", "output", "exit"], "{}", said(&output));
+    assert_eq!(lines[0]["node"], "n1");
+}
+
+#[test]
+fn what_is_known_is_not_sent_and_what_was_begun_is_continued() {
+    let offset = fs::metadata(BINARY).unwrap().len() - 1000;
+    let visits = Mutex::new(0);
+    let bridge = Bridge::start(move |mut client| {
+        assert!(matches!(client.hear(), Some(Ask::Hello { .. })));
+        client.greet();
+        assert!(matches!(client.hear(), Some(Ask::Image { .. })));
+        let mut visits = visits.lock().unwrap();
+        *visits += 1;
+        if *visits == 1 {
+            client.tell(&Answer::ImageWanted { offset });
+            let Some(Ask::Chunk { bytes }) = client.hear() else {
+                panic!("nothing is sent");
+            };
+            assert_eq!(bytes.len(), 1000);
+        }
+        client.tell(&Answer::ImageKnown);
+        assert!(matches!(client.hear(), Some(Ask::Run(_))));
+        let why = "there is no node".to_string();
+        client.tell(&Answer::Refused { code: 72, why });
+    });
+    let person = Person::of(&bridge);
+    for _ in 0..2 {
+        let output = person.run(&bridge, &[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(72), "{}", said(&output));
+        assert!(stderr(&output).contains("there is no node"));
+    }
+}
+
+#[test]
+fn programs_that_could_not_run_are_not_sent() {
+    let bridge = Bridge::start(|_| panic!("nothing is to be sent"));
+    let person = Person::of(&bridge);
+    let target = bridge.address.to_string();
+    let cut = person.home().join("cut");
+    fs::write(&cut, &fs::read(BINARY).unwrap()[..100_000]).unwrap();
+    let script = person.home().join("script");
+    fs::write(&script, "#!/bin/sh\n").unwrap();
+    for (path, expected) in [
+        (&cut, "cut off"),
+        (&script, "a script"),
+        (&person.home().join("none"), "No such file"),
+    ] {
+        let output = person
+            .deploy(&[&target, "--exe", path.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(71), "{}", said(&output));
+        assert!(stderr(&output).contains(expected), "{}", said(&output));
+    }
+}
+
+#[test]
+fn standard_input_arrives_whole_and_so_does_its_end() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        let mut input = Vec::new();
+        loop {
+            match next(&mut client) {
+                Some(Ask::Input { bytes }) if bytes.is_empty() => break,
+                Some(Ask::Input { bytes }) => input.extend(bytes),
+                other => panic!("{other:?} is no input"),
+            }
+        }
+        client.wrote(Stream::Stdout, blake3::hash(&input).to_hex().as_bytes());
+        client.died(exited(0));
+    });
+    let person = Person::of(&bridge);
+    let mut child = person
+        .run(&bridge, &[])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input: Vec<u8> = (0..20_000_000_u32)
+        .map(|number| (number >> 7) as u8)
+        .collect();
+    child.stdin.take().unwrap().write_all(&input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        stdout(&output).trim_end(),
+        blake3::hash(&input).to_hex().as_str()
+    );
+}
+
+/// Starts `command`, and waits until its first line of output, which the script sends when it is ready.
+fn start(command: &mut Command) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    (child, reader)
+}
+
+fn interrupt(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+}
+
+#[test]
+fn signals_reach_the_job_and_the_shell_sees_what_ended_it() {
+    for (signal, number) in [
+        (Signal::SIGINT, 2),
+        (Signal::SIGTERM, 15),
+        (Signal::SIGHUP, 1),
+    ] {
+        let bridge = Bridge::start(move |mut client| {
+            let (request, _) = client.take_program();
+            client.born(&request);
+            client.wrote(Stream::Stdout, b"ready\n");
+            assert_eq!(next_signal(&mut client), number);
+            client.died(interrupted(number));
+        });
+        let person = Person::of(&bridge);
+        let (mut child, _output) = start(&mut person.run(&bridge, &[]));
+        interrupt(&child, signal);
+        assert_eq!(code(child.wait().unwrap()), 128 + number);
+    }
+}
+
+#[test]
+fn the_second_ctrl_c_kills_the_job() {
+    let (tell, told) = mpsc::channel();
+    let tell: Mutex<Sender<()>> = Mutex::new(tell);
+    let bridge = Bridge::start(move |mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"ready\n");
+        assert_eq!(next_signal(&mut client), 2);
+        tell.lock().unwrap().send(()).unwrap();
+        assert_eq!(next_signal(&mut client), 9);
+        client.died(interrupted(9));
+    });
+    let person = Person::of(&bridge);
+    let (mut child, _output) = start(&mut person.run(&bridge, &[]));
+    interrupt(&child, Signal::SIGINT);
+    told.recv().unwrap();
+    // Sooner, it would be taken for the same request.
+    std::thread::sleep(Duration::from_millis(120));
+    interrupt(&child, Signal::SIGINT);
+    assert_eq!(code(child.wait().unwrap()), 130);
+}
+
+#[test]
+fn a_lost_connection_has_a_code_of_its_own() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"half a line");
+    });
+    let person = Person::of(&bridge);
+    let output = person.run(&bridge, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(75), "{}", said(&output));
+    assert_eq!(stdout(&output).trim_end(), "half a line");
+    assert!(stderr(&output).contains("is lost"), "{}", said(&output));
+}
+
+#[test]
+fn whoever_reads_slowly_is_granted_no_more() {
+    let (tell, told) = mpsc::channel();
+    let tell: Mutex<Sender<u64>> = Mutex::new(tell);
+    let bridge = Bridge::start(move |mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"ready\n");
+        assert!(matches!(next(&mut client), Some(Ask::Input { .. })));
+        let piece = [[b'x'; 1023].as_slice(), b"\n"].concat().repeat(64);
+        let (mut credit, mut sent) = (CREDIT_BYTES_FIRST, 0);
+        // As long as something is granted soon; then nobody reads.
+        while credit >= piece.len() as u64 {
+            client.wrote(Stream::Stdout, &piece);
+            credit -= piece.len() as u64;
+            sent += piece.len() as u64;
+            while credit < piece.len() as u64 || sent.is_multiple_of(1 << 20) {
+                match client.hear_within(Duration::from_millis(500)) {
+                    Some(Ask::Credit { bytes }) => credit += bytes,
+                    Some(other) => panic!("{other:?} is no credit"),
+                    None => break,
+                }
+            }
+        }
+        tell.lock().unwrap().send(sent).unwrap();
+        let Some(Ask::Credit { .. }) = client.hear() else {
+            panic!("nothing is granted to whoever reads again");
+        };
+        client.died(exited(0));
+    });
+    let person = Person::of(&bridge);
+    let (mut child, mut output) = start(&mut person.run(&bridge, &[]));
+    let sent = told.recv().unwrap();
+    // What the pipe holds, what the writers hold, and what was granted.
+    assert!(
+        sent <= 3 * CREDIT_BYTES_FIRST,
+        "{sent} bytes were granted to nobody"
+    );
+    let mut rest = Vec::new();
+    output.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest.len() as u64, sent);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_job() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"ready\n");
+        assert!(matches!(next(&mut client), Some(Ask::Input { .. })));
+        loop {
+            client.wrote(Stream::Stdout, b"more\n");
+            match client.hear_within(Duration::from_millis(10)) {
+                Some(Ask::Signal { signal: 13 }) => break,
+                None | Some(Ask::Credit { .. }) => {}
+                other => panic!("{other:?} is no signal"),
+            }
+        }
+        client.died(interrupted(13));
+    });
+    let person = Person::of(&bridge);
+    let (mut child, output) = start(&mut person.run(&bridge, &[]));
+    drop(output);
+    assert_eq!(code(child.wait().unwrap()), 141);
+}

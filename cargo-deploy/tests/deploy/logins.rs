@@ -1,0 +1,97 @@
+//! From a token to a saved cluster, and what is said where there is none.
+
+use crate::{
+    bridge::Bridge,
+    person::{Person, said, stderr, stdout},
+};
+use deploy_trust::subject::Role;
+use deploy_wire::client::{Answer, Ask};
+use std::{fs, io::Write, os::unix::fs::PermissionsExt, process::Stdio};
+
+fn empty_cluster() -> Bridge {
+    Bridge::start(|mut client| {
+        while let Some(ask) = client.hear() {
+            match ask {
+                Ask::Hello { .. } => client.greet(),
+                _ => client.tell(&Answer::Nodes(Vec::new())),
+            }
+        }
+    })
+}
+
+#[test]
+fn whoever_logged_in_is_known_by_address_name_and_alone() {
+    let bridge = empty_cluster();
+    let person = Person::new();
+    let mut login = person.deploy(&["login", "-", "--name", "lab"]);
+    let mut child = login
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let token = bridge.token(Role::User);
+    writeln!(child.stdin.take().unwrap(), "{token}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(
+        stdout(&output).contains("cargo deploy lab --release"),
+        "{}",
+        said(&output)
+    );
+    let address = bridge.address.to_string();
+    for words in [&["nodes"][..], &["nodes", "lab"], &["nodes", &address]] {
+        let output = person.deploy(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+    }
+    let saved = person.home().join("deploy/clusters/lab");
+    assert_eq!(
+        fs::metadata(saved).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let bridge = empty_cluster();
+    let check = |person: &Person, words: &[&str], code: i32, expected: &str| {
+        let output = person.deploy(words).output().unwrap();
+        assert!(
+            stderr(&output).contains(expected),
+            "{words:?}: {}",
+            said(&output)
+        );
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{words:?}: {}",
+            said(&output)
+        );
+    };
+    let stranger = Person::new();
+    let how = "type `cargo deploy login <USER TOKEN>`";
+    check(&stranger, &["nodes"], 78, how);
+    check(&stranger, &["10.0.0.1:8888"], 78, how);
+    check(
+        &stranger,
+        &["lab", "--release"],
+        78,
+        "no cluster saved as `lab`",
+    );
+    check(
+        &stranger,
+        &["login", "nonsense"],
+        78,
+        "this is no join token",
+    );
+    check(
+        &stranger,
+        &["login", &bridge.token(Role::Node)],
+        78,
+        "use it with `fabric join`",
+    );
+    check(&stranger, &["--no-such-flag"], 78, "--no-such-flag");
+    check(&stranger, &["--help"], 0, "");
+    let person = Person::of(&bridge);
+    drop(bridge);
+    check(&person, &["nodes"], 75, "is `fabric master` running there?");
+}

@@ -1,0 +1,13 @@
+//! `cargo deploy` as a person calls it, against a bridge that follows a script: real processes, TLS on loopback.
+//!
+//! Deliberately absent: a cluster. What the bridge says here a test has written down.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod bridge;
+mod builds;
+mod jobs;
+mod listings;
+mod logins;
+mod person;
+mod terminals;

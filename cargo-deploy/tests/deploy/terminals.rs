@@ -1,0 +1,83 @@
+//! A person at a terminal.
+
+use crate::{
+    bridge::Bridge,
+    person::{BINARY, Person},
+};
+use deploy_tests::pty::Terminal;
+use deploy_wire::{
+    client::Ask,
+    event::Stream,
+    exit::{End, ExitStatus, Reason},
+};
+
+#[test]
+fn what_is_typed_arrives_and_ctrl_c_is_passed_on() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        assert!(request.stdout_is_terminal && request.stderr_is_terminal);
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"name? ");
+        let Some(Ask::Input { bytes }) = client.hear() else {
+            panic!("nothing was typed");
+        };
+        assert_eq!(bytes, b"ada\n");
+        client.wrote(Stream::Stdout, b"hello ada\n");
+        assert_eq!(client.hear(), Some(Ask::Signal { signal: 2 }));
+        client.died(ExitStatus::new(End::Signal(2)).because(Reason::Interrupted));
+    });
+    let person = Person::of(&bridge);
+    let mut shell = Terminal::shell();
+    shell.line(&format!(
+        "export XDG_CONFIG_HOME={}",
+        person.home().display()
+    ));
+    shell.keys(&format!(
+        "{BINARY} deploy {} --exe {BINARY}\n",
+        bridge.address
+    ));
+    shell.expect("name? ");
+    shell.keys("ada\n");
+    shell.expect("hello ada");
+    shell.keys("\x03");
+    shell.expect(PROMPT);
+    assert_eq!(shell.line("echo $?"), "130\r\n");
+    shell.keys("exit\n");
+    shell.finish();
+}
+
+#[test]
+fn in_the_background_nothing_is_read_and_nobody_is_stopped() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"running\n");
+        let Some(Ask::Input { bytes }) = client.hear() else {
+            panic!("nothing was typed");
+        };
+        assert_eq!(bytes, b"to the job\n");
+        client.died(ExitStatus::new(End::Code(0)));
+    });
+    let person = Person::of(&bridge);
+    let mut shell = Terminal::shell();
+    shell.line(&format!(
+        "export XDG_CONFIG_HOME={}",
+        person.home().display()
+    ));
+    shell.keys(&format!(
+        "{BINARY} deploy {} --exe {BINARY} &\n",
+        bridge.address
+    ));
+    shell.expect("running");
+    assert_eq!(shell.line("echo to the shell"), "to the shell\r\n");
+    shell.keys("fg\n");
+    shell.expect("fg\r\n");
+    shell.keys("to the job\n");
+    shell.expect("exited: 0");
+    shell.expect(PROMPT);
+    shell.keys("exit\n");
+    assert_eq!(shell.finish().0, 0);
+}
+
+/// As the shells of these tests have it.
+const PROMPT: &str = "[ready] ";
