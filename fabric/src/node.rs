@@ -467,19 +467,24 @@ impl Node {
         let Some(master) = &mut self.master else {
             return Ok(());
         };
-        while let Some(message) = master.waiting.pop_front() {
-            match master.session.send(message) {
-                Ok(()) => {}
-                Err(SendError::Full(message)) => {
-                    master.waiting.push_front(message);
-                    break;
-                }
-                Err(error @ SendError::TooLong(_)) => {
-                    return Err(SessionError::Protocol(error.to_string()));
+        loop {
+            while let Some(message) = master.waiting.pop_front() {
+                match master.session.send(message) {
+                    Ok(()) => {}
+                    Err(SendError::Full(message)) => {
+                        master.waiting.push_front(message);
+                        break;
+                    }
+                    Err(error @ SendError::TooLong(_)) => {
+                        return Err(SessionError::Protocol(error.to_string()));
+                    }
                 }
             }
+            master.session.flush()?;
+            if master.waiting.is_empty() || master.session.is_full() {
+                return Ok(());
+            }
         }
-        master.session.flush()
     }
 
     /// There is no master any more: whatever runs here must not run on.

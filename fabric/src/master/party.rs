@@ -174,11 +174,32 @@ impl Party {
         self.waiting.push_back(message);
     }
 
-    /// Sends what waits, as far as the session takes it.
+    /// Sends what waits, as far as the session takes it: until nothing waits, or the stream takes no more and will say
+    /// when it does.
     ///
     /// # Errors
     /// If the session is over, in good order or not, or the party does not read what it is told.
     pub fn send(&mut self) -> Result<(), SessionError> {
+        loop {
+            self.fill()?;
+            if self.waiting.is_empty() && matches!(self.purpose, Purpose::Leaving) {
+                self.session.finish();
+            }
+            self.session.flush()?;
+            let has_more =
+                !self.waiting.is_empty() || matches!(self.purpose, Purpose::Fetch { .. });
+            if !has_more || self.session.is_full() {
+                break;
+            }
+        }
+        match self.waiting_bytes > WAITING_BYTES_MAX {
+            true => Err(SessionError::Protocol("it does not read".to_string())),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives the session what waits, as far as there is room.
+    fn fill(&mut self) -> Result<(), SessionError> {
         while let Some(message) = self.next_message()? {
             self.waiting_bytes -= message.len();
             match self.session.send(message) {
@@ -186,20 +207,14 @@ impl Party {
                 Err(SendError::Full(message)) => {
                     self.waiting_bytes += message.len();
                     self.waiting.push_front(message);
-                    break;
+                    return Ok(());
                 }
                 Err(error @ SendError::TooLong(_)) => {
                     return Err(SessionError::Protocol(error.to_string()));
                 }
             }
         }
-        if self.waiting_bytes > WAITING_BYTES_MAX {
-            return Err(SessionError::Protocol("it does not read".to_string()));
-        }
-        if self.waiting.is_empty() && matches!(self.purpose, Purpose::Leaving) {
-            self.session.finish();
-        }
-        self.session.flush()
+        Ok(())
     }
 
     /// What waits; or, for one that fetches, the next piece, if there is room.

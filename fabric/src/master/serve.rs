@@ -22,7 +22,7 @@ use deploy_wire::{
 };
 use mio::{Events, Poll, Token, Waker, net::TcpStream};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     sync::{Arc, mpsc::Sender},
     time::{Duration, Instant, SystemTime},
@@ -39,6 +39,10 @@ pub struct Master {
     images: Images,
     parties: BTreeMap<Token, Party>,
     parties_made: usize,
+    /// The sessions of the nodes that the cluster knows.
+    nodes: HashMap<NodeId, Token>,
+    /// Those that may have something to send.
+    talkative: BTreeSet<Token>,
     inlet: Inlet,
 }
 
@@ -70,6 +74,8 @@ impl Master {
             images,
             parties: BTreeMap::new(),
             parties_made: 0,
+            nodes: HashMap::new(),
+            talkative: BTreeSet::new(),
             inlet,
         }
     }
@@ -131,7 +137,7 @@ impl Master {
         let party = match subject.role {
             Role::Node => Party::node(session, subject.name.as_str().to_string()),
             Role::User => {
-                let client = ClientId(self.parties_made as u64);
+                let client = ClientId(self.next_token().0 as u64);
                 let user = subject.name.as_str().to_string();
                 self.cluster.handle_client(client, user);
                 Party::client(session, client)
@@ -155,15 +161,22 @@ impl Master {
     }
 
     fn add(&mut self, mut party: Party) -> Option<Token> {
-        let token = Token(self.doors.len() * TOKENS + self.parties_made);
+        let token = self.next_token();
         self.parties_made += 1;
         party.session.register(self.poll.registry(), token).ok()?;
         self.parties.insert(token, party);
+        self.talkative.insert(token);
         Some(token)
+    }
+
+    /// Behind the doors' tokens, and none twice.
+    fn next_token(&self) -> Token {
+        Token(self.doors.len() * TOKENS + self.parties_made)
     }
 
     /// Takes in what a party says.
     fn hear(&mut self, token: Token, now: Instant) {
+        self.talkative.insert(token); // There may be room again for what waits.
         loop {
             let Some(party) = self.parties.get_mut(&token) else {
                 return;
@@ -190,6 +203,7 @@ impl Master {
                 match self.cluster.handle_hello(name.clone(), *hello, now) {
                     Ok(id) => {
                         party.set_node(id);
+                        self.nodes.insert(id, token);
                         eprintln!("node {name} is up");
                     }
                     Err(why) => party.leave(&Order::Refused { why }.encode()),
@@ -279,33 +293,33 @@ impl Master {
                         party.forget_node();
                         party.session.finish();
                     }
+                    self.nodes.remove(&node);
                 }
             }
         }
     }
 
     fn find_node(&mut self, node: NodeId) -> Option<&mut Party> {
-        self.parties
-            .values_mut()
-            .find(|party| party.node_id() == Some(node))
+        self.find(*self.nodes.get(&node)?)
     }
 
     fn find_client(&mut self, client: ClientId) -> Option<&mut Party> {
-        self.parties
-            .values_mut()
-            .find(|party| party.client_id() == Some(client))
+        self.find(Token(client.0 as usize))
+    }
+
+    /// A party that is to be told something.
+    fn find(&mut self, token: Token) -> Option<&mut Party> {
+        self.talkative.insert(token);
+        self.parties.get_mut(&token)
     }
 
     /// Sends what waits, as far as the sessions take it.
     fn send(&mut self) {
-        let mut ended = Vec::new();
-        for (token, party) in &mut self.parties {
-            if party.send().is_err() {
-                ended.push(*token);
+        while let Some(token) = self.talkative.pop_first() {
+            let sent = self.parties.get_mut(&token).map(Party::send);
+            if matches!(sent, Some(Err(_))) {
+                self.drop_party(token);
             }
-        }
-        for token in ended {
-            self.drop_party(token);
         }
     }
 
@@ -314,6 +328,7 @@ impl Master {
             return;
         };
         if let Some(node) = party.node_id() {
+            self.nodes.remove(&node);
             eprintln!("node {} has ended its session", party.name());
             self.cluster.handle_node_gone(node);
         }
