@@ -2,24 +2,64 @@
 //!
 //! Deliberately absent: processes, jobs, sessions and clocks. It counts and nothing else.
 //!
-//! # What is promised
-//! A request is granted the node where it leaves least, by the larger share of memory and cores; among equals the one
-//! it is near. Those who wait are granted room in the order of asking, whatever job they belong to: one that does not
-//! fit yet is waited for, so that large requests do not starve behind small ones. Who does not wait takes what is free.
+//! # Where
+//! Of the nodes that fit, those with the fewest accelerators; of these the one with the least free memory and the one
+//! with the fewest free processors; and of the two the one of which the smaller part is left afterwards, by the larger of
+//! both shares. So small requests fill small gaps, and large gaps stay for large requests. The node that the request is
+//! near is taken instead where no more would be left of it. Each step costs the logarithm of the number of nodes.
+//!
+//! # Who waits
+//! Those who ask for a certain node, for a label, or for any node at all, stand in a line for each of these. Within a line
+//! room is granted strictly in the order of asking, whatever job it is for: one that does not fit yet is waited for, and so
+//! a large request does not starve behind small ones. Lines do not hold up each other: but a node is kept for the first of
+//! each line, where nobody gets room who joined another line later.
+//!
+//! Who does not wait takes what is free, whoever waits for it. And who waits for more than any node has, because the one
+//! that had so much was lost, lets others pass until it comes back.
+
+mod index;
+mod place;
+#[cfg(test)]
+mod tests;
 
 use deploy_wire::{
     control::NodeResources,
     resources::{Cpu, Mem, Resources},
 };
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use place::{Place, Shelf};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
 
 /// Grants room on nodes.
-#[derive(Debug, Default)]
+///
+/// ```
+/// # use fabric::scheduler::{Ask, NodeSpec, Scheduler, Ticket, Verdict};
+/// # use deploy_wire::resources::{Cpu, Mem, Resources};
+/// let mut scheduler = Scheduler::new();
+/// let capacity = Resources { mem: Mem::GIB, cpu: Cpu::CORE, gpu: 0 };
+/// let node = scheduler.handle_node(NodeSpec { name: "a".into(), capacity, labels: vec!["disk=ssd".into()] });
+/// let ask = |ticket| Ask { ticket: Ticket(ticket), resources: capacity, node: None, near: None, wait: true };
+/// assert_eq!(scheduler.handle_ask(ask(1)), Verdict::Granted(node));
+/// assert_eq!(scheduler.handle_ask(ask(2)), Verdict::AfterOthers);
+/// scheduler.handle_release(Ticket(1));
+/// assert_eq!(scheduler.poll_granted(), Some((Ticket(2), node)));
+/// ```
+#[derive(Debug)]
 pub struct Scheduler {
     nodes: BTreeMap<NodeId, Node>,
     nodes_made: u32,
+    places: HashMap<PlaceId, Place>,
+    /// Places by what people call them: a node's name, a label, or nothing for all nodes together.
+    words: HashMap<Option<String>, PlaceId>,
+    places_made: u32,
     grants: HashMap<Ticket, (NodeId, Resources)>,
-    queue: VecDeque<Ask>,
+    waiting: HashMap<Ticket, (PlaceId, u64)>,
+    /// How many have joined a line.
+    turns_made: u64,
+    /// Where something has changed for the first of the line.
+    due: BTreeSet<PlaceId>,
 }
 
 /// A node, from when it came until it is lost; one that comes back is another.
@@ -30,14 +70,25 @@ pub struct NodeId(u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
+/// A node that has come.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NodeSpec {
+    /// What it is called. No other node has this name.
+    pub name: String,
+    /// What it has.
+    pub capacity: Resources,
+    /// What else it goes by, such as `disk=ssd`.
+    pub labels: Vec<String>,
+}
+
 /// A request for room.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Ask {
-    /// Its name.
+    /// Its name, which no other request has had.
     pub ticket: Ticket,
     /// How much.
     pub resources: Resources,
-    /// The only node it may be on, by its name.
+    /// The nodes it may be on: the one of this name, or those with this label.
     pub node: Option<String>,
     /// Where it would be best, among equals.
     pub near: Option<NodeId>,
@@ -54,13 +105,17 @@ pub enum Verdict {
     AfterOthers,
     /// There is none now.
     OutOfResources {
-        /// What each node has free.
+        /// What is free where most is.
         free: Vec<NodeResources>,
+        /// How many other nodes there are, with less.
+        others: u32,
     },
-    /// There never will be.
+    /// None of the nodes that there are could ever hold it.
     NeverFits {
-        /// What each node has in all.
+        /// What the largest nodes have in all.
         capacity: Vec<NodeResources>,
+        /// How many other nodes there are, with less.
+        others: u32,
     },
 }
 
@@ -81,101 +136,194 @@ pub struct NodeState {
     pub is_draining: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+struct PlaceId(u32);
+
 #[derive(Debug)]
 struct Node {
     state: NodeState,
+    used: Resources,
+    tickets: HashSet<Ticket>,
+    places: Vec<PlaceId>,
+    /// The line whose first is sure to get it.
+    kept_for: Option<PlaceId>,
+}
+
+impl Default for Scheduler {
+    fn default() -> Scheduler {
+        Scheduler::new()
+    }
 }
 
 impl Scheduler {
     /// Without nodes.
     pub fn new() -> Scheduler {
-        Scheduler::default()
+        Scheduler {
+            nodes: BTreeMap::new(),
+            nodes_made: 0,
+            places: HashMap::new(),
+            words: HashMap::new(),
+            places_made: 0,
+            grants: HashMap::new(),
+            waiting: HashMap::new(),
+            turns_made: 0,
+            due: BTreeSet::new(),
+        }
     }
 
-    /// A node has come.
-    pub fn handle_node(&mut self, name: String, capacity: Resources) -> NodeId {
+    /// A node has come. Those who wait may be granted room by it.
+    pub fn handle_node(&mut self, spec: NodeSpec) -> NodeId {
         let id = NodeId(self.nodes_made);
         self.nodes_made += 1;
+        let mut words = vec![None, Some(spec.name.clone())];
+        words.extend(spec.labels.into_iter().map(Some));
+        words.sort();
+        words.dedup();
+        let places: Vec<PlaceId> = words.into_iter().map(|word| self.place_of(word)).collect();
         let state = NodeState {
-            name,
-            capacity,
-            free: capacity,
+            name: spec.name,
+            capacity: spec.capacity,
+            free: spec.capacity,
             grants: 0,
             is_suspected: false,
             is_draining: false,
         };
-        self.nodes.insert(id, Node { state });
+        let node = Node {
+            state,
+            used: NOTHING,
+            tickets: HashSet::new(),
+            places,
+            kept_for: None,
+        };
+        self.nodes.insert(id, node);
+        self.show(id);
+        self.open(id);
+        self.recall_stranded(id);
         id
     }
 
+    /// A node has more or less than it had. What was granted stays granted.
+    pub fn handle_node_capacity(&mut self, id: NodeId, capacity: Resources) {
+        if !self.nodes.contains_key(&id) {
+            return;
+        }
+        self.close(id);
+        self.hide(id);
+        let node = self.nodes.get_mut(&id).expect("it is there");
+        node.state.capacity = capacity;
+        node.state.free = minus(capacity, node.used);
+        self.show(id);
+        self.open(id);
+        self.recall_stranded(id);
+    }
+
     /// A node is lost, or has left. Returns what was granted there, which is released by this.
-    pub fn handle_lost(&mut self, node: NodeId) -> Vec<Ticket> {
-        self.nodes.remove(&node);
-        let there =
-            |(ticket, (at, _)): (&Ticket, &(NodeId, Resources))| (*at == node).then_some(*ticket);
-        let tickets: Vec<Ticket> = self.grants.iter().filter_map(there).collect();
-        self.grants.retain(|_, (at, _)| *at != node);
+    pub fn handle_lost(&mut self, id: NodeId) -> Vec<Ticket> {
+        if !self.nodes.contains_key(&id) {
+            return Vec::new();
+        }
+        self.close(id);
+        self.hide(id);
+        self.set_due(id);
+        let node = self.nodes.remove(&id).expect("it is there");
+        if let Some(place) = node.kept_for {
+            self.place_mut(place).kept = None;
+            self.due.insert(place);
+        }
+        for place in node.places {
+            self.drop_if_empty(place);
+        }
+        let mut tickets: Vec<Ticket> = node.tickets.into_iter().collect();
+        tickets.sort_unstable();
+        for ticket in &tickets {
+            self.grants.remove(ticket);
+        }
         tickets
     }
 
     /// A node may be dead, or is not after all: nothing is placed there meanwhile.
-    pub fn handle_suspected(&mut self, node: NodeId, is_suspected: bool) {
-        if let Some(node) = self.nodes.get_mut(&node) {
-            node.state.is_suspected = is_suspected;
-        }
+    pub fn handle_suspected(&mut self, id: NodeId, is_suspected: bool) {
+        self.change_state(id, |state| state.is_suspected = is_suspected);
     }
 
     /// Somebody wants nothing more placed on a node, or wants it again.
-    pub fn handle_drain(&mut self, node: NodeId, is_draining: bool) {
-        if let Some(node) = self.nodes.get_mut(&node) {
-            node.state.is_draining = is_draining;
-        }
+    pub fn handle_drain(&mut self, id: NodeId, is_draining: bool) {
+        self.change_state(id, |state| state.is_draining = is_draining);
     }
 
     /// Asks for room.
     pub fn handle_ask(&mut self, ask: Ask) -> Verdict {
-        if !self
-            .candidates(&ask)
-            .any(|(_, node)| fits(ask.resources, node.capacity))
-        {
+        let Some(id) = self.words.get(&ask.node).copied() else {
             return Verdict::NeverFits {
-                capacity: self.list(&ask, |node| node.capacity),
+                capacity: Vec::new(),
+                others: 0,
             };
+        };
+        let place = &self.places[&id];
+        if place.all.closest(ask.resources, |_| false).is_none() {
+            let (capacity, others) = self.list(place, &place.all);
+            return Verdict::NeverFits { capacity, others };
         }
-        if ask.wait && !self.queue.is_empty() {
-            self.queue.push_back(ask);
+        // Those whose turn has come and who were not asked about yet are before this one, wherever they stand.
+        let is_first = place.line.is_empty() && self.due.is_empty();
+        if !ask.wait || is_first {
+            let turn = ask.wait.then_some(self.turns_made);
+            if let Some(node) = self.search(id, &ask, turn) {
+                self.grant(&ask, node);
+                return Verdict::Granted(node);
+            }
+        }
+        if ask.wait {
+            self.join(id, ask);
             return Verdict::AfterOthers;
         }
-        match self.place(&ask) {
-            Some(node) => Verdict::Granted(node),
-            None if ask.wait => {
-                self.queue.push_back(ask);
-                Verdict::AfterOthers
-            }
-            None => Verdict::OutOfResources {
-                free: self.list(&ask, |node| node.free),
-            },
-        }
+        let place = &self.places[&id];
+        let (free, others) = self.list(place, &place.open);
+        Verdict::OutOfResources { free, others }
     }
 
     /// What was granted, or is queued for, is not wanted any more.
     pub fn handle_release(&mut self, ticket: Ticket) {
-        self.queue.retain(|ask| ask.ticket != ticket);
-        let Some((node, resources)) = self.grants.remove(&ticket) else {
-            return;
-        };
-        if let Some(node) = self.nodes.get_mut(&node) {
-            node.state.free = plus(node.state.free, resources);
+        if let Some((id, turn)) = self.waiting.remove(&ticket) {
+            let place = self.place_mut(id);
+            if place.line.remove(&turn).is_none() {
+                place.stranded.remove(&turn);
+            }
+            self.due.insert(id); // Somebody else may be the first.
+            self.drop_if_empty(id);
+        }
+        if let Some((id, resources)) = self.grants.remove(&ticket) {
+            self.close(id);
+            let node = self.nodes.get_mut(&id).expect("what is granted is there");
+            node.tickets.remove(&ticket);
+            node.used = minus(node.used, resources);
+            node.state.free = minus(node.state.capacity, node.used);
             node.state.grants -= 1;
+            self.open(id);
+            self.set_due(id);
         }
     }
 
-    /// The next of those who wait whose turn has come, and its node.
+    /// The next of those who wait whose turn has come, and its node. To be asked until there is none, after whatever
+    /// has happened.
     pub fn poll_granted(&mut self) -> Option<(Ticket, NodeId)> {
-        let ask = self.queue.front()?.clone();
-        let node = self.place(&ask)?;
-        self.queue.pop_front();
-        Some((ask.ticket, node))
+        while let Some(id) = self.next_due() {
+            let Some((turn, ask)) = self.first_of(id) else {
+                self.done(id);
+                continue;
+            };
+            let Some(node) = self.search(id, &ask, Some(turn)) else {
+                self.keep(id, &ask);
+                self.due.remove(&id);
+                continue;
+            };
+            self.place_mut(id).line.remove(&turn);
+            self.waiting.remove(&ask.ticket);
+            self.unkeep(id);
+            self.grant(&ask, node);
+            return Some((ask.ticket, node));
+        }
+        None
     }
 
     /// All nodes.
@@ -183,44 +331,239 @@ impl Scheduler {
         self.nodes.iter().map(|(id, node)| (*id, &node.state))
     }
 
-    /// Takes room for this, where it leaves least.
-    fn place(&mut self, ask: &Ask) -> Option<NodeId> {
-        let open = self.candidates(ask).filter(|(_, node)| {
-            !node.is_suspected && !node.is_draining && fits(ask.resources, node.free)
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The best node for this. Who has a turn in a line passes over what is kept for those before it.
+    fn search(&self, id: PlaceId, ask: &Ask, turn: Option<u64>) -> Option<NodeId> {
+        let place = &self.places[&id];
+        let is_kept = |node: NodeId| {
+            let keeper = self.nodes[&node].kept_for.filter(|keeper| *keeper != id);
+            let first = keeper.and_then(|keeper| self.places[&keeper].line.first_key_value());
+            first.is_some_and(|(first, _)| turn.is_some_and(|turn| *first < turn))
+        };
+        let closest = place.open.closest(ask.resources, is_kept)?;
+        let near = ask.near.filter(|near| {
+            let node = self.nodes.get(near);
+            node.is_some_and(|node| {
+                node.is_open()
+                    && node.places.contains(&id)
+                    && fits(ask.resources, node.state.free)
+                    && !is_kept(*near)
+            })
         });
-        let rank = |(id, node): &(NodeId, &NodeState)| {
-            let left = minus(node.free, ask.resources);
-            let shares = [
-                share(left.mem.bytes(), node.capacity.mem.bytes()),
-                share(left.cpu.millionths(), node.capacity.cpu.millionths()),
-            ];
-            (shares.into_iter().max(), Some(*id) != ask.near, *id)
+        let rank = |node: &NodeId| {
+            let state = &self.nodes[node].state;
+            let left = part_left(ask.resources, state);
+            (state.free.gpu, left, Some(*node) != ask.near, *node)
         };
-        let (id, _) = open.min_by_key(rank)?;
-        let node = self.nodes.get_mut(&id).expect("it was among them");
-        node.state.free = minus(node.state.free, ask.resources);
+        closest.into_iter().chain(near).min_by_key(rank)
+    }
+
+    fn grant(&mut self, ask: &Ask, id: NodeId) {
+        self.close(id);
+        let node = self.nodes.get_mut(&id).expect("it was just found");
+        node.used = plus(node.used, ask.resources);
+        node.state.free = minus(node.state.capacity, node.used);
         node.state.grants += 1;
-        self.grants.insert(ask.ticket, (id, ask.resources));
-        Some(id)
+        node.tickets.insert(ask.ticket);
+        self.open(id);
+        let earlier = self.grants.insert(ask.ticket, (id, ask.resources));
+        assert!(earlier.is_none(), "each request has a ticket of its own");
     }
 
-    fn candidates<'a>(&'a self, ask: &'a Ask) -> impl Iterator<Item = (NodeId, &'a NodeState)> {
-        let named = |name: &str| ask.node.as_deref().is_none_or(|wanted| wanted == name);
-        self.nodes().filter(move |(_, node)| named(&node.name))
+    fn join(&mut self, id: PlaceId, ask: Ask) {
+        let turn = self.turns_made;
+        self.turns_made += 1;
+        self.waiting.insert(ask.ticket, (id, turn));
+        let place = self.place_mut(id);
+        place.line.insert(turn, ask);
+        if place.line.len() == 1 {
+            self.due.insert(id);
+        }
     }
 
-    fn list(&self, ask: &Ask, what: impl Fn(&NodeState) -> Resources) -> Vec<NodeResources> {
-        let view = |(_, node): (NodeId, &NodeState)| NodeResources {
-            name: node.name.clone(),
-            resources: what(node),
+    /// Of the lines for whose first something has changed, that of whoever asked first.
+    fn next_due(&self) -> Option<PlaceId> {
+        let first = |id: &PlaceId| self.places[id].line.keys().next().copied();
+        let due = self.due.iter().copied();
+        due.min_by_key(|id| (first(id).is_none(), first(id)))
+    }
+
+    /// The first of a line; whoever no node can hold now steps out of it.
+    fn first_of(&mut self, id: PlaceId) -> Option<(u64, Ask)> {
+        let place = self.place_mut(id);
+        while let Some((turn, ask)) = place.line.pop_first() {
+            if place.all.closest(ask.resources, |_| false).is_some() {
+                place.line.insert(turn, ask.clone());
+                return Some((turn, ask));
+            }
+            place.stranded.insert(turn, ask);
+        }
+        None
+    }
+
+    /// Nobody is left in a line.
+    fn done(&mut self, id: PlaceId) {
+        self.unkeep(id);
+        self.due.remove(&id);
+        self.drop_if_empty(id);
+    }
+
+    /// Sees to it that a node is kept for the first of a line: the smallest that can ever hold it.
+    fn keep(&mut self, id: PlaceId, ask: &Ask) {
+        let can_be_kept = |node: &Node| {
+            node.is_open()
+                && fits(ask.resources, node.state.capacity)
+                && node.kept_for.is_none_or(|keeper| keeper == id)
         };
-        self.candidates(ask).map(view).take(NAMED_MAX).collect()
+        let place = &self.places[&id];
+        if place
+            .kept
+            .is_some_and(|node| can_be_kept(&self.nodes[&node]))
+        {
+            return;
+        }
+        self.unkeep(id);
+        let place = &self.places[&id];
+        let is_other = |node: NodeId| !can_be_kept(&self.nodes[&node]);
+        let Some([node, _]) = place.all.closest(ask.resources, is_other) else {
+            return;
+        };
+        self.place_mut(id).kept = Some(node);
+        self.nodes.get_mut(&node).expect("it was found").kept_for = Some(id);
+    }
+
+    /// A line needs no node kept for it any more: that is somebody else's chance.
+    fn unkeep(&mut self, id: PlaceId) {
+        if let Some(node) = self.place_mut(id).kept.take() {
+            self.nodes.get_mut(&node).expect("it is there").kept_for = None;
+            self.set_due(node);
+        }
+    }
+
+    fn change_state(&mut self, id: NodeId, change: impl FnOnce(&mut NodeState)) {
+        let Some(node) = self.nodes.get(&id) else {
+            return;
+        };
+        let mut state = node.state.clone();
+        change(&mut state);
+        if state == node.state {
+            return;
+        }
+        self.close(id);
+        self.nodes.get_mut(&id).expect("it is there").state = state;
+        self.open(id);
+        self.set_due(id);
+    }
+
+    /// Something has changed about a node for those who wait.
+    fn set_due(&mut self, id: NodeId) {
+        let node = &self.nodes[&id];
+        for place in node.places.iter().chain(&node.kept_for) {
+            if !self.places[place].line.is_empty() {
+                self.due.insert(*place);
+            }
+        }
+    }
+
+    /// Those who step back into their lines because of a node.
+    fn recall_stranded(&mut self, id: NodeId) {
+        for place in self.nodes[&id].places.clone() {
+            let place = self.place_mut(place);
+            let mut stranded = std::mem::take(&mut place.stranded);
+            place.line.append(&mut stranded);
+        }
+        self.set_due(id);
+    }
+
+    /// Lists a node where it goes by its free room, if anything may be placed there.
+    fn open(&mut self, id: NodeId) {
+        let node = &self.nodes[&id];
+        for place in node.places.iter().filter(|_| node.is_open()) {
+            let place = self.places.get_mut(place).expect("a node's places exist");
+            place.open.insert(id, node.state.free);
+        }
+    }
+
+    /// Undoes [`Scheduler::open`], before anything about the node changes.
+    fn close(&mut self, id: NodeId) {
+        let node = &self.nodes[&id];
+        for place in node.places.iter().filter(|_| node.is_open()) {
+            let place = self.places.get_mut(place).expect("a node's places exist");
+            place.open.remove(id, node.state.free);
+        }
+    }
+
+    /// Lists a node by what it has in all.
+    fn show(&mut self, id: NodeId) {
+        let node = &self.nodes[&id];
+        for place in &node.places {
+            let place = self.places.get_mut(place).expect("a node's places exist");
+            place.all.insert(id, node.state.capacity);
+        }
+    }
+
+    /// Undoes [`Scheduler::show`].
+    fn hide(&mut self, id: NodeId) {
+        let node = &self.nodes[&id];
+        for place in &node.places {
+            let place = self.places.get_mut(place).expect("a node's places exist");
+            place.all.remove(id, node.state.capacity);
+        }
+    }
+
+    fn place_of(&mut self, word: Option<String>) -> PlaceId {
+        let new = PlaceId(self.places_made);
+        let id = *self.words.entry(word).or_insert(new);
+        if id == new {
+            self.places_made += 1;
+            self.places.insert(id, Place::default());
+        }
+        id
+    }
+
+    fn place_mut(&mut self, id: PlaceId) -> &mut Place {
+        self.places.get_mut(&id).expect("the place exists")
+    }
+
+    /// Forgets a place that no node goes by and nobody waits for.
+    fn drop_if_empty(&mut self, id: PlaceId) {
+        if self.places[&id].is_empty() {
+            self.places.remove(&id);
+            self.words.retain(|_, place| *place != id);
+            self.due.remove(&id);
+        }
+    }
+
+    /// The largest of these nodes, and how many others there are.
+    fn list(&self, place: &Place, shelf: &Shelf) -> (Vec<NodeResources>, u32) {
+        let mut largest = shelf.largest(NAMED_MAX);
+        largest.sort_by_key(|(id, has)| (Reverse((has.gpu, has.mem, has.cpu)), *id));
+        let named = |(id, resources): (NodeId, Resources)| NodeResources {
+            name: self.nodes[&id].state.name.clone(),
+            resources,
+        };
+        let listed: Vec<NodeResources> = largest.into_iter().map(named).collect();
+        let others = place.all.len() - listed.len();
+        (listed, others as u32)
     }
 }
 
-/// In parts of 65,536.
-fn share(part: u64, of: u64) -> u64 {
-    (u128::from(part) * 65_536 / u128::from(of.max(1))) as u64
+impl Node {
+    fn is_open(&self) -> bool {
+        !self.state.is_suspected && !self.state.is_draining
+    }
+}
+
+/// How much of a node would be left free, by the larger share, in parts of 65,536.
+fn part_left(asked: Resources, node: &NodeState) -> u64 {
+    let share = |part: u64, of: u64| (u128::from(part) * 65_536 / u128::from(of.max(1))) as u64;
+    let (left, of) = (minus(node.free, asked), node.capacity);
+    let mem = share(left.mem.bytes(), of.mem.bytes());
+    mem.max(share(left.cpu.millionths(), of.cpu.millionths()))
 }
 
 fn fits(asked: Resources, room: Resources) -> bool {
@@ -229,19 +572,25 @@ fn fits(asked: Resources, room: Resources) -> bool {
 
 fn plus(one: Resources, other: Resources) -> Resources {
     Resources {
-        mem: Mem::B * (one.mem.bytes() + other.mem.bytes()),
-        cpu: Cpu::from_millionths(one.cpu.millionths() + other.cpu.millionths()),
+        mem: one.mem + other.mem,
+        cpu: one.cpu + other.cpu,
         gpu: one.gpu + other.gpu,
     }
 }
 
+/// What is left; a node that has shrunk may have less than it has given.
 fn minus(one: Resources, other: Resources) -> Resources {
     Resources {
-        mem: Mem::B * (one.mem.bytes() - other.mem.bytes()),
-        cpu: Cpu::from_millionths(one.cpu.millionths() - other.cpu.millionths()),
-        gpu: one.gpu - other.gpu,
+        mem: one.mem.saturating_sub(other.mem),
+        cpu: one.cpu.saturating_sub(other.cpu),
+        gpu: one.gpu.saturating_sub(other.gpu),
     }
 }
 
+const NOTHING: Resources = Resources {
+    mem: Mem::B.saturating_sub(Mem::B),
+    cpu: Cpu::from_millionths(0),
+    gpu: 0,
+};
 /// A sentence names no more nodes than this.
 const NAMED_MAX: usize = 8;

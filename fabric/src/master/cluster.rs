@@ -10,7 +10,7 @@
 //! has killed its jobs before, and is lost at once.
 
 use super::job::{self, Job, Place};
-use crate::scheduler::{Ask as RoomAsk, NodeId, Scheduler, Ticket, Verdict};
+use crate::scheduler::{Ask as RoomAsk, NodeId, NodeSpec, Scheduler, Ticket, Verdict};
 use deploy_wire::{
     client::{Answer, Ask, JobView, NodeView, RunRequest},
     code::OwnCode,
@@ -124,7 +124,11 @@ impl Cluster {
         if let Some(most) = self.expected.get(&hello.address.to_string()) {
             capacity = crate::capacity::least(capacity, *most);
         }
-        let id = self.scheduler.handle_node(name.clone(), capacity);
+        let id = self.scheduler.handle_node(NodeSpec {
+            name: name.clone(),
+            capacity,
+            labels: Vec::new(),
+        });
         let version = VERSION;
         self.actions.push_back(Action::Order(
             id,
@@ -380,8 +384,8 @@ impl Cluster {
         let refusal = match self.scheduler.handle_ask(room) {
             Verdict::AfterOthers => return,
             Verdict::Granted(node) => return self.place(id, ask, node),
-            Verdict::OutOfResources { free } => Refusal::OutOfResources { asked, nodes: free },
-            Verdict::NeverFits { capacity } => Refusal::NeverFits {
+            Verdict::OutOfResources { free, .. } => Refusal::OutOfResources { asked, nodes: free },
+            Verdict::NeverFits { capacity, .. } => Refusal::NeverFits {
                 asked,
                 nodes: capacity,
             },
