@@ -50,10 +50,11 @@ use std::{
 pub struct Scheduler {
     nodes: BTreeMap<NodeId, Node>,
     nodes_made: u32,
-    places: HashMap<PlaceId, Place>,
-    /// Places by what people call them: a node's name, a label, or nothing for all nodes together.
+    places: Vec<Place>,
+    /// Places that are nobody's and may be used again.
+    vacant: Vec<PlaceId>,
+    /// Those that are somebody's, by their words.
     words: HashMap<Option<String>, PlaceId>,
-    places_made: u32,
     grants: HashMap<Ticket, (NodeId, Resources)>,
     waiting: HashMap<Ticket, (PlaceId, u64)>,
     /// How many have joined a line.
@@ -137,7 +138,7 @@ pub struct NodeState {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-struct PlaceId(u32);
+struct PlaceId(usize);
 
 #[derive(Debug)]
 struct Node {
@@ -161,9 +162,9 @@ impl Scheduler {
         Scheduler {
             nodes: BTreeMap::new(),
             nodes_made: 0,
-            places: HashMap::new(),
+            places: Vec::new(),
+            vacant: Vec::new(),
             words: HashMap::new(),
-            places_made: 0,
             grants: HashMap::new(),
             waiting: HashMap::new(),
             turns_made: 0,
@@ -195,25 +196,27 @@ impl Scheduler {
             places,
             kept_for: None,
         };
+        for place in &node.places {
+            let place = &mut self.places[place.0];
+            place.all.insert(id, spec.capacity);
+            place.open.insert(id, spec.capacity);
+        }
         self.nodes.insert(id, node);
-        self.show(id);
-        self.open(id);
         self.recall_stranded(id);
         id
     }
 
     /// A node has more or less than it had. What was granted stays granted.
     pub fn handle_node_capacity(&mut self, id: NodeId, capacity: Resources) {
-        if !self.nodes.contains_key(&id) {
+        let Some(node) = self.nodes.get(&id) else {
             return;
+        };
+        for place in &node.places {
+            let place = &mut self.places[place.0];
+            place.all.remove(id, node.state.capacity);
+            place.all.insert(id, capacity);
         }
-        self.close(id);
-        self.hide(id);
-        let node = self.nodes.get_mut(&id).expect("it is there");
-        node.state.capacity = capacity;
-        node.state.free = minus(capacity, node.used);
-        self.show(id);
-        self.open(id);
+        self.change(id, |node| node.state.capacity = capacity);
         self.recall_stranded(id);
     }
 
@@ -222,12 +225,17 @@ impl Scheduler {
         if !self.nodes.contains_key(&id) {
             return Vec::new();
         }
-        self.close(id);
-        self.hide(id);
         self.set_due(id);
         let node = self.nodes.remove(&id).expect("it is there");
+        for place in &node.places {
+            let place = &mut self.places[place.0];
+            place.all.remove(id, node.state.capacity);
+            if node.is_open() {
+                place.open.remove(id, node.state.free);
+            }
+        }
         if let Some(place) = node.kept_for {
-            self.place_mut(place).kept = None;
+            self.places[place.0].kept = None;
             self.due.insert(place);
         }
         for place in node.places {
@@ -243,12 +251,12 @@ impl Scheduler {
 
     /// A node may be dead, or is not after all: nothing is placed there meanwhile.
     pub fn handle_suspected(&mut self, id: NodeId, is_suspected: bool) {
-        self.change_state(id, |state| state.is_suspected = is_suspected);
+        self.change(id, |node| node.state.is_suspected = is_suspected);
     }
 
     /// Somebody wants nothing more placed on a node, or wants it again.
     pub fn handle_drain(&mut self, id: NodeId, is_draining: bool) {
-        self.change_state(id, |state| state.is_draining = is_draining);
+        self.change(id, |node| node.state.is_draining = is_draining);
     }
 
     /// Asks for room.
@@ -259,7 +267,7 @@ impl Scheduler {
                 others: 0,
             };
         };
-        let place = &self.places[&id];
+        let place = &self.places[id.0];
         if place.all.closest(ask.resources, |_| false).is_none() {
             let (capacity, others) = self.list(place, &place.all);
             return Verdict::NeverFits { capacity, others };
@@ -277,7 +285,7 @@ impl Scheduler {
             self.join(id, ask);
             return Verdict::AfterOthers;
         }
-        let place = &self.places[&id];
+        let place = &self.places[id.0];
         let (free, others) = self.list(place, &place.open);
         Verdict::OutOfResources { free, others }
     }
@@ -285,7 +293,7 @@ impl Scheduler {
     /// What was granted, or is queued for, is not wanted any more.
     pub fn handle_release(&mut self, ticket: Ticket) {
         if let Some((id, turn)) = self.waiting.remove(&ticket) {
-            let place = self.place_mut(id);
+            let place = &mut self.places[id.0];
             if place.line.remove(&turn).is_none() {
                 place.stranded.remove(&turn);
             }
@@ -293,14 +301,10 @@ impl Scheduler {
             self.drop_if_empty(id);
         }
         if let Some((id, resources)) = self.grants.remove(&ticket) {
-            self.close(id);
-            let node = self.nodes.get_mut(&id).expect("what is granted is there");
-            node.tickets.remove(&ticket);
-            node.used = minus(node.used, resources);
-            node.state.free = minus(node.state.capacity, node.used);
-            node.state.grants -= 1;
-            self.open(id);
-            self.set_due(id);
+            self.change(id, |node| {
+                node.tickets.remove(&ticket);
+                node.used = minus(node.used, resources);
+            });
         }
     }
 
@@ -317,7 +321,7 @@ impl Scheduler {
                 self.due.remove(&id);
                 continue;
             };
-            self.place_mut(id).line.remove(&turn);
+            self.places[id.0].line.remove(&turn);
             self.waiting.remove(&ask.ticket);
             self.unkeep(id);
             self.grant(&ask, node);
@@ -338,10 +342,10 @@ impl Scheduler {
 
     /// The best node for this. Who has a turn in a line passes over what is kept for those before it.
     fn search(&self, id: PlaceId, ask: &Ask, turn: Option<u64>) -> Option<NodeId> {
-        let place = &self.places[&id];
+        let place = &self.places[id.0];
         let is_kept = |node: NodeId| {
             let keeper = self.nodes[&node].kept_for.filter(|keeper| *keeper != id);
-            let first = keeper.and_then(|keeper| self.places[&keeper].line.first_key_value());
+            let first = keeper.and_then(|keeper| self.places[keeper.0].line.first_key_value());
             first.is_some_and(|(first, _)| turn.is_some_and(|turn| *first < turn))
         };
         let closest = place.open.closest(ask.resources, is_kept)?;
@@ -363,13 +367,10 @@ impl Scheduler {
     }
 
     fn grant(&mut self, ask: &Ask, id: NodeId) {
-        self.close(id);
-        let node = self.nodes.get_mut(&id).expect("it was just found");
-        node.used = plus(node.used, ask.resources);
-        node.state.free = minus(node.state.capacity, node.used);
-        node.state.grants += 1;
-        node.tickets.insert(ask.ticket);
-        self.open(id);
+        self.change(id, |node| {
+            node.tickets.insert(ask.ticket);
+            node.used = plus(node.used, ask.resources);
+        });
         let earlier = self.grants.insert(ask.ticket, (id, ask.resources));
         assert!(earlier.is_none(), "each request has a ticket of its own");
     }
@@ -378,7 +379,7 @@ impl Scheduler {
         let turn = self.turns_made;
         self.turns_made += 1;
         self.waiting.insert(ask.ticket, (id, turn));
-        let place = self.place_mut(id);
+        let place = &mut self.places[id.0];
         place.line.insert(turn, ask);
         if place.line.len() == 1 {
             self.due.insert(id);
@@ -387,14 +388,14 @@ impl Scheduler {
 
     /// Of the lines for whose first something has changed, that of whoever asked first.
     fn next_due(&self) -> Option<PlaceId> {
-        let first = |id: &PlaceId| self.places[id].line.keys().next().copied();
+        let first = |id: &PlaceId| self.places[id.0].line.keys().next().copied();
         let due = self.due.iter().copied();
         due.min_by_key(|id| (first(id).is_none(), first(id)))
     }
 
     /// The first of a line; whoever no node can hold now steps out of it.
     fn first_of(&mut self, id: PlaceId) -> Option<(u64, Ask)> {
-        let place = self.place_mut(id);
+        let place = &mut self.places[id.0];
         while let Some((turn, ask)) = place.line.pop_first() {
             if place.all.closest(ask.resources, |_| false).is_some() {
                 place.line.insert(turn, ask.clone());
@@ -419,7 +420,7 @@ impl Scheduler {
                 && fits(ask.resources, node.state.capacity)
                 && node.kept_for.is_none_or(|keeper| keeper == id)
         };
-        let place = &self.places[&id];
+        let place = &self.places[id.0];
         if place
             .kept
             .is_some_and(|node| can_be_kept(&self.nodes[&node]))
@@ -427,35 +428,45 @@ impl Scheduler {
             return;
         }
         self.unkeep(id);
-        let place = &self.places[&id];
+        let place = &self.places[id.0];
         let is_other = |node: NodeId| !can_be_kept(&self.nodes[&node]);
         let Some([node, _]) = place.all.closest(ask.resources, is_other) else {
             return;
         };
-        self.place_mut(id).kept = Some(node);
+        self.places[id.0].kept = Some(node);
         self.nodes.get_mut(&node).expect("it was found").kept_for = Some(id);
     }
 
     /// A line needs no node kept for it any more: that is somebody else's chance.
     fn unkeep(&mut self, id: PlaceId) {
-        if let Some(node) = self.place_mut(id).kept.take() {
+        if let Some(node) = self.places[id.0].kept.take() {
             self.nodes.get_mut(&node).expect("it is there").kept_for = None;
             self.set_due(node);
         }
     }
 
-    fn change_state(&mut self, id: NodeId, change: impl FnOnce(&mut NodeState)) {
-        let Some(node) = self.nodes.get(&id) else {
+    /// Changes something about a node, and where it stands by that.
+    fn change(&mut self, id: NodeId, change: impl FnOnce(&mut Node)) {
+        let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
-        let mut state = node.state.clone();
-        change(&mut state);
-        if state == node.state {
+        let before = node.is_open().then_some(node.state.free);
+        change(node);
+        node.state.free = minus(node.state.capacity, node.used);
+        node.state.grants = node.tickets.len() as u32;
+        let after = node.is_open().then_some(node.state.free);
+        if before == after {
             return;
         }
-        self.close(id);
-        self.nodes.get_mut(&id).expect("it is there").state = state;
-        self.open(id);
+        for place in &node.places {
+            let place = &mut self.places[place.0];
+            if let Some(before) = before {
+                place.open.remove(id, before);
+            }
+            if let Some(after) = after {
+                place.open.insert(id, after);
+            }
+        }
         self.set_due(id);
     }
 
@@ -463,7 +474,7 @@ impl Scheduler {
     fn set_due(&mut self, id: NodeId) {
         let node = &self.nodes[&id];
         for place in node.places.iter().chain(&node.kept_for) {
-            if !self.places[place].line.is_empty() {
+            if !self.places[place.0].line.is_empty() {
                 self.due.insert(*place);
             }
         }
@@ -472,69 +483,32 @@ impl Scheduler {
     /// Those who step back into their lines because of a node.
     fn recall_stranded(&mut self, id: NodeId) {
         for place in self.nodes[&id].places.clone() {
-            let place = self.place_mut(place);
+            let place = &mut self.places[place.0];
             let mut stranded = std::mem::take(&mut place.stranded);
             place.line.append(&mut stranded);
         }
         self.set_due(id);
     }
 
-    /// Lists a node where it goes by its free room, if anything may be placed there.
-    fn open(&mut self, id: NodeId) {
-        let node = &self.nodes[&id];
-        for place in node.places.iter().filter(|_| node.is_open()) {
-            let place = self.places.get_mut(place).expect("a node's places exist");
-            place.open.insert(id, node.state.free);
-        }
-    }
-
-    /// Undoes [`Scheduler::open`], before anything about the node changes.
-    fn close(&mut self, id: NodeId) {
-        let node = &self.nodes[&id];
-        for place in node.places.iter().filter(|_| node.is_open()) {
-            let place = self.places.get_mut(place).expect("a node's places exist");
-            place.open.remove(id, node.state.free);
-        }
-    }
-
-    /// Lists a node by what it has in all.
-    fn show(&mut self, id: NodeId) {
-        let node = &self.nodes[&id];
-        for place in &node.places {
-            let place = self.places.get_mut(place).expect("a node's places exist");
-            place.all.insert(id, node.state.capacity);
-        }
-    }
-
-    /// Undoes [`Scheduler::show`].
-    fn hide(&mut self, id: NodeId) {
-        let node = &self.nodes[&id];
-        for place in &node.places {
-            let place = self.places.get_mut(place).expect("a node's places exist");
-            place.all.remove(id, node.state.capacity);
-        }
-    }
-
     fn place_of(&mut self, word: Option<String>) -> PlaceId {
-        let new = PlaceId(self.places_made);
-        let id = *self.words.entry(word).or_insert(new);
-        if id == new {
-            self.places_made += 1;
-            self.places.insert(id, Place::default());
+        if let Some(id) = self.words.get(&word) {
+            return *id;
         }
+        let id = self.vacant.pop().unwrap_or(PlaceId(self.places.len()));
+        self.places
+            .resize_with(self.places.len().max(id.0 + 1), Place::default);
+        self.places[id.0].word = word.clone();
+        self.words.insert(word, id);
         id
-    }
-
-    fn place_mut(&mut self, id: PlaceId) -> &mut Place {
-        self.places.get_mut(&id).expect("the place exists")
     }
 
     /// Forgets a place that no node goes by and nobody waits for.
     fn drop_if_empty(&mut self, id: PlaceId) {
-        if self.places[&id].is_empty() {
-            self.places.remove(&id);
-            self.words.retain(|_, place| *place != id);
+        if self.places[id.0].is_empty() {
+            let place = std::mem::take(&mut self.places[id.0]);
+            self.words.remove(&place.word);
             self.due.remove(&id);
+            self.vacant.push(id);
         }
     }
 

@@ -298,6 +298,7 @@ impl Cluster {
         for job in jobs {
             self.with_job(Some(job), now, |job| job.handle_node_lost(node));
         }
+        self.grant(now);
     }
 
     fn with_job(&mut self, job: Option<pid::Job>, now: Instant, act: impl FnOnce(&mut Job)) {
@@ -310,7 +311,7 @@ impl Cluster {
 
     /// Does what a job wants done, and forgets it when it is over.
     fn follow(&mut self, id: pid::Job, now: Instant) {
-        let mut is_room_free = false;
+        let mut may_grant = false;
         while let Some(owned) = self.jobs.get_mut(&id)
             && let Some(deed) = owned.job.poll_deed()
         {
@@ -334,10 +335,11 @@ impl Cluster {
                         near,
                         wait,
                     };
+                    may_grant |= wait;
                     self.ask(id, ask, room);
                 }
                 job::Deed::Release { ask } => {
-                    is_room_free = true;
+                    may_grant = true;
                     self.forget_ticket(id, ask);
                 }
                 job::Deed::Order { node, order, file } => {
@@ -374,7 +376,7 @@ impl Cluster {
                 client.job = client.job.filter(|job| *job != id);
             }
         }
-        if is_room_free {
+        if may_grant {
             self.grant(now);
         }
     }

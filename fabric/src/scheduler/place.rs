@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 /// Nodes, and who waits for one of them.
 #[derive(Debug, Default)]
 pub(super) struct Place {
+    /// What people call it: a node's name, a label, or nothing for all nodes together.
+    pub(super) word: Option<String>,
     /// Those on which something may be placed, by what they have free.
     pub(super) open: Shelf,
     /// All, by what they have.
