@@ -178,6 +178,7 @@ impl Control {
 
     fn handle(&self, packet: &[u8], beside: Beside) {
         let notice = Notice::decode(packet).expect("the monitor runs the same image");
+        let is_cut = beside.is_cut;
         let socket = beside.descriptors.into_iter().next().map(raise);
         match notice {
             Notice::Spawned {
@@ -185,7 +186,8 @@ impl Control {
                 ref result,
                 ref seal,
             } => {
-                if let Ok(pid) = result {
+                // The connection to one on another machine comes later.
+                if let (Ok(pid), true) = (result, is_cut || socket.is_some()) {
                     self.handle_connected(*pid, socket, seal.clone());
                 }
                 self.answer(id, notice);

@@ -15,7 +15,7 @@ use deploy_monitor::{Control, Deed, Head, Outpost, Posting, Program};
 use deploy_sys::{code, fd, packet, process};
 use deploy_wire::{
     bytes::Malformed,
-    control::{Argument, Request},
+    control::{Argument, Notice, Refusal, Request},
     event::Stream,
     exit::End,
     job::{Begin, JobOrder, JobReport, OpenJob},
@@ -23,7 +23,7 @@ use deploy_wire::{
     secret::Secret,
 };
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     ffi::OsString,
     fs::File,
     io,
@@ -111,6 +111,8 @@ struct Far {
     credit: i64,
     /// The numbers of all processes that were ever to begin here.
     numbers: HashSet<u32>,
+    /// What was decided here.
+    own: VecDeque<Deed>,
     /// Whether no order follows: the job was closed, or the node is gone.
     is_over: bool,
     /// What made no sense.
@@ -127,6 +129,7 @@ impl Far {
             is_readable: true,
             credit: 0,
             numbers: HashSet::new(),
+            own: VecDeque::new(),
             is_over: false,
             nonsense: None,
             packet: Vec::new(),
@@ -222,6 +225,17 @@ impl Head for Far {
         request: Request,
         file: Option<OwnedFd>,
     ) -> Result<(), Malformed> {
+        if let (Request::Spawn(spawn), Some(file)) = (&request, &file)
+            && let Some(why) = too_long(file)
+        {
+            let notice = Notice::Spawned {
+                id: spawn.id,
+                result: Err(Refusal::Launch { why }),
+                seal: None,
+            };
+            self.own.push_back(Deed::Tell(from, notice));
+            return Ok(());
+        }
         let packet = JobReport::Asked { from, request }.encode();
         if packet.len() > packet::PACKET_BYTES_MAX {
             return Err(Malformed("it is too long to be handed on"));
@@ -283,6 +297,9 @@ impl Head for Far {
     }
 
     fn poll_deed(&mut self) -> Option<Deed> {
+        if let Some(deed) = self.own.pop_front() {
+            return Some(deed);
+        }
         while self.is_readable {
             let mut packet = std::mem::take(&mut self.packet);
             let received = self.node.receive(&mut packet);
@@ -349,6 +366,18 @@ impl Head for Far {
     }
 }
 
+/// Why a process cannot be begun with the argument in that file, if it cannot.
+fn too_long(file: &OwnedFd) -> Option<String> {
+    let len = File::from(file.try_clone().ok()?).metadata().ok()?.len();
+    (len > ARGUMENT_BYTES_MAX).then(|| {
+        format!(
+            "its argument takes {} MiB, and through a cluster it may take {}: send long values by a channel",
+            len >> 20,
+            ARGUMENT_BYTES_MAX >> 20
+        )
+    })
+}
+
 fn decode(packet: &[u8]) -> io::Result<JobOrder> {
     JobOrder::decode(packet).map_err(|why| nonsense(why.0))
 }
@@ -358,6 +387,8 @@ fn nonsense(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
+/// The longest argument of a process: it goes by way of the master, in one message, which holds twice as much.
+pub const ARGUMENT_BYTES_MAX: u64 = 32 << 20;
 /// A packet holds it, with its head; one read of a pipe is two of them.
 const OUTPUT_BYTES_MAX: usize = 128 << 10;
 /// Longer than any line that the library writes.

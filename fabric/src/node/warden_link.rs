@@ -1,7 +1,7 @@
 //! A warden as its node sees it: a process of ours, and the socket that orders and reports travel on.
 
 use super::dwelling::Dwelling;
-use crate::images::Images;
+use crate::{images::Images, warden::ARGUMENT_BYTES_MAX};
 use deploy_sys::{limit, memfd, packet};
 use deploy_wire::{
     client::Digest,
@@ -87,7 +87,12 @@ impl WardenLink {
             }
             (_, None) => connection,
         };
-        self.waiting.push_back((order.encode(), beside));
+        for packet in packets(order)? {
+            self.waiting.push_back((packet, None));
+        }
+        if let Some((_, last)) = self.waiting.back_mut() {
+            *last = beside;
+        }
         self.flush();
         Ok(())
     }
@@ -109,7 +114,12 @@ impl WardenLink {
         let file = match beside.descriptors.into_iter().next() {
             None => None,
             Some(file) => {
-                let bytes = memfd::read_all(&File::from(file)).map_err(|error| explain(&error))?;
+                let file = File::from(file);
+                let len = file.metadata().map_err(|error| explain(&error))?.len();
+                if len > ARGUMENT_BYTES_MAX {
+                    return Err("the job's warden hands on what it must refuse".to_string());
+                }
+                let bytes = memfd::read_all(&file).map_err(|error| explain(&error))?;
                 Some(bytes)
             }
         };
@@ -138,6 +148,30 @@ impl WardenLink {
     }
 }
 
+/// An order as packets. Input may be cut anywhere.
+fn packets(order: JobOrder) -> Result<Vec<Vec<u8>>, String> {
+    if let JobOrder::Input { bytes } = &order
+        && bytes.len() > INPUT_BYTES_MAX
+    {
+        let chunks = bytes.chunks(INPUT_BYTES_MAX).map(<[u8]>::to_vec);
+        return Ok(chunks
+            .map(|bytes| JobOrder::Input { bytes }.encode())
+            .collect());
+    }
+    let packet = order.encode();
+    match packet.len() > packet::PACKET_BYTES_MAX {
+        false => Ok(vec![packet]),
+        true => Err(format!(
+            "the job's arguments and environment take {} KiB, and may take {}",
+            packet.len() >> 10,
+            packet::PACKET_BYTES_MAX >> 10
+        )),
+    }
+}
+
 fn explain(error: &io::Error) -> String {
     format!("the job's warden could not be started or told: {error}")
 }
+
+/// A packet holds it, with its head.
+const INPUT_BYTES_MAX: usize = 128 << 10;

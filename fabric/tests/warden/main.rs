@@ -13,7 +13,8 @@ use deploy_wire::birth::BIRTH_VARIABLE;
 use std::{env, panic::catch_unwind, process::ExitCode, time::Instant};
 
 fn main() -> ExitCode {
-    if env::var_os(BIRTH_VARIABLE).is_some() {
+    let variables = [BIRTH_VARIABLE, deploy_monitor::KEEPER_VARIABLE];
+    if variables.iter().any(|name| env::var_os(name).is_some()) {
         programs::main();
         return ExitCode::SUCCESS;
     }

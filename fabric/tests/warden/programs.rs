@@ -17,6 +17,7 @@ pub fn main() {
         "siblings" => siblings(),
         "loud" => io::stdout().write_all(&vec![b'x'; LOUD_BYTES]).unwrap(),
         "echo" => echo(),
+        "heavy" => heavy(),
         "litter" => litter(),
         "killer" => killer(),
         other => panic!("no program is called {other}"),
@@ -93,6 +94,18 @@ fn echo() {
     let child = spawn(read_nothing, (), Resources::default()).unwrap();
     println!("{}", child.wait().unwrap());
     print!("{text}");
+}
+
+/// An argument that is too long, and one that is not.
+fn heavy() {
+    let refused = spawn(weigh, "x".repeat(40 << 20), Resources::default());
+    println!("{}", refused.unwrap_err());
+    let child = spawn(weigh, "x".repeat(2 << 20), Resources::default()).unwrap();
+    println!("{}", child.wait().unwrap());
+}
+
+fn weigh(_: Pid, argument: String) {
+    std::process::exit(argument.len() as i32 >> 20);
 }
 
 fn read_nothing(_: Pid, _: ()) {

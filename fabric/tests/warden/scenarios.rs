@@ -14,6 +14,7 @@ use deploy_wire::{
     secret::Secret,
 };
 use std::{
+    fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     thread,
@@ -30,6 +31,7 @@ pub const ALL: &[(&str, fn())] = &[
     ),
     ("output_comes_as_far_as_it_is_credited", credit),
     ("the_initial_process_reads_what_is_sent", input),
+    ("an_argument_that_no_message_holds_is_refused", heavy),
     ("close_leaves_nothing", close),
     ("a_warden_ends_with_its_node", end_of_file),
     ("a_warden_that_is_killed_leaves_nothing", killed),
@@ -128,6 +130,17 @@ fn input() {
     assert_eq!(finished.failed, []);
 }
 
+fn heavy() {
+    let finished = Master::start("heavy", 1).finish();
+    let (refused, code) = finished.text(0).split_once('\n').unwrap();
+    assert!(
+        refused.contains("40 MiB") && refused.contains("32"),
+        "{refused}"
+    );
+    assert_eq!(code, "2\n");
+    assert_eq!(finished.failed, []);
+}
+
 fn close() {
     let mut master = littered();
     let start = Instant::now();
@@ -149,19 +162,30 @@ fn end_of_file() {
 fn killed() {
     let mut master = littered();
     let mut warden = master.nodes.pop().unwrap().warden;
-    let has_groups = Tree::create("warden-test-", "0").is_some();
-    thread::sleep(Duration::from_millis(20)); // The keeper begins a little after the job.
-    warden.kill().unwrap();
-    warden.wait().unwrap();
-    if !has_groups {
-        return println!("skipped: without control groups nobody can tell what it left behind");
+    if Tree::create("warden-test-", "0").is_none() {
+        println!("skipped: without control groups nobody can tell what it leaves behind");
+        return drop((warden.kill(), warden.wait()));
     }
     let deadline = Instant::now() + PATIENCE;
+    while !has_keeper(warden.id()) {
+        assert!(Instant::now() < deadline, "there is no keeper");
+        thread::sleep(Duration::from_millis(1)); // It begins a little after the job.
+    }
+    warden.kill().unwrap();
+    warden.wait().unwrap();
     while !process::children().is_empty() {
         process::reap_adopted(|_| false);
         assert!(Instant::now() < deadline, "{:?}", process::children());
         thread::sleep(Duration::from_millis(1)); // Nobody says when a keeper is done.
     }
+}
+
+fn has_keeper(warden: u32) -> bool {
+    let children = fs::read_to_string(format!("/proc/{warden}/task/{warden}/children"));
+    children.unwrap().split_whitespace().any(|child| {
+        let name = fs::read_to_string(format!("/proc/{child}/comm"));
+        name.is_ok_and(|name| name.trim() == "deploy-keeper")
+    })
 }
 
 fn hostile() {
