@@ -14,7 +14,7 @@ use deploy_trust::{
     endpoint::Connector,
     identity::Identity,
     join, places,
-    state::StateDir,
+    state::{StateDir, StateError},
     subject::{Name, Role},
     token::Token,
     tokens::TokenRow,
@@ -48,10 +48,7 @@ pub fn run(cli: Cli) -> Result<()> {
             let plan = master.plan()?;
             Ok(head::run(&plan, &state(&master.state)?)?)
         }
-        Some(Command::Join { token, serve: how }) => {
-            join_as_node(&token, &state(&how.state)?)?;
-            serve(&how)
-        }
+        Some(Command::Join { token, serve: how }) => join(&token, &how),
         Some(Command::Token { what, state: place }) => token(&what, &state(&place)?),
         Some(Command::Nodes { state: place }) => nodes(&state(&place)?),
         Some(Command::Drain {
@@ -77,6 +74,7 @@ fn state(given: &State) -> Result<PathBuf> {
 fn serve(how: &Serve) -> Result<()> {
     let state = state(&how.state)?;
     let dir = StateDir::open(&head::place(&state, Role::Node))?;
+    let _claim = dir.claim()?;
     let mut is_told = false;
     let identity = loop {
         if let Some(identity) = Identity::load(&dir)? {
@@ -156,7 +154,19 @@ fn resolve(address: &str) -> Result<SocketAddr> {
     found.ok_or_else(|| format!("{address} has no address").into())
 }
 
-fn join_as_node(token: &str, state: &Path) -> Result<()> {
+/// Joins and serves. Where a daemon waits for just that, it is the one that serves.
+fn join(token: &str, how: &Serve) -> Result<()> {
+    let place = head::place(&state(&how.state)?, Role::Node);
+    join_as_node(token, &place)?;
+    let is_served = matches!(StateDir::open(&place)?.claim(), Err(StateError::InUse(_)));
+    if is_served {
+        println!("This machine has joined; the fabric that runs here already serves.");
+        return Ok(());
+    }
+    serve(how)
+}
+
+fn join_as_node(token: &str, place: &Path) -> Result<()> {
     let token: Token = match token {
         "-" => {
             let mut line = String::new();
@@ -166,7 +176,22 @@ fn join_as_node(token: &str, state: &Path) -> Result<()> {
         token => token.parse::<Token>()?,
     };
     let token = token.for_role(Role::Node)?;
-    let dir = StateDir::open(&head::place(state, Role::Node))?;
+    let dir = StateDir::open(place)?;
+    if let Some(own) = Identity::load(&dir)?
+        && own.expires > SystemTime::now()
+    {
+        let (name, address) = (own.subject.name.as_str(), &own.address);
+        if !own.is_of(&token) {
+            return Err(format!(
+                "this machine is a node of the cluster at {address}: stop its fabric and say `fabric leave` first"
+            )
+            .into());
+        }
+        println!(
+            "This machine has joined before, as {name}. To join anew, say `fabric leave` first."
+        );
+        return Ok(());
+    }
     let identity = join::join(&token, &Name::like(&head::machine()), PATIENCE)?;
     identity.save(&dir)?;
     Ok(())
@@ -187,6 +212,11 @@ fn token(what: &TokenCommand, state: &Path) -> Result<()> {
             let lifetime = Duration::from_secs(hours * 60 * 60);
             let made = authority.new_token(role, &address, lifetime, *once, SystemTime::now())?;
             println!("{made}");
+            let command = match role {
+                Role::Node => "fabric join",
+                _ => "cargo deploy login",
+            };
+            eprintln!("This goes behind `{command}`, within {hours} hours.");
         }
         TokenCommand::List => {
             for row in authority.tokens().list()? {
@@ -215,21 +245,24 @@ fn show(row: &TokenRow) -> String {
 }
 
 fn authority(state: &Path) -> Result<Authority> {
-    let dir = StateDir::open(&state.join("authority"))?;
-    if !Authority::exists(&dir)? {
-        return Err(format!(
-            "there is no master's state in {}: type this on the head, or say --state DIR",
-            state.display()
-        )
-        .into());
+    let dir = StateDir::open(&head::authority(state))?;
+    match Authority::exists(&dir)? {
+        true => Ok(Authority::open(&dir, SystemTime::now())?),
+        false => Err(no_master(state)),
     }
-    Ok(Authority::open(&dir, SystemTime::now())?)
 }
 
 fn member(state: &Path, role: Role) -> Result<Identity> {
     let dir = StateDir::open(&head::place(state, role))?;
-    let found = Identity::load(&dir)?;
-    found.ok_or_else(|| "start `fabric master` first".into())
+    Identity::load(&dir)?.ok_or_else(|| no_master(state))
+}
+
+fn no_master(state: &Path) -> Box<dyn Error> {
+    let state = state.display();
+    format!(
+        "no `fabric master` has ever run with {state}: type this on the head, or say --state DIR"
+    )
+    .into()
 }
 
 fn nodes(state: &Path) -> Result<()> {
@@ -256,7 +289,10 @@ fn ask(state: &Path, ask: &Ask) -> Result<Answer> {
     let identity = member(state, Role::User)?;
     let deadline = Instant::now() + PATIENCE;
     let connector = Connector::member(&identity)?;
-    let mut client = Client::connect(&identity.address, &connector, deadline)?;
+    let mut client = Client::connect(&identity.address, &connector, deadline).map_err(|error| {
+        let address = &identity.address;
+        format!("no master answers at {address}: {error}; is `fabric master` running?")
+    })?;
     client.send(Ask::Hello { version: VERSION }.encode(), deadline)?;
     match Answer::decode(&client.recv(deadline)?)? {
         Answer::Hello { .. } => {}

@@ -62,19 +62,23 @@ pub enum HeadError {
     Kernel(#[from] io::Error),
 }
 
-/// Serves until it is killed. What people are to type next is printed first.
+/// Serves until somebody stops it, by Ctrl-C or SIGTERM, and then ends this process. What people are to type next is
+/// printed first.
 ///
 /// # Errors
 /// If it cannot begin, or the kernel fails it.
 pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
-    let dir = StateDir::open(&state.join("authority"))?;
+    let node_dir = StateDir::open(&place(state, Role::Node))?;
+    let _claim = node_dir.claim()?;
+    let dir = StateDir::open(&authority(state))?;
     let authority = Authority::open(&dir, SystemTime::now())?;
     let master = identity(&authority, state, Role::Master, "master", plan.address)?;
+    let poll = Poll::new()?;
+    let (nodes, people) = doors(&poll, plan, &authority, &master)?;
+    // Only where it can serve is this machine a node.
     let own = identity(&authority, state, Role::Node, &machine(), plan.address)?;
     identity(&authority, state, Role::User, ADMINISTRATOR, plan.bridge)?;
 
-    let poll = Poll::new()?;
-    let (nodes, people) = doors(&poll, plan, &authority, &master)?;
     let now = SystemTime::now();
     let node_token = authority.new_token(Role::Node, &plan.address.to_string(), DAY, false, now)?;
     let user_token = authority.new_token(Role::User, &plan.bridge.to_string(), DAY, false, now)?;
@@ -102,10 +106,13 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     thread::Builder::new()
         .name("node".to_string())
         .spawn(move || {
-            if let Err(error) = node.run() {
-                eprintln!("the node on this machine cannot go on: {error}");
-                std::process::exit(deploy_wire::code::OwnCode::Internal.number());
-            }
+            std::process::exit(match node.run() {
+                Ok(()) => 0, // It was stopped, and what the master has to keep is on the disk.
+                Err(error) => {
+                    eprintln!("the node on this machine cannot go on: {error}");
+                    deploy_wire::code::OwnCode::Internal.number()
+                }
+            })
         })?;
     Ok(master.run()?)
 }
@@ -131,6 +138,11 @@ fn identity(
     let made = authority.identity(role, &Name::like(name), &address, now)?;
     made.save(&dir)?;
     Ok(made)
+}
+
+/// Where the head keeps what signs certificates.
+pub fn authority(state: &Path) -> PathBuf {
+    state.join("authority")
 }
 
 /// Where the head keeps its own member of this kind.

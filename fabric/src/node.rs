@@ -16,7 +16,7 @@ mod fetch;
 mod warden_link;
 
 use crate::images::{ImageError, Images};
-use deploy_sys::random;
+use deploy_sys::{random, signal::Signals};
 use deploy_trust::{
     door::{Arrival, Door, TOKENS},
     endpoint::Connector,
@@ -33,11 +33,13 @@ use deploy_wire::{
 };
 pub use dwelling::Estate;
 use fetch::Fetch;
-use mio::{Events, Poll, Token, Waker, net::TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker, net::TcpStream, unix::SourceFd};
+use nix::sys::signal::Signal;
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
     net::SocketAddr,
+    os::fd::AsRawFd,
     sync::{Arc, mpsc::Receiver},
     time::{Duration, Instant},
 };
@@ -131,13 +133,17 @@ impl Node {
         Ok(Arc::new(Waker::new(poll.registry(), WAKER)?))
     }
 
-    /// Serves for ever.
+    /// Serves until somebody stops it, by Ctrl-C or SIGTERM. Then nothing is left of it or of the jobs here.
     ///
     /// # Errors
     /// If the kernel fails the poll.
     pub fn run(mut self) -> io::Result<()> {
+        let mut signals = Signals::catch(&STOPPING)?;
+        let raw = signals.as_raw_fd();
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
         let mut events = Events::with_capacity(EVENTS_MAX);
-        loop {
+        while signals.take().is_none() {
             let now = Instant::now();
             let timeout = self.poll_timeout().saturating_duration_since(now) + ROUNDED_UP;
             match self.poll.poll(&mut events, Some(timeout)) {
@@ -153,6 +159,21 @@ impl Node {
             if let Err(error) = self.send() {
                 self.fence(&error.to_string(), now);
             }
+        }
+        self.stop();
+        Ok(())
+    }
+
+    /// Kills what runs here, and then says goodbye: by that the master knows that nothing runs on.
+    fn stop(&mut self) {
+        let jobs: Vec<Job> = self.wardens.keys().copied().collect();
+        for job in jobs {
+            self.forget(job);
+        }
+        if let Some(master) = &mut self.master {
+            master.session.finish();
+            // Whoever is not told finds out by waiting.
+            let _ = master.session.flush();
         }
     }
 
@@ -173,7 +194,7 @@ impl Node {
 
     fn handle_ready(&mut self, token: Token, now: Instant) {
         match token {
-            WAKER => {}
+            WAKER | SIGNALS => {}
             MASTER => {
                 if let Err(error) = self.hear_master(now) {
                     self.fence(&error.to_string(), now);
@@ -517,6 +538,13 @@ impl From<ImageError> for String {
 
 const MASTER: Token = Token(usize::MAX - 1);
 const WAKER: Token = Token(usize::MAX - 2);
+const SIGNALS: Token = Token(usize::MAX - 3);
+/// A terminal that goes away stops it too, unless it was started with `nohup`.
+const STOPPING: [i32; 3] = [
+    Signal::SIGINT as i32,
+    Signal::SIGTERM as i32,
+    Signal::SIGHUP as i32,
+];
 /// A node that cannot be heard is lost to the master after 12 s, and must have killed its jobs before.
 const FENCE_AFTER: Duration = Duration::from_secs(10);
 /// How often to dial a master that is not there.

@@ -6,11 +6,10 @@ use crate::{
     commands,
     daemon::Daemon,
     hosts::{Host, Hosts},
-    leftovers,
     run::{self, Finished},
 };
 use nix::sys::signal::Signal;
-use std::{collections::BTreeSet, path::PathBuf, process::Command};
+use std::process::Command;
 
 /// A head, nodes, and who else is on their network.
 #[derive(Debug)]
@@ -20,7 +19,6 @@ pub struct Cluster {
     pub node_token: String,
     /// What is to be typed on each laptop, once.
     pub user_token: String,
-    groups_before: BTreeSet<PathBuf>,
     /// Its hosts. They go after the daemons.
     pub hosts: Hosts,
 }
@@ -47,7 +45,6 @@ impl Cluster {
             daemons: Vec::new(),
             node_token: String::new(),
             user_token: String::new(),
-            groups_before: leftovers::control_groups(),
             hosts: Hosts::raise(&names)?,
         };
         cluster.master(words);
@@ -139,29 +136,18 @@ impl Cluster {
     /// # Panics
     /// If so.
     pub fn finish(mut self) {
-        let mut numbers = BTreeSet::new();
-        for (_, daemon) in self.daemons.drain(..) {
-            numbers.insert(daemon.id().to_string());
+        for (host, daemon) in self.daemons.drain(..).rev() {
             daemon.signal(Signal::SIGINT);
-            daemon.end();
+            let (status, said) = daemon.end();
+            assert!(status.success(), "{host} ends with {status}:\n{said}");
         }
         self.hosts.finish();
-        let groups = leftovers::control_groups();
-        let is_ours = |group: &&PathBuf| {
-            let name = group.file_name().unwrap_or_default().to_string_lossy();
-            name.split(|c: char| !c.is_ascii_digit())
-                .any(|part| numbers.contains(part))
-        };
-        let left: Vec<_> = groups
-            .difference(&self.groups_before)
-            .filter(is_ours)
-            .collect();
-        assert!(left.is_empty(), "control groups are left: {left:?}");
     }
 }
 
 fn command(host: &Host, words: &str) -> Command {
-    let mut command = Command::new(commands::fabric());
-    command.args(words.split(' ')).env("HOME", host.disk());
+    let words: Vec<&str> = words.split(' ').filter(|word| !word.is_empty()).collect();
+    let mut command = host.command(commands::fabric(), &words);
+    command.env("HOME", host.disk());
     command
 }

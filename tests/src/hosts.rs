@@ -2,7 +2,7 @@
 //!
 //! Nothing of it has a name outside: the namespaces live as long as this process holds them, or a process lives in them,
 //! so that test runs do not meet and a run that is killed leaves no link behind. A host also has its own name
-//! and its own `/var/lib`, but shares everything else, control groups included, with the machine.
+//! and its own `/var/lib`, and what runs there is in control groups of its own; everything else it shares with the machine.
 //!
 //! Deliberately absent: what runs on the hosts.
 
@@ -14,6 +14,7 @@ use nix::{
     unistd::{Pid, geteuid, sethostname},
 };
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io,
     net::{IpAddr, Ipv4Addr},
@@ -43,6 +44,8 @@ pub struct Host {
     /// The switch's end of its cable.
     port: String,
     disk: PathBuf,
+    /// What is started here is in these.
+    groups: Vec<PathBuf>,
     spaces: Spaces,
 }
 
@@ -148,28 +151,27 @@ impl Hosts {
         let index = index.unwrap_or_else(|| panic!("there is no host {name}"));
         // What its kernel still wanted to send goes with the cable.
         self.ip(&format!("link del {}", self.hosts[index].port));
+        self.hosts[index].remove_groups();
         let host = self.boot(name, index as u8 + 1);
         self.hosts[index] = host;
     }
 
-    /// Fails if a process still lives on one of the hosts, once a moment has passed.
+    /// Fails if a process still lives on one of the hosts, or a control group is left there, once a moment has passed.
     ///
     /// # Panics
     /// If so.
     pub fn finish(self) {
         let deadline = Instant::now() + LEFT_MAX;
-        let mut left = self.processes();
+        let mut left = self.left();
         while !left.is_empty() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5)); // Nothing announces the end of processes that are not ours.
-            left = self.processes();
+            left = self.left();
         }
-        let left: Vec<String> = left.into_iter().map(leftovers::describe).collect();
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 
-    fn processes(&self) -> Vec<u32> {
-        let hosts = self.hosts.iter();
-        hosts.flat_map(Host::processes).collect()
+    fn left(&self) -> Vec<String> {
+        self.hosts.iter().flat_map(Host::left).collect()
     }
 
     fn boot(&self, name: &str, number: u8) -> Host {
@@ -181,6 +183,7 @@ impl Hosts {
             port: format!("port{number}"),
             spaces: Spaces::of_host(name, &disk).expect("the superuser may make namespaces"),
             disk,
+            groups: leftovers::own_groups(&format!("{}-{name}", self.name())),
         };
         let at = format!(
             "/proc/{}/fd/{}",
@@ -201,6 +204,12 @@ impl Hosts {
         host
     }
 
+    /// No other run has the same.
+    fn name(&self) -> std::borrow::Cow<'_, str> {
+        let name = self.directory.file_name();
+        name.expect("it has one").to_string_lossy()
+    }
+
     fn ip(&self, words: &str) {
         self.tool("ip", words);
     }
@@ -216,6 +225,15 @@ impl Host {
         self.spaces.within(act)
     }
 
+    /// A program that is to run here, with these arguments.
+    pub fn command(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        let script = "n=$1; shift; while [ $n -gt 0 ]; do echo $$ >\"$1/cgroup.procs\"; shift; n=$((n-1)); done; exec \"$@\"";
+        command.args(["-c", script, "host", &self.groups.len().to_string()]);
+        command.args(&self.groups).arg(program).args(args);
+        command
+    }
+
     /// What the host has in `/var/lib`.
     pub fn disk(&self) -> &Path {
         &self.disk
@@ -229,6 +247,28 @@ impl Host {
                 .is_ok_and(|net| (net.dev(), net.ino()) == (about.dev(), about.ino()))
         };
         leftovers::every_process().filter(is_here).collect()
+    }
+
+    fn left(&self) -> Vec<String> {
+        let groups = leftovers::groups_below(self.groups.clone());
+        let groups = groups.iter().map(|group| group.display().to_string());
+        let processes = self.processes().into_iter().map(leftovers::describe);
+        processes.chain(groups).collect()
+    }
+
+    /// Removes the control groups, whose processes are dead or dying.
+    fn remove_groups(&self) {
+        let deadline = Instant::now() + LEFT_MAX;
+        let all = leftovers::groups_below(self.groups.clone());
+        // Those within others come later in their order.
+        for group in self.groups.iter().chain(&all).rev() {
+            while fs::remove_dir(group).is_err() && group.exists() {
+                if Instant::now() > deadline {
+                    return eprintln!("{} is left", group.display());
+                }
+                thread::sleep(Duration::from_millis(2)); // Dying announces itself only in cgroup2.
+            }
+        }
     }
 
     /// Ends all that run here.
@@ -248,6 +288,7 @@ impl Host {
 impl Drop for Hosts {
     fn drop(&mut self) {
         self.hosts.iter().for_each(Host::kill);
+        self.hosts.iter().for_each(Host::remove_groups);
         if let Err(error) = fs::remove_dir_all(&self.directory) {
             eprintln!("{}: {error}", self.directory.display());
         }
@@ -395,9 +436,9 @@ mod tests {
             return;
         };
         let shell = |host: &str, script: &str| {
-            let mut command = Command::new("sh");
-            command.args(["-c", script]);
-            let output = hosts.host(host).within(|| command.output()).unwrap();
+            let host = hosts.host(host);
+            let mut command = host.command("sh", &["-c", script]);
+            let output = host.within(|| command.output()).unwrap();
             String::from_utf8(output.stdout).unwrap()
         };
         assert_eq!(shell("n1", "uname -n"), "n1\n");
@@ -406,10 +447,17 @@ mod tests {
         let kept = hosts.host("n1").disk().join("file");
         assert_eq!(fs::read_to_string(kept).unwrap(), "mine\n");
 
-        let mut cat = Command::new("cat");
-        cat.stdin(Stdio::piped());
+        let mut cat = hosts.host("n1").command("cat", &[]);
+        cat.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut cat = hosts.host("n1").within(|| cat.spawn()).unwrap();
+        cat.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        cat.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         assert_eq!(hosts.host("n1").processes(), [cat.id()]);
+        for group in &hosts.host("n1").groups {
+            let members = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+            let shown = group.display();
+            assert_eq!(members.trim(), cat.id().to_string(), "{shown}");
+        }
         assert!(hosts.host("head").processes().is_empty());
         hosts.power_off("n1");
         assert!(!cat.wait().unwrap().success());

@@ -143,9 +143,43 @@ fn stat_fields(pid: u32) -> Option<Vec<String>> {
 }
 
 /// Every control group that this process can see.
-pub(crate) fn control_groups() -> BTreeSet<PathBuf> {
-    let mut groups = BTreeSet::new();
-    let mut roots = vec![PathBuf::from("/sys/fs/cgroup")];
+fn control_groups() -> BTreeSet<PathBuf> {
+    groups_below(vec![PathBuf::from("/sys/fs/cgroup")])
+}
+
+/// New control groups of this name below our own, one in each hierarchy that processes are held together or limited by
+/// and that lets us; maybe none.
+pub(crate) fn own_groups(name: &str) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let make = |kind: &&str| {
+        // ID PARENT DEVICE ROOT MOUNTED OPTIONS.. - TYPE SOURCE SUPER_OPTIONS
+        let mount = mounts.lines().find_map(|line| {
+            let (before, after) = line.split_once(" - ")?;
+            let (fs_type, options) = after.split_once(' ')?;
+            let is_it = match *kind {
+                "" => fs_type == "cgroup2",
+                kind => fs_type == "cgroup" && options.split([',', ' ']).any(|word| word == kind),
+            };
+            before.split(" ").nth(4).filter(|_| is_it)
+        })?;
+        let path = own.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let is_it = fields.next()?.split(',').any(|word| word == *kind);
+            is_it.then_some(fields.next()?)
+        })?;
+        let group = PathBuf::from(mount)
+            .join(path.trim_start_matches('/'))
+            .join(name);
+        fs::create_dir(&group).ok().map(|()| group)
+    };
+    let kinds = ["", "freezer", "memory", "cpu", "pids"];
+    kinds.iter().filter_map(make).collect()
+}
+
+/// Every group below these.
+pub(crate) fn groups_below(roots: Vec<PathBuf>) -> BTreeSet<PathBuf> {
+    let (mut roots, mut groups) = (roots, BTreeSet::new());
     while let Some(directory) = roots.pop() {
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -52,6 +52,8 @@ pub enum Action {
     Order(NodeId, Order),
     /// Send a client this.
     Answer(ClientId, Answer),
+    /// Tell whoever looks after the master.
+    Note(String),
     /// End a node's session: it is lost, or not to be trusted.
     Dismiss(NodeId),
 }
@@ -64,6 +66,7 @@ struct Member {
     heard: Instant,
     beat: u64,
     beat_due: Instant,
+    is_silent: bool,
 }
 
 #[derive(Debug)]
@@ -145,6 +148,7 @@ impl Cluster {
                 heard: now,
                 beat: 0,
                 beat_due: now + BEAT_EVERY,
+                is_silent: false,
             },
         );
         self.grant(now);
@@ -160,6 +164,10 @@ impl Cluster {
             Report::Beat { sequence } => {
                 if sequence == member.beat {
                     member.heard = now;
+                    if std::mem::take(&mut member.is_silent) {
+                        let note = format!("node {} answers again", member.name);
+                        self.actions.push_back(Action::Note(note));
+                    }
                     self.scheduler.handle_suspected(node, false);
                     self.grant(now);
                 }
@@ -179,7 +187,12 @@ impl Cluster {
         }
     }
 
-    /// A node's session has ended: it kills its jobs, or is dead.
+    /// A node has said goodbye: nothing runs there any more.
+    pub fn handle_node_left(&mut self, node: NodeId, now: Instant) {
+        self.lose(node, now);
+    }
+
+    /// A node's session has ended without goodbye: it kills its jobs, or is dead.
     pub fn handle_node_gone(&mut self, node: NodeId) {
         // It may live on without us until it fences itself.
         self.scheduler.handle_suspected(node, true);
@@ -273,6 +286,10 @@ impl Cluster {
             }
             if now.saturating_duration_since(node.heard) >= SUSPECTED_AFTER {
                 self.scheduler.handle_suspected(*id, true);
+                if !std::mem::replace(&mut node.is_silent, true) {
+                    let note = format!("node {} has not answered for 5 s", node.name);
+                    self.actions.push_back(Action::Note(note));
+                }
             }
             node.beat += 1;
             node.beat_due = now + BEAT_EVERY;

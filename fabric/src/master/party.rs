@@ -47,7 +47,9 @@ pub enum Heard {
     Report(Report),
     /// A client's.
     Ask(ClientId, Ask),
-    /// Nothing any more.
+    /// Goodbye.
+    Goodbye,
+    /// Nothing any more, without goodbye.
     End,
 }
 
@@ -151,12 +153,11 @@ impl Party {
 
     /// The next thing that it says.
     pub fn hear(&mut self) -> Heard {
-        if self.session.handle_ready().is_err() {
-            return Heard::End;
-        }
-        let message = match self.session.poll_message() {
+        let ready = self.session.handle_ready();
+        let message = match ready.and_then(|()| self.session.poll_message()) {
             Ok(Some(message)) => message,
             Ok(None) => return Heard::Nothing,
+            Err(SessionError::Closed) => return Heard::Goodbye,
             Err(_) => return Heard::End,
         };
         match &self.purpose {

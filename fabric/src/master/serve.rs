@@ -184,6 +184,7 @@ impl Master {
             let heard = party.hear();
             match heard {
                 Heard::Nothing => return,
+                Heard::Goodbye => return self.dismiss(token, now),
                 Heard::End => return self.drop_party(token),
                 Heard::Report(report) => self.handle_report(token, report, now),
                 Heard::Ask(client, ask) => self.handle_ask(token, client, ask, now),
@@ -287,6 +288,7 @@ impl Master {
                         party.queue(answer.encode());
                     }
                 }
+                Action::Note(text) => eprintln!("{text}"),
                 Action::Dismiss(node) => {
                     if let Some(party) = self.find_node(node) {
                         eprintln!("node {} is lost", party.name());
@@ -321,6 +323,19 @@ impl Master {
                 self.drop_party(token);
             }
         }
+    }
+
+    /// Who says goodbye leaves at once.
+    fn dismiss(&mut self, token: Token, now: Instant) {
+        if let Some(party) = self.parties.get_mut(&token)
+            && let Some(node) = party.node_id()
+        {
+            eprintln!("node {} has stopped", party.name());
+            party.forget_node();
+            self.cluster.handle_node_left(node, now);
+            self.act();
+        }
+        self.drop_party(token);
     }
 
     fn drop_party(&mut self, token: Token) {

@@ -6,7 +6,9 @@ use crate::{
     keys::{KeyError, KeyPair},
     state::{StateDir, StateError},
     subject::{ClusterId, Name, Role, Subject},
+    token::Token,
     tokens::{moment, seconds},
+    verify,
 };
 use deploy_wire::bytes::{Malformed, Reader, Writer};
 use rustls::pki_types::CertificateDer;
@@ -68,6 +70,11 @@ impl Identity {
             .bytes(&self.root);
         let lock = dir.lock()?;
         dir.replace(name, &file.finish(), &lock)
+    }
+
+    /// Whether this token is one of the same cluster.
+    pub fn is_of(&self, token: &Token) -> bool {
+        verify::pin_of(&self.root) == Some(token.pin)
     }
 
     /// Whether it is time for a new certificate: a third of its life is left, or less.

@@ -2,7 +2,10 @@
 //!
 //! What is in the files is not known here.
 
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg, OFlag},
+};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
@@ -36,6 +39,11 @@ pub enum StateError {
         path = .0.display()
     )]
     Damaged(PathBuf),
+    /// One daemon at a time.
+    #[error(
+        "`{0}` is in use by a fabric that runs: stop that one, or name another directory with --state"
+    )]
+    InUse(PathBuf),
     /// The system says no.
     #[error("cannot use `{path}`: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, #[source] io::Error),
@@ -78,6 +86,22 @@ impl StateDir {
         let lock = Flock::lock(file, FlockArg::LockExclusive);
         lock.map(Lock)
             .map_err(|(_, error)| StateError::Io(path, error.into()))
+    }
+
+    /// Has this directory for as long as this is held, and does not wait for somebody else who does.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`] if somebody does.
+    pub fn claim(&self) -> Result<Lock, StateError> {
+        let path = self.path.join("running");
+        let failed = |error| StateError::Io(path.clone(), error);
+        let file = options().create(true).truncate(false).open(&path);
+        let file = file.map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Lock(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Err(StateError::InUse(self.path.clone())),
+            Err((_, error)) => Err(failed(error.into())),
+        }
     }
 
     /// All of a file, or nothing if it does not exist.
@@ -182,6 +206,17 @@ pub(crate) mod tests {
         assert_eq!(mode(&dir.path().join("a")), 0o600);
         assert_eq!(mode(dir.path()), 0o700);
         assert!(!dir.path().join("a.next").exists());
+    }
+
+    #[test]
+    fn one_daemon_has_a_directory_at_a_time() {
+        let scratch = Scratch::new();
+        let held = scratch.0.claim().unwrap();
+        let error = scratch.0.claim().unwrap_err();
+        assert!(matches!(error, StateError::InUse(_)), "{error}");
+        scratch.0.lock().unwrap(); // Commands change files meanwhile.
+        drop(held);
+        scratch.0.claim().unwrap();
     }
 
     #[test]

@@ -38,6 +38,11 @@ pub enum TokenError {
     /// Something else was pasted.
     #[error("this is no join token: one begins with `fab1-node-` or `fab1-user-`")]
     NotAToken,
+    /// Not the name of one.
+    #[error(
+        "a token's name has 16 hexadecimal digits: `fabric token list` shows those that there are"
+    )]
+    NotAName,
     /// From another version.
     #[error(
         "this token is of another version of Deploy: use the same version here and on the master"
@@ -135,7 +140,7 @@ impl FromStr for TokenId {
         let is_hex = text.len() == 16 && text.chars().all(|c| c.is_ascii_hexdigit());
         match u64::from_str_radix(text, 16) {
             Ok(number) if is_hex => Ok(TokenId(number.to_be_bytes())),
-            _ => Err(TokenError::NotAToken),
+            _ => Err(TokenError::NotAName),
         }
     }
 }
