@@ -109,6 +109,7 @@ impl World {
     fn settle(&mut self) {
         while let Some(action) = self.cluster.poll_action() {
             match action {
+                Action::Note(_) => {}
                 Action::Order(node, Order::Job { order, .. }) => self.orders.push((node, order)),
                 Action::Order(..) => {}
                 Action::Answer(_, answer) => self.answers.push(answer),
