@@ -104,6 +104,14 @@ fn certificate() -> Option<Papers> {
     } else {
         os::parent() == birth.monitor
     };
+    if !own
+        && matches!(
+            packet::try_receive(socket.as_fd(), &mut Vec::new()),
+            Ok(None)
+        )
+    {
+        exit::vanish() // The monitor was killed just now: this is no first process, which would run everything anew.
+    }
     own.then_some(Papers {
         socket,
         birth,

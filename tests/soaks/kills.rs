@@ -75,7 +75,7 @@ fn run(kind: &str, seed: u64, seen: &mut Seen) -> Result<(), String> {
         let start = Instant::now();
         signal(first);
         child.wait().map_err(|error| error.to_string())?;
-        while !mark.processes().is_empty() {
+        while !mark.processes().is_empty() && start.elapsed() < LEFT_MAX {
             thread::yield_now();
         }
         seen.gone.push(start.elapsed());
@@ -290,6 +290,9 @@ fn mixed(seed: u64, index: u64) -> u64 {
 }
 
 const KINDS: [&str; 4] = ["sender", "receiver", "bystander", "monitor"];
+
+/// What is there then is left behind.
+const LEFT_MAX: Duration = Duration::from_secs(5);
 
 /// How many values pass by a bystander.
 const COUNT: u64 = 10_000;

@@ -45,6 +45,10 @@ impl Household {
         if asker.is_some_and(|(parent, _)| self.is_interrupted(parent)) {
             return head.handle_not_begun(number, INTERRUPTED.to_string());
         }
+        if begin.work.is_some() && self.keeper_due.is_some() {
+            self.keeper_due = Some(now); // What a worker leaves behind has somebody to clear it away from the first on.
+            self.start_keeper(now);
+        }
         let worker = begin.work.as_ref().map(|work| work.function.name.as_str());
         let parent = asker.map(|(parent, _)| parent);
         let mut started = self.launch_connected(number, worker, parent);
