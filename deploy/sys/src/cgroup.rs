@@ -4,7 +4,11 @@
 //! caller has another way. Two kinds will do: cgroup2 with its `cgroup.kill`, needing no controller, or the freezer of
 //! the first version (freeze, kill each, thaw).
 
-use crate::{pidfd::Process, process::numbers};
+use crate::{
+    hierarchy::{Hierarchy, Membership},
+    pidfd::Process,
+    process::numbers,
+};
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs},
@@ -49,10 +53,9 @@ impl Tree {
     ///
     /// Abandoned groups of the same family are removed, with all that is in them.
     pub fn create(family: &str, name: &str) -> Option<Tree> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let membership = Membership::read(Path::new("/proc/self")).ok()?;
         [Kind::Unified, Kind::Freezer].into_iter().find_map(|kind| {
-            let own = directory_of(kind, &mounts, &own)?;
+            let own = membership.position(kind.hierarchy())?.group;
             clear_abandoned(&own, family, kind);
             // Whoever clears just then may take a new one, not locked yet, for an abandoned one.
             let attempt = |_| Tree::below(&own, &format!("{family}{name}"), kind);
@@ -223,41 +226,12 @@ impl Kind {
         }
     }
 
-    /// Whether a hierarchy is of this kind, by its file system and options as `mountinfo` has them.
-    fn is_mounted_as(self, file_system: &str, options: &str) -> bool {
+    fn hierarchy(self) -> Hierarchy {
         match self {
-            Kind::Unified => file_system == "cgroup2",
-            Kind::Freezer => {
-                file_system == "cgroup" && options.split(',').any(|word| word == "freezer")
-            }
+            Kind::Unified => Hierarchy::Unified,
+            Kind::Freezer => Hierarchy::First("freezer"),
         }
     }
-
-    /// Whether a line of `/proc/self/cgroup` with these controllers is about this hierarchy.
-    fn is_named(self, controllers: &str) -> bool {
-        match self {
-            Kind::Unified => controllers.is_empty(),
-            Kind::Freezer => controllers.split(',').any(|word| word == "freezer"),
-        }
-    }
-}
-
-/// Where our own group of that kind is in the file system, by the texts of `mountinfo` and `cgroup`.
-fn directory_of(kind: Kind, mounts: &str, own: &str) -> Option<PathBuf> {
-    let path = own.lines().find_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        kind.is_named(fields.next()?).then_some(fields.next()?)
-    })?;
-    mounts.lines().find_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        let mut place = before.split(' ').skip(3);
-        let (root, mounted_at) = (place.next()?, place.next()?);
-        let mut about = after.split(' ');
-        let (file_system, options) = (about.next()?, about.nth(1)?);
-        let below_root = Path::new(path).strip_prefix(root).ok()?;
-        kind.is_mounted_as(file_system, options)
-            .then(|| Path::new(mounted_at).join(below_root))
-    })
 }
 
 /// The processes in a group and in those below it, which its processes may have made.
@@ -318,14 +292,13 @@ mod tests {
     };
 
     fn trees(name: &str) -> Vec<Tree> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let membership = Membership::read(Path::new("/proc/self")).unwrap();
         let name = format!("{name}-{}", std::process::id());
         [Kind::Unified, Kind::Freezer]
             .into_iter()
             .filter_map(|kind| {
-                let tree = directory_of(kind, &mounts, &own)
-                    .and_then(|own| Tree::below(&own, &name, kind));
+                let own = membership.position(kind.hierarchy());
+                let tree = own.and_then(|own| Tree::below(&own.group, &name, kind));
                 if tree.is_none() {
                     eprintln!("skipped: no {kind:?} group may be made here");
                 }
@@ -429,35 +402,5 @@ mod tests {
             drop(tree);
             drop(Tree::inherit(directory).unwrap());
         }
-    }
-
-    #[test]
-    fn our_group_is_found_where_it_is_mounted() {
-        let check = |kind, mounts, own, expect: Option<&str>| {
-            assert_eq!(
-                directory_of(kind, mounts, own).as_deref(),
-                expect.map(Path::new)
-            );
-        };
-        let hybrid = "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
-                      37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer\n";
-        let own = "6:freezer:/a\n1:name=systemd:/x\n0::/b/c:d\n";
-        check(
-            Kind::Unified,
-            hybrid,
-            own,
-            Some("/sys/fs/cgroup/unified/b/c:d"),
-        );
-        check(Kind::Freezer, hybrid, own, Some("/sys/fs/cgroup/freezer/a"));
-        let container =
-            "30 25 0:26 /job/7 /sys/fs/cgroup ro shared:9 - cgroup2 cgroup rw,nsdelegate\n";
-        check(
-            Kind::Unified,
-            container,
-            "0::/job/7/x\n",
-            Some("/sys/fs/cgroup/x"),
-        );
-        check(Kind::Unified, container, "0::/other\n", None);
-        check(Kind::Freezer, container, "0::/job/7\n", None);
     }
 }

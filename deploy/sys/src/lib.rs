@@ -10,6 +10,7 @@ pub mod code;
 pub mod exit;
 pub mod fd;
 pub mod fork;
+pub mod hierarchy;
 pub mod launch;
 pub mod limit;
 pub mod memfd;
