@@ -229,6 +229,8 @@ First time:
   cargo deploy login <USER TOKEN>           the token is printed by `fabric master`
   cargo deploy 10.0.0.1:8888 --release      build, send, run
 
+Standard input is read for the program whether it wants it or not, as by ssh: in a `while read` loop add `< /dev/null`.
+
 Exit codes:
   The program's own; 128 + N after signal N; 101 if the build failed. Of ours: 70 internal, 71 the program cannot be
   started, 72 it needs more than there is, 74 its output could not be written, 75 no connection, 78 a wrong flag,

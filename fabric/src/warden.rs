@@ -12,7 +12,7 @@
 //!    reports `Closed`, as its last words, and ends.
 
 use deploy_monitor::{Control, Deed, Head, Outpost, Posting, Program};
-use deploy_sys::{code, fd, packet, process};
+use deploy_sys::{code, fd, packet, process, signal};
 use deploy_wire::{
     bytes::Malformed,
     control::{Argument, Notice, Refusal, Request},
@@ -44,6 +44,8 @@ pub const WORD: &str = "warden";
 /// If its node says what makes no sense, or the kernel fails us. What it has started ends with it.
 pub fn run_at_stdin() -> io::Result<()> {
     process::die_with_parent()?;
+    // However the node was started: a person's Ctrl-C is passed on, and is to have its usual effect.
+    signal::forget_ignored()?;
     // Fails where it has one of its own already, and then it needs no other.
     let _ = process::begin_session();
     let socket = fd::raise(io::stdin().as_fd().try_clone_to_owned()?)?;

@@ -104,6 +104,19 @@ pub fn keep_ends_of_children() -> io::Result<()> {
     }
 }
 
+/// Gives every signal that was ignored when we were started its usual effect again, but for SIGPIPE, which Rust ignores.
+///
+/// For a process whose children are nobody's background job, whoever started it: a shell ignores SIGINT on behalf of what
+/// it starts with `&`, and `nohup` SIGHUP.
+pub fn forget_ignored() -> io::Result<()> {
+    for signal in (1..32).filter(|signal| *signal != libc::SIGPIPE) {
+        if disposition(signal)? == libc::SIG_IGN {
+            set_disposition(signal, libc::SIG_DFL)?;
+        }
+    }
+    Ok(())
+}
+
 extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let errno = Errno::last_raw();
     // SAFETY: with SA_SIGINFO the kernel passes a whole `siginfo`; for a signal that no process sent, the sender's
@@ -186,6 +199,10 @@ mod tests {
             (libc::SIGUSR2, false, std::process::id())
         );
         assert_eq!(signals.take(), None);
+        forget_ignored().unwrap();
+        assert_eq!(disposition(libc::SIGURG).unwrap(), libc::SIG_DFL);
+        assert_eq!(disposition(libc::SIGPIPE).unwrap(), libc::SIG_IGN);
+        assert_ne!(disposition(libc::SIGUSR2).unwrap(), libc::SIG_DFL);
         let again = Signals::catch(&[]).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
     }

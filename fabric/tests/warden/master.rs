@@ -58,7 +58,9 @@ impl Node {
     /// The same, without a first order.
     pub fn start_unopened() -> Node {
         let (socket, theirs) = packet::pair().unwrap();
-        let warden = Command::new(env::current_exe().unwrap())
+        let warden = Command::new("sh")
+            .args(["-c", "trap '' INT QUIT HUP; exec \"$0\" \"$1\""])
+            .arg(env::current_exe().unwrap())
             .arg(fabric::warden::WORD)
             .stdin(Stdio::from(theirs))
             .spawn()

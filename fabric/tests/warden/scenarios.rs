@@ -6,6 +6,7 @@ use crate::{
 };
 use deploy_sys::{cgroup::Tree, process};
 use deploy_wire::{
+    exit::End,
     hello::Dial,
     hello::Route,
     job::{Begin, JobOrder, JobReport},
@@ -31,6 +32,7 @@ pub const ALL: &[(&str, fn())] = &[
     ),
     ("output_comes_as_far_as_it_is_credited", credit),
     ("the_initial_process_reads_what_is_sent", input),
+    ("a_signal_has_its_usual_effect", interrupt),
     ("an_argument_that_no_message_holds_is_refused", heavy),
     ("close_leaves_nothing", close),
     ("a_warden_ends_with_its_node", end_of_file),
@@ -128,6 +130,22 @@ fn input() {
     let finished = master.finish();
     assert_eq!(finished.text(0), format!("0\n{text}"));
     assert_eq!(finished.failed, []);
+}
+
+/// Although the node was started in the background, where a shell ignores it.
+fn interrupt() {
+    let node = Node::start("echo");
+    begin(&node, 0);
+    let (number, signal) = (0, 2);
+    node.order(&JobOrder::Signal { number, signal }, None);
+    let died = JobReport::Died {
+        number,
+        end: End::Signal(signal),
+        out_of_memory: false,
+    };
+    assert_eq!(next(&node), died);
+    node.close();
+    assert_alone();
 }
 
 fn heavy() {
