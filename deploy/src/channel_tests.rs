@@ -13,11 +13,14 @@ use crate::{
 };
 use deploy_sys::{fd, packet, poller::Poller, stream};
 use deploy_wire::{
+    frame::NAME_BYTES_MAX,
     pid::{Job, Pid},
     secret::{Seal, Secret},
 };
 use std::{
+    any::type_name,
     fs,
+    marker::PhantomData,
     net::{TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
     path::Path,
@@ -219,6 +222,25 @@ fn another_type_is_told_to_both_ends() {
     assert_eq!(receiver.recv(), Err(mismatch.clone()));
     let refused = (0..10_000).find_map(|_| sender.send(1).and_then(|()| sender.flush()).err());
     assert_eq!(refused, Some(mismatch));
+}
+
+/// Doubled fourteen times over, the name of this type is longer than a frame may carry.
+#[test]
+fn types_with_the_longest_names_have_channels_and_are_told_apart() {
+    type Four<T> = ((T, T), (T, T));
+    type Wide<T> = PhantomData<Four<Four<Four<Four<Four<Four<Four<T>>>>>>>>;
+    assert!(type_name::<Wide<u64>>().len() > NAME_BYTES_MAX as usize);
+    let ends = connected();
+    let sender = Sender::<Wide<u64>>::on(ends.left.clone());
+    let receiver = Receiver::<Wide<u64>>::on(ends.right.clone());
+    sender.send(PhantomData).unwrap();
+    assert_eq!(receiver.recv(), Ok(PhantomData));
+    drop((sender, receiver));
+    let sender = Sender::<Wide<u64>>::on(ends.left);
+    let receiver = Receiver::<Wide<i64>>::on(ends.right);
+    sender.send(PhantomData).unwrap();
+    let refused = receiver.recv();
+    assert!(matches!(refused, Err(ChannelError::TypeMismatch { .. })));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use deploy_wire::{
     bytes::Malformed,
     frame::{Kind, Stop},
     inbound::Taken,
+    type_name::travelling,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -277,7 +278,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
             return None;
         }
         let sent = rx.inbound.opened(self.generation)?;
-        if sent == type_name::<T>() {
+        if sent == travelling(type_name::<T>()) {
             self.matched.store(true, Release);
             return None;
         }

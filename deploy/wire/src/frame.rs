@@ -193,7 +193,7 @@ pub const LIMIT_AT: usize = 24;
 /// The longest payload: what a window may hold at most, so that a lying length never makes anybody allocate more.
 pub const PAYLOAD_BYTES_MAX: u32 = 4 << 20;
 
-/// The longest name of a type, which travels whole.
+/// The longest name of a type that travels whole.
 pub const NAME_BYTES_MAX: u32 = 64 << 10;
 
 /// The length of a value that is sent while it is still being encoded.

@@ -23,3 +23,4 @@ pub mod pid;
 pub mod record;
 pub mod resources;
 pub mod secret;
+pub mod type_name;

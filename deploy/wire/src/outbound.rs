@@ -6,7 +6,10 @@
 //!
 //! The machine knows no socket: it is told what the peer said (`handle_*`) and asked for bytes (`poll_transmit`).
 
-use crate::frame::{ACKNOWLEDGED_AT, HEADER_BYTES, Header, Kind, LIMIT_AT, Part, Stop};
+use crate::{
+    frame::{ACKNOWLEDGED_AT, HEADER_BYTES, Header, Kind, LIMIT_AT, Part, Stop},
+    type_name::travelling,
+};
 
 /// The sending half of a connection.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Outbound {
         self.generation += 1;
         self.queue_frame(
             Header::new(Kind::Open, self.generation),
-            type_name.as_bytes(),
+            travelling(type_name).as_bytes(),
         );
     }
 
@@ -118,7 +121,7 @@ impl Outbound {
     pub fn queue_stop(&mut self, generation: u32, stop: Stop, expected: &str) {
         self.queue_frame(
             Header::new(Kind::Stop(stop), generation),
-            expected.as_bytes(),
+            travelling(expected).as_bytes(),
         );
     }
 

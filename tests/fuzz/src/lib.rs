@@ -9,7 +9,9 @@
 //! monitors are.
 
 mod client;
+mod cluster;
 mod connection;
+mod members;
 pub mod memory;
 mod mutate;
 pub mod runner;
@@ -42,9 +44,17 @@ pub const TARGETS: &[Target] = &[
     wire::AMOUNT,
     client::ASK,
     client::ANSWER,
+    cluster::JOB_ORDER,
+    cluster::JOB_REPORT,
+    cluster::ORDER,
+    cluster::REPORT,
     connection::INBOUND,
     strangers::HELLO,
+    strangers::HANDSHAKE,
     strangers::SEALED,
+    members::TOKEN,
+    members::SUBJECT,
+    members::CERTIFIED,
     values::RECORD,
     values::STREAM,
     values::BULK,

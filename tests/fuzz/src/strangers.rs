@@ -3,10 +3,11 @@
 
 use crate::Target;
 use deploy_wire::{
+    handshake::Handshake,
     hello::{Accept, Dial, NONCE_BYTES, Route},
     pid::{Job, Pid},
     record::{Cipher, Opener, Sealer},
-    secret::Secret,
+    secret::{Seal, Secret},
 };
 
 pub(crate) const HELLO: Target = Target {
@@ -39,6 +40,39 @@ pub(crate) const HELLO: Target = Target {
         vec![dialled, accepted]
     },
     short: 10_000,
+};
+
+/// Each end makes a key of its own anew, so nothing that was ever said before completes an exchange.
+pub(crate) const HANDSHAKE: Target = Target {
+    name: "handshake",
+    check: |input| {
+        for seal in seals() {
+            let mut handshake = Handshake::new(seal);
+            let mut rest = input;
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(handshake.wanted()));
+                if handshake.handle_bytes(now).is_err() {
+                    break;
+                }
+                assert!(
+                    handshake.wanted() > 0,
+                    "what was said before proves nothing"
+                );
+                rest = later;
+            }
+        }
+        16 << 10
+    },
+    seeds: || {
+        let [mut one, mut other] = seals().map(Handshake::new);
+        let mut said = one.poll_transmit().expect("it speaks first");
+        other.handle_bytes(&said).expect("it is right");
+        let answer = other.poll_transmit().expect("it answers");
+        one.handle_bytes(&answer).expect("it is right");
+        said.extend(one.poll_transmit().expect("it answers"));
+        vec![said, answer]
+    },
+    short: 2_000,
 };
 
 pub(crate) const SEALED: Target = Target {
@@ -80,6 +114,12 @@ fn exchange() -> (Vec<u8>, Vec<u8>) {
     dial.handle_bytes(&second).expect("it is right");
     first.extend(dial.poll_transmit().expect("it answers"));
     (first, second)
+}
+
+/// For the one who speaks first, and for the other.
+fn seals() -> [Seal; 2] {
+    let pid = |number| Pid::new(Job::from_bits(7), number);
+    SECRET.seals(pid(1), pid(2), true).into()
 }
 
 fn dial() -> Dial {

@@ -219,6 +219,11 @@ impl Me {
         packet::send(self.socket.as_fd(), bytes, &[]).expect("the monitor lives");
     }
 
+    /// The same, with anything beside it. False if the monitor listens no more.
+    pub fn try_say_bytes(&self, bytes: &[u8], beside: &[BorrowedFd<'_>]) -> bool {
+        packet::send(self.socket.as_fd(), bytes, beside).is_ok()
+    }
+
     /// What the monitor says next.
     pub fn hear(&mut self) -> (Notice, Option<OwnedFd>) {
         let mut bytes = Vec::new();

@@ -3,6 +3,7 @@
 mod begins;
 mod connections;
 mod ends;
+mod hostile;
 mod output;
 mod signals;
 mod spare;
@@ -50,6 +51,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         begins::ALL,
         connections::ALL,
         ends::ALL,
+        hostile::ALL,
         output::ALL,
         signals::ALL,
         spare::ALL,
@@ -69,6 +71,7 @@ pub fn worker(name: &str) -> fn(&mut Me) {
         begins::WORKERS,
         connections::WORKERS,
         ends::WORKERS,
+        hostile::WORKERS,
         output::WORKERS,
         signals::WORKERS,
         spare::WORKERS,
