@@ -12,9 +12,10 @@
 use deploy_sys::stream;
 use deploy_wire::{
     bytes::Malformed,
+    frame::HEADER_BYTES,
     handshake::{Halves, Handshake},
     inbound::Inbound,
-    record::{Opener, Sealer},
+    record::{Opener, RECORD_BYTES_MAX, Sealer},
     secret::Seal,
 };
 use std::{io, os::fd::BorrowedFd};
@@ -113,25 +114,27 @@ fn write_pending(socket: BorrowedFd<'_>, sealer: &mut Sealer) -> io::Result<()> 
 }
 
 /// Seals everything, since it has to be sealed at some time and copying it instead costs as much; writes as much of it
-/// as the socket takes.
+/// as the socket takes. A payload begins a record, so that at the other end it opens where nothing else lies.
 fn seal_and_write(
     socket: BorrowedFd<'_>,
     sealer: &mut Sealer,
     first: &[u8],
     second: &[u8],
 ) -> io::Result<()> {
-    let mut is_full = false;
-    let (mut first, mut second) = (first, second);
-    while !first.is_empty() || !second.is_empty() {
-        (first, second) = sealer.queue_record(first, second);
-        if !is_full {
-            is_full = match write_pending(socket, sealer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
-                written => written.map(|()| false)?,
-            };
+    let [first, second] = [first, second].map(|bytes| bytes.chunks(RECORD_BYTES_MAX));
+    for bytes in first.chain(second) {
+        sealer.queue_record(bytes);
+        if sealer.pending().len() >= WRITE_BYTES_MIN {
+            match write_pending(socket, sealer) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {} // What did not leave now does with the next record, or when there is room.
+            }
         }
     }
-    Ok(())
+    match write_pending(socket, sealer) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        written => written,
+    }
 }
 
 impl Incoming {
@@ -150,13 +153,19 @@ impl Incoming {
                     Err(other) => other,
                 }
             }
-            Incoming::Sealed(opener) => match read_into(socket, opener.space()) {
-                Ok(count) => {
-                    opener.handle_read(count);
-                    came(hand_on(opener, inbound))
+            Incoming::Sealed(opener) => {
+                let space = match inbound.wants_header() {
+                    true => opener.space_for(HEADER_BYTES),
+                    false => opener.space(),
+                };
+                match read_into(socket, space) {
+                    Ok(count) => {
+                        opener.handle_read(count);
+                        came(hand_on(opener, inbound))
+                    }
+                    Err(other) => other,
                 }
-                Err(other) => other,
-            },
+            }
         }
     }
 
@@ -219,7 +228,7 @@ impl Incoming {
                 Err(other) => other,
             };
         };
-        match read_into(socket, opener.space()) {
+        match read_into(socket, opener.space_for(place.room())) {
             Ok(count) => opener.handle_read(count),
             Err(other) => return other,
         }
@@ -332,6 +341,9 @@ fn came(handled: Result<(), Malformed>) -> Came {
 /// It gives what `net.core.wmem_max` allows. Round trips of 1 MiB take half as long as with its own default. TCP is left
 /// alone: there the kernel finds out by itself what a connection needs, and stops doing so when it is told.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
+
+/// What is worth a write while there is more to seal: a record, with the header before it.
+const WRITE_BYTES_MIN: usize = RECORD_BYTES_MAX;
 
 /// More than the handshake wants at once.
 const GREETING_BYTES_MAX: usize = 128;

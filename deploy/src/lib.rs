@@ -113,6 +113,8 @@ mod sender;
 mod spawn;
 #[cfg(test)]
 mod stress_tests;
+#[cfg(test)]
+mod tampered_tests;
 mod turn;
 
 pub use crate::{

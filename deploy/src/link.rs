@@ -70,6 +70,8 @@ pub(crate) struct Link {
     blocked: AtomicBool,
     /// Whether it stands in the hub's list of connections with values that wait for company.
     dirty: AtomicBool,
+    /// Whether values come so fast that they fill writes by themselves.
+    streams: AtomicBool,
     pub(crate) turn: Turn,
 }
 
@@ -86,8 +88,8 @@ pub(crate) struct Tx {
     long_begun: bool,
     /// How many long values there were.
     longs: u64,
-    /// Whether values come so fast that they fill writes by themselves.
-    streams: bool,
+    /// How many values were queued since it was last looked how fast they come.
+    values: u32,
 }
 
 /// Tells one long value from those before and after it.
@@ -133,7 +135,7 @@ impl Link {
                 long: None,
                 long_begun: false,
                 longs: 0,
-                streams: false,
+                values: 0,
             }),
             rx: Mutex::new(Rx {
                 inbound: Inbound::new(),
@@ -157,6 +159,7 @@ impl Link {
             told_granted: AtomicU64::new(WINDOW_UNITS_MIN),
             blocked: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
+            streams: AtomicBool::new(false),
             turn: Turn::new(),
         }
     }
@@ -282,34 +285,44 @@ impl Link {
         self.limit.load(Acquire).saturating_sub(tx.out.sequence())
     }
 
-    /// Queues a value, for which there is room, and lets it leave as the rule at the top says.
-    pub(crate) fn send_record(self: &Arc<Link>, tx: &mut Tx, record: &[u8]) {
+    /// Queues a value, for which there is room, and lets it leave as the rule at the top says. Says whether a batch left.
+    pub(crate) fn send_record(self: &Arc<Link>, tx: &mut Tx, record: &[u8]) -> bool {
         assert!(
             record_units(record.len()) <= self.room(tx),
             "the caller has looked for room"
         );
         let quiet = self.is_acknowledged(tx.out.sequence());
         tx.out.queue_record(record);
-        self.let_leave(tx, quiet);
+        tx.values += 1;
+        let is_batch = tx.out.pending() >= BATCH_BYTES;
+        if self.streams() {
+            self.turn.mark_used(); // It reads at each batch: see `hear`.
+        }
+        if quiet || is_batch {
+            self.leave_together(tx);
+        } else if !self.dirty.swap(true, SeqCst) {
+            self.hub.handle_dirty(self, !self.streams());
+        }
+        is_batch
     }
 
-    /// Lets what was queued leave: at once, or when enough is together, or later in company.
-    pub(crate) fn let_leave(self: &Arc<Link>, tx: &mut Tx, at_once: bool) {
-        let pending = tx.out.pending();
-        if at_once || pending >= BATCH_BYTES {
-            tx.streams = pending >= STREAM_BYTES;
-            self.flush(tx);
-        } else if !self.dirty.swap(true, SeqCst) {
-            self.hub.handle_dirty(self, !tx.streams);
-        }
+    /// Whether values come so fast that they fill writes by themselves.
+    pub(crate) fn streams(&self) -> bool {
+        self.streams.load(Relaxed)
+    }
+
+    /// What was queued leaves; how much that is says how fast values come.
+    fn leave_together(self: &Arc<Link>, tx: &mut Tx) {
+        let values = std::mem::take(&mut tx.values);
+        let streams = values >= STREAM_VALUES || tx.out.pending() >= STREAM_BYTES;
+        self.streams.store(streams, Relaxed);
+        self.flush(tx);
     }
 
     /// What waits for company leaves without.
     pub(crate) fn flush_dirty(self: &Arc<Link>) {
         self.dirty.store(false, SeqCst);
-        let tx = &mut self.tx();
-        tx.streams = tx.out.pending() >= STREAM_BYTES;
-        self.flush(tx);
+        self.leave_together(&mut self.tx());
     }
 
     /// Marks the connection as sending a long value, unless it does already.
@@ -677,7 +690,8 @@ impl Link {
         } else if ack_is_owed {
             self.hub.attend(self); // The reactor sees to it within a tick, unless something leaves before.
         }
-        if self.dirty.load(SeqCst) {
+        // Of a stream, what follows an acknowledgement is soon a batch by itself.
+        if self.dirty.load(SeqCst) && !self.streams() {
             self.flush(&mut self.tx());
         }
     }
@@ -716,9 +730,10 @@ pub(crate) fn end_of_fork() -> Option<ChannelError> {
 /// As much as is worth a write of its own.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// Where this much is together when it leaves, the next values will soon be too: nobody need be woken for them, and a
-/// stream's last ones wait for the reactor's next tick.
+/// Where this much is together when it leaves, or so many values, the next ones will soon be too: nobody need be woken
+/// for them, and a stream's last ones wait for the reactor's next tick.
 const STREAM_BYTES: usize = BATCH_BYTES / 4;
+const STREAM_VALUES: u32 = 64;
 
 /// How much may wait for the socket: a few batches. Beyond it, senders wait for the reader's process to read.
 const PENDING_BYTES_MAX: usize = 256 << 10;

@@ -151,7 +151,11 @@ impl Outlet {
         if self.link.room(&tx) < record_units(record.len()) {
             return Look::Nothing;
         }
-        self.link.send_record(&mut tx, record);
+        let is_batch = self.link.send_record(&mut tx, record);
+        drop(tx);
+        if is_batch {
+            self.link.hear();
+        }
         Look::Found(Ok(()))
     }
 
@@ -302,6 +306,7 @@ impl Long<'_> {
                 return Err(ChannelError::Closed); // The sender was dropped: nobody hears this.
             }
             bytes = rest;
+            link.hear();
             if bytes.is_empty() {
                 return Ok(());
             }

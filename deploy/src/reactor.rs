@@ -131,6 +131,9 @@ fn look(links: &Links, link: &Arc<Link>) -> bool {
             return false;
         }
         if in_use {
+            if link.streams() {
+                link.read(false); // Its sender only reads when it has a batch.
+            }
             return link.turn.want_attention();
         }
         link.take_back();

@@ -143,6 +143,11 @@ impl Turn {
         self.used.load(SeqCst)
     }
 
+    /// It is being used, and the reactor leaves the socket where it is.
+    pub(crate) fn mark_used(&self) {
+        self.used.store(true, Release);
+    }
+
     /// Whether it was waited for since this was asked last.
     pub(crate) fn take_used(&self) -> bool {
         self.used.swap(false, SeqCst)
@@ -279,11 +284,20 @@ impl Link {
 
     /// Takes the socket from the reactor, which takes it back when it is no longer used.
     fn lease(self: &Arc<Link>) {
-        self.turn.used.store(true, Release);
+        self.turn.mark_used();
         if !self.turn.leased.load(Acquire) {
             self.turn.set_leased(true, || self.hub.deregister(self));
         }
         self.hub.attend(self);
+    }
+
+    /// A sender of batches or pieces hears the peer by itself, where nobody listens: the reactor would be woken for each
+    /// acknowledgement, and stand in its way.
+    pub(crate) fn hear(self: &Arc<Link>) {
+        if self.turn.listeners.load(SeqCst) == 0 {
+            self.lease();
+            self.read(false);
+        }
     }
 
     /// Gives the socket to the reactor, for a task that waits: it hears of the socket by the bell.

@@ -305,7 +305,7 @@ mod tests {
                 panic!("it was to be encrypted");
             };
             for (sealer, opener) in [(&mut one_seals, &mut opens), (&mut seals, &mut one_opens)] {
-                sealer.queue_record(b"hello ", b"world");
+                sealer.queue_record(b"hello world");
                 opener.handle_bytes(sealer.pending());
                 assert_eq!(opener.take(usize::MAX), Ok(Some(&b"hello world"[..])));
             }

@@ -221,13 +221,17 @@ impl Inbound {
         if self.buffer.len() - self.end < wanted {
             self.enlarge(wanted);
         }
-        let header_next = self.start == self.end && self.arriving.is_none();
-        let space = if header_next && self.long_lately {
+        let space = if self.wants_header() {
             HEADER_BYTES
         } else {
             wanted
         };
         &mut self.buffer[self.end..self.end + space]
+    }
+
+    /// Whether a header comes next, and behind it probably a part of a long value.
+    pub fn wants_header(&self) -> bool {
+        self.start == self.end && self.arriving.is_none() && self.long_lately
     }
 
     /// Nobody has used the connection for a while: where nothing waits, no memory is held for it.

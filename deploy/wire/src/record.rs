@@ -6,15 +6,16 @@
 //!
 //! Deliberately absent: what the bytes are, where keys come from (`handshake.rs`), sockets.
 
-use crate::{bytes::Malformed, secret::Secret};
+use crate::{bytes::Malformed, frame::HEADER_BYTES, secret::Secret};
 use ring::aead::{
-    self, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
+    self, AES_128_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
 };
 
 /// What records are encrypted with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cipher {
-    /// AES-256-GCM, where both machines have it in hardware.
+    /// AES-128-GCM, where both machines have it in hardware: as strong as the exchange of keys before it, and faster than
+    /// with 256 bits.
     Aes,
     /// ChaCha20-Poly1305.
     ChaCha,
@@ -77,11 +78,11 @@ impl Cipher {
 
     fn key(self, secret: &Secret) -> LessSafeKey {
         let algorithm: &'static aead::Algorithm = match self {
-            Cipher::Aes => &AES_256_GCM,
+            Cipher::Aes => &AES_128_GCM,
             Cipher::ChaCha => &CHACHA20_POLY1305,
         };
-        let key = UnboundKey::new(algorithm, secret.bytes());
-        LessSafeKey::new(key.expect("both ciphers take keys of 32 bytes"))
+        let key = UnboundKey::new(algorithm, &secret.bytes()[..algorithm.key_len()]);
+        LessSafeKey::new(key.expect("a key is as long as its cipher says"))
     }
 }
 
@@ -96,18 +97,26 @@ impl Sealer {
         }
     }
 
-    /// Seals one slice and then the other, behind what is still to be written: as much as a record holds. Returns the
-    /// rest of both.
-    pub fn queue_record<'a>(&mut self, first: &'a [u8], second: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-        let (now, later) = first.split_at(first.len().min(RECORD_BYTES_MAX));
-        let room = RECORD_BYTES_MAX - now.len();
-        let (also_now, also_later) = second.split_at(second.len().min(room));
+    /// Seals these bytes, behind what is still to be written.
+    ///
+    /// # Panics
+    /// If there are none, or more than [`RECORD_BYTES_MAX`].
+    pub fn queue_record(&mut self, bytes: &[u8]) {
         assert!(
-            !now.is_empty() || !also_now.is_empty(),
-            "no record is empty"
+            (1..=RECORD_BYTES_MAX).contains(&bytes.len()),
+            "no record is empty, or longer than the other end takes"
         );
-        self.seal(now, also_now);
-        (later, also_later)
+        let length = (bytes.len() as u32).to_le_bytes();
+        self.buffer.extend_from_slice(&length);
+        let from = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        let nonce = nonce(&mut self.count);
+        let sealed = &mut self.buffer[from..];
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce, Aad::from(length), sealed)
+            .expect("a record is shorter than what a cipher takes");
+        self.buffer.extend_from_slice(tag.as_ref());
     }
 
     /// What to write next.
@@ -134,21 +143,6 @@ impl Sealer {
         if self.buffer.is_empty() {
             self.buffer = Vec::new();
         }
-    }
-
-    fn seal(&mut self, first: &[u8], second: &[u8]) {
-        let length = ((first.len() + second.len()) as u32).to_le_bytes();
-        self.buffer.extend_from_slice(&length);
-        let from = self.buffer.len();
-        self.buffer.extend_from_slice(first);
-        self.buffer.extend_from_slice(second);
-        let nonce = nonce(&mut self.count);
-        let sealed = &mut self.buffer[from..];
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(nonce, Aad::from(length), sealed)
-            .expect("a record is shorter than what a cipher takes");
-        self.buffer.extend_from_slice(tag.as_ref());
     }
 }
 
@@ -184,6 +178,20 @@ impl Opener {
             (self.start, self.end) = (0, self.end - self.start);
         }
         &mut self.buffer[self.end..]
+    }
+
+    /// Space for what is missing of so many bytes that were sealed, and for no more, where they come in records as long
+    /// as possible; or for what is missing of the next record, if that is longer.
+    pub fn space_for(&mut self, bytes: usize) -> &mut [u8] {
+        let records = bytes.div_ceil(RECORD_BYTES_MAX);
+        let next = self
+            .next_bytes()
+            .map_or(0, |next| next + RECORD_EXTRA_BYTES);
+        let wanted = next.max(bytes + records * RECORD_EXTRA_BYTES);
+        let missing = wanted.saturating_sub(self.end - self.start);
+        let space = self.space();
+        let count = space.len().min(missing.max(1));
+        &mut space[..count]
     }
 
     /// `count` bytes were read into the space.
@@ -225,19 +233,17 @@ impl Opener {
 
     /// Opens the next record where it lies, if it is there.
     fn open(&mut self) -> Result<bool, Malformed> {
-        let arrived = &self.buffer[self.start..self.end];
-        let Some((length, rest)) = arrived.split_first_chunk::<LENGTH_BYTES>() else {
+        let Some(bytes) = self.next_bytes() else {
             return Ok(false);
         };
-        let bytes = u32::from_le_bytes(*length) as usize;
         if bytes == 0 || bytes > RECORD_BYTES_MAX {
             return Err(DOES_NOT_OPEN);
         }
-        if rest.len() < bytes + TAG_BYTES {
+        if self.end - self.start < bytes + RECORD_EXTRA_BYTES {
             self.is_busy |= bytes > BUFFER_BYTES_FIRST / 4;
             return Ok(false);
         }
-        let length = *length;
+        let length = (bytes as u32).to_le_bytes();
         let from = self.start + LENGTH_BYTES;
         let sealed = &mut self.buffer[from..from + bytes + TAG_BYTES];
         let nonce = nonce(&mut self.count);
@@ -246,6 +252,12 @@ impl Opener {
             .map_err(|_| DOES_NOT_OPEN)?;
         (self.start, self.opened) = (from, bytes);
         Ok(true)
+    }
+
+    /// How many bytes the next record says it seals, if that has arrived.
+    fn next_bytes(&self) -> Option<usize> {
+        let length = self.buffer[self.start..self.end].first_chunk::<LENGTH_BYTES>()?;
+        Some(u32::from_le_bytes(*length) as usize)
     }
 }
 
@@ -260,15 +272,18 @@ fn nonce(count: &mut u64) -> Nonce {
 const DOES_NOT_OPEN: Malformed =
     Malformed("what came was changed on its way, or is not from the other end of the connection");
 
-/// How many bytes one record seals at most: enough that its own cost is lost in them, and few enough to stay in a
-/// processor's cache from the copy to the cipher to the kernel.
-pub const RECORD_BYTES_MAX: usize = 64 << 10;
+/// How many bytes one record seals at most: a whole frame of small values. That is enough for its own cost to be lost in
+/// them, and few enough to stay in a processor's cache from the copy to the cipher to the kernel.
+pub const RECORD_BYTES_MAX: usize = (64 << 10) + HEADER_BYTES;
 
 const LENGTH_BYTES: usize = 4;
 
 const TAG_BYTES: usize = 16;
 
-const SEALED_BYTES_MAX: usize = LENGTH_BYTES + RECORD_BYTES_MAX + TAG_BYTES;
+/// What a record is longer than what it seals.
+const RECORD_EXTRA_BYTES: usize = LENGTH_BYTES + TAG_BYTES;
+
+const SEALED_BYTES_MAX: usize = RECORD_BYTES_MAX + RECORD_EXTRA_BYTES;
 
 /// Room for a few records: the last one, which is moved to the front when it is cut, is then a small part of it.
 const BUFFER_BYTES: usize = 4 * SEALED_BYTES_MAX;
@@ -294,7 +309,7 @@ mod tests {
         let mut sealer = Sealer::new(Cipher::Aes, &SECRET);
         let mut records = Vec::new();
         for (index, length) in lengths.iter().enumerate() {
-            sealer.queue_record(&vec![index as u8; *length], &[]);
+            sealer.queue_record(&vec![index as u8; *length]);
             records.push(sealer.pending().to_vec());
             sealer.handle_written(sealer.pending().len());
         }
@@ -327,10 +342,11 @@ mod tests {
             let (mut sealer, mut opener) = pair(cipher);
             let text: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
             for split in [0, 1, 40, RECORD_BYTES_MAX, 100_000, 300_000] {
-                let (mut first, mut second) = text.split_at(split);
-                while !first.is_empty() || !second.is_empty() {
-                    (first, second) = sealer.queue_record(first, second);
-                }
+                let (first, second) = text.split_at(split);
+                let [first, second] = [first, second].map(|bytes| bytes.chunks(RECORD_BYTES_MAX));
+                first
+                    .chain(second)
+                    .for_each(|bytes| sealer.queue_record(bytes));
                 let mut all = Vec::new();
                 while !sealer.pending().is_empty() {
                     let count = sealer.pending().len().min(opener.space().len()).min(70_001);
@@ -368,7 +384,7 @@ mod tests {
         let (mut sealer, mut opener) = pair(Cipher::ChaCha);
         let mut all = Vec::new();
         for round in 0..1000u32 {
-            sealer.queue_record(&round.to_le_bytes(), &[]);
+            sealer.queue_record(&round.to_le_bytes());
             let count = sealer.pending().len().min(23);
             opener.handle_bytes(&sealer.pending()[..count]);
             sealer.handle_written(count);
