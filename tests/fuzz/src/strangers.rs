@@ -139,7 +139,7 @@ fn sealed(cipher: Cipher) -> Vec<u8> {
     let mut sealer = Sealer::new(cipher, &SECRET);
     let mut bytes = Vec::new();
     for record in PLAIN.chunks(10) {
-        sealer.queue_record(record, &[]);
+        sealer.queue_record(record);
         bytes.extend_from_slice(sealer.pending());
         sealer.handle_written(sealer.pending().len());
     }
