@@ -21,7 +21,7 @@ use deploy_wire::{
 };
 use mio::{Events, Poll, Token, Waker};
 use std::{
-    fs,
+    fs, io,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -119,7 +119,7 @@ fn welcome(
     while !stop.load(Ordering::SeqCst) {
         let now = Instant::now();
         let wait = door.deadline().map(|at| at.saturating_duration_since(now));
-        poll.poll(&mut events, wait).unwrap();
+        wait_for(&mut poll, &mut events, wait);
         for event in &events {
             door.handle_ready(event.token(), Instant::now());
         }
@@ -190,7 +190,7 @@ impl Client {
         if left.is_zero() {
             return false;
         }
-        self.poll.poll(&mut self.events, Some(left)).unwrap();
+        wait_for(&mut self.poll, &mut self.events, Some(left));
         self.session.handle_ready().is_ok()
     }
 
@@ -253,6 +253,14 @@ impl Client {
         self.tell(&Answer::Finished);
         // The client says goodbye, but for one that was killed.
         while self.hear().is_some() {}
+    }
+}
+
+/// Whoever looks on with a debugger interrupts it: then there may be nothing.
+fn wait_for(poll: &mut Poll, events: &mut Events, limit: Option<Duration>) {
+    match poll.poll(events, limit) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        polled => polled.unwrap(),
     }
 }
 
