@@ -89,7 +89,25 @@ pub enum Command {
         #[expect(missing_docs, reason = "clap shows them as the command's own help")]
         state: State,
     },
-    /// Forget the cluster that this machine is a node of. The daemon must not run.
+    /// List the cluster's nodes and users, and how long their certificates are good for; on the head.
+    Members {
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+        state: State,
+    },
+    /// Take a node or a user out of the cluster: its sessions end, and it can only join anew; on the head.
+    #[command(alias = "revoke")]
+    Remove {
+        /// Its name, as `fabric members` shows it.
+        name: String,
+        /// `node` or `user`, where both have that name.
+        #[arg(long)]
+        role: Option<String>,
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+        state: State,
+    },
+    /// Leave the cluster that this machine is a node of. Its daemon ends, if it runs.
     Leave {
         #[command(flatten)]
         #[expect(missing_docs, reason = "clap shows them as the command's own help")]

@@ -1,5 +1,7 @@
 //! What each command does.
 
+mod members;
+
 use crate::{
     cli::{Cli, Command, Serve, State, TokenCommand},
     head,
@@ -56,7 +58,13 @@ pub fn run(cli: Cli) -> Result<()> {
             off,
             state: place,
         }) => drain(&node, !off, &state(&place)?),
-        Some(Command::Leave { state: place }) => leave(&state(&place)?),
+        Some(Command::Members { state: place }) => members::list(&state(&place)?),
+        Some(Command::Remove {
+            name,
+            role,
+            state: place,
+        }) => members::remove(&name, role.as_deref(), &state(&place)?),
+        Some(Command::Leave { state: place }) => members::leave(&state(&place)?),
         Some(Command::Warden) => Ok(warden::run_at_stdin()?),
     }
 }
@@ -105,6 +113,7 @@ fn serve(how: &Serve) -> Result<()> {
     println!("A node of the cluster at {master}; its data port is {address}.");
     let config = node::Config {
         identity,
+        identity_dir: dir,
         master,
         address,
         capacity: capacity(how),
@@ -202,11 +211,11 @@ fn token(what: &TokenCommand, state: &Path) -> Result<()> {
     match what {
         TokenCommand::New { role, hours, once } => {
             let role = Role::from_name(role)
-                .filter(|role| *role != Role::Master)
+                .filter(|role| role.is_joinable())
                 .ok_or_else(|| format!("{role:?} is no role: say node or user"))?;
             let own = match role {
                 Role::Node => Role::Master, // It knows where nodes go.
-                _ => Role::User,
+                _ => Role::Administrator,
             };
             let address = member(state, own)?.address;
             let lifetime = Duration::from_secs(hours * 60 * 60);
@@ -286,7 +295,7 @@ fn drain(node: &str, on: bool, state: &Path) -> Result<()> {
 
 /// Asks the master on this machine, as its administrator.
 fn ask(state: &Path, ask: &Ask) -> Result<Answer> {
-    let identity = member(state, Role::User)?;
+    let identity = member(state, Role::Administrator)?;
     let deadline = Instant::now() + PATIENCE;
     let connector = Connector::member(&identity)?;
     let mut client = Client::connect(&identity.address, &connector, deadline).map_err(|error| {
@@ -330,17 +339,6 @@ fn table(nodes: &[NodeView]) -> String {
         ));
     }
     lines.join("\n")
-}
-
-fn leave(state: &Path) -> Result<()> {
-    let place = head::place(state, Role::Node);
-    match std::fs::remove_dir_all(&place) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err("this machine is no node of a cluster".into())
-        }
-        Err(error) => Err(format!("{}: {error}", place.display()).into()),
-    }
 }
 
 /// How long a master may take to answer.

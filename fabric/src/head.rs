@@ -1,11 +1,14 @@
 //! `fabric master`: an authority, the master with its two doors, and a node like any other beside it.
 
 use crate::{
+    audit::Audit,
     capacity,
     cli::MasterPlan,
     images::{ImageError, Images},
     master::{
         cluster::Cluster,
+        membership::Membership,
+        rights,
         serve::{Inlet, Master},
     },
     node::{self, Data, Estate, Node},
@@ -13,7 +16,6 @@ use crate::{
 use deploy_trust::{
     authority::{Authority, AuthorityError},
     door::{DataHello, Door, TOKENS},
-    endpoint::Acceptor,
     identity::Identity,
     session::SessionError,
     state::{StateDir, StateError},
@@ -73,11 +75,21 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     let dir = StateDir::open(&authority(state))?;
     let authority = Authority::open(&dir, SystemTime::now())?;
     let master = identity(&authority, state, Role::Master, "master", plan.address)?;
+    let mut cluster = Cluster::new(authority.cluster().to_string());
+    let master_dir = StateDir::open(&place(state, Role::Master))?;
+    let membership = Membership::new(authority, master, master_dir);
     let poll = Poll::new()?;
-    let (nodes, people) = doors(&poll, plan, &authority, &master)?;
+    let (nodes, people) = doors(&poll, plan, &membership)?;
     // Only where it can serve is this machine a node.
-    let own = identity(&authority, state, Role::Node, &machine(), plan.address)?;
-    identity(&authority, state, Role::User, ADMINISTRATOR, plan.bridge)?;
+    let authority = membership.authority();
+    let own = identity(authority, state, Role::Node, &machine(), plan.address)?;
+    identity(
+        authority,
+        state,
+        Role::Administrator,
+        &machine(),
+        plan.bridge,
+    )?;
 
     let now = SystemTime::now();
     let node_token = authority.new_token(Role::Node, &plan.address.to_string(), DAY, false, now)?;
@@ -88,6 +100,7 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     let waker = Node::waker(&node_poll)?;
     let config = node::Config {
         identity: own,
+        identity_dir: StateDir::open(&place(state, Role::Node))?,
         master: plan.address,
         address: plan.address,
         capacity: given(plan.capacity),
@@ -95,13 +108,14 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         estate: Estate::open(&state.join("jobs"))?,
     };
     let node = Node::new(config, node_poll, Data::Inlet(receiver))?;
-    let mut cluster = Cluster::new(authority.cluster().to_string());
     for (address, mem, cpu) in &plan.expected {
         cluster.expect(address.to_string(), resources(*mem, *cpu));
     }
     let images = Images::open(&state.join("images"))?;
     let inlet = Inlet { sender, waker };
-    let master = Master::new(poll, vec![nodes, people], authority, cluster, images, inlet);
+    let doors = vec![nodes, people];
+    let audit = Audit::open(state)?;
+    let master = Master::new(poll, doors, membership, audit, cluster, images, inlet);
     println!("{}", next_steps(plan, &node_token, &user_token));
     thread::Builder::new()
         .name("node".to_string())
@@ -117,7 +131,7 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     Ok(master.run()?)
 }
 
-/// The node that every member of this kind is on this machine, kept below the state directory.
+/// The member of this kind that the head is itself, kept below the state directory.
 fn identity(
     authority: &Authority,
     state: &Path,
@@ -126,18 +140,8 @@ fn identity(
     address: SocketAddr,
 ) -> Result<Identity, HeadError> {
     let dir = StateDir::open(&place(state, role))?;
-    let now = SystemTime::now();
-    let address = address.to_string();
-    if let Some(found) = Identity::load(&dir)?
-        && found.subject.cluster == authority.cluster()
-        && found.address == address
-        && !found.is_renewal_due(now)
-    {
-        return Ok(found);
-    }
-    let made = authority.identity(role, &Name::like(name), &address, now)?;
-    made.save(&dir)?;
-    Ok(made)
+    let (name, now) = (Name::like(name), SystemTime::now());
+    Ok(authority.own_identity(&dir, role, &name, &address.to_string(), now)?)
 }
 
 /// Where the head keeps what signs certificates.
@@ -150,23 +154,31 @@ pub fn place(state: &Path, role: Role) -> PathBuf {
     state.join(match role {
         Role::Master => "master",
         Role::Node => "node",
-        Role::User => "administrator",
+        Role::User | Role::Administrator => "administrator",
     })
 }
 
 fn doors(
     poll: &Poll,
     plan: &MasterPlan,
-    authority: &Authority,
-    master: &Identity,
+    membership: &Membership,
 ) -> Result<(Door, Door), HeadError> {
-    let acceptor = |roles| Acceptor::new(master, roles, authority.revocations(), true);
     let listen = |address, first_token, acceptor, data| {
         let door = Door::open(address, poll.registry(), first_token, Some(acceptor), data);
         door.map_err(|source| HeadError::Listen { address, source })
     };
-    let nodes = listen(plan.address, 0, acceptor(&[Role::Node])?, Some(DATA))?;
-    let people = listen(plan.bridge, TOKENS, acceptor(&[Role::User])?, None)?;
+    let nodes = listen(
+        plan.address,
+        0,
+        membership.acceptor(rights::AT_THE_NODES_DOOR)?,
+        Some(DATA),
+    )?;
+    let people = listen(
+        plan.bridge,
+        TOKENS,
+        membership.acceptor(rights::AT_THE_BRIDGE)?,
+        None,
+    )?;
     Ok((nodes, people))
 }
 
@@ -213,5 +225,4 @@ pub const DATA: DataHello = DataHello {
     first_byte: hello::FIRST_BYTE,
     len: hello::FIRST_BYTES,
 };
-const ADMINISTRATOR: &str = "administrator";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod capacity;
 pub mod cli;
 pub mod commands;

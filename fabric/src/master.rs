@@ -1,8 +1,11 @@
 //! The master: it knows the nodes, places processes, and speaks to people's clients.
 
+pub mod admission;
 pub mod cluster;
 #[cfg(test)]
 mod cluster_tests;
 pub mod job;
+pub mod membership;
 mod party;
+pub mod rights;
 pub mod serve;

@@ -20,8 +20,9 @@ use deploy_sys::{random, signal::Signals};
 use deploy_trust::{
     door::{Arrival, Door, TOKENS},
     endpoint::Connector,
-    identity::Identity,
+    identity::{Certified, Identity},
     session::{SendError, Session, SessionError},
+    state::StateDir,
 };
 use deploy_wire::{
     client::Digest,
@@ -41,7 +42,7 @@ use std::{
     net::SocketAddr,
     os::fd::AsRawFd,
     sync::{Arc, mpsc::Receiver},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use warden_link::WardenLink;
 
@@ -50,6 +51,8 @@ use warden_link::WardenLink;
 pub struct Config {
     /// Who it is.
     pub identity: Identity,
+    /// Where that is kept.
+    pub identity_dir: StateDir,
     /// Where the master is.
     pub master: SocketAddr,
     /// Where others reach its data port.
@@ -71,6 +74,10 @@ pub struct Node {
     data: Data,
     master: Option<Master>,
     dial_at: Instant,
+    /// When to ask for a new certificate again, if one is due.
+    renew_at: Instant,
+    /// Why this machine is no member of the cluster any more.
+    dismissed: Option<String>,
     wardens: BTreeMap<Job, Warden>,
     tokens_made: usize,
     /// The jobs by their warden's or fetch's token.
@@ -119,6 +126,8 @@ impl Node {
             data,
             master: None,
             dial_at: Instant::now(),
+            renew_at: Instant::now(),
+            dismissed: None,
             wardens: BTreeMap::new(),
             tokens_made: 0,
             jobs: BTreeMap::new(),
@@ -143,7 +152,7 @@ impl Node {
         let registry = self.poll.registry();
         registry.register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
         let mut events = Events::with_capacity(EVENTS_MAX);
-        while signals.take().is_none() {
+        while signals.take().is_none() && self.dismissed.is_none() {
             let now = Instant::now();
             let timeout = self.poll_timeout().saturating_duration_since(now) + ROUNDED_UP;
             match self.poll.poll(&mut events, Some(timeout)) {
@@ -161,7 +170,8 @@ impl Node {
             }
         }
         self.stop();
-        Ok(())
+        self.dismissed
+            .map_or(Ok(()), |why| Err(io::Error::other(why)))
     }
 
     /// Kills what runs here, and then says goodbye: by that the master knows that nothing runs on.
@@ -294,7 +304,10 @@ impl Node {
             Order::Beat { sequence } => {
                 master.heard = now;
                 self.report(&Report::Beat { sequence });
+                self.ask_for_renewal(now);
             }
+            Order::Renewed { certified } => self.renew(&certified)?,
+            Order::Dismissed { why } => self.dismissed = Some(why),
             Order::Refused { why } => return Err(SessionError::Protocol(why)),
             Order::Chunk { .. } => {
                 let why = "the master sends what nobody fetches".to_string();
@@ -312,6 +325,31 @@ impl Node {
                 self.order(job, order, file);
             }
         }
+        Ok(())
+    }
+
+    /// Asks for a new certificate in good time. Each beat is an occasion to look at the clock.
+    fn ask_for_renewal(&mut self, now: Instant) {
+        let is_due = self.config.identity.is_renewal_due(SystemTime::now());
+        if is_due && self.renew_at <= now {
+            self.renew_at = now + RENEW_EVERY;
+            self.report(&Report::Renew);
+        }
+    }
+
+    /// Has a new certificate, for this session's successors.
+    fn renew(&mut self, certified: &[u8]) -> Result<(), SessionError> {
+        let words = |error: &dyn std::fmt::Display| SessionError::Protocol(error.to_string());
+        let certified = Certified::from_bytes(certified).map_err(|error| words(&error))?;
+        let (identity, dir) = (&mut self.config.identity, &self.config.identity_dir);
+        if !identity.renew(certified) {
+            return Err(words(&"it sends the certificate of somebody else"));
+        }
+        if let Err(error) = identity.save(dir) {
+            eprintln!("the new certificate cannot be kept: {error}");
+        }
+        self.connector = Connector::member(identity)?;
+        eprintln!("the certificate was renewed");
         Ok(())
     }
 
@@ -547,6 +585,8 @@ const STOPPING: [i32; 3] = [
 ];
 /// A node that cannot be heard is lost to the master after 12 s, and must have killed its jobs before.
 const FENCE_AFTER: Duration = Duration::from_secs(10);
+/// An answer is due within seconds. Who gets none has weeks left.
+const RENEW_EVERY: Duration = Duration::from_secs(60);
 /// How often to dial a master that is not there.
 const DIAL_EVERY: Duration = Duration::from_secs(1);
 /// A poll waits for whole milliseconds, and would come back a little early.

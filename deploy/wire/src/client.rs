@@ -73,6 +73,8 @@ pub enum Ask {
         /// Whether to place nothing more there.
         on: bool,
     },
+    /// A certificate for the same key, in place of the one of this session, which ends before long. Answered by `Renewed`.
+    Renew,
 }
 
 /// A program to run.
@@ -133,6 +135,11 @@ pub enum Answer {
     Jobs(Vec<JobView>),
     /// It is done.
     Done,
+    /// Answers `Renew`.
+    Renewed {
+        /// The certificate, as the authority hands them out.
+        certified: Vec<u8>,
+    },
 }
 
 /// A machine, as people see it.
@@ -211,6 +218,9 @@ impl Ask {
             Ask::Drain { node, on } => {
                 w.u8(11).text(node).bool(*on);
             }
+            Ask::Renew => {
+                w.u8(12);
+            }
         }
         w.finish()
     }
@@ -245,6 +255,7 @@ impl Ask {
                 node: r.text()?.to_string(),
                 on: r.bool()?,
             },
+            12 => Ask::Renew,
             _ => return Err(Malformed("an unknown question")),
         })
     }
@@ -307,6 +318,9 @@ impl Answer {
             Answer::Done => {
                 w.u8(10);
             }
+            Answer::Renewed { certified } => {
+                w.u8(11).bytes(certified);
+            }
         }
         w.finish()
     }
@@ -333,6 +347,9 @@ impl Answer {
             8 => Answer::Nodes(read_list(r, NodeView::read)?),
             9 => Answer::Jobs(read_list(r, JobView::read)?),
             10 => Answer::Done,
+            11 => Answer::Renewed {
+                certified: r.bytes()?.to_vec(),
+            },
             _ => return Err(Malformed("an unknown answer")),
         })
     }
@@ -524,6 +541,7 @@ mod tests {
                 node: "10.0.0.2:9999".into(),
                 on: true,
             },
+            Ask::Renew,
         ]
     }
 
@@ -584,6 +602,9 @@ mod tests {
             Answer::Nodes(vec![node]),
             Answer::Jobs(vec![view]),
             Answer::Done,
+            Answer::Renewed {
+                certified: vec![4, 5],
+            },
         ];
         answers.extend(events.map(Answer::Event));
         answers

@@ -43,8 +43,11 @@ pub enum Report {
         /// Its name.
         digest: Digest,
     },
-    /// The person who runs this node wants it to leave: place nothing more here.
+    /// The first word of a session of its own: the person who runs this node wants it to be no member any more.
+    /// Answered by `Dismissed`.
     Leave,
+    /// A certificate for the same key, in place of the one of this session, which ends before long. Answered by `Renewed`.
+    Renew,
 }
 
 /// Who a node is and what it has.
@@ -102,6 +105,16 @@ pub enum Order {
         /// What to do about it.
         why: String,
     },
+    /// Answers `Renew`.
+    Renewed {
+        /// The certificate, as the authority hands them out.
+        certified: Vec<u8>,
+    },
+    /// The node is no member any more, and the session ends.
+    Dismissed {
+        /// Who has seen to that, and what to do about it.
+        why: String,
+    },
 }
 
 impl Report {
@@ -123,6 +136,9 @@ impl Report {
             Report::Leave => {
                 w.u8(5);
             }
+            Report::Renew => {
+                w.u8(6);
+            }
         }
         w.finish()
     }
@@ -142,6 +158,7 @@ impl Report {
                 digest: read_digest(r)?,
             },
             5 => Report::Leave,
+            6 => Report::Renew,
             _ => return Err(Malformed("an unknown report of a node")),
         })
     }
@@ -198,6 +215,12 @@ impl Order {
             Order::Refused { why } => {
                 w.u8(5).text(why);
             }
+            Order::Renewed { certified } => {
+                w.u8(6).bytes(certified);
+            }
+            Order::Dismissed { why } => {
+                w.u8(7).text(why);
+            }
         }
         w.finish()
     }
@@ -222,6 +245,12 @@ impl Order {
                 bytes: r.bytes()?.to_vec(),
             },
             5 => Order::Refused {
+                why: r.text()?.to_string(),
+            },
+            6 => Order::Renewed {
+                certified: r.bytes()?.to_vec(),
+            },
+            7 => Order::Dismissed {
                 why: r.text()?.to_string(),
             },
             _ => return Err(Malformed("an unknown order to a node")),
@@ -262,6 +291,7 @@ mod tests {
             Report::Beat { sequence: 8 },
             Report::Fetch { digest: [8; 32] },
             Report::Leave,
+            Report::Renew,
         ];
         all.extend(reports().into_iter().map(|report| Report::Job {
             job: JOB,
@@ -284,6 +314,10 @@ mod tests {
                 bytes: vec![1, 2, 3],
             },
             Order::Refused { why: "old".into() },
+            Order::Renewed {
+                certified: vec![4, 5],
+            },
+            Order::Dismissed { why: "gone".into() },
         ];
         all.extend(orders().into_iter().map(|order| Order::Job {
             job: JOB,

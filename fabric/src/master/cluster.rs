@@ -12,7 +12,7 @@
 use super::job::{self, Job, Place};
 use crate::scheduler::{Ask as RoomAsk, NodeId, NodeSpec, Scheduler, Ticket, Verdict};
 use deploy_wire::{
-    client::{Answer, Ask, JobView, NodeView, RunRequest},
+    client::{Answer, Ask, Digest, JobView, NodeView, RunRequest},
     code::OwnCode,
     control::Refusal,
     job::JobOrder,
@@ -182,14 +182,24 @@ impl Cluster {
                 }
                 self.follow(job, now);
             }
-            Report::Leave => self.scheduler.handle_drain(node, true),
-            Report::Hello(_) | Report::Fetch { .. } => self.lose(node, now),
+            Report::Hello(_) | Report::Fetch { .. } | Report::Leave | Report::Renew => {
+                self.lose(node, now);
+            }
         }
     }
 
     /// A node has said goodbye: nothing runs there any more.
     pub fn handle_node_left(&mut self, node: NodeId, now: Instant) {
         self.lose(node, now);
+    }
+
+    /// Whether some job has this program run on the node of this name.
+    pub fn may_fetch(&self, name: &str, image: &Digest) -> bool {
+        let node = self.nodes.iter().find(|(_, node)| node.name == name);
+        node.is_some_and(|(node, _)| {
+            let mut jobs = self.jobs.values().map(|owned| &owned.job);
+            jobs.any(|job| job.image() == *image && job.is_on(*node))
+        })
     }
 
     /// A node's session has ended without goodbye: it kills its jobs, or is dead.
@@ -217,8 +227,8 @@ impl Cluster {
                 self.with_job(job, now, |job| job.handle_persons_signal(signal));
             }
             Ask::Credit { bytes } => self.with_job(job, now, |job| job.handle_credit(bytes)),
-            Ask::Image { .. } | Ask::Chunk { .. } | Ask::Run(_) => {
-                unreachable!("the loop looks after programs, and calls `run`")
+            Ask::Image { .. } | Ask::Chunk { .. } | Ask::Run(_) | Ask::Renew => {
+                unreachable!("the loop looks after programs and certificates, and calls `run`")
             }
         }
     }

@@ -205,6 +205,11 @@ impl Job {
         self.request.image
     }
 
+    /// Whether something of it is, or was, on this node.
+    pub fn is_on(&self, node: NodeId) -> bool {
+        self.wardens.contains_key(&node)
+    }
+
     /// How many processes it has now.
     pub fn processes(&self) -> u32 {
         self.begun - self.gone

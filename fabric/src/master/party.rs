@@ -1,13 +1,17 @@
 //! Somebody in session with the master: a node, a node that fetches a program, a person's client, or one who is leaving.
 
-use super::cluster::ClientId;
+use super::{cluster::ClientId, rights};
 use crate::{
     images::{ImageError, Incoming},
     scheduler::NodeId,
 };
-use deploy_trust::session::{SendError, Session, SessionError};
+use deploy_trust::{
+    session::{SendError, Session, SessionError},
+    subject::Role,
+};
 use deploy_wire::{
-    client::{Ask, CHUNK_BYTES_MAX},
+    client::{Answer, Ask, CHUNK_BYTES_MAX},
+    code::OwnCode,
     node::{Order, Report},
 };
 use std::{collections::VecDeque, fs::File, io::Read};
@@ -47,6 +51,8 @@ pub enum Heard {
     Report(Report),
     /// A client's.
     Ask(ClientId, Ask),
+    /// A client's, which it has no right to say.
+    Forbidden(Ask),
     /// Goodbye.
     Goodbye,
     /// Nothing any more, without goodbye.
@@ -121,6 +127,26 @@ impl Party {
         self.purpose = Purpose::Leaving;
     }
 
+    /// It has a new certificate.
+    pub fn renewed(&mut self, certified: Vec<u8>) {
+        self.queue(match &self.purpose {
+            Purpose::Client { .. } => Answer::Renewed { certified }.encode(),
+            _ => Order::Renewed { certified }.encode(),
+        });
+    }
+
+    /// It is no member any more. It may hear why, but nobody waits for that.
+    pub fn dismiss(&mut self, why: String) {
+        let code = OwnCode::Connection.number() as u8;
+        self.queue(match &self.purpose {
+            Purpose::Client { .. } => Answer::Refused { code, why }.encode(),
+            _ => Order::Dismissed { why }.encode(),
+        });
+        let _ = self.send();
+        self.session.finish();
+        let _ = self.session.flush();
+    }
+
     /// It wants this program.
     pub fn send_file(&mut self, file: File) {
         let len = file.metadata().map_or(0, |about| about.len());
@@ -160,13 +186,33 @@ impl Party {
             Err(SessionError::Closed) => return Heard::Goodbye,
             Err(_) => return Heard::End,
         };
+        let role = self.role();
         match &self.purpose {
-            Purpose::Node { .. } => Report::decode(&message).map_or(Heard::End, Heard::Report),
-            Purpose::Client { id, .. } => {
-                Ask::decode(&message).map_or(Heard::End, |ask| Heard::Ask(*id, ask))
-            }
+            Purpose::Node { .. } => match Report::decode(&message) {
+                Ok(report) if rights::may_report(role, &report) => Heard::Report(report),
+                _ => Heard::End,
+            },
+            Purpose::Client { id, .. } => match Ask::decode(&message) {
+                Ok(ask) if rights::may_ask(role, &ask) => Heard::Ask(*id, ask),
+                Ok(ask) => Heard::Forbidden(ask),
+                Err(_) => Heard::End,
+            },
             Purpose::Fetch { .. } | Purpose::Leaving => Heard::Nothing,
         }
+    }
+
+    /// What it may be, by its certificate. A stranger, who has none, is only ever told something.
+    fn role(&self) -> Role {
+        let peer = self.session.peer();
+        peer.map_or(Role::User, |peer| peer.subject.role)
+    }
+
+    /// Role and name by its certificate, and the address that it comes from.
+    pub fn who(&self) -> (String, String) {
+        let member = self.session.peer().map(|peer| &peer.subject);
+        let member = member.map(|subject| format!("{} {}", subject.role, subject.name));
+        let from = self.session.peer_address().map(|from| from.to_string());
+        (member.unwrap_or_default(), from.unwrap_or_default())
     }
 
     /// Tells it something, as soon as there is room.

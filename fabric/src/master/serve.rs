@@ -3,19 +3,21 @@
 //! Deliberately absent: any decision about nodes, jobs or room.
 
 use super::{
+    admission,
     cluster::{Action, ClientId, Cluster},
+    membership::Membership,
     party::{Heard, Party},
+    rights,
 };
-use crate::{images::Images, scheduler::NodeId};
+use crate::{audit::Audit, images::Images, scheduler::NodeId};
 use deploy_trust::{
-    authority::Authority,
     door::{Arrival, Door, TOKENS},
     join,
     session::Session,
     subject::Role,
 };
 use deploy_wire::{
-    client::{Answer, Ask},
+    client::{Answer, Ask, RunRequest},
     code::OwnCode,
     node::{Order, Report},
     pid::Job,
@@ -34,7 +36,8 @@ pub struct Master {
     poll: Poll,
     /// Where nodes arrive, and data for the head's own node; and where people's clients do.
     doors: Vec<Door>,
-    authority: Authority,
+    membership: Membership,
+    audit: Audit,
     cluster: Cluster,
     images: Images,
     parties: BTreeMap<Token, Party>,
@@ -57,11 +60,12 @@ pub struct Inlet {
 
 impl Master {
     /// A master that serves whoever comes through these doors, of this poll, whose tokens lie one behind the other from
-    /// 0 on.
+    /// 0 on: first the nodes' door, then the bridge.
     pub fn new(
         poll: Poll,
         doors: Vec<Door>,
-        authority: Authority,
+        membership: Membership,
+        audit: Audit,
         cluster: Cluster,
         images: Images,
         inlet: Inlet,
@@ -69,7 +73,8 @@ impl Master {
         Master {
             poll,
             doors,
-            authority,
+            membership,
+            audit,
             cluster,
             images,
             parties: BTreeMap::new(),
@@ -89,7 +94,11 @@ impl Master {
         loop {
             let now = Instant::now();
             let deadlines = self.doors.iter().filter_map(Door::deadline);
-            let next = deadlines.chain(self.cluster.poll_timeout()).min();
+            let own = [
+                Some(self.membership.deadline()),
+                self.cluster.poll_timeout(),
+            ];
+            let next = deadlines.chain(own.into_iter().flatten()).min();
             let timeout = next.map(|next| next.saturating_duration_since(now) + ROUNDED_UP);
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -107,6 +116,7 @@ impl Master {
                 door.handle_timeout(now);
             }
             self.admit(now);
+            self.look_after_members(now);
             self.cluster.handle_timeout(now);
             self.act();
             self.send();
@@ -136,7 +146,7 @@ impl Master {
         };
         let party = match subject.role {
             Role::Node => Party::node(session, subject.name.as_str().to_string()),
-            Role::User => {
+            Role::User | Role::Administrator => {
                 let client = ClientId(self.next_token().0 as u64);
                 let user = subject.name.as_str().to_string();
                 self.cluster.handle_client(client, user);
@@ -150,11 +160,23 @@ impl Master {
     }
 
     fn answer_stranger(&mut self, mut session: Box<Session>, message: &[u8]) {
-        match join::answer(&mut session, message, &self.authority, SystemTime::now()) {
+        let authority = self.membership.authority();
+        let from = session.peer_address().map(|from| from.to_string());
+        let from = from.unwrap_or_default();
+        match join::answer(&mut session, message, authority, SystemTime::now()) {
             Ok(join::Outcome::Joined(certified)) => {
-                eprintln!("joined: {}", certified.subject);
+                let (role, name) = (certified.subject.role, certified.subject.name);
+                eprintln!("joined: {role} {name}");
+                let who = format!("{role} {name}");
+                self.audit
+                    .record("joined", &[("who", &who), ("from", &from)]);
             }
-            Ok(join::Outcome::Refused(refusal)) => eprintln!("refused to join: {refusal}"),
+            Ok(join::Outcome::Refused(refusal)) => {
+                eprintln!("refused to join: {refusal}");
+                let why = refusal.to_string();
+                let facts = [("from", from.as_str()), ("why", &why)];
+                self.audit.record("refused to join", &facts);
+            }
             Err(error) => eprintln!("could not answer who asked to join: {error}"),
         }
         self.add(Party::leaving(session));
@@ -188,6 +210,7 @@ impl Master {
                 Heard::End => return self.drop_party(token),
                 Heard::Report(report) => self.handle_report(token, report, now),
                 Heard::Ask(client, ask) => self.handle_ask(token, client, ask, now),
+                Heard::Forbidden(ask) => self.forbid(token, &ask),
             }
             self.act();
         }
@@ -198,6 +221,7 @@ impl Master {
             return;
         };
         match (party.node_id(), report) {
+            (_, Report::Renew) => self.renew(token),
             (Some(id), report) => self.cluster.handle_report(id, report, now),
             (None, Report::Hello(hello)) => {
                 let name = party.name().to_string();
@@ -210,6 +234,10 @@ impl Master {
                     Err(why) => party.leave(&Order::Refused { why }.encode()),
                 }
             }
+            (None, Report::Fetch { digest }) if !self.cluster.may_fetch(party.name(), &digest) => {
+                let why = "no job of yours runs this program".to_string();
+                party.leave(&Order::Refused { why }.encode());
+            }
             (None, Report::Fetch { digest }) => match self.images.find(&digest) {
                 Ok(Some(file)) => party.send_file(file),
                 Ok(None) => {
@@ -221,26 +249,51 @@ impl Master {
                     party.leave(&Order::Refused { why }.encode());
                 }
             },
+            (None, Report::Leave) => self.let_leave(token),
             (None, _) => self.drop_party(token),
         }
+    }
+
+    fn forbid(&mut self, token: Token, ask: &Ask) {
+        let kind = format!("{ask:?}");
+        self.record(token, "refused", &[("what", &kind)]);
+        if let Some(party) = self.parties.get_mut(&token) {
+            let why =
+                "only the cluster's administrator may do that: type it on the head, as `fabric`";
+            let answer = Answer::Refused {
+                code: OwnCode::Setting.number() as u8,
+                why: why.to_string(),
+            };
+            party.queue(answer.encode());
+        }
+    }
+
+    /// Adds a line to the audit log about what this party does.
+    fn record(&mut self, token: Token, event: &str, facts: &[(&str, &str)]) {
+        let Some(party) = self.parties.get(&token) else {
+            return;
+        };
+        let (who, from) = party.who();
+        let mut all = vec![("who", who.as_str()), ("from", &from)];
+        all.extend(facts);
+        self.audit.record(event, &all);
     }
 
     fn handle_ask(&mut self, token: Token, client: ClientId, ask: Ask, now: Instant) {
         let answer = match ask {
             Ask::Image { digest, len } => self.handle_image(token, digest, len),
             Ask::Chunk { bytes } => self.handle_chunk(token, &bytes),
-            Ask::Run(request) => match self.images.find(&request.image) {
-                Ok(Some(_)) => {
-                    let (Ok(id), Ok(key)) = (deploy_sys::random::bits(), random_key()) else {
-                        return self.drop_party(token);
-                    };
-                    self.cluster
-                        .run(client, Job::from_bits(id), key, *request, now);
-                    return;
-                }
-                Ok(None) => Some(refused("send the program first")),
-                Err(error) => Some(refused(error)),
+            Ask::Run(request) => match self.may_run(&request) {
+                Ok(()) => return self.run_job(token, client, *request, now),
+                Err(why) => Some(refused(why)),
             },
+            Ask::Renew => return self.renew(token),
+            Ask::Kill { job, process } => {
+                let what = [&job, process.as_deref().unwrap_or("")].map(str::to_string);
+                self.record(token, "kill", &[("job", &what[0]), ("process", &what[1])]);
+                let ask = Ask::Kill { job, process };
+                return self.cluster.handle_ask(client, ask, now);
+            }
             other => {
                 self.cluster.handle_ask(client, other, now);
                 return;
@@ -249,6 +302,30 @@ impl Master {
         if let (Some(answer), Some(party)) = (answer, self.parties.get_mut(&token)) {
             party.queue(answer.encode());
         }
+    }
+
+    fn may_run(&self, request: &RunRequest) -> Result<(), String> {
+        admission::check(request)?;
+        match self.images.find(&request.image) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err("send the program first".to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn run_job(&mut self, token: Token, client: ClientId, request: RunRequest, now: Instant) {
+        let (Ok(id), Ok(key)) = (deploy_sys::random::bits(), random_key()) else {
+            return self.drop_party(token);
+        };
+        let job = Job::from_bits(id);
+        let image: String = request.image.iter().map(|b| format!("{b:02x}")).collect();
+        let facts = [
+            ("job", &*job.to_string()),
+            ("worker", &*request.worker),
+            ("program", &*image),
+        ];
+        self.record(token, "run", &facts);
+        self.cluster.run(client, job, key, request, now);
     }
 
     fn handle_image(&mut self, token: Token, digest: [u8; 32], len: u64) -> Option<Answer> {
@@ -272,6 +349,81 @@ impl Master {
             Ok(true) => Some(Answer::ImageKnown),
             Err(error) => Some(refused(error)),
         }
+    }
+
+    /// Certificates are renewed, and sessions of members that were revoked end.
+    fn look_after_members(&mut self, now: Instant) {
+        let changes = match self.membership.look(now, SystemTime::now()) {
+            Ok(changes) => changes,
+            Err(error) => return eprintln!("the master's certificate cannot be renewed: {error}"),
+        };
+        if changes.is_master_renewed {
+            let roles = [rights::AT_THE_NODES_DOOR, rights::AT_THE_BRIDGE];
+            for (door, roles) in self.doors.iter_mut().zip(roles) {
+                match self.membership.acceptor(roles) {
+                    Ok(acceptor) => door.replace_acceptor(acceptor),
+                    Err(error) => eprintln!("the master's certificate is of no use: {error}"),
+                }
+            }
+        }
+        if changes.is_somebody_out {
+            let is_out = |party: &Party| {
+                let peer = party.session.peer();
+                peer.is_some_and(|peer| self.membership.is_revoked(peer))
+            };
+            let parties = self.parties.iter();
+            let out: Vec<Token> = parties
+                .filter(|(_, party)| is_out(party))
+                .map(|(token, _)| *token)
+                .collect();
+            for token in out {
+                self.dismiss_member(token);
+            }
+        }
+    }
+
+    /// Somebody is no member any more. It is told, if it listens, and its session ends now.
+    fn dismiss_member(&mut self, token: Token) {
+        self.record(token, "dismissed", &[]);
+        if let Some(party) = self.parties.get_mut(&token) {
+            let (who, _) = party.who();
+            eprintln!("{who} is no member any more");
+            let why = format!("{who} is no member of the cluster any more; it can join again");
+            party.dismiss(why);
+        }
+        self.drop_party(token);
+    }
+
+    fn renew(&mut self, token: Token) {
+        let Some(party) = self.parties.get_mut(&token) else {
+            return;
+        };
+        let Some(peer) = party.session.peer() else {
+            return;
+        };
+        match self.membership.renew(peer, SystemTime::now()) {
+            Ok(certified) => party.renewed(certified),
+            // The session ends with the certificate; until then it can ask again.
+            Err(error) => return eprintln!("a certificate could not be renewed: {error}"),
+        }
+        self.record(token, "renewed", &[]);
+    }
+
+    /// A node leaves: its certificates end, and by that all its sessions.
+    fn let_leave(&mut self, token: Token) {
+        self.record(token, "left", &[]);
+        let Some(party) = self.parties.get_mut(&token) else {
+            return;
+        };
+        let Some(peer) = party.session.peer() else {
+            return;
+        };
+        if let Err(error) = self.membership.leave(peer, SystemTime::now()) {
+            let why = format!("the master cannot keep that: {error}");
+            return party.leave(&Order::Refused { why }.encode());
+        }
+        let why = "this machine has left the cluster".to_string();
+        party.leave(&Order::Dismissed { why }.encode());
     }
 
     /// What the cluster has decided goes on its way.

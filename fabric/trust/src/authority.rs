@@ -139,7 +139,7 @@ impl Authority {
         is_once: bool,
         now: SystemTime,
     ) -> Result<Token, AuthorityError> {
-        if role == Role::Master || address.len() > crate::token::ADDRESS_BYTES_MAX {
+        if !role.is_joinable() || address.len() > crate::token::ADDRESS_BYTES_MAX {
             return Err(AuthorityError::BadToken);
         }
         let secret = deploy_sys::random::bits().map_err(AuthorityError::Random)?;
@@ -149,29 +149,32 @@ impl Authority {
     }
 
     /// The identity of the master itself, or of a member on its machine, which needs no token: the one that is kept
-    /// beside the authority, renewed if that is due, or a new one.
+    /// in this directory, renewed if that is due, or a new one.
     ///
     /// The name is that of the first time.
     pub fn own_identity(
         &self,
+        dir: &StateDir,
         role: Role,
         name: &Name,
         address: &str,
         now: SystemTime,
     ) -> Result<Identity, AuthorityError> {
-        let file = format!("own-{role}");
-        let identity = match Identity::load_from(&self.dir, &file)? {
-            Some(kept) if kept.subject.cluster == self.cluster => {
-                if !kept.is_renewal_due(now) && kept.address == address {
-                    return Ok(kept);
-                }
+        let is_ours = |kept: &Identity| {
+            let peer = verify::peer_of(&kept.certificate);
+            (kept.subject.cluster, kept.subject.role) == (self.cluster, role)
+                && peer.is_some_and(|peer| !self.revocations().is_revoked(peer.serial))
+        };
+        let identity = match Identity::load(dir)?.filter(is_ours) {
+            Some(kept) if !kept.is_renewal_due(now) && kept.address == address => return Ok(kept),
+            Some(kept) => {
                 let (name, keys) = (&kept.subject.name, kept.keys);
                 let certified = self.certify(role, name, keys.public(), now)?;
                 certified.into_identity(keys, self.root.clone(), address.to_owned())
             }
-            _ => self.identity(role, name, address, now)?,
+            None => self.identity(role, name, address, now)?,
         };
-        identity.save_as(&self.dir, &file)?;
+        identity.save(dir)?;
         Ok(identity)
     }
 
@@ -394,22 +397,36 @@ mod tests {
 
     #[test]
     fn an_authority_and_its_own_identities_survive_a_restart() {
-        let scratch = Scratch::new();
+        let (scratch, kept_in) = (Scratch::new(), Scratch::new());
         assert!(!Authority::exists(&scratch.0).unwrap());
         let (now, name) = (SystemTime::now(), Name::like("head"));
         let first = Authority::open(&scratch.0, now).unwrap();
-        let own = first.own_identity(Role::Node, &name, "h:1", now).unwrap();
+        let own = first
+            .own_identity(&kept_in.0, Role::Node, &name, "h:1", now)
+            .unwrap();
         assert!(Authority::exists(&scratch.0).unwrap());
 
         let again = Authority::open(&scratch.0, now).unwrap();
         assert_eq!((again.cluster(), again.pin), (first.cluster(), first.pin));
-        let kept = again.own_identity(Role::Node, &name, "h:1", now).unwrap();
+        let kept = again
+            .own_identity(&kept_in.0, Role::Node, &name, "h:1", now)
+            .unwrap();
         assert_eq!(kept.certificate, own.certificate);
         let later = now + VALID * 3 / 4;
-        let renewed = again.own_identity(Role::Node, &name, "h:1", later).unwrap();
+        let renewed = again
+            .own_identity(&kept_in.0, Role::Node, &name, "h:1", later)
+            .unwrap();
         assert_eq!(renewed.subject, own.subject);
         assert!(renewed.certificate != own.certificate && renewed.expires > own.expires);
         assert_eq!(renewed.keys.public(), own.keys.public());
+
+        let all = again.members();
+        assert_eq!(all.revoke(Role::Node, &own.subject.name, later).unwrap(), 2);
+        let other = again
+            .own_identity(&kept_in.0, Role::Node, &name, "h:1", later)
+            .unwrap();
+        assert_eq!(other.subject, own.subject);
+        assert!(other.keys.public() != own.keys.public());
     }
 
     #[test]

@@ -45,23 +45,15 @@ pub struct Certified {
 impl Identity {
     /// The identity in a directory, or nothing if it holds none.
     pub fn load(dir: &StateDir) -> Result<Option<Identity>, StateError> {
-        Identity::load_from(dir, FILE)
+        let Some(bytes) = dir.read(FILE)? else {
+            return Ok(None);
+        };
+        let identity = read(&bytes).map_err(|_| dir.damaged(FILE))?;
+        Ok(Some(identity))
     }
 
     /// Keeps it in a directory, in place of what was there.
     pub fn save(&self, dir: &StateDir) -> Result<(), StateError> {
-        self.save_as(dir, FILE)
-    }
-
-    pub(crate) fn load_from(dir: &StateDir, file: &str) -> Result<Option<Identity>, StateError> {
-        let Some(bytes) = dir.read(file)? else {
-            return Ok(None);
-        };
-        let identity = read(&bytes).map_err(|_| dir.damaged(file))?;
-        Ok(Some(identity))
-    }
-
-    pub(crate) fn save_as(&self, dir: &StateDir, name: &str) -> Result<(), StateError> {
         let mut file = Writer::new();
         file.text(HEAD)
             .text(&self.address)
@@ -69,7 +61,7 @@ impl Identity {
             .bytes(self.keys.to_pkcs8())
             .bytes(&self.root);
         let lock = dir.lock()?;
-        dir.replace(name, &file.finish(), &lock)
+        dir.replace(FILE, &file.finish(), &lock)
     }
 
     /// Whether this token is one of the same cluster.

@@ -127,6 +127,7 @@ pub struct Revocations {
 #[derive(Default, Debug)]
 struct Seen {
     stamp: Option<Stamp>,
+    versions: u64,
     revoked: HashSet<Serial>,
 }
 
@@ -151,6 +152,14 @@ impl Revocations {
         }
     }
 
+    /// How often the table was found changed: whoever holds sessions looks at them again when this does.
+    pub fn versions(&self) -> u64 {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // What cannot be read just now lets nobody new in, and ends nobody's session.
+        let _ = self.refresh(&mut seen);
+        seen.versions
+    }
+
     fn refresh(&self, seen: &mut Seen) -> Result<(), StateError> {
         let path = self.members.dir.path().join(FILE);
         let stamp = match fs::symlink_metadata(&path) {
@@ -165,6 +174,7 @@ impl Revocations {
         let revoked = rows.into_iter().filter(|row| row.is_revoked);
         *seen = Seen {
             stamp,
+            versions: seen.versions + 1,
             revoked: revoked.map(|row| row.serial).collect(),
         };
         Ok(())
@@ -270,8 +280,12 @@ mod tests {
             members.revoke(Role::User, &Name::like("b"), at(1)).unwrap(),
             0
         );
+        let versions = seen.versions();
         assert!(seen.is_revoked(Serial([1; 16])));
         assert!(!seen.is_revoked(Serial([2; 16])));
+        assert_eq!(seen.versions(), versions);
+        members.revoke(Role::Node, &Name::like("b"), at(1)).unwrap();
+        assert!(seen.versions() > versions);
     }
 
     #[test]

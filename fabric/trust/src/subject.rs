@@ -23,15 +23,26 @@ pub enum Role {
     Node,
     /// Deploys programs.
     User,
+    /// Looks after the cluster: whoever can read the master's own state. Nobody joins as one.
+    Administrator,
 }
 
 impl Role {
+    /// All that there are.
+    pub const ALL: [Role; 4] = [Role::Master, Role::Node, Role::User, Role::Administrator];
+
+    /// Whether somebody can become this by a token.
+    pub fn is_joinable(self) -> bool {
+        matches!(self, Role::Node | Role::User)
+    }
+
     /// As in URIs and in the text of tokens.
     pub fn name(self) -> &'static str {
         match self {
             Role::Master => "master",
             Role::Node => "node",
             Role::User => "user",
+            Role::Administrator => "administrator",
         }
     }
 
@@ -41,21 +52,18 @@ impl Role {
             Role::Master => 1,
             Role::Node => 2,
             Role::User => 3,
+            Role::Administrator => 4,
         }
     }
 
     /// The role of a byte, if it stands for one.
     pub fn from_code(code: u8) -> Option<Role> {
-        [Role::Master, Role::Node, Role::User]
-            .into_iter()
-            .find(|role| role.code() == code)
+        Role::ALL.into_iter().find(|role| role.code() == code)
     }
 
     /// The role of a word, if it stands for one.
     pub fn from_name(name: &str) -> Option<Role> {
-        [Role::Master, Role::Node, Role::User]
-            .into_iter()
-            .find(|role| role.name() == name)
+        Role::ALL.into_iter().find(|role| role.name() == name)
     }
 }
 

@@ -65,7 +65,7 @@ impl Token {
     /// # Panics
     /// If the role is the master's, which nobody can join as, or the address is longer than 255 bytes.
     pub fn new(role: Role, address: &str, pin: Pin, secret: u128) -> Token {
-        assert!(role != Role::Master, "nobody joins as the master");
+        assert!(role.is_joinable(), "nobody joins as a {role}");
         assert!(address.len() <= ADDRESS_BYTES_MAX, "no address is so long");
         Token {
             role,
@@ -80,7 +80,7 @@ impl Token {
         match self.role {
             own if own == role => Ok(self),
             Role::User => Err(TokenError::IsForUsers),
-            Role::Node | Role::Master => Err(TokenError::IsForNodes),
+            Role::Node | Role::Master | Role::Administrator => Err(TokenError::IsForNodes),
         }
     }
 
@@ -181,7 +181,7 @@ impl FromStr for Token {
         };
         let (role, body) = rest.split_once('-').ok_or(TokenError::Mistyped)?;
         let role = match Role::from_name(role) {
-            Some(role @ (Role::Node | Role::User)) => role,
+            Some(role) if role.is_joinable() => role,
             _ => return Err(TokenError::Mistyped),
         };
         let bytes = from_base32(body).ok_or(TokenError::Mistyped)?;

@@ -1,0 +1,239 @@
+//! Daemons that a test starts, on an address of the loopback that nobody else has, with their state in a directory that
+//! goes with them.
+
+use deploy_trust::{
+    authority::Authority,
+    client::{Client, ClientError},
+    endpoint::Connector,
+    identity::Identity,
+    state::StateDir,
+    subject::{Name, Role},
+};
+use deploy_wire::client::{Answer, Ask, VERSION};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs::{self, Permissions},
+    io::{BufRead, BufReader},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+use tempfile::TempDir;
+
+/// A master with its own node, and a place for more.
+pub struct Cluster {
+    pub master: Daemon,
+    pub node_token: String,
+    pub user_token: String,
+    host: String,
+    dir: TempDir,
+}
+
+/// A daemon, and what it says.
+pub struct Daemon {
+    child: Child,
+    lines: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Cluster {
+    /// With a master that is ready.
+    pub fn start() -> Cluster {
+        Cluster::start_with("")
+    }
+
+    /// The same, with more words for `fabric master`.
+    pub fn start_with(words: &str) -> Cluster {
+        let dir = tempfile::tempdir().unwrap();
+        // The users of jobs have to get through.
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
+        let random = deploy_sys::random::bits().unwrap() as u32;
+        let [a, b, c, _] = random.to_le_bytes();
+        let host = format!("127.{a}.{b}.{}", 1 + c % 254);
+        let mut cluster = Cluster {
+            master: master(&host, dir.path(), words),
+            node_token: String::new(),
+            user_token: String::new(),
+            host,
+            dir,
+        };
+        let last = |line: String| line.split(' ').next_back().unwrap().to_string();
+        cluster.node_token = last(cluster.master.expect("fabric join "));
+        cluster.user_token = last(cluster.master.expect("cargo deploy login "));
+        cluster.master.expect(" is up");
+        cluster
+    }
+
+    /// The address of the master's door for nodes.
+    pub fn nodes_door(&self) -> String {
+        format!("{}:9999", self.host)
+    }
+
+    /// The address of the bridge.
+    pub fn bridge(&self) -> String {
+        format!("{}:8888", self.host)
+    }
+
+    /// Where a node's daemon listens.
+    pub fn data_port(&self, node: u16) -> String {
+        format!("{}:{}", self.host, 9000 + node)
+    }
+
+    /// The state directory of this daemon; the master's is `head`.
+    pub fn state(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Makes a state directory, as a daemon would.
+    pub fn make_state(&self, name: &str) {
+        let mut builder = fs::DirBuilder::new();
+        builder.mode(0o711).create(self.state(name)).unwrap();
+    }
+
+    /// Starts a node with these words behind its state directory.
+    pub fn serve(&self, name: &str, words: &[&str]) -> Daemon {
+        Daemon::start(&mut fabric(&self.state(name), words))
+    }
+
+    /// Runs `fabric` on the head to its end.
+    pub fn run(&self, words: &[&str]) -> Output {
+        self.run_at("head", words)
+    }
+
+    /// Runs `fabric` to its end where this daemon is.
+    pub fn run_at(&self, name: &str, words: &[&str]) -> Output {
+        fabric(&self.state(name), words).output().unwrap()
+    }
+
+    /// What `fabric` says on the head, if all is well.
+    pub fn say(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What signs here.
+    pub fn authority(&self) -> Authority {
+        let dir = StateDir::open(&self.state("head").join("authority")).unwrap();
+        Authority::open(&dir, SystemTime::now()).unwrap()
+    }
+
+    /// A member whose certificate was signed at this time.
+    pub fn identity(&self, role: Role, name: &str, signed: SystemTime) -> Identity {
+        let address = match role {
+            Role::Node => self.nodes_door(),
+            _ => self.bridge(),
+        };
+        let authority = self.authority();
+        let name = Name::like(name);
+        authority.identity(role, &name, &address, signed).unwrap()
+    }
+
+    /// What happened here, as the master has written it down.
+    pub fn audit(&self) -> String {
+        fs::read_to_string(self.state("head").join("audit.jsonl")).unwrap()
+    }
+}
+
+impl Daemon {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Daemon {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Daemon {
+            child,
+            lines,
+            said: Vec::new(),
+        }
+    }
+
+    /// Waits for a line with these words.
+    pub fn expect(&mut self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    self.said.push(line.clone());
+                    if line.contains(words) {
+                        return line;
+                    }
+                }
+                Err(why) => panic!("no {words:?} ({why}), but:\n{}", self.said.join("\n")),
+            }
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn end(mut self) -> ExitStatus {
+        while self.lines.recv_timeout(PATIENCE).is_ok() {}
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // In good order first, so that its control groups go too.
+        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// A session of a client that has said hello.
+pub fn greeted(identity: &Identity) -> Client {
+    let mut client = connect(identity, &identity.address).unwrap();
+    let answer = ask(&mut client, &Ask::Hello { version: VERSION }).unwrap();
+    assert!(matches!(answer, Answer::Hello { .. }), "{answer:?}");
+    client
+}
+
+/// A session with whoever listens there.
+pub fn connect(identity: &Identity, address: &str) -> Result<Client, ClientError> {
+    let connector = Connector::member(identity)?;
+    Client::connect(address, &connector, Instant::now() + PATIENCE)
+}
+
+/// Asks and waits for the answer.
+pub fn ask(client: &mut Client, ask: &Ask) -> Result<Answer, ClientError> {
+    let deadline = Instant::now() + PATIENCE;
+    client.send(ask.encode(), deadline)?;
+    Ok(Answer::decode(&client.recv(deadline)?).unwrap())
+}
+
+fn master(host: &str, dir: &Path, words: &str) -> Daemon {
+    let words = format!("master {host}:9999 1GiB 1 bridge {host}:8888 {words}");
+    let words: Vec<&str> = words.split_whitespace().collect();
+    Daemon::start(&mut fabric(&dir.join("head"), &words))
+}
+
+fn fabric(state: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fabric"));
+    command.args(words).arg("--state").arg(state);
+    command
+}
+
+/// What has not happened by now never will.
+pub const PATIENCE: Duration = Duration::from_secs(20);

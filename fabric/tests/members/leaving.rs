@@ -1,0 +1,85 @@
+//! Members that are removed, and nodes that leave.
+
+use crate::daemons::{Cluster, PATIENCE, ask, greeted};
+use deploy_trust::subject::Role;
+use deploy_wire::client::{Answer, Ask};
+use std::time::{Duration, Instant, SystemTime};
+
+#[test]
+fn a_removed_user_is_cut_off_within_a_second_and_others_are_not() {
+    let cluster = Cluster::start();
+    let now = SystemTime::now();
+    let (ada, bob) = (
+        cluster.identity(Role::User, "ada", now),
+        cluster.identity(Role::User, "bob", now),
+    );
+    let (mut adas, mut bobs) = (greeted(&ada), greeted(&bob));
+    let said = cluster.say(&["remove", "ada"]);
+    let removed = Instant::now();
+    assert!(said.contains("Removed the user ada"), "{said}");
+    let last = Answer::decode(&adas.recv(removed + PATIENCE).unwrap()).unwrap();
+    assert!(matches!(&last, Answer::Refused { why, .. } if why.contains("user ada is no member")));
+    assert!(adas.recv(removed + PATIENCE).is_err());
+    assert!(
+        removed.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        removed.elapsed()
+    );
+    assert!(crate::daemons::connect(&ada, &ada.address).is_err());
+    let answer = ask(&mut bobs, &Ask::Jobs).unwrap();
+    assert_eq!(answer, Answer::Jobs(Vec::new()));
+    let members = cluster.say(&["members"]);
+    let line = |name: &str| members.lines().find(|line| line.contains(name)).unwrap();
+    assert!(line(" ada ").contains("removed"), "{members}");
+    assert!(line(" bob ").contains("89 days left"), "{members}");
+    let audit = cluster.audit();
+    assert!(audit.contains(r#""event":"removed","time""#), "{audit}");
+    assert!(audit.contains(r#""event":"dismissed""#), "{audit}");
+    let again = cluster.run(&["remove", "ada"]);
+    let words = String::from_utf8(again.stderr).unwrap();
+    assert!(words.contains("there is no member ada"), "{words}");
+}
+
+#[test]
+fn a_node_leaves_while_its_daemon_runs_and_joins_again_under_its_name() {
+    let mut cluster = Cluster::start();
+    let port = cluster.data_port(1);
+    let token = cluster.node_token.clone();
+    let mut node = cluster.serve("n1", &["join", &token, &port]);
+    let name = node.expect("in the cluster as ");
+    cluster.master.expect(" is up");
+    let left = cluster.run_at("n1", &["leave"]);
+    assert!(left.status.success(), "{left:?}");
+    node.expect("is no member of the cluster any more");
+    assert!(!node.end().success());
+    let mut node = cluster.serve("n1", &["join", &token, &port]);
+    assert_eq!(node.expect("in the cluster as "), name);
+    let audit = cluster.audit();
+    assert!(audit.contains(r#""event":"left""#), "{audit}");
+}
+
+#[test]
+fn a_node_leaves_without_its_daemon_and_without_a_master() {
+    let cluster = Cluster::start();
+    let port = cluster.data_port(1);
+    let mut node = cluster.serve("n1", &["join", &cluster.node_token, &port]);
+    node.expect("in the cluster as ");
+    drop(node);
+    let left = cluster.run_at("n1", &["leave"]);
+    let words = String::from_utf8(left.stdout).unwrap();
+    assert!(words.contains("has left the cluster"), "{words}");
+    let mut node = cluster.serve("n1", &["join", &cluster.node_token, &port]);
+    node.expect("in the cluster as ");
+    drop(node);
+    let Cluster { master, .. } = &cluster;
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(master.id() as i32),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    let left = cluster.run_at("n1", &["leave"]);
+    let words = String::from_utf8(left.stdout).unwrap();
+    assert!(words.contains("has forgotten the cluster, but"), "{words}");
+    let left = cluster.run_at("n1", &["leave"]);
+    assert!(String::from_utf8(left.stderr).unwrap().contains("no node"));
+}

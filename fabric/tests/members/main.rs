@@ -1,0 +1,13 @@
+//! Who belongs to a cluster and may do what there: real daemons on the loopback, each test with a cluster of its own.
+//!
+//! Deliberately absent: hosts of their own, and what becomes of jobs.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails where it stands"
+)]
+
+mod daemons;
+mod leaving;
+mod matrix;
+mod renewal;
