@@ -10,7 +10,7 @@ use deploy_wire::{
     inbound::{Inbound, Piece, Taken},
     outbound::{Outbound, RECORD_BYTES_MAX, record_units},
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, io::Read};
 
 #[test]
 fn whatever_is_taken_is_what_was_sent() {
@@ -248,7 +248,9 @@ impl Connection {
         let count = (waiting.len() + payload.len())
             .min(self.pipe_bytes.saturating_sub(pipe.len()))
             .min(self.random.below(self.chunk_bytes + 1));
-        pipe.extend(waiting.iter().chain(payload).take(count));
+        let queued = count.min(waiting.len());
+        pipe.extend(&waiting[..queued]);
+        pipe.extend(&payload[..count - queued]);
         end.out.handle_written(count, payload);
     }
 
@@ -261,9 +263,8 @@ impl Connection {
             .len()
             .min(space.len())
             .min(1 + self.random.below(self.chunk_bytes));
-        for (to, from) in space.iter_mut().zip(pipe.drain(..count)) {
-            *to = from;
-        }
+        pipe.read_exact(&mut space[..count])
+            .expect("so much is in the pipe");
         inbound.handle_read(count).expect("only what may be sent");
     }
 
