@@ -9,7 +9,7 @@ use crate::{
     reactor::Reactor,
     receiver::Receiver,
     sender::Sender,
-    turn::Spin,
+    spin::Spin,
 };
 use deploy_sys::{fd, packet, poller::Poller, stream};
 use deploy_wire::{

@@ -4,7 +4,7 @@
 use crate::{
     link::Link,
     process::{self, CLOSED_OURS},
-    turn::Spin,
+    spin::Spin,
 };
 use deploy_sys::{
     fork,

@@ -16,7 +16,7 @@ use crate::{
     links::Links,
     process::{self, Process},
     reactor::Reactor,
-    turn::Spin,
+    spin::Spin,
 };
 use deploy_monitor::KEEPER_VARIABLE;
 use deploy_sys::{

@@ -111,6 +111,7 @@ mod select_tests;
 mod selectable;
 mod sender;
 mod spawn;
+mod spin;
 #[cfg(test)]
 mod stress_tests;
 #[cfg(test)]

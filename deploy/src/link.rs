@@ -9,15 +9,18 @@
 //! unacknowledged; otherwise it waits for company until 64 KiB are together, the acknowledgement comes, its process
 //! is about to block or to end, or the reactor sees it.
 
+mod ending;
+
+pub(crate) use ending::end_of_fork;
+
 use crate::{
     carrier::{self, Came, Incoming, Outgoing},
-    error::{ChannelError, Lost},
+    error::Lost,
     hub::Hub,
-    turn::{Look, Turn, Who},
+    turn::{Turn, Who},
 };
 use deploy_sys::{fd, fork, stream};
 use deploy_wire::{
-    bytes::Malformed,
     exit::ExitStatus,
     frame::{LENGTH_UNKNOWN, Part, Stop},
     inbound::{Inbound, WINDOW_UNITS_MIN},
@@ -217,42 +220,11 @@ impl Link {
             .filter(|_| !fork::happened())
     }
 
-    /// The monitor says how the peer ended.
-    pub(crate) fn handle_fate(&self, fate: Option<ExitStatus>) {
-        // The first word stands: a process ends once.
-        let _ = self.fate.set(fate);
-        if self.socket.get().is_none() {
-            self.ended.store(true, SeqCst);
-        }
-        self.turn.ring();
-    }
-
-    /// Whether the peer's end is known.
-    pub(crate) fn has_fate(&self) -> bool {
-        self.fate.get().is_some()
-    }
-
     /// Ends the socket, which somebody else may hold too.
     pub(crate) fn shut_down(&self) {
         if let Some(socket) = self.socket() {
             stream::shutdown(socket);
         }
-    }
-
-    /// Whether nothing more comes and nothing more leaves.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(SeqCst) || fork::happened()
-    }
-
-    /// Whether the peer's process has ended, how is known, and nothing that it sent waits for a receiver that has it or
-    /// will be made.
-    pub(crate) fn is_over(&self) -> bool {
-        let gone = self.has_ended() && self.has_fate();
-        if !gone || self.tx().sender {
-            return false;
-        }
-        let rx = self.rx();
-        !rx.receiver && !rx.long && rx.inbound.is_spent(rx.generation)
     }
 
     /// Something that kept the connection is gone. The reactor looks whether it was the last.
@@ -531,26 +503,6 @@ impl Link {
         Read::Something
     }
 
-    /// Whether nothing more comes and nobody has said why.
-    pub(crate) fn is_doubtful(&self) -> bool {
-        self.has_ended() && self.fate.get().is_none() && self.lost.get().is_none()
-    }
-
-    /// The peer lives, and yet nothing more comes from it.
-    pub(crate) fn handle_severed(&self) {
-        if self.is_doubtful() {
-            self.handle_lost(Lost::Severed);
-        }
-    }
-
-    /// The connection is gone, and this is why.
-    pub(crate) fn handle_lost(&self, why: Lost) {
-        // The first word says it all.
-        let _ = self.lost.set(why);
-        self.ended.store(true, SeqCst);
-        self.turn.ring();
-    }
-
     /// Our receiver `generation` takes no more.
     pub(crate) fn stop_receiver(self: &Arc<Link>, generation: u32, stop: Stop, expected: &str) {
         let mut rx = self.rx();
@@ -561,111 +513,6 @@ impl Link {
         let mut tx = self.tx();
         tx.out.queue_stop(generation, stop, expected);
         self.flush(&mut tx);
-    }
-
-    /// The peer sent what this library does not send: the connection ends here, and there.
-    pub(crate) fn handle_violation(&self, malformed: Malformed) {
-        // The first one says it all.
-        let _ = self.lost.set(Lost::Protocol(malformed.0.to_string()));
-        self.ended.store(true, SeqCst);
-        self.shut_down();
-    }
-
-    /// One of the peer's receivers takes no more: our senders must know.
-    fn hear_stop(&self, inbound: &Inbound) {
-        let Some((generation, stop, expected)) = inbound.stopped() else {
-            return;
-        };
-        if *generation > self.stopped.load(Acquire) {
-            *self.stop.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some((*stop, expected.clone()));
-            self.stopped.store(*generation, SeqCst);
-        }
-    }
-
-    /// Why the receiver that belongs to our sender `generation` takes no more, if so, and the type it expected.
-    pub(crate) fn stopped(&self, generation: u32) -> Option<(Stop, String)> {
-        match self.stopped.load(Acquire) {
-            stopped if stopped < generation => None,
-            stopped if stopped > generation => Some((Stop::Dropped, String::new())),
-            _ => self
-                .stop
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        }
-    }
-
-    /// How the peer ended, once nothing more comes from it and it is known.
-    pub(crate) fn end(&self) -> Option<ChannelError> {
-        if let Some(error) = end_of_fork() {
-            return Some(error);
-        }
-        if let Some(why) = self.lost.get() {
-            return Some(ChannelError::Lost(why.clone()));
-        }
-        if self.has_ended() {
-            self.fate_error()
-        } else {
-            None
-        }
-    }
-
-    /// How the peer ended, once that is known.
-    pub(crate) fn fate_error(&self) -> Option<ChannelError> {
-        Some(match self.fate.get()? {
-            Some(status) => ChannelError::Exited(*status),
-            None => ChannelError::Lost(Lost::Unknown),
-        })
-    }
-
-    /// What to say of a peer that dropped its end in a panic: how its process ended, if it does so within a second of
-    /// when that was first found. Blocks for as long.
-    pub(crate) fn end_after_panic(self: &Arc<Link>) -> ChannelError {
-        let over = self.panic_noticed() + PANIC_GRACE;
-        let fate = self.wait_until(Some(over), || Look::of(self.fate_error()));
-        fate.unwrap_or(ChannelError::Lost(Lost::Panicked))
-    }
-
-    /// The same, but for no longer than until the deadline: nothing, if it is not known then.
-    pub(crate) fn end_after_panic_until(
-        self: &Arc<Link>,
-        deadline: Option<Instant>,
-    ) -> Option<ChannelError> {
-        let over = self.panic_noticed() + PANIC_GRACE;
-        if deadline.is_none_or(|deadline| deadline >= over) {
-            return Some(self.end_after_panic());
-        }
-        self.wait_until(deadline, || Look::of(self.fate_error()))
-    }
-
-    /// The same without blocking: nothing until it is known, and then the bell rings.
-    pub(crate) fn look_end_after_panic(self: &Arc<Link>) -> Option<ChannelError> {
-        let over = self.panic_noticed() + PANIC_GRACE;
-        let lost = || (Instant::now() >= over).then_some(ChannelError::Lost(Lost::Panicked));
-        self.fate_error().or_else(lost)
-    }
-
-    /// When it was first found that the peer had dropped an end in a panic: now, if it was not. The bell rings when the
-    /// time for its process to end is over.
-    fn panic_noticed(self: &Arc<Link>) -> Instant {
-        let mut noticed = self
-            .panic_noticed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *noticed.get_or_insert_with(|| {
-            let now = Instant::now();
-            self.hub.set_alarm(now + PANIC_GRACE, self.clone());
-            now
-        })
-    }
-
-    /// A new end of a channel is made here: the panic of one before is nothing to it.
-    pub(crate) fn forget_panic(&self) {
-        *self
-            .panic_noticed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// After reading or taking: lets the sending half see what the receiving half learned, grows the window of a
@@ -721,12 +568,6 @@ impl Drop for Link {
     }
 }
 
-/// In a child that the program forked: what every use of a channel says. It is asked before any lock is taken, which a
-/// thread may hold that is not there.
-pub(crate) fn end_of_fork() -> Option<ChannelError> {
-    fork::happened().then_some(ChannelError::Lost(Lost::Forked))
-}
-
 /// As much as is worth a write of its own.
 const BATCH_BYTES: usize = 64 << 10;
 
@@ -744,6 +585,3 @@ const SHORT_READ_BYTES: usize = 1 << 10;
 /// How long the end of a process may follow the end of its bytes before the monitor is asked about it: it comes some
 /// 50 us later, or, where a process is slow to end, some milliseconds.
 const DOUBT_AFTER: Duration = Duration::from_secs(1);
-
-/// How long the end of a process may follow its panic.
-const PANIC_GRACE: Duration = Duration::from_secs(1);

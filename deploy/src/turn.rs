@@ -12,7 +12,7 @@
 //! where idle processors halt. Where spinning does not pay (no processor is free), it soon stops trying.
 
 use crate::link::{Link, Read};
-use deploy_sys::{process, stream};
+use deploy_sys::stream;
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -472,70 +472,6 @@ impl Drop for Seat {
 /// How many seats there were.
 static SEATS: AtomicU64 = AtomicU64::new(0);
 
-/// Whether spinning pays in this process, learned from how it went.
-pub(crate) struct Spin {
-    possible: bool,
-    /// How many waits to let pass before the next try, and how many passed.
-    pause: AtomicU32,
-    passed: AtomicU32,
-    /// How often it was won, and how often the thread had been made to give way when that was looked at last.
-    wins: AtomicU32,
-    gave_way: AtomicU64,
-    /// How many looks in a row found that it had given way most of the time.
-    suspicions: AtomicU32,
-}
-
-impl Spin {
-    /// `possible` says whether there is more than one processor to run on.
-    pub(crate) fn new(possible: bool) -> Spin {
-        Spin {
-            possible,
-            pause: AtomicU32::new(0),
-            passed: AtomicU32::new(0),
-            wins: AtomicU32::new(0),
-            gave_way: AtomicU64::new(0),
-            suspicions: AtomicU32::new(0),
-        }
-    }
-
-    /// From now on waiting threads sleep at once.
-    pub(crate) fn stop(&self) {
-        self.pause.store(u32::MAX, Relaxed);
-    }
-
-    fn pays(&self) -> bool {
-        self.possible && self.passed.fetch_add(1, Relaxed) >= self.pause.load(Relaxed)
-    }
-
-    /// What was waited for came. Where it came because the peer took this thread's processor to send it, sleeping would
-    /// have been quicker.
-    fn handle_won(&self) {
-        self.pause.store(0, Relaxed);
-        if !self
-            .wins
-            .fetch_add(1, Relaxed)
-            .is_multiple_of(SPIN_WINS_PER_LOOK)
-        {
-            return;
-        }
-        let gave_way = process::times_preempted();
-        let before = self.gave_way.swap(gave_way, Relaxed);
-        if gave_way.saturating_sub(before) < u64::from(SPIN_WINS_PER_LOOK) / 2 {
-            self.suspicions.store(0, Relaxed);
-        } else if self.suspicions.fetch_add(1, Relaxed) >= SPIN_SUSPICIONS_MAX {
-            self.pause.store(SPIN_PAUSE_MAX, Relaxed);
-            self.passed.store(0, Relaxed);
-        }
-    }
-
-    fn handle_lost(&self) {
-        let pause = self.pause.load(Relaxed);
-        self.pause
-            .store(pause.min(SPIN_PAUSE_MAX / 2) * 2 + 1, Relaxed);
-        self.passed.store(0, Relaxed);
-    }
-}
-
 /// The time left, `Some(None)` if there is no deadline; nothing when it is over.
 fn time_left(deadline: Option<Instant>) -> Option<Option<Duration>> {
     match deadline {
@@ -550,13 +486,3 @@ fn time_left(deadline: Option<Instant>) -> Option<Option<Duration>> {
 /// How long to spin: longer than a wake-up takes, or two processes that both sleep would never find out that they
 /// could both spin.
 const SPIN: Duration = Duration::from_micros(100);
-
-/// How many wins there are between two looks at how they came about.
-const SPIN_WINS_PER_LOOK: u32 = 64;
-
-/// How many looks in a row must find it so: two processes that begin on one processor are moved apart in the first
-/// tens of milliseconds, and only because both of them spin.
-const SPIN_SUSPICIONS_MAX: u32 = 96;
-
-/// Where spinning never pays it costs one try in so many waits.
-const SPIN_PAUSE_MAX: u32 = 2047;
