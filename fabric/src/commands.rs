@@ -4,7 +4,7 @@ mod members;
 
 use crate::{
     cli::{Cli, Command, Serve, State, TokenCommand},
-    head,
+    confine, head,
     images::Images,
     node::{self, Data, Estate, Node},
     warden,
@@ -44,6 +44,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// # Errors
 /// A sentence that says what to do about it.
 pub fn run(cli: Cli) -> Result<()> {
+    // Keys and certificates pass through this process; jobs may run as the same user.
+    confine::hide_memory()?;
     match cli.command {
         None => serve(&cli.serve),
         Some(Command::Master(master)) => {

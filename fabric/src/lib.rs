@@ -8,6 +8,7 @@ pub mod audit;
 pub mod capacity;
 pub mod cli;
 pub mod commands;
+pub mod confine;
 pub mod head;
 pub mod images;
 pub mod master;

@@ -11,6 +11,7 @@
 //! 3. After `Close`, or when the node is gone, or says what makes no sense, everything is killed. When nothing is left it
 //!    reports `Closed`, as its last words, and ends.
 
+use crate::confine;
 use deploy_monitor::{Control, Deed, Head, Outpost, Posting, Program};
 use deploy_sys::{code, fd, packet, process, signal};
 use deploy_wire::{
@@ -44,6 +45,7 @@ pub const WORD: &str = "warden";
 /// If its node says what makes no sense, or the kernel fails us. What it has started ends with it.
 pub fn run_at_stdin() -> io::Result<()> {
     process::die_with_parent()?;
+    confine::confine()?;
     // However the node was started: a person's Ctrl-C is passed on, and is to have its usual effect.
     signal::forget_ignored()?;
     // Fails where it has one of its own already, and then it needs no other.

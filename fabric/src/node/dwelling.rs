@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: what runs there.
 
+use crate::confine::USERS_FIRST;
 use deploy_sys::{
     cgroup::{Leaf, Tree},
     random,
@@ -89,7 +90,7 @@ impl Estate {
             Some(_) => "a control group",
             None => "no control group",
         };
-        format!("{user}, {group} and a directory for each job")
+        format!("{user}, {group} and a directory for each job; no new privileges")
     }
 
     /// A place for this job.
@@ -190,6 +191,3 @@ fn check_passable(directory: &Path) -> io::Result<()> {
     }
     Ok(())
 }
-
-/// Far behind all that people, distributions and containers give to anybody.
-const USERS_FIRST: u32 = 0x7000_0000;

@@ -1,0 +1,57 @@
+//! What neither a warden nor any process of its job may do: set once, by the warden for itself, and inherited by all that
+//! it starts.
+//!
+//! Deliberately absent: memory, processors and who runs as whom, which the node decides before.
+
+use nix::{
+    sys::{
+        prctl,
+        resource::{Resource, getrlimit, setrlimit},
+        stat::{Mode, umask},
+    },
+    unistd::geteuid,
+};
+use std::io;
+
+/// Confines this process. It holds its job's key from now on, so its memory is nobody's to read: neither a core, nor by
+/// `/proc`, nor with a debugger, by the processes that run as the same user.
+///
+/// # Errors
+/// If the kernel refuses, which it has no reason to.
+pub fn confine() -> io::Result<()> {
+    prctl::set_no_new_privs()?;
+    hide_memory()?;
+    umask(Mode::from_bits_truncate(0o077));
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    lower(Resource::RLIMIT_NOFILE, DESCRIPTORS_MAX)?;
+    if is_own_user() {
+        lower(Resource::RLIMIT_NPROC, THREADS_MAX)?;
+    }
+    Ok(())
+}
+
+/// Has nobody but the superuser read this process's memory. What it executes can be read again.
+///
+/// # Errors
+/// If the kernel refuses, which it has no reason to.
+pub fn hide_memory() -> io::Result<()> {
+    Ok(prctl::set_dumpable(false)?)
+}
+
+/// Whether this process runs as a user that one job alone has.
+fn is_own_user() -> bool {
+    geteuid().as_raw() >= USERS_FIRST
+}
+
+fn lower(resource: Resource, most: u64) -> io::Result<()> {
+    let (soft, hard) = getrlimit(resource)?;
+    Ok(setrlimit(resource, soft.min(most), hard.min(most))?)
+}
+
+/// The first of the users that jobs have: far behind all that people, distributions and containers give to anybody.
+pub const USERS_FIRST: u32 = 0x7000_0000;
+/// Some thirty for each of two thousand connections, and a warden's five for each of ten thousand processes.
+const DESCRIPTORS_MAX: u64 = 1 << 16;
+/// Of one job on one node. A thousand processes have three thousand; a program that starts itself for ever is stopped
+/// before it takes the numbers of others.
+const THREADS_MAX: u64 = 1 << 14;

@@ -1,0 +1,260 @@
+//! What a job's processes may not do, and who may not touch them: other jobs, and other users of the machine.
+
+use crate::daemons::{Cluster, PATIENCE, ask, greeted};
+use deploy_trust::{client::Client, subject::Role};
+use deploy_wire::{
+    client::{Answer, Ask, CREDIT_BYTES_FIRST, RunRequest},
+    event::Event,
+};
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    process::{Command, Output},
+    time::{Duration, Instant, SystemTime},
+};
+
+/// Runs a program of this machine as a job, and leaves it to the caller to hear of it.
+fn begin(cluster: &Cluster, user: &str, program: &str, args: &[&str]) -> Client {
+    let identity = cluster.identity(Role::User, user, SystemTime::now());
+    let mut client = greeted(&identity);
+    let file = fs::canonicalize(program).unwrap();
+    let bytes = fs::read(&file).unwrap();
+    let digest = *blake3::hash(&bytes).as_bytes();
+    let image = Ask::Image {
+        digest,
+        len: bytes.len() as u64,
+    };
+    if ask(&mut client, &image).unwrap() != Answer::ImageKnown {
+        let deadline = Instant::now() + PATIENCE;
+        for chunk in bytes.chunks(128 << 10) {
+            let bytes = chunk.to_vec();
+            client
+                .send(Ask::Chunk { bytes }.encode(), deadline)
+                .unwrap();
+        }
+        let whole = Answer::decode(&client.recv(deadline).unwrap()).unwrap();
+        assert_eq!(whole, Answer::ImageKnown);
+    }
+    let words = [program].into_iter().chain(args.iter().copied());
+    let request = RunRequest {
+        image: digest,
+        worker: "test".to_string(),
+        args: words.map(|word| word.as_bytes().to_vec()).collect(),
+        env: Vec::new(),
+        resources: None,
+        stdout_is_terminal: false,
+        stderr_is_terminal: false,
+    };
+    let started = ask(&mut client, &Ask::Run(Box::new(request))).unwrap();
+    assert!(matches!(started, Answer::Started { .. }), "{started:?}");
+    let bytes = CREDIT_BYTES_FIRST;
+    client
+        .send(Ask::Credit { bytes }.encode(), Instant::now() + PATIENCE)
+        .unwrap();
+    client
+}
+
+/// All that the job writes, until it has ended.
+fn output(mut client: Client) -> String {
+    let mut text = String::new();
+    loop {
+        let message = client.recv(Instant::now() + PATIENCE).unwrap();
+        match Answer::decode(&message).unwrap() {
+            Answer::Event(Event::Output { bytes, .. }) => text += &String::from_utf8_lossy(&bytes),
+            Answer::Finished => return text,
+            Answer::Refused { why, .. } => panic!("{why}"),
+            _ => {}
+        }
+    }
+}
+
+fn children(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task"))
+        .unwrap()
+        .flatten();
+    let lists =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let lists: Vec<String> = lists.collect();
+    let numbers = lists.iter().flat_map(|list| list.split_whitespace());
+    numbers.map(|number| number.parse().unwrap()).collect()
+}
+
+/// The warden and the one process of the only job, once they are there.
+fn family(cluster: &Cluster) -> (u32, u32) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        for warden in children(cluster.master.id()) {
+            let sleeps = |process: &u32| {
+                let line = fs::read_to_string(format!("/proc/{process}/cmdline"));
+                line.is_ok_and(|line| line.starts_with("/usr/bin/sleep"))
+            };
+            if let Some(process) = children(warden).into_iter().find(sleeps) {
+                return (warden, process);
+            }
+        }
+        assert!(Instant::now() < deadline, "the job never begins");
+        std::thread::sleep(Duration::from_millis(5)); // Its beginning is told to nobody but its client.
+    }
+}
+
+fn is_root(why: &str) -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: only the superuser can give {why}");
+    }
+    is_root
+}
+
+fn owner(process: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("Uid:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Runs a line of the shell as this user, who has nothing else.
+fn as_user(user: u32, line: &str) -> Output {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", line])
+        .uid(user)
+        .gid(user)
+        .current_dir("/");
+    command.output().unwrap()
+}
+
+#[test]
+fn a_process_has_no_way_to_more_than_it_was_given() {
+    let cluster = Cluster::start();
+    let status = output(begin(
+        &cluster,
+        "ada",
+        "/usr/bin/cat",
+        &["/proc/self/status", "/proc/self/limits"],
+    ));
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("no {name}: {status}"));
+        line[name.len()..]
+            .split_whitespace()
+            .map(str::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(field("NoNewPrivs:"), ["1"]);
+    assert_eq!(field("Umask:"), ["0077"]);
+    assert_eq!(field("Max core file size")[..2], ["0", "0"]);
+    let files: u64 = field("Max open files")[1].parse().unwrap();
+    assert!(files <= 1 << 16, "{status}");
+    if is_root("a job a user of its own") {
+        let user: u32 = field("Uid:")[1].parse().unwrap();
+        assert!(user >= fabric::confine::USERS_FIRST, "{status}");
+        assert_eq!(field("Groups:"), [] as [&str; 0]);
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+            assert_eq!(field(set), ["0000000000000000"]);
+        }
+    }
+}
+
+#[test]
+fn another_job_and_another_user_are_kept_off() {
+    if !is_root("jobs users of their own") {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut client = begin(&cluster, "ada", "/usr/bin/sleep", &["1000"]);
+    let (warden, process) = family(&cluster);
+    let user = owner(process);
+    let attempts = |process: u32| {
+        ["environ", "maps", "mem"]
+            .map(|file| format!("head -c 1 /proc/{process}/{file}"))
+            .into_iter()
+            .chain([
+                format!("ls /proc/{process}/fd/"),
+                format!("kill -0 {process}"),
+            ])
+    };
+    let state = cluster.state("head");
+    let state = state.display();
+    let others = attempts(process).chain(attempts(warden)).chain([
+        format!("ls {state}/jobs/*/"),
+        format!("cat {state}/*/identity"),
+        format!("cat {state}/audit.jsonl"),
+    ]);
+    for (other, line) in others.flat_map(|line| [(65_534, line.clone()), (user + 1, line)]) {
+        let tried = as_user(other, &line);
+        assert!(!tried.status.success(), "{line} as {other}: {tried:?}");
+    }
+    let control = as_user(
+        user,
+        &format!("ls /proc/{process}/fd/ && kill -0 {process}"),
+    );
+    assert!(control.status.success(), "{control:?}");
+    // Its own processes may look at one another, but not at the warden, which knows the job's key.
+    for line in attempts(warden).filter(|line| !line.starts_with("kill")) {
+        let tried = as_user(user, &line);
+        assert!(
+            !tried.status.success(),
+            "{line} as the job itself: {tried:?}"
+        );
+    }
+    // And so a job of somebody else's.
+    let environ = format!("/proc/{process}/environ");
+    let said = output(begin(&cluster, "eve", "/usr/bin/cat", &[&environ]));
+    assert!(said.contains("Permission denied"), "{said}");
+
+    assert!(fs::metadata(format!("/proc/{process}")).is_ok());
+    let deadline = Instant::now() + PATIENCE;
+    client
+        .send(Ask::Signal { signal: 9 }.encode(), deadline)
+        .unwrap();
+    output(client);
+    assert!(fs::metadata(format!("/proc/{process}")).is_err());
+}
+
+#[test]
+fn a_user_neither_sees_nor_kills_anothers_job() {
+    let cluster = Cluster::start();
+    let client = begin(&cluster, "ada", "/usr/bin/sleep", &["1000"]);
+    let eve = cluster.identity(Role::User, "eve", SystemTime::now());
+    let mut eves = greeted(&eve);
+    assert_eq!(
+        ask(&mut eves, &Ask::Jobs).unwrap(),
+        Answer::Jobs(Vec::new())
+    );
+    let (_, process) = family(&cluster);
+    for digit in "0123456789abcdef".chars() {
+        let kill = Ask::Kill {
+            job: digit.to_string(),
+            process: None,
+        };
+        let answer = ask(&mut eves, &kill).unwrap();
+        assert!(
+            matches!(&answer, Answer::Refused { why, .. } if why.starts_with("none of your jobs"))
+        );
+    }
+    assert!(fs::metadata(format!("/proc/{process}")).is_ok());
+    drop(client);
+    assert!(cluster.audit().contains(r#""event":"kill""#));
+}
+
+#[test]
+fn a_program_is_not_given_what_would_change_how_it_is_loaded() {
+    let cluster = Cluster::start();
+    let eve = cluster.identity(Role::User, "eve", SystemTime::now());
+    let request = RunRequest {
+        image: [7; 32],
+        worker: "test".to_string(),
+        args: vec![b"test".to_vec()],
+        env: vec![(b"LD_PRELOAD".to_vec(), b"/tmp/x.so".to_vec())],
+        resources: None,
+        stdout_is_terminal: false,
+        stderr_is_terminal: false,
+    };
+    let answer = ask(&mut greeted(&eve), &Ask::Run(Box::new(request))).unwrap();
+    assert!(
+        matches!(&answer, Answer::Refused { why, .. } if why.starts_with("LD_PRELOAD")),
+        "{answer:?}"
+    );
+}
