@@ -3,16 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 macro_rules! programs {
-    ($($name:ident)* ; over_socket_pairs_only: $($only:ident)*) => {
-        $(
-            #[test]
-            fn $only() {
-                deploy_tests::run::alone(
-                    Path::new(env!(concat!("CARGO_BIN_EXE_", stringify!($only)))),
-                    include_str!(concat!("../programs/", stringify!($only), ".rs")),
-                );
-            }
-        )*
+    ($($name:ident)*) => {
         $(
             #[test]
             fn $name() {
@@ -35,7 +26,7 @@ macro_rules! programs {
                 }
             )*
         }
-        const PROGRAMS: &[&str] = &[$(stringify!($name),)* $(stringify!($only)),*];
+        const PROGRAMS: &[&str] = &[$(stringify!($name)),*];
     };
 }
 
@@ -61,6 +52,7 @@ programs! {
     functions
     grandchild
     greetings
+    huge
     inheritance
     kill
     last
@@ -83,9 +75,6 @@ programs! {
     unfinished
     waiting
     windows
-    ;
-    // Its bounds on memory are for connections that hold nothing back to decrypt it.
-    over_socket_pairs_only: huge
 }
 
 #[test]

@@ -213,7 +213,7 @@ impl Inbound {
             }
         }
         let wanted = self.wanted_bytes();
-        if self.buffer.len() - self.end < wanted && self.start >= self.end - self.start {
+        if self.buffer.len() - self.end < wanted && self.start >= (self.end - self.start) / 2 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.scanned, self.end) = (self.scanned - self.start, self.end - self.start);
             self.start = 0;
@@ -283,10 +283,15 @@ impl Inbound {
         }
     }
 
-    /// Moves what waits into a buffer with as much room again and one read.
+    /// Moves what waits into a buffer with as much room again and one read; or, once it is much, with all the room that
+    /// the window can need. Buffers of megabytes, each outgrown by the next, would add up to more than what waits.
     fn enlarge(&mut self, wanted: usize) {
         let waiting = &self.buffer[self.start..self.end];
-        let mut buffer = vec![0; (2 * waiting.len()).next_multiple_of(wanted) + wanted];
+        let bytes = match waiting.len() <= BUFFER_BYTES_KEPT {
+            true => 2 * waiting.len(),
+            false => waiting.len().max(self.window as usize) * 3 / 2,
+        };
+        let mut buffer = vec![0; bytes.next_multiple_of(wanted) + wanted];
         buffer[..waiting.len()].copy_from_slice(waiting);
         self.buffer = buffer;
         (self.scanned, self.end) = (self.scanned - self.start, self.end - self.start);
