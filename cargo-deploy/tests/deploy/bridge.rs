@@ -264,4 +264,4 @@ fn wait_for(poll: &mut Poll, events: &mut Events, limit: Option<Duration>) {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);

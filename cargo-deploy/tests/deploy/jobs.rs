@@ -1,9 +1,10 @@
 //! A job from its upload to its exit code.
 
 use crate::{
-    bridge::{Bridge, Client},
+    bridge::{Bridge, Client, PATIENCE},
     person::{BINARY, Person, code, said, stderr, stdout},
 };
+use deploy_sys::signal;
 use deploy_wire::{
     client::{Answer, Ask, CREDIT_BYTES_FIRST},
     event::Stream,
@@ -214,6 +215,8 @@ fn standard_input_arrives_whole_and_so_does_its_end() {
 
 /// Starts `command`, and waits until its first line of output, which the script sends when it is ready.
 fn start(command: &mut Command) -> (Child, BufReader<std::process::ChildStdout>) {
+    // A suite that was started with `&` ignores SIGINT, and so would what it starts.
+    signal::forget_ignored().unwrap();
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -267,7 +270,7 @@ fn the_second_ctrl_c_kills_the_job() {
     let person = Person::of(&bridge);
     let (mut child, _output) = start(&mut person.run(&bridge, &[]));
     interrupt(&child, Signal::SIGINT);
-    told.recv().unwrap();
+    told.recv_timeout(PATIENCE).unwrap();
     // Sooner, it would be taken for the same request.
     std::thread::sleep(Duration::from_millis(120));
     interrupt(&child, Signal::SIGINT);
@@ -320,7 +323,7 @@ fn whoever_reads_slowly_is_granted_no_more() {
     });
     let person = Person::of(&bridge);
     let (mut child, mut output) = start(&mut person.run(&bridge, &[]));
-    let sent = told.recv().unwrap();
+    let sent = told.recv_timeout(PATIENCE).unwrap();
     // What the pipe holds, what the writers hold, and what was granted.
     assert!(
         sent <= 3 * CREDIT_BYTES_FIRST,
