@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         monitor::run(scenarios::find(name).expect("the driver knows the names"));
         return ExitCode::SUCCESS;
     }
+    // A suite that was started with `&` ignores SIGINT, and so would every scenario.
+    deploy_sys::signal::forget_ignored().expect("dispositions may be changed");
     let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
     drive(filter.map_or("", String::as_str))
 }
