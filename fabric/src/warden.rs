@@ -256,11 +256,11 @@ impl Head for Far {
         self.report(&JobReport::NotBegun { number, why }, None);
     }
 
-    fn handle_death(&mut self, number: u32, end: End) {
+    fn handle_death(&mut self, number: u32, end: End, out_of_memory: bool) {
         let died = JobReport::Died {
             number,
             end,
-            out_of_memory: false,
+            out_of_memory,
         };
         self.report(&died, None);
     }

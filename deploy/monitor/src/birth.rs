@@ -16,8 +16,8 @@ use crate::{
     run::token,
     voice::{STREAMS, Voice},
 };
-use deploy_sys::{fd, packet, pipe, process};
-use deploy_wire::{birth::Birth, control::Notice, job::Begin};
+use deploy_sys::{fd, group_limits::Limits, packet, pipe, process};
+use deploy_wire::{birth::Birth, control::Notice, job::Begin, resources::Resources};
 use mio::{Interest, unix::SourceFd};
 use std::{
     io,
@@ -202,6 +202,9 @@ impl Household {
             seal: seal.flatten(),
         };
         let descriptors = socket.into_iter().chain(file).collect();
+        if self.about.is_limited {
+            limit(&newborn.child, begin.resources);
+        }
         self.children.insert(number, newborn.child);
         self.catch_up(number, head, now);
         if let Some(child) = self.children.get_mut(&number) {
@@ -230,9 +233,22 @@ impl Household {
     }
 }
 
+/// Limits a newborn to what it asked for. Fails where the group has been removed under us; then nothing lives in it.
+fn limit(child: &Child, resources: Resources) {
+    let limits = Limits {
+        memory_bytes: resources.mem.bytes(),
+        cpu_millionths: resources.cpu.millionths(),
+        tasks: TASKS_MAX,
+    };
+    let _ = child.leaf.as_ref().map(|leaf| leaf.limit(&limits));
+}
+
 /// The parent's end of a connection, and the child's.
 type Ends = (Option<End>, Option<End>);
 
 /// A program that only says hello has ended by then, and pays for no keeper.
 const KEEPER_AFTER: Duration = Duration::from_millis(5);
+/// Of processes and threads that one process and what it starts may be; a program that starts more by mistake, without
+/// end, stops there.
+const TASKS_MAX: u32 = 1_024;
 const INTERRUPTED: &str = "the job was interrupted";

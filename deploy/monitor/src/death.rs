@@ -8,6 +8,7 @@ use crate::{
     voice::STREAMS,
 };
 use deploy_sys::{pidfd::Process, process};
+use deploy_wire::exit::End;
 use std::{
     collections::BTreeSet,
     thread,
@@ -32,7 +33,11 @@ impl Household {
             Err(error) => panic!("only the monitor reaps its children: {error}"),
         };
         child.is_dead = true;
+        let mut out_of_memory = false;
         if let Some(leaf) = &child.leaf {
+            // A process may live on without one of its own that was killed for want of memory.
+            let may_be_why = self.about.is_limited && end != End::Code(0);
+            out_of_memory = may_be_why && leaf.has_run_out_of_memory();
             // Fails where the group has been removed under us, and then nothing is in it.
             let _ = leaf.kill();
         }
@@ -41,7 +46,7 @@ impl Household {
             self.ready.insert((number, Source::Output(stream)));
         }
         self.leaving.insert(number);
-        head.handle_death(number, end);
+        head.handle_death(number, end, out_of_memory);
         if self.is_deserted() {
             self.dismiss_spare();
         }

@@ -45,8 +45,8 @@ pub trait Head {
     /// This process could not be begun: nobody was told anything.
     fn handle_not_begun(&mut self, number: u32, why: String);
 
-    /// This process has died, and everything that it left behind.
-    fn handle_death(&mut self, number: u32, end: End);
+    /// This process has died, and everything that it left behind; perhaps because it had used up its memory.
+    fn handle_death(&mut self, number: u32, end: End, out_of_memory: bool);
 
     /// All that a dead process has said was handed over.
     fn handle_farewell(&mut self, number: u32, now: Instant);

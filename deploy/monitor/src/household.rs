@@ -90,6 +90,8 @@ pub(crate) struct About {
     /// Makes the connections.
     pub(crate) exchange: Exchange,
     pub(crate) signals_blocked: u64,
+    /// Whether processes are limited to what they asked for, where control groups can do that.
+    pub(crate) is_limited: bool,
     pub(crate) stdout_is_terminal: bool,
     pub(crate) stderr_is_terminal: bool,
     /// The limit that processes get, which the monitor has raised for itself.

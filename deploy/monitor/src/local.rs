@@ -13,7 +13,7 @@ use deploy_wire::{
     bytes::Malformed,
     control::{NodeResources, Notice, Refusal, Request, SpawnRequest},
     event::{Event, Stream},
-    exit::{End, ExitStatus},
+    exit::{End, ExitStatus, Reason},
     job::Begin,
     pid::Job,
     resources::Resources,
@@ -244,8 +244,11 @@ impl Head for Local<'_> {
         }
     }
 
-    fn handle_death(&mut self, number: u32, end: End) {
-        self.roster.handle_death(number, end);
+    fn handle_death(&mut self, number: u32, end: End, out_of_memory: bool) {
+        match out_of_memory {
+            true => (self.roster).handle_death_because(number, end, Reason::OutOfMemory),
+            false => self.roster.handle_death(number, end),
+        }
         self.ledger.forget(|queued| queued.from == number);
     }
 

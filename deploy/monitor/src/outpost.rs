@@ -46,6 +46,7 @@ impl Outpost {
             channels: Channels::Sockets,
             key: Some(posting.key),
             input: Some(Input::new()?),
+            is_limited: true,
             stdout_is_terminal: posting.stdout_is_terminal,
             stderr_is_terminal: posting.stderr_is_terminal,
         })?;

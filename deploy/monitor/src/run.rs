@@ -101,6 +101,7 @@ impl Monitor {
             channels: config.channels,
             key: None,
             input: None,
+            is_limited: false,
             stdout_is_terminal: config.stdout_is_terminal,
             stderr_is_terminal: config.stderr_is_terminal,
         })?;
@@ -153,6 +154,8 @@ pub(crate) struct Hands {
     pub(crate) key: Option<Secret>,
     /// The standard input of the initial process; this process's own, if none.
     pub(crate) input: Option<Input>,
+    /// Whether processes are limited to what they asked for.
+    pub(crate) is_limited: bool,
     pub(crate) stdout_is_terminal: bool,
     pub(crate) stderr_is_terminal: bool,
 }
@@ -182,18 +185,24 @@ impl Loop {
             image: hands.image,
             exchange: Exchange::new(hands.channels)?,
             signals_blocked,
+            is_limited: hands.is_limited,
             stdout_is_terminal: hands.stdout_is_terminal,
             stderr_is_terminal: hands.stderr_is_terminal,
             descriptor_limit,
             null: File::open("/dev/null")?,
             strangers: process::children().into_iter().collect(),
         };
+        let make_tree = match hands.is_limited {
+            true => Tree::create_limiting,
+            false => Tree::create,
+        };
+        let tree = make_tree("deploy-job-", &hands.job.to_string());
         let household = Household::new(
             about,
             poll.registry().try_clone()?,
             Attention::new(signals),
             Launcher::new(hands.program, signals_blocked)?,
-            Tree::create("deploy-job-", &hands.job.to_string()),
+            tree,
             Outside::new(hands.key),
             hands.input,
         );

@@ -1,10 +1,11 @@
 //! A control group for each process below our own, so that all it ever started can be ended together.
 //!
-//! Deliberately absent: limits. Where the kernel or our rights allow no group there is none, and nobody is told: the
+//! Deliberately absent: what limits are set to ([`group_limits`](crate::group_limits)). Where the kernel or our rights allow no group there is none, and nobody is told: the
 //! caller has another way. Two kinds will do: cgroup2 with its `cgroup.kill`, needing no controller, or the freezer of
 //! the first version (freeze, kill each, thaw).
 
 use crate::{
+    group_limits::{self, Limits},
     hierarchy::{Hierarchy, Membership},
     pidfd::Process,
     process::numbers,
@@ -32,6 +33,8 @@ use std::{
 pub struct Tree {
     directory: PathBuf,
     kind: Kind,
+    /// Groups of the same name in the first version's hierarchies, in which the limits are set.
+    sides: Vec<PathBuf>,
     _lock: Flock<fs::File>,
 }
 
@@ -40,6 +43,7 @@ pub struct Tree {
 pub struct Leaf {
     directory: PathBuf,
     kind: Kind,
+    sides: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,11 +60,25 @@ impl Tree {
         let membership = Membership::read(Path::new("/proc/self")).ok()?;
         [Kind::Unified, Kind::Freezer].into_iter().find_map(|kind| {
             let own = membership.position(kind.hierarchy())?.group;
-            clear_abandoned(&own, family, kind);
+            clear_abandoned(&own, family, kind, &membership);
             // Whoever clears just then may take a new one, not locked yet, for an abandoned one.
             let attempt = |_| Tree::below(&own, &format!("{family}{name}"), kind);
             (0..ATTEMPTS_MAX).find_map(attempt)
         })
+    }
+
+    /// The same, with groups that can be [limited](Leaf::limit) as far as the machine and our rights allow. This process
+    /// may be moved into another group for that.
+    pub fn create_limiting(family: &str, name: &str) -> Option<Tree> {
+        let membership = Membership::read(Path::new("/proc/self")).ok()?;
+        let mut tree = Tree::create(family, name)?;
+        let sides = group_limits::sides(&membership, Path::new(&format!("{family}{name}")));
+        let made = |side: &PathBuf| fs::create_dir(side).is_ok();
+        tree.sides = sides.into_iter().filter(made).collect();
+        if let (Kind::Unified, Some(own)) = (tree.kind, tree.directory.parent()) {
+            group_limits::hand_on(own, &tree.directory);
+        }
+        Some(tree)
     }
 
     fn below(own: &Path, name: &str, kind: Kind) -> Option<Tree> {
@@ -71,18 +89,19 @@ impl Tree {
             .ok()?;
         let directory = own.join(name);
         fs::create_dir(&directory).ok()?;
-        let tree = Tree::lock(directory, kind)?;
+        let tree = Tree::lock(directory, kind, Vec::new())?;
         let works = tree.directory.join(kind.switch()).exists();
         works.then_some(tree)
     }
 
     /// The group in that directory, unless somebody owns it.
-    fn lock(directory: PathBuf, kind: Kind) -> Option<Tree> {
+    fn lock(directory: PathBuf, kind: Kind, sides: Vec<PathBuf>) -> Option<Tree> {
         let file = fs::File::open(&directory).ok()?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
         Some(Tree {
             directory,
             kind,
+            sides,
             _lock: lock,
         })
     }
@@ -104,6 +123,7 @@ impl Tree {
         let lock = Flock::lock(fs::File::from(directory), FlockArg::LockExclusive)
             .map_err(|(_, error)| error)?;
         Ok(Tree {
+            sides: sides_of(&path, &Membership::read(Path::new("/proc/self"))?),
             directory: path,
             kind,
             _lock: lock,
@@ -112,12 +132,29 @@ impl Tree {
 
     /// A new group for one process.
     pub fn leaf(&self, name: &str) -> io::Result<Leaf> {
-        let directory = self.directory.join(name);
-        fs::create_dir(&directory)?;
-        Ok(Leaf {
-            directory,
+        let leaf = self.leaf_in(&self.directory.join(name));
+        fs::create_dir(&leaf.directory)?;
+        leaf.sides.iter().try_for_each(fs::create_dir)?;
+        Ok(leaf)
+    }
+
+    /// Whether the memory of its groups can be limited.
+    pub fn limits_memory(&self) -> bool {
+        let Ok(leaf) = self.leaf("limits") else {
+            return false;
+        };
+        let is_limited = group_limits::has_memory(&leaf.directories());
+        wait_until(|| leaf.try_remove());
+        is_limited
+    }
+
+    fn leaf_in(&self, directory: &Path) -> Leaf {
+        let name = directory.file_name().unwrap_or_default();
+        Leaf {
+            directory: directory.into(),
             kind: self.kind,
-        })
+            sides: self.sides.iter().map(|side| side.join(name)).collect(),
+        }
     }
 }
 
@@ -125,32 +162,56 @@ impl Tree {
 impl Drop for Tree {
     fn drop(&mut self) {
         for directory in groups_in(&self.directory) {
-            let leaf = Leaf {
-                directory,
-                kind: self.kind,
-            };
+            let leaf = self.leaf_in(&directory);
             let _ = leaf.kill();
             wait_until(|| leaf.try_remove());
         }
         wait_until(|| try_remove(&self.directory));
+        for side in &self.sides {
+            wait_until(|| try_remove(side));
+        }
     }
 }
 
 impl Leaf {
     /// Moves a process into it. What that process starts from now on is in it too.
     pub fn enter(&self, process: u32) -> io::Result<()> {
-        write(&self.directory.join(MEMBERS), &process.to_string())
+        write(&self.directory.join(MEMBERS), &process.to_string())?;
+        self.enter_sides(process)
+    }
+
+    /// The same for a process that was born in it.
+    pub(crate) fn enter_sides(&self, process: u32) -> io::Result<()> {
+        let mut sides = self.sides.iter();
+        sides.try_for_each(|side| write(&side.join(MEMBERS), &process.to_string()))
+    }
+
+    /// Limits what all in it may use together. Does nothing unless its tree was made [for that](Tree::create_limiting).
+    pub fn limit(&self, limits: &Limits) -> io::Result<()> {
+        limits.set(&self.directories())
+    }
+
+    /// Whether something in it was killed because it used more memory than it may.
+    pub fn has_run_out_of_memory(&self) -> bool {
+        group_limits::memory_kills(&self.directories()) > 0
+    }
+
+    pub(crate) fn directories(&self) -> Vec<&Path> {
+        let sides = self.sides.iter().map(PathBuf::as_path);
+        [&*self.directory].into_iter().chain(sides).collect()
     }
 
     /// Lets a user's processes in it make groups of their own below it, and move between those.
     pub fn give_to(&self, user: u32) -> io::Result<()> {
         use std::os::unix::fs::chown;
-        chown(&self.directory, Some(user), Some(user))?;
         let optional = ["cgroup.threads", "cgroup.subtree_control"];
-        chown(self.directory.join(MEMBERS), Some(user), Some(user))?;
-        for file in optional.map(|name| self.directory.join(name)) {
-            if file.exists() {
-                chown(file, Some(user), Some(user))?;
+        for directory in self.directories() {
+            chown(directory, Some(user), Some(user))?;
+            chown(directory.join(MEMBERS), Some(user), Some(user))?;
+            for file in optional.map(|name| directory.join(name)) {
+                if file.exists() {
+                    chown(file, Some(user), Some(user))?;
+                }
             }
         }
         Ok(())
@@ -195,7 +256,9 @@ impl Leaf {
 
     /// Removes it, unless something in it is still dying: then again later.
     pub fn try_remove(&self) -> bool {
-        try_remove(&self.directory)
+        // All of them, though one may take longer.
+        let removed = |left: usize, directory: &Path| left + usize::from(!try_remove(directory));
+        self.directories().into_iter().fold(0, removed) == 0
     }
 
     /// Kills everything in it and removes it, within a bounded time. Says whether it is gone.
@@ -203,18 +266,29 @@ impl Leaf {
         // Fails where somebody has removed it under us.
         let _ = self.kill();
         wait_until(|| self.try_remove());
-        !self.directory.exists()
+        self.directories()
+            .iter()
+            .all(|directory| !directory.exists())
     }
 }
 
 /// Removes the groups of a family that nobody owns any more.
-fn clear_abandoned(own: &Path, family: &str, kind: Kind) {
+fn clear_abandoned(own: &Path, family: &str, kind: Kind, membership: &Membership) {
     for group in groups_in(own) {
         let name = group.file_name().unwrap_or_default();
         if name.to_string_lossy().starts_with(family) {
-            drop(Tree::lock(group, kind));
+            let sides = sides_of(&group, membership);
+            drop(Tree::lock(group, kind, sides));
         }
     }
+}
+
+/// Those of a tree that somebody else has made.
+fn sides_of(tree: &Path, membership: &Membership) -> Vec<PathBuf> {
+    let name = Path::new(tree.file_name().unwrap_or_default());
+    let mut sides = group_limits::sides(membership, name);
+    sides.retain(|side| side.exists());
+    sides
 }
 
 impl Kind {
@@ -268,7 +342,7 @@ fn wait_until(done: impl Fn() -> bool) {
     }
 }
 
-fn write(file: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write(file: &Path, text: &str) -> io::Result<()> {
     use io::Write;
     fs::File::options()
         .write(true)
@@ -278,7 +352,7 @@ fn write(file: &Path, text: &str) -> io::Result<()> {
 }
 
 const ATTEMPTS_MAX: usize = 3;
-const MEMBERS: &str = "cgroup.procs";
+pub(crate) const MEMBERS: &str = "cgroup.procs";
 /// Freezing takes some 7 ms among processes that fork without pause, dying about as long.
 const WAIT_MAX: Duration = Duration::from_millis(200);
 

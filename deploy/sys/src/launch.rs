@@ -51,7 +51,12 @@ impl Launch<'_> {
             None => Err(Failure::Unavailable),
         };
         match started {
-            Ok(process) => process.raised(),
+            Ok(process) => {
+                let process = process.raised()?;
+                // Fails where the group was removed under us, or the process has ended already.
+                let _ = group.enter_sides(process.id());
+                Ok(process)
+            }
             Err(Failure::Failed(error)) => Err(error),
             Err(Failure::Unavailable) => {
                 let process = self.start()?;

@@ -10,6 +10,7 @@ pub mod code;
 pub mod exit;
 pub mod fd;
 pub mod fork;
+pub mod group_limits;
 pub mod hierarchy;
 pub mod launch;
 pub mod limit;

@@ -75,7 +75,7 @@ impl Estate {
         let name = format!("{:032x}", random::bits()?);
         Ok(Estate {
             directory: directory.into(),
-            groups: Tree::create("fabric-node-", &name),
+            groups: Tree::create_limiting("fabric-node-", &name),
             users: geteuid().is_root().then(Users::default),
         })
     }
@@ -86,8 +86,9 @@ impl Estate {
             Some(_) => "a user of its own",
             None => "trusts its users: jobs run as the daemon's own",
         };
-        let group = match self.groups {
-            Some(_) => "a control group",
+        let group = match &self.groups {
+            Some(groups) if groups.limits_memory() => "a control group that limits memory",
+            Some(_) => "a control group without limits",
             None => "no control group",
         };
         format!("{user}, {group} and a directory for each job; no new privileges")

@@ -1,0 +1,273 @@
+//! What the processes of a control group may use together: memory as a limit, processors as a share, and how many of them
+//! there may be.
+//!
+//! Deliberately absent: which group is whose. Both versions of control groups have files of other names for the same, and
+//! what a kernel or a machine does not have is left out.
+//!
+//! # Memory
+//! Who needs more than the limit is killed at once, not slowed down and not swapped out; in the second version together
+//! with the whole group. The kernel counts such kills, and that is how an end for want of memory is told from any other.
+//!
+//! # The second version
+//! There a group that hands controllers on to groups within it may hold no processes itself. So before ours does that,
+//! this process moves into a group beside them, [`ASIDE`].
+
+use crate::hierarchy::{Hierarchy, Membership};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What a group may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Memory, in bytes. Every group may have 16 MiB, without which no program starts.
+    pub memory_bytes: u64,
+    /// Processor time, in millionths of a processor: a share where others compete, and no limit where they do not.
+    pub cpu_millionths: u64,
+    /// Processes and threads.
+    pub tasks: u32,
+}
+
+impl Limits {
+    /// Sets them for a group, in whichever of its directories the files are.
+    pub(crate) fn set(&self, directories: &[&Path]) -> io::Result<()> {
+        let memory = self.memory_bytes.max(MEMORY_BYTES_MIN);
+        let share = |whole: u64, least: u64, most: u64| {
+            let share = u128::from(self.cpu_millionths) * u128::from(whole) / 1_000_000;
+            u64::try_from(share).unwrap_or(most).clamp(least, most)
+        };
+        // The limit with swap may not be less than that without: so it comes second.
+        let settings = [
+            ("memory.max", memory),
+            ("memory.swap.max", 0),
+            ("memory.oom.group", 1),
+            ("cpu.weight", share(100, 1, 10_000)),
+            ("memory.limit_in_bytes", memory),
+            ("memory.memsw.limit_in_bytes", memory),
+            ("cpu.shares", share(1_024, 2, 262_144)),
+            ("pids.max", u64::from(self.tasks)),
+        ];
+        for (file, value) in settings {
+            for directory in directories {
+                match crate::cgroup::write(&directory.join(file), &value.to_string()) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    set => set?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How often the kernel has killed in this group for want of memory.
+pub(crate) fn memory_kills(directories: &[&Path]) -> u64 {
+    let files = ["memory.events", "memory.oom_control"];
+    let kills = |(directory, file): (&&Path, &str)| {
+        let text = fs::read_to_string(directory.join(file)).ok()?;
+        let count = text
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "))?;
+        count.trim().parse::<u64>().ok()
+    };
+    let all = directories
+        .iter()
+        .flat_map(|directory| files.map(|file| (directory, file)));
+    all.filter_map(kills).sum()
+}
+
+/// Whether memory can be limited in one of these.
+pub(crate) fn has_memory(directories: &[&Path]) -> bool {
+    let files = ["memory.max", "memory.limit_in_bytes"];
+    let mut directories = directories.iter();
+    directories.any(|directory| files.iter().any(|file| directory.join(file).exists()))
+}
+
+/// The directories of that name beside our own groups in the hierarchies of the first version.
+pub(crate) fn sides(membership: &Membership, name: &Path) -> Vec<PathBuf> {
+    let hierarchies = CONTROLLERS.into_iter().map(Hierarchy::First);
+    let own = hierarchies.filter_map(|hierarchy| membership.position(hierarchy));
+    let mut sides: Vec<PathBuf> = own.map(|position| position.group.join(name)).collect();
+    sides.dedup(); // Two controllers may share a hierarchy.
+    sides
+}
+
+/// Has groups within `tree`, which lies within `own`, be limited by the second version. Whatever is refused is left out.
+pub(crate) fn hand_on(own: &Path, tree: &Path) {
+    let text = fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
+    let ours = |controller: &&str| text.split_whitespace().any(|word| word == *controller);
+    for controller in CONTROLLERS
+        .into_iter()
+        .filter(|controller| ours(controller))
+    {
+        let word = format!("+{controller}");
+        let on = |directory: &Path| crate::cgroup::write(&directory.join(SWITCH), &word);
+        let handed = on(own).or_else(|error| match error.raw_os_error() {
+            Some(libc::EBUSY) => step_aside(own).and_then(|()| on(own)),
+            _ => Err(error),
+        });
+        // Fails where the group is not ours to change: then there is no such limit, as `has_memory` tells.
+        let _ = handed.and_then(|()| on(tree));
+    }
+}
+
+fn step_aside(own: &Path) -> io::Result<()> {
+    let aside = own.join(ASIDE);
+    match fs::create_dir(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let members = aside.join(crate::cgroup::MEMBERS);
+    crate::cgroup::write(&members, &std::process::id().to_string())
+}
+
+/// The group of a process that limits others.
+const ASIDE: &str = "monitor";
+const SWITCH: &str = "cgroup.subtree_control";
+const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::{Leaf, Tree};
+    use std::{
+        os::unix::process::ExitStatusExt,
+        process::{Command, ExitStatus, Stdio},
+    };
+
+    /// Directories with these files, such as the kernel would make.
+    struct Files(PathBuf);
+
+    impl Files {
+        fn new(name: &str, files: &[(&str, &str)]) -> Files {
+            let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+            fs::create_dir(&directory).unwrap();
+            for (file, text) in files {
+                fs::write(directory.join(file), text).unwrap();
+            }
+            Files(directory)
+        }
+
+        fn read(&self, file: &str) -> String {
+            fs::read_to_string(self.0.join(file)).unwrap()
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const LIMITS: Limits = Limits {
+        memory_bytes: 64 << 20,
+        cpu_millionths: 1_500_000,
+        tasks: 7,
+    };
+
+    #[test]
+    fn each_version_is_told_in_its_own_words() {
+        let names = [
+            "memory.max",
+            "memory.swap.max",
+            "memory.oom.group",
+            "cpu.weight",
+            "pids.max",
+        ];
+        let second = Files::new("limits-second", &names.map(|name| (name, "")));
+        LIMITS.set(&[&second.0]).unwrap();
+        let told = names.map(|name| second.read(name));
+        assert_eq!(told, ["67108864", "0", "1", "150", "7"]);
+
+        let names = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"];
+        let memory = Files::new("limits-memory", &names.map(|name| (name, "")));
+        let cpu = Files::new("limits-cpu", &[("cpu.shares", "")]);
+        let little = Limits {
+            memory_bytes: 1,
+            cpu_millionths: 1,
+            ..LIMITS
+        };
+        little.set(&[&memory.0, &cpu.0]).unwrap();
+        let told = names.map(|name| memory.read(name));
+        assert_eq!(told, ["16777216", "16777216"]);
+        assert_eq!(cpu.read("cpu.shares"), "2");
+    }
+
+    #[test]
+    fn kills_for_want_of_memory_are_counted() {
+        let text = "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 1\n";
+        let second = Files::new("kills-second", &[("memory.events", text)]);
+        let text = "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n";
+        let first = Files::new("kills-first", &[("memory.oom_control", text)]);
+        assert_eq!(memory_kills(&[&second.0]), 2);
+        assert_eq!(memory_kills(&[&first.0]), 1);
+        assert_eq!(memory_kills(&[Path::new("/nonexistent")]), 0);
+    }
+
+    #[test]
+    fn controllers_are_handed_on_where_there_are_any() {
+        let own = Files::new(
+            "hand-on",
+            &[("cgroup.controllers", "cpuset memory\n"), (SWITCH, "")],
+        );
+        let tree = own.0.join("tree");
+        fs::create_dir(&tree).unwrap();
+        fs::write(tree.join(SWITCH), "").unwrap();
+        hand_on(&own.0, &tree);
+        assert_eq!(own.read(SWITCH), "+memory");
+        assert_eq!(own.read("tree/cgroup.subtree_control"), "+memory");
+    }
+
+    /// Runs a script in a group with these limits, if there is such a thing here.
+    fn limited(name: &str, limits: Limits, script: &str) -> Option<(ExitStatus, Leaf, Tree)> {
+        let family = format!("deploy-test-limits-{name}-");
+        let tree = Tree::create_limiting(&family, &std::process::id().to_string());
+        let Some(tree) = tree.filter(Tree::limits_memory) else {
+            eprintln!("skipped: no group here may be limited");
+            return None;
+        };
+        let leaf = tree.leaf("1").unwrap();
+        leaf.limit(&limits).unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("read go; {script}")]);
+        let mut child = shell.stdin(Stdio::piped()).spawn().unwrap();
+        leaf.enter(child.id()).unwrap();
+        drop(child.stdin.take());
+        Some((child.wait().unwrap(), leaf, tree))
+    }
+
+    #[test]
+    fn who_uses_too_much_memory_is_killed_and_that_is_known() {
+        // It keeps a line until it ends.
+        let hungry = "exec tail /dev/zero";
+        let Some((status, leaf, tree)) = limited("hungry", LIMITS, hungry) else {
+            return;
+        };
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
+        assert!(leaf.has_run_out_of_memory());
+        let directories: Vec<PathBuf> = leaf.directories().into_iter().map(PathBuf::from).collect();
+        drop(tree);
+        assert!(directories.iter().all(|directory| !directory.exists()));
+    }
+
+    #[test]
+    fn who_is_killed_otherwise_had_memory_enough() {
+        let killed = "kill -9 $$";
+        if let Some((status, leaf, _tree)) = limited("killed", LIMITS, killed) {
+            assert_eq!(status.signal(), Some(libc::SIGKILL));
+            assert!(!leaf.has_run_out_of_memory());
+        }
+    }
+
+    #[test]
+    fn a_group_has_no_more_processes_than_it_may() {
+        let forking = "exec 2>/dev/null; for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; exit 0";
+        let Some((status, leaf, _tree)) = limited("forking", LIMITS, forking) else {
+            return;
+        };
+        // The shell ends when it cannot start another.
+        assert_ne!(status.code(), Some(0));
+        leaf.kill().unwrap();
+    }
+}
