@@ -66,7 +66,8 @@ fn measure_for(process: Pid, root: &Path) -> Resources {
     let mem = limits(&memory_limit, "memory").unwrap_or(u64::MAX);
     let cpu = limits(&quota, "cpu").unwrap_or(u64::MAX);
     Resources {
-        mem: Mem::B * mem.min(memory_in_all(root).unwrap_or(0)),
+        // Whole MiB, which people can read.
+        mem: Mem::MIB * (mem.min(memory_in_all(root).unwrap_or(0)) / Mem::MIB.bytes()),
         cpu: Cpu::from_millionths(cpu.min(processors(process) * Cpu::CORE.millionths())),
         gpu: accelerators(root),
     }

@@ -202,10 +202,8 @@ impl Household {
             seal: seal.flatten(),
         };
         let descriptors = socket.into_iter().chain(file).collect();
-        if self.about.is_limited {
-            limit(&newborn.child, begin.resources);
-        }
         self.children.insert(number, newborn.child);
+        self.limit(number, begin.resources);
         self.catch_up(number, head, now);
         if let Some(child) = self.children.get_mut(&number) {
             let sent = child.control.send(birth.encode(), descriptors);
@@ -214,6 +212,22 @@ impl Household {
         self.note_refusal(number);
         self.claim_early(number);
         self.prepare();
+    }
+
+    /// Limits a process to what it was granted, on a cluster. Fails where the group has been removed under us, and then
+    /// nothing lives in it.
+    pub(crate) fn limit(&self, number: u32, resources: Resources) {
+        let limits = Limits {
+            memory_bytes: resources.mem.bytes(),
+            cpu_millionths: resources.cpu.millionths(),
+            tasks: TASKS_MAX,
+        };
+        let child = self.children.get(&number);
+        if let Some(leaf) = child.and_then(|child| child.leaf.as_ref())
+            && self.about.is_limited
+        {
+            let _ = leaf.limit(&limits);
+        }
     }
 
     /// Sends a newborn the signals that have come while it was started: the kernel may have passed it over. It does
@@ -231,16 +245,6 @@ impl Household {
             self.groups_made += 1;
         }
     }
-}
-
-/// Limits a newborn to what it asked for. Fails where the group has been removed under us; then nothing lives in it.
-fn limit(child: &Child, resources: Resources) {
-    let limits = Limits {
-        memory_bytes: resources.mem.bytes(),
-        cpu_millionths: resources.cpu.millionths(),
-        tasks: TASKS_MAX,
-    };
-    let _ = child.leaf.as_ref().map(|leaf| leaf.limit(&limits));
 }
 
 /// The parent's end of a connection, and the child's.

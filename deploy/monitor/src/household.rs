@@ -208,7 +208,12 @@ impl Household {
         while let Some(deed) = head.poll_deed() {
             match deed {
                 Deed::Begin(begin, file) => self.begin(*begin, file, head, now),
-                Deed::Tell(number, notice) => self.tell(number, &notice, None),
+                Deed::Tell(number, notice) => {
+                    if let Notice::Granted { resources, .. } = notice {
+                        self.limit(number, resources);
+                    }
+                    self.tell(number, &notice, None);
+                }
                 Deed::Connect(one, other) => self.connect(one, other),
                 Deed::Dial(one, other, at) => self.dial(one, other, at, head, now),
                 Deed::Accept(socket, hello) => self.accept(socket, &hello, now),

@@ -37,14 +37,19 @@ impl Limits {
             let share = u128::from(self.cpu_millionths) * u128::from(whole) / 1_000_000;
             u64::try_from(share).unwrap_or(most).clamp(least, most)
         };
-        // The limit with swap may not be less than that without: so it comes second.
+        let with_swap = "memory.memsw.limit_in_bytes";
+        for directory in directories {
+            // The limit with swap may never be less than that without. So it is set first where they are raised, and this
+            // fails where they are not.
+            let _ = crate::cgroup::write(&directory.join(with_swap), &memory.to_string());
+        }
         let settings = [
             ("memory.max", memory),
             ("memory.swap.max", 0),
             ("memory.oom.group", 1),
             ("cpu.weight", share(100, 1, 10_000)),
             ("memory.limit_in_bytes", memory),
-            ("memory.memsw.limit_in_bytes", memory),
+            (with_swap, memory),
             ("cpu.shares", share(1_024, 2, 262_144)),
             ("pids.max", u64::from(self.tasks)),
         ];
@@ -249,6 +254,19 @@ mod tests {
         let directories: Vec<PathBuf> = leaf.directories().into_iter().map(PathBuf::from).collect();
         drop(tree);
         assert!(directories.iter().all(|directory| !directory.exists()));
+    }
+
+    #[test]
+    fn limits_can_be_changed_both_ways() {
+        if let Some((_, leaf, _tree)) = limited("changed", LIMITS, "exit 0") {
+            for memory_bytes in [256 << 20, 32 << 20] {
+                leaf.limit(&Limits {
+                    memory_bytes,
+                    ..LIMITS
+                })
+                .unwrap();
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use deploy_wire::{
     birth::Work,
     control::{Notice, Request},
     event::Stream,
-    exit::ExitStatus,
+    exit::{ExitStatus, Reason},
     hello,
     job::{Begin, JobOrder, JobReport, OpenJob},
     pid::Job,
@@ -166,7 +166,7 @@ impl Master {
         for node in &master.nodes {
             node.order(&JobOrder::Credit { bytes: 1 << 30 }, None);
         }
-        master.begin(0, None, None, None, None);
+        master.begin(0, None, None, None, None, Resources::default());
         master
     }
 
@@ -227,6 +227,11 @@ impl Master {
                     self.connect(number, parent);
                 }
             }
+            JobReport::Died {
+                number,
+                end,
+                out_of_memory: true,
+            } => (self.roster).handle_death_because(number, end, Reason::OutOfMemory),
             JobReport::Died { number, end, .. } => self.roster.handle_death(number, end),
             JobReport::Left { number } => {
                 let status = self.roster.handle_farewell(number);
@@ -258,9 +263,10 @@ impl Master {
             Request::Spawn(request) => {
                 let named = request.node.as_deref().map(|name| name.parse().unwrap());
                 let node = named.unwrap_or(0);
-                let id = request.id;
+                let (id, resources) = (request.id, request.resources);
                 let asked = (node == at).then_some(id);
-                let number = self.begin(node, Some(from), asked, Some((*request).into()), file);
+                let work = Some((*request).into());
+                let number = self.begin(node, Some(from), asked, work, file, resources);
                 if asked.is_none() {
                     self.spawns.insert(number, (from, id));
                 }
@@ -279,6 +285,7 @@ impl Master {
         asked: Option<u64>,
         work: Option<Work>,
         file: Option<OwnedFd>,
+        resources: Resources,
     ) -> u32 {
         let number = self.roster.handle_birth(parent, false);
         self.processes.insert(number, (node, None));
@@ -287,7 +294,7 @@ impl Master {
             parent,
             asked,
             work,
-            resources: Resources::default(),
+            resources,
         };
         self.nodes[node].order(&JobOrder::Begin(Box::new(begin)), file);
         number

@@ -20,6 +20,7 @@ pub fn main() {
         "heavy" => heavy(),
         "litter" => litter(),
         "killer" => killer(),
+        "greedy" => greedy(),
         other => panic!("no program is called {other}"),
     }
 }
@@ -38,6 +39,28 @@ fn family() {
 fn double(parent: Pid, number: u64) {
     println!("double");
     Sender::<u64>::new(parent).send(2 * number).unwrap();
+}
+
+/// A child that uses twice what it asked for, and one that asked for that much.
+fn greedy() {
+    for limit in [32 * Mem::MIB, 128 * Mem::MIB] {
+        let resources = Resources {
+            mem: limit,
+            ..Resources::default()
+        };
+        let child = Builder::new()
+            .resources(resources)
+            .spawn(use_memory, 64 << 20);
+        println!("{}", child.unwrap().wait().unwrap());
+    }
+}
+
+fn use_memory(_: Pid, bytes: usize) {
+    let memory = vec![1u8; bytes];
+    println!(
+        "{}",
+        memory.iter().map(|byte| usize::from(*byte)).sum::<usize>()
+    );
 }
 
 /// A child on the other node, with an argument that travels as a file, a long value each way, and its end.

@@ -30,6 +30,7 @@ pub const ALL: &[(&str, fn())] = &[
         "who_is_killed_from_another_node_ends_for_that_reason",
         killer,
     ),
+    ("who_uses_more_memory_than_asked_for_is_killed", greedy),
     ("output_comes_as_far_as_it_is_credited", credit),
     ("the_initial_process_reads_what_is_sent", input),
     ("a_signal_has_its_usual_effect", interrupt),
@@ -84,6 +85,16 @@ fn killer() {
         finished.text(0),
         format!("Err(Exited({status}))\nSIGKILL (killed by a process of the job)\n")
     );
+}
+
+fn greedy() {
+    let can_limit = |tree: &Tree| tree.limits_memory();
+    if !Tree::create_limiting("warden-test-", "1").is_some_and(|tree| can_limit(&tree)) {
+        return println!("skipped: no memory can be limited here");
+    }
+    let finished = Master::start("greedy", 1).finish();
+    assert_eq!(finished.text(0), "SIGKILL (out of memory)\n0\n");
+    assert_eq!((finished.text(1), finished.text(2)), ("", "67108864\n"));
 }
 
 fn credit() {
