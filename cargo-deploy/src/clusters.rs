@@ -1,7 +1,11 @@
 //! The clusters that a person has logged in to, each in a directory of its own, and which of them a word means.
 
 use crate::failure::Failure;
-use deploy_trust::{identity::Identity, places, state::StateDir};
+use deploy_trust::{
+    identity::{Certified, Identity},
+    places,
+    state::StateDir,
+};
 use std::{fs, path::Path};
 
 /// The identity for a target: a saved name, or an address; without one, the only cluster there is.
@@ -21,6 +25,19 @@ pub fn save(identity: &Identity, target: &str) -> Result<(), Failure> {
     })?;
     let dir = StateDir::open(&path).map_err(Failure::setting)?;
     identity.save(&dir).map_err(Failure::setting)
+}
+
+/// Puts a new certificate in place of the one of this identity, wherever that is saved.
+pub fn renew(identity: &Identity, certified: &Certified) -> Result<(), Failure> {
+    for name in saved()? {
+        let Some(mut kept) = places::user(&name).map_or(Ok(None), |path| load(&path))? else {
+            continue;
+        };
+        if kept.address == identity.address && kept.renew(certified.clone()) {
+            save(&kept, &name)?;
+        }
+    }
+    Ok(())
 }
 
 fn named(target: &str) -> Result<Identity, Failure> {

@@ -2,15 +2,15 @@
 //!
 //! What happens while a job runs is not like that (`line.rs`).
 
-use crate::failure::Failure;
+use crate::{clusters, failure::Failure};
 use deploy_trust::{
     client::{Client, ClientError},
     endpoint::Connector,
-    identity::Identity,
+    identity::{Certified, Identity},
     session::{Distrust, Session, SessionError},
 };
 use deploy_wire::client::{Answer, Ask, VERSION};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Connected, and greeted.
 #[derive(Debug)]
@@ -28,13 +28,28 @@ impl Bridge {
             .map_err(|error| failed(&address, &error))?;
         let mut bridge = Bridge { client, address };
         match bridge.ask(&Ask::Hello { version: VERSION })? {
-            Answer::Hello { version, .. } if version.0 == VERSION.0 => Ok(bridge),
+            Answer::Hello { version, .. } if version.0 == VERSION.0 => {
+                bridge.renew_if_due(identity)?;
+                Ok(bridge)
+            }
             Answer::Hello { version, .. } => Err(Failure::connection(format!(
                 "this is version {}.{} of the protocol, and the cluster at {} speaks {}.{}: bring both to the same release",
                 VERSION.0, VERSION.1, bridge.address, version.0, version.1
             ))),
             _ => Err(bridge.surprised()),
         }
+    }
+
+    /// Has a new certificate in good time, so that nobody has to log in again.
+    fn renew_if_due(&mut self, identity: &Identity) -> Result<(), Failure> {
+        if !identity.is_renewal_due(SystemTime::now()) {
+            return Ok(());
+        }
+        let Answer::Renewed { certified } = self.ask(&Ask::Renew)? else {
+            return Err(self.surprised());
+        };
+        let certified = Certified::from_bytes(&certified).map_err(Failure::connection)?;
+        clusters::renew(identity, &certified)
     }
 
     /// Asks, and waits for the answer. What is refused is an error.

@@ -36,6 +36,9 @@ pub struct Serve {
     /// How many cores it gives, such as 34; measured, if left out.
     #[arg(value_name = "CPU")]
     pub cpu: Option<Cpu>,
+    /// Be a node of a cluster that everybody on this machine can use; refuses any address that is not of the loopback.
+    #[arg(long)]
+    pub insecure_no_auth: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap shows them as the command's own help")]
     pub state: State,
@@ -126,6 +129,10 @@ pub struct Master {
     /// that each gives.
     #[arg(value_name = "ADDR", required = true, num_args = 1..)]
     pub words: Vec<String>,
+    /// Let everybody on this machine use the cluster, as any user, without a secret. For trials: refuses any address that
+    /// is not of the loopback.
+    #[arg(long)]
+    pub insecure_no_auth: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap shows them as the command's own help")]
     pub state: State,
@@ -165,6 +172,8 @@ pub struct MasterPlan {
     pub bridge: SocketAddr,
     /// Nodes that were announced.
     pub expected: Vec<(SocketAddr, Mem, Cpu)>,
+    /// Everybody on this machine may use it.
+    pub is_insecure: bool,
 }
 
 impl Master {
@@ -199,6 +208,7 @@ impl Master {
             capacity,
             bridge: bridge.unwrap_or_else(beside),
             expected,
+            is_insecure: self.insecure_no_auth,
         })
     }
 }

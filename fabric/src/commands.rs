@@ -15,7 +15,7 @@ use deploy_trust::{
     door::Door,
     endpoint::Connector,
     identity::Identity,
-    join, places,
+    insecure, join, places,
     state::{StateDir, StateError},
     subject::{Name, Role},
     token::Token,
@@ -105,6 +105,10 @@ fn serve(how: &Serve) -> Result<()> {
         Some(address) => address,
         None => beside(master)?,
     };
+    check_insecure(identity.is_insecure(), how)?;
+    if how.insecure_no_auth {
+        insecure::must_be_loopback(&address)?;
+    }
     let poll = Poll::new()?;
     let door =
         Door::open(address, poll.registry(), 0, None, Some(head::DATA)).map_err(|error| {
@@ -123,6 +127,15 @@ fn serve(how: &Serve) -> Result<()> {
         estate: Estate::open(&state.join("jobs"))?,
     };
     Ok(Node::new(config, poll, Data::Door(Box::new(door)))?.run()?)
+}
+
+/// Whether a cluster without authentication was asked for, if it is one.
+fn check_insecure(is_insecure: bool, how: &Serve) -> Result<()> {
+    match (is_insecure, how.insecure_no_auth) {
+        (true, false) => Err("this is a cluster that everybody on its machine can use: add --insecure-no-auth if that is meant".into()),
+        (false, true) => Err("this cluster has authentication: leave out --insecure-no-auth".into()),
+        _ => Ok(()),
+    }
 }
 
 fn capacity(how: &Serve) -> Resources {
@@ -168,7 +181,7 @@ fn resolve(address: &str) -> Result<SocketAddr> {
 /// Joins and serves. Where a daemon waits for just that, it is the one that serves.
 fn join(token: &str, how: &Serve) -> Result<()> {
     let place = head::place(&state(&how.state)?, Role::Node);
-    join_as_node(token, &place)?;
+    join_as_node(token, how, &place)?;
     let is_served = matches!(StateDir::open(&place)?.claim(), Err(StateError::InUse(_)));
     if is_served {
         println!("This machine has joined; the fabric that runs here already serves.");
@@ -177,7 +190,7 @@ fn join(token: &str, how: &Serve) -> Result<()> {
     serve(how)
 }
 
-fn join_as_node(token: &str, place: &Path) -> Result<()> {
+fn join_as_node(token: &str, how: &Serve, place: &Path) -> Result<()> {
     let token: Token = match token {
         "-" => {
             let mut line = String::new();
@@ -187,6 +200,7 @@ fn join_as_node(token: &str, place: &Path) -> Result<()> {
         token => token.parse::<Token>()?,
     };
     let token = token.for_role(Role::Node)?;
+    check_insecure(token.is_insecure(), how)?;
     let dir = StateDir::open(place)?;
     if let Some(own) = Identity::load(&dir)?
         && own.expires > SystemTime::now()
@@ -258,7 +272,7 @@ fn show(row: &TokenRow) -> String {
 fn authority(state: &Path) -> Result<Authority> {
     let dir = StateDir::open(&head::authority(state))?;
     match Authority::exists(&dir)? {
-        true => Ok(Authority::open(&dir, SystemTime::now())?),
+        true => Ok(Authority::open_any(&dir, SystemTime::now())?),
         false => Err(no_master(state)),
     }
 }
@@ -297,7 +311,13 @@ fn drain(node: &str, on: bool, state: &Path) -> Result<()> {
 
 /// Asks the master on this machine, as its administrator.
 fn ask(state: &Path, ask: &Ask) -> Result<Answer> {
-    let identity = member(state, Role::Administrator)?;
+    let mut identity = member(state, Role::Administrator)?;
+    if identity.is_renewal_due(SystemTime::now()) {
+        let dir = StateDir::open(&head::place(state, Role::Administrator))?;
+        let (role, now) = (Role::Administrator, SystemTime::now());
+        let (name, address) = (&identity.subject.name, &identity.address);
+        identity = authority(state)?.own_identity(&dir, role, name, address, now)?;
+    }
     let deadline = Instant::now() + PATIENCE;
     let connector = Connector::member(&identity)?;
     let mut client = Client::connect(&identity.address, &connector, deadline).map_err(|error| {

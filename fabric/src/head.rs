@@ -17,6 +17,7 @@ use deploy_trust::{
     authority::{Authority, AuthorityError},
     door::{DataHello, Door, TOKENS},
     identity::Identity,
+    insecure,
     session::SessionError,
     state::{StateDir, StateError},
     subject::{Name, Role},
@@ -73,7 +74,10 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     let node_dir = StateDir::open(&place(state, Role::Node))?;
     let _claim = node_dir.claim()?;
     let dir = StateDir::open(&authority(state))?;
-    let authority = Authority::open(&dir, SystemTime::now())?;
+    let authority = match plan.is_insecure {
+        true => insecure::authority(&dir, &[plan.address, plan.bridge], SystemTime::now())?,
+        false => Authority::open(&dir, SystemTime::now())?,
+    };
     let master = identity(&authority, state, Role::Master, "master", plan.address)?;
     let mut cluster = Cluster::new(authority.cluster().to_string());
     let master_dir = StateDir::open(&place(state, Role::Master))?;
@@ -91,9 +95,8 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         plan.bridge,
     )?;
 
-    let now = SystemTime::now();
-    let node_token = authority.new_token(Role::Node, &plan.address.to_string(), DAY, false, now)?;
-    let user_token = authority.new_token(Role::User, &plan.bridge.to_string(), DAY, false, now)?;
+    let node_token = token(authority, plan, Role::Node, plan.address)?;
+    let user_token = token(authority, plan, Role::User, plan.bridge)?;
 
     let node_poll = Poll::new()?;
     let (sender, receiver) = mpsc::channel();
@@ -147,6 +150,19 @@ fn identity(
 /// Where the head keeps what signs certificates.
 pub fn authority(state: &Path) -> PathBuf {
     state.join("authority")
+}
+
+fn token(
+    authority: &Authority,
+    plan: &MasterPlan,
+    role: Role,
+    address: SocketAddr,
+) -> Result<Token, AuthorityError> {
+    if plan.is_insecure {
+        return insecure::token(role, address);
+    }
+    let now = SystemTime::now();
+    authority.new_token(role, &address.to_string(), DAY, false, now)
 }
 
 /// Where the head keeps its own member of this kind.
@@ -209,12 +225,22 @@ pub fn machine() -> String {
 }
 
 fn next_steps(plan: &MasterPlan, node: &Token, user: &Token) -> String {
+    let (flag, lifetime) = match plan.is_insecure {
+        true => (
+            " --insecure-no-auth",
+            "EVERYBODY on this machine can use this cluster, as any user: the tokens are no secrets.",
+        ),
+        false => (
+            "",
+            "Both are good for 24 hours; `fabric token` makes others.",
+        ),
+    };
     format!(
         "The master serves nodes at {} and people at {}.\n\n\
-         On each node, once:    fabric join {node}\n\
+         On each node, once:    fabric join{flag} {node}\n\
          On each laptop, once:  cargo deploy login {user}\n\
          Then, in a crate:      cargo deploy {} --release\n\n\
-         Both are good for 24 hours; `fabric token` makes others. `fabric nodes` shows who has come. Ctrl-C stops the \
+         {lifetime} `fabric nodes` shows who has come. Ctrl-C stops the \
          master, and with it what runs.",
         plan.address, plan.bridge, plan.bridge
     )

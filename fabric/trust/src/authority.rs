@@ -86,6 +86,11 @@ impl Authority {
         Ok(authority)
     }
 
+    /// The authority in a directory, whichever kind it is: for those who listen nowhere in its name.
+    pub fn open_any(dir: &StateDir, now: SystemTime) -> Result<Authority, AuthorityError> {
+        Authority::open_or_make(dir, KeyPair::generate, now)
+    }
+
     /// The same, with a key made by `make_key` at the first start.
     pub(crate) fn open_or_make(
         dir: &StateDir,

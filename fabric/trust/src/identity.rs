@@ -3,6 +3,7 @@
 //! One file, so that it is either all there or not.
 
 use crate::{
+    insecure,
     keys::{KeyError, KeyPair},
     state::{StateDir, StateError},
     subject::{ClusterId, Name, Role, Subject},
@@ -67,6 +68,11 @@ impl Identity {
     /// Whether this token is one of the same cluster.
     pub fn is_of(&self, token: &Token) -> bool {
         verify::pin_of(&self.root) == Some(token.pin)
+    }
+
+    /// Whether it is of a cluster that everybody on its machine can use.
+    pub fn is_insecure(&self) -> bool {
+        verify::pin_of(&self.root) == Some(insecure::pin())
     }
 
     /// Whether it is time for a new certificate: a third of its life is left, or less.

@@ -42,6 +42,12 @@ pub fn token(role: Role, address: SocketAddr) -> Result<Token, AuthorityError> {
     Ok(token_of(role, &address.to_string()))
 }
 
+/// Whether `HOST:PORT` is an address, no name, and of the loopback.
+pub(crate) fn is_loopback(address: &str) -> bool {
+    let address = address.parse::<SocketAddr>();
+    address.is_ok_and(|address| must_be_loopback(&address).is_ok())
+}
+
 /// Which authority it is.
 pub(crate) fn pin() -> Pin {
     Pin::of(&key().public().to_spki())
@@ -55,7 +61,11 @@ fn key() -> KeyPair {
     KeyPair::from_secret("fabric authority 1", b"--insecure-no-auth")
 }
 
-fn must_be_loopback(address: &SocketAddr) -> Result<(), AuthorityError> {
+/// Refuses what others than this machine might reach.
+///
+/// # Errors
+/// With a sentence that says so.
+pub fn must_be_loopback(address: &SocketAddr) -> Result<(), AuthorityError> {
     match address.ip().to_canonical().is_loopback() {
         true => Ok(()),
         false => Err(AuthorityError::NotLoopback(*address)),

@@ -17,6 +17,7 @@ use crate::{
     endpoint::Connector,
     error::SessionError,
     identity::{Certified, Identity},
+    insecure,
     keys::{KeyError, KeyPair, PublicKey, Signature},
     session::Session,
     state::StateError,
@@ -52,6 +53,11 @@ pub enum JoinError {
         /// As the master says it.
         sentence: String,
     },
+    /// Without authentication, anybody could answer there.
+    #[error(
+        "this token is of a cluster without authentication, which is for addresses of the loopback only, and {0} is none"
+    )]
+    NotLoopback(String),
     /// The key could not be made.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -65,6 +71,9 @@ pub enum JoinError {
 /// The identity still has to be [saved](Identity::save).
 pub fn join(token: &Token, name: &Name, timeout: Duration) -> Result<Identity, JoinError> {
     let address = token.address.clone();
+    if token.is_insecure() && !insecure::is_loopback(&address) {
+        return Err(JoinError::NotLoopback(address));
+    }
     let keys = KeyPair::generate()?;
     match ask(token, name, &keys, Instant::now() + timeout) {
         Ok(Answer::Welcome(certified, root)) => Ok(certified.into_identity(keys, root, address)),

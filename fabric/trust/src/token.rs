@@ -84,6 +84,11 @@ impl Token {
         }
     }
 
+    /// Whether it is of a cluster that everybody on its machine can use.
+    pub fn is_insecure(&self) -> bool {
+        self.pin == crate::insecure::pin()
+    }
+
     /// What lists call it.
     pub fn id(&self) -> TokenId {
         TokenId::of(&self.keys().public())
