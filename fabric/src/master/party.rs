@@ -118,6 +118,8 @@ impl Party {
 
     /// The cluster knows this node no more.
     pub fn forget_node(&mut self) {
+        self.waiting.clear();
+        self.waiting_bytes = 0;
         self.purpose = Purpose::Leaving;
     }
 
@@ -215,8 +217,12 @@ impl Party {
         (member.unwrap_or_default(), from.unwrap_or_default())
     }
 
-    /// Tells it something, as soon as there is room.
+    /// Tells it something, as soon as there is room. Who is leaving is told nothing more: its session takes no message,
+    /// and to wait for room there would be for ever.
     pub fn queue(&mut self, message: Vec<u8>) {
+        if matches!(self.purpose, Purpose::Leaving) {
+            return;
+        }
         self.waiting_bytes += message.len();
         self.waiting.push_back(message);
     }
