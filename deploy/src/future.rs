@@ -4,7 +4,7 @@
 
 use crate::{
     error::ChannelError,
-    long::Slot,
+    long::{self, Slot},
     outlet::{self, Encoded, Outlet, Refusal},
     receiver::{Found, Receiver},
     scratch,
@@ -205,8 +205,8 @@ impl<T: Serialize + Send + 'static> Sending<T> {
         let (slot, cancelled) = (Arc::new(Slot::default()), Arc::new(AtomicBool::new(false)));
         let (outlet, done) = (self.outlet.cancellable(cancelled.clone()), slot.clone());
         let send = move || {
-            let sent = scratch::with(|scratch| outlet.send(&value, scratch));
-            done.put(sent);
+            let sent = long::help(|| scratch::with(|scratch| outlet.send(&value, scratch)));
+            done.put(sent.flatten());
             outlet.link.turn.ring();
         };
         self.state = State::Aside { slot, cancelled };

@@ -14,6 +14,7 @@ use std::{
     collections::VecDeque,
     io::{self, BufReader, Read as _},
     os::fd::BorrowedFd,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::*},
@@ -227,6 +228,17 @@ fn end_of(link: &Link, piece: Result<Piece<'_>, deploy_wire::bytes::Malformed>) 
         }
         Ok(_) => link.end().map(State::Lost),
     }
+}
+
+/// What a helper thread does for somebody who waits for it. Where the value's own code panics, which would unwind nobody
+/// but the helper, that becomes the value's error.
+pub(crate) fn help<R>(work: impl FnOnce() -> R) -> Result<R, ChannelError> {
+    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let why = text.unwrap_or("without a word");
+        ChannelError::Codec(format!("its own code panicked: {why}"))
+    })
 }
 
 /// Values that were received before anybody asked for them.

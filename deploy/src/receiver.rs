@@ -301,8 +301,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         let slot = self.slot.clone();
         let receive = move || {
             // In the slot before the claim is dropped: nobody finds the channel's end before its last value.
-            if let Some(value) = long::receive(&claim, generation, total) {
-                slot.put(value);
+            let received = long::help(|| long::receive(&claim, generation, total));
+            if let Some(value) = received.transpose() {
+                slot.put(value.flatten());
             }
         };
         // Without a thread the claim is dropped, the value stays where it is, and the next caller tries again.

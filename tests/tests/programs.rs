@@ -45,6 +45,7 @@ programs! {
     closes
     crowd
     descriptors
+    endings
     executors
     exits
     flush
@@ -62,6 +63,7 @@ programs! {
     mismatch
     misuse
     pairings
+    panics
     patience
     pids
     resources
