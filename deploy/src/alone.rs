@@ -5,7 +5,7 @@
 
 use deploy_bridge::{Broken, Options, Terminal};
 use deploy_monitor::{Audience, Channels, Config, Monitor, MonitorError, Program, Wrap};
-use deploy_sys::{code, fd, random, signal};
+use deploy_sys::{code, fd, limit, random, signal};
 use deploy_wire::{
     code::OwnCode,
     event::{Event, Stream},
@@ -57,7 +57,8 @@ fn try_run(resources: Resources) -> Result<i32, Failure> {
         own(&stdout).map_err(internal)?,
         own(&stderr).map_err(internal)?,
     );
-    let monitor = Monitor::new(config).map_err(|error| (OwnCode::Launch, error.to_string()))?;
+    let monitor =
+        Monitor::new(config).map_err(|error| (OwnCode::Launch, limit::explain(&error)))?;
     let waker = monitor.waker();
     let wake = move || {
         // It fails only for want of kernel memory, and then the loop asks again with the next event.
@@ -218,7 +219,7 @@ fn setting(name: &str) -> Result<Option<String>, Failure> {
 }
 
 fn internal(error: io::Error) -> Failure {
-    (OwnCode::Internal, error.to_string())
+    (OwnCode::Internal, limit::explain(&error))
 }
 
 /// The one node there is.

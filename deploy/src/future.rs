@@ -11,6 +11,7 @@ use crate::{
     sender::Sender,
     turn::{Look, Seat},
 };
+use deploy_sys::limit;
 use deploy_wire::outbound::RECORD_BYTES_MAX;
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -206,7 +207,7 @@ impl<T: Serialize + Send + 'static> Sending<T> {
         let (outlet, done) = (self.outlet.cancellable(cancelled.clone()), slot.clone());
         let send = move || {
             let sent = long::help(|| scratch::with(|scratch| outlet.send(&value, scratch)));
-            done.put(sent.flatten());
+            done.put(sent.and_then(|sent| sent));
             outlet.link.turn.ring();
         };
         self.state = State::Aside { slot, cancelled };
@@ -216,7 +217,8 @@ impl<T: Serialize + Send + 'static> Sending<T> {
         {
             Ok(_) => None,
             Err(error) => Some(Err(ChannelError::Codec(format!(
-                "no thread to encode it: {error}"
+                "no thread to encode it: {}",
+                limit::explain(&error)
             )))),
         }
     }

@@ -303,7 +303,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
             // In the slot before the claim is dropped: nobody finds the channel's end before its last value.
             let received = long::help(|| long::receive(&claim, generation, total));
             if let Some(value) = received.transpose() {
-                slot.put(value.flatten());
+                slot.put(value.and_then(|value| value));
             }
         };
         // Without a thread the claim is dropped, the value stays where it is, and the next caller tries again.

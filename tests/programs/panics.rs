@@ -31,7 +31,7 @@
 //= args decoding
 //= code 101
 //= main: exits 0, out "spawned; exited 101\n"
-//=   argued: exits 101
+//=   argued: exits 101, err "**panicked at *panics.rs:*\nwhile it is decoded\n**"
 
 use deploy::*;
 use deploy_tests::say;

@@ -59,6 +59,7 @@ programs! {
     last
     last_words
     late
+    limits
     lost
     mismatch
     misuse

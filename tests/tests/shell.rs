@@ -238,7 +238,10 @@ fn a_wrapper_runs_the_worker_that_is_named() {
 #[test]
 fn a_full_disk_is_told() {
     let finished = sh("$TALK say one >/dev/full");
-    assert_ne!(finished.code, 0, "{finished:?}");
+    let err = finished.err_text();
+    assert_eq!(finished.code, 74, "{err}");
+    let told = "deploy: standard output could not be written: No space left on device";
+    assert!(err.contains(told), "{err}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
     local::{Local, NeverFits},
     outside::Outside,
 };
-use deploy_sys::{cgroup::Tree, fd, process, signal::Signals};
+use deploy_sys::{cgroup::Tree, fd, limit, process, signal::Signals};
 use deploy_wire::{event::Stream, pid::Job, resources::Resources, secret::Secret};
 use mio::{Events, Interest, Poll, Token, Waker, event, unix::SourceFd};
 use std::{fs::File, io, os::fd::AsRawFd, sync::Arc, time::Instant};
@@ -78,7 +78,7 @@ pub enum MonitorError {
     #[error("could not start the initial process: {0}")]
     Launch(String),
     /// The kernel failed us; the processes end with the monitor.
-    #[error("could not watch the processes: {0}")]
+    #[error("could not watch the processes: {}", limit::explain(.0))]
     Watch(#[from] io::Error),
 }
 
