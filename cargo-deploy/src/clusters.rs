@@ -5,8 +5,9 @@ use deploy_trust::{
     identity::{Certified, Identity},
     places,
     state::StateDir,
+    token::Token,
 };
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::SystemTime};
 
 /// The identity for a target: a saved name, or an address; without one, the only cluster there is.
 pub fn find(target: Option<&str>) -> Result<Identity, Failure> {
@@ -14,6 +15,13 @@ pub fn find(target: Option<&str>) -> Result<Identity, Failure> {
         Some(target) => named(target),
         None => only(),
     }
+}
+
+/// Who we already are in the cluster that a token is for, at the address that it names.
+pub fn of_token(token: &Token) -> Result<Option<Identity>, Failure> {
+    let saved = places::user(&token.address).map_or(Ok(None), |path| load(&path))?;
+    let now = SystemTime::now();
+    Ok(saved.filter(|identity| identity.is_of(token) && identity.expires > now))
 }
 
 /// Saves an identity under a name or an address.

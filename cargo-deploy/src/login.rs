@@ -1,7 +1,8 @@
 //! `cargo deploy login`: from a token to an identity that is kept.
 
-use crate::{cli::Login, clusters, failure::Failure};
+use crate::{cli::Login, clusters, failure::Failure, session::Bridge};
 use deploy_trust::{
+    identity::Identity,
     join::{self, JoinError},
     subject::{Name, Role},
     token::Token,
@@ -20,11 +21,13 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
     };
     let token: Token = text.trim().parse().map_err(Failure::setting)?;
     let token = token.for_role(Role::User).map_err(Failure::setting)?;
-    let identity = join::join(&token, &own_name(), PATIENCE).map_err(|error| match error {
-        JoinError::Client { .. } => Failure::connection(error),
-        _ => Failure::setting(error),
-    })?;
-    clusters::save(&identity, &identity.address)?;
+    // Whoever has logged in before stays the same user, to whom the jobs that run now belong.
+    let known = clusters::of_token(&token)?
+        .filter(|identity| Bridge::connect(identity).map(Bridge::finish).is_ok());
+    let identity = match known {
+        Some(identity) => identity,
+        None => joined(&token)?,
+    };
     if let Some(name) = &login.name {
         clusters::save(&identity, name)?;
     }
@@ -35,6 +38,15 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
     );
     println!("Next, in the directory of a program:\n    cargo deploy {target} --release");
     Ok(0)
+}
+
+fn joined(token: &Token) -> Result<Identity, Failure> {
+    let identity = join::join(token, &own_name(), PATIENCE).map_err(|error| match error {
+        JoinError::Client { .. } => Failure::connection(error),
+        _ => Failure::setting(error),
+    })?;
+    clusters::save(&identity, &identity.address)?;
+    Ok(identity)
 }
 
 /// The login name here; the cluster makes it unique.

@@ -38,6 +38,9 @@ fn whoever_logged_in_is_known_by_address_name_and_alone() {
         "{}",
         said(&output)
     );
+    let again = person.deploy(&["login", &token]).output().unwrap();
+    let who = |text: String| text.lines().next().map(str::to_string);
+    assert_eq!(who(stdout(&again)), who(stdout(&output)));
     let address = bridge.address.to_string();
     for words in [&["nodes"][..], &["nodes", "lab"], &["nodes", &address]] {
         let output = person.deploy(words).output().unwrap();
