@@ -28,7 +28,7 @@ pub struct Cli {
 #[derive(Args, Debug)]
 pub struct Serve {
     /// Where other nodes reach this one's data port, such as 10.0.0.2:9999.
-    #[arg(value_name = "ADDR")]
+    #[arg(value_name = "ADDR", value_parser = address)]
     pub address: Option<SocketAddr>,
     /// How much memory it gives, such as 400GiB; measured, if left out.
     #[arg(value_name = "MEM", requires = "cpu")]
@@ -229,6 +229,13 @@ fn parse<T: std::str::FromStr>(word: &str, what: &str) -> Result<T, String> {
     word.parse().map_err(|_| match word {
         "" => format!("{what} is missing at the end"),
         word => format!("{word:?} stands where {what} belongs"),
+    })
+}
+
+/// It stands where a command may stand, so whoever mistyped one reads this too.
+fn address(word: &str) -> Result<SocketAddr, String> {
+    word.parse().map_err(|_| {
+        "it is neither a command nor an address with a port, such as 10.0.0.2:9999".to_string()
     })
 }
 

@@ -29,7 +29,7 @@ use mio::Poll;
 use std::{
     error::Error,
     fs::DirBuilder,
-    io,
+    io::{self, Write},
     net::{SocketAddr, ToSocketAddrs},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -244,9 +244,8 @@ fn token(what: &TokenCommand, state: &Path) -> Result<()> {
             eprintln!("This goes behind `{command}`, within {hours} hours.");
         }
         TokenCommand::List => {
-            for row in authority.tokens().list()? {
-                println!("{}", show(&row));
-            }
+            let rows: Vec<String> = authority.tokens().list()?.iter().map(show).collect();
+            print(&rows.join("\n"))?;
         }
         TokenCommand::Revoke { id } => {
             if !authority.tokens().revoke(id.parse()?, SystemTime::now())? {
@@ -292,10 +291,7 @@ fn no_master(state: &Path) -> Box<dyn Error> {
 
 fn nodes(state: &Path) -> Result<()> {
     match ask(state, &Ask::Nodes)? {
-        Answer::Nodes(nodes) => {
-            println!("{}", table(&nodes));
-            Ok(())
-        }
+        Answer::Nodes(nodes) => print(&table(&nodes)),
         other => Err(format!("the master answers {other:?}").into()),
     }
 }
@@ -332,6 +328,14 @@ fn ask(state: &Path, ask: &Ask) -> Result<Answer> {
     }
     client.send(ask.encode(), deadline)?;
     Ok(Answer::decode(&client.recv(deadline)?)?)
+}
+
+/// A list; a reader that has seen enough of it is a quiet end.
+fn print(list: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{list}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn table(nodes: &[NodeView]) -> String {

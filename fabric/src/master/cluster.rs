@@ -281,13 +281,14 @@ impl Cluster {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let lost = |node: &Member| now.saturating_duration_since(node.heard) >= LOST_AFTER;
-        let dead: Vec<NodeId> = self
+        let dead: Vec<(NodeId, String)> = self
             .nodes
             .iter()
             .filter(|(_, node)| lost(node))
-            .map(|(id, _)| *id)
+            .map(|(id, node)| (*id, format!("node {} is lost", node.name)))
             .collect();
-        for node in dead {
+        for (node, note) in dead {
+            self.actions.push_back(Action::Note(note));
             self.lose(node, now);
         }
         for (id, node) in &mut self.nodes {

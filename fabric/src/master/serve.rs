@@ -443,7 +443,6 @@ impl Master {
                 Action::Note(text) => eprintln!("{text}"),
                 Action::Dismiss(node) => {
                     if let Some(party) = self.find_node(node) {
-                        eprintln!("node {} is lost", party.name());
                         party.forget_node();
                         party.session.finish();
                     }
