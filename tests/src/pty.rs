@@ -4,6 +4,7 @@
 //! Deliberately absent: the screen. What appears is compared as bytes.
 
 use crate::leftovers::Mark;
+use deploy_sys::signal;
 use nix::{
     fcntl::OFlag,
     pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
@@ -42,6 +43,8 @@ struct Screen {
 impl Terminal {
     /// A terminal in which `command` runs.
     pub fn with(command: &Command) -> Terminal {
+        // A suite that was started with `&` ignores SIGINT, and so would what runs here.
+        signal::forget_ignored().expect("dispositions may be changed");
         let (master, slave) = open().expect("the machine has a pty left");
         let mark = Mark::new().expect("there is a directory for temporary files");
         let slave = || Stdio::from(slave.try_clone().expect("a descriptor is left"));
