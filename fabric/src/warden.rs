@@ -6,7 +6,7 @@
 //! # The story
 //! 1. The node starts it with one end of a packet socket as standard input. The first order is `Open`, and the program
 //!    to execute lies beside it.
-//! 2. From then on it is the hands of [`deploy_monitor`], and [`Far`] is what it has of a head: what processes ask becomes
+//! 2. From then on it is the hands of [`deploy_monitor`], and what it has of a head is far away: what processes ask becomes
 //!    a report, and an order becomes a deed.
 //! 3. After `Close`, or when the node is gone, or says what makes no sense, everything is killed. When nothing is left it
 //!    reports `Closed`, as its last words, and ends.

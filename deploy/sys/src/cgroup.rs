@@ -1,6 +1,6 @@
 //! A control group for each process below our own, so that all it ever started can be ended together.
 //!
-//! Deliberately absent: what limits are set to ([`group_limits`](crate::group_limits)). Where the kernel or our rights allow no group there is none, and nobody is told: the
+//! Deliberately absent: what limits are set to ([`crate::group_limits`]). Where the kernel or our rights allow no group there is none, and nobody is told: the
 //! caller has another way. Two kinds will do: cgroup2 with its `cgroup.kill`, needing no controller, or the freezer of
 //! the first version (freeze, kill each, thaw).
 

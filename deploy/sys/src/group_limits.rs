@@ -10,7 +10,7 @@
 //!
 //! # The second version
 //! There a group that hands controllers on to groups within it may hold no processes itself. So before ours does that,
-//! this process moves into a group beside them, [`ASIDE`].
+//! this process moves into a group beside them.
 
 use crate::hierarchy::{Hierarchy, Membership};
 use std::{
