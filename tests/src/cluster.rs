@@ -9,7 +9,7 @@ use crate::{
     run::{self, Finished},
 };
 use nix::sys::signal::Signal;
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 /// A head, nodes, and who else is on their network.
 #[derive(Debug)]
@@ -26,9 +26,20 @@ pub struct Cluster {
 impl Cluster {
     /// A head and these nodes, all of them up, and a `laptop`; nothing, and a line that says so, where hosts cannot be made.
     pub fn start(nodes: &[&str]) -> Option<Cluster> {
-        let mut cluster = Cluster::head_only(nodes, "10.77.0.1:9999 bridge 10.77.0.1:8888")?;
+        Cluster::with_room(nodes, "")
+    }
+
+    /// The same, whose head and nodes each give this, such as `100GiB 16`.
+    pub fn with_room(nodes: &[&str], room: &str) -> Option<Cluster> {
+        let words = format!("10.77.0.1:9999 {room} bridge {BRIDGE}");
+        let mut cluster = Cluster::head_only(nodes, &words)?;
         for node in nodes {
-            cluster.join(node);
+            let host = cluster.hosts.host(node);
+            let words = match room {
+                "" => format!("join {}", cluster.node_token),
+                room => format!("join {} {}:9999 {room}", cluster.node_token, host.address),
+            };
+            cluster.serve(node, &words);
         }
         Some(cluster)
     }
@@ -91,6 +102,48 @@ impl Cluster {
         finished.unwrap_or_else(|why| panic!("fabric {words}: {why}"))
     }
 
+    /// The person at the laptop logs in, once.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn login(&self) {
+        let mut command = self.cargo(&["login", &self.user_token]);
+        let done = self.finish_deploy(&mut command, b"");
+        let done = done.unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(done.code, 0, "{}", done.err_text());
+    }
+
+    /// `cargo deploy WORDS` at the laptop.
+    pub fn cargo(&self, words: &[&str]) -> Command {
+        let host = self.hosts.host("laptop");
+        let mut command = host.command(commands::cargo_deploy(), &["deploy"]);
+        command.args(words).env("HOME", host.disk());
+        for name in ["DEPLOY_FORMAT", "NO_COLOR", "XDG_CONFIG_HOME"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// `cargo deploy` of a program that is built already, with these arguments and variables.
+    pub fn deploy(&self, program: &Path, args: &[String], env: &[(String, String)]) -> Command {
+        let program = program.to_str().expect("the tests' paths are text");
+        let mut command = self.cargo(&[BRIDGE, "--exe", program]);
+        for (name, value) in env {
+            command.arg("--env").arg(format!("{name}={value}"));
+        }
+        command.arg("--").args(args);
+        command
+    }
+
+    /// Runs one of these to its end.
+    ///
+    /// # Errors
+    /// If it does not end, or leaves something behind on the laptop.
+    pub fn finish_deploy(&self, command: &mut Command, stdin: &[u8]) -> Result<Finished, String> {
+        let host = self.hosts.host("laptop");
+        host.within(|| run::finish(command, stdin))
+    }
+
     /// What `fabric nodes` says of a node: its state and what follows.
     ///
     /// # Panics
@@ -151,3 +204,6 @@ fn command(host: &Host, words: &str) -> Command {
     command.env("HOME", host.disk());
     command
 }
+
+/// Where the head listens for people.
+const BRIDGE: &str = "10.77.0.1:8888";

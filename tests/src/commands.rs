@@ -15,6 +15,12 @@ pub fn fabric() -> &'static Path {
     PATH.get_or_init(|| build("fabric"))
 }
 
+/// Where `cargo-deploy` is, which cargo calls as `cargo deploy`.
+pub fn cargo_deploy() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| build("cargo-deploy"))
+}
+
 /// Builds the package of a command in the way that this test was built, and says where the command is.
 fn build(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test has a file");

@@ -5,6 +5,7 @@
 //! //= args 3 "two words"                    its arguments
 //! //= env GREETING=hello                    one variable of its environment
 //! //= stdin "one\ntwo\n"                    its standard input; empty otherwise
+//! //= only alone                            not on a cluster, where what it shows is another matter
 //! //= code 3                                the whole's exit code; 0 otherwise
 //! //= main: exits 3, out "total *\n"        the initial process,
 //! //=   worker x2: exits 0                  two children of one kind, silent,
@@ -25,6 +26,8 @@ use std::fmt;
 pub struct Run {
     /// What it is called, where there are several.
     pub name: String,
+    /// Whether it is not run on a cluster.
+    pub only_alone: bool,
     /// The program's arguments.
     pub args: Vec<String>,
     /// What is added to its environment.
@@ -167,6 +170,7 @@ impl Draft {
         };
         match word {
             "run" => self.run.name = rest.to_string(),
+            "only" if rest == "alone" => self.run.only_alone = true,
             "args" => self.run.args = words(rest)?,
             "env" => {
                 let (name, value) = rest.split_once('=').ok_or("NAME=value should follow")?;

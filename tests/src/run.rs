@@ -4,6 +4,7 @@
 //! hold what the processes wrote and not a byte more.
 
 use crate::{
+    cluster::Cluster,
     family,
     header::{self, Run},
     leftovers::Mark,
@@ -27,11 +28,21 @@ use std::{
 pub fn alone(program: &Path, source: &str) {
     let runs = header::parse(source).unwrap_or_else(|why| panic!("{why}"));
     for run in runs {
-        let outcome = check_json(program, &run).and_then(|()| check_piped(program, &run));
-        if let Err(why) = outcome {
+        if let Err(why) = check(Place::Alone, program, &run) {
             panic!("run {:?}: {why}", run.name);
         }
     }
+}
+
+/// Runs `program` on a cluster, in every way its source's header asks for, but those that are for machines that are alone.
+/// Returns where it differs.
+pub fn on_cluster(cluster: &Cluster, program: &Path, source: &str) -> Result<(), String> {
+    let runs = header::parse(source)?;
+    for run in runs.iter().filter(|run| !run.only_alone) {
+        let outcome = check(Place::On(cluster), program, run);
+        outcome.map_err(|why| format!("run {:?}: {why}", run.name))?;
+    }
+    Ok(())
 }
 
 /// The same with the processes connected as `DEPLOY_CHANNELS` says, as JSON lines only: what is written is no different.
@@ -40,7 +51,7 @@ pub fn alone_over(channels: &str, program: &Path, source: &str) {
     for mut run in runs {
         let variable = ("DEPLOY_CHANNELS".to_string(), channels.to_string());
         run.env.push(variable);
-        if let Err(why) = check_json(program, &run) {
+        if let Err(why) = check_json(Place::Alone, program, &run) {
             panic!("run {:?} over {channels}: {why}", run.name);
         }
     }
@@ -117,11 +128,36 @@ pub fn finish(command: &mut Command, stdin: &[u8]) -> Result<Finished, String> {
     mark.check(first).map(|()| finished)
 }
 
-fn check_json(program: &Path, run: &Run) -> Result<(), String> {
-    let finished = finish(
-        command(program, run).env("DEPLOY_FORMAT", "json"),
-        &run.stdin,
-    )?;
+/// Where a program runs.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Alone,
+    On(&'a Cluster),
+}
+
+impl Place<'_> {
+    /// What a person types. The format and the channels are for the monitor, wherever that is; the rest for the program.
+    fn finish(self, program: &Path, run: &Run, format: &str) -> Result<Finished, String> {
+        let format = match format {
+            "" => None,
+            format => Some(("DEPLOY_FORMAT", format)),
+        };
+        match self {
+            Place::Alone => finish(command(program, run).envs(format), &run.stdin),
+            Place::On(cluster) => {
+                let mut command = cluster.deploy(program, &run.args, &run.env);
+                cluster.finish_deploy(command.envs(format), &run.stdin)
+            }
+        }
+    }
+}
+
+fn check(place: Place, program: &Path, run: &Run) -> Result<(), String> {
+    check_json(place, program, run).and_then(|()| check_piped(place, program, run))
+}
+
+fn check_json(place: Place, program: &Path, run: &Run) -> Result<(), String> {
+    let finished = place.finish(program, run, "json")?;
     let stderr = finished.err_text();
     let came =
         family::parse(&finished.out).map_err(|why| format!("{why}\nstandard error:\n{stderr}"))?;
@@ -134,8 +170,8 @@ fn check_json(program: &Path, run: &Run) -> Result<(), String> {
     check_code(run, &finished)
 }
 
-fn check_piped(program: &Path, run: &Run) -> Result<(), String> {
-    let finished = finish(&mut command(program, run), &run.stdin)?;
+fn check_piped(place: Place, program: &Path, run: &Run) -> Result<(), String> {
+    let finished = place.finish(program, run, "")?;
     let processes = run.family.all();
     let outs: Vec<&Pattern> = processes.iter().map(|process| &process.out).collect();
     if !mixes(&outs, &finished.out)? {

@@ -1,5 +1,7 @@
-//! Every program in `programs/`, each a test of its own, and once more with its processes connected as on two machines.
+//! Every program in `programs/`, each a test of its own, once more with its processes connected as on two machines, and
+//! all of them one after the other on a cluster of one node and of three.
 
+use deploy_tests::{cluster::Cluster, run};
 use std::{collections::BTreeSet, fs, path::Path};
 
 macro_rules! programs {
@@ -27,6 +29,11 @@ macro_rules! programs {
             )*
         }
         const PROGRAMS: &[&str] = &[$(stringify!($name)),*];
+        /// Where they are, and their sources.
+        const BUILT: &[(&str, &str)] = &[$((
+            env!(concat!("CARGO_BIN_EXE_", stringify!($name))),
+            include_str!(concat!("../programs/", stringify!($name), ".rs")),
+        )),*];
     };
 }
 
@@ -105,4 +112,42 @@ fn every_program_in_the_directory_is_tested() {
     });
     let tested: BTreeSet<String> = PROGRAMS.iter().map(|name| name.to_string()).collect();
     assert_eq!(files.collect::<BTreeSet<_>>(), tested);
+}
+
+#[test]
+fn on_a_cluster_of_one_node() {
+    on_nodes(&[]);
+}
+
+#[test]
+fn on_a_cluster_of_three_nodes() {
+    on_nodes(&["n1", "n2"]);
+}
+
+/// Every program on a head and these nodes.
+fn on_nodes(nodes: &[&str]) {
+    let Some(cluster) = Cluster::with_room(nodes, "400GiB 100") else {
+        return;
+    };
+    cluster.login();
+    let only = std::env::var("DEPLOY_TEST_PROGRAM").ok(); // To look at one of them.
+    let mut failed = Vec::new();
+    for (name, (program, source)) in PROGRAMS.iter().zip(BUILT) {
+        if only.as_deref().is_some_and(|only| only != *name) {
+            continue;
+        }
+        let begun = std::time::Instant::now();
+        let outcome = run::on_cluster(&cluster, Path::new(program), source);
+        println!("{name}: {:?}", begun.elapsed());
+        if let Err(why) = outcome {
+            failed.push(format!("{name}: {why}"));
+        }
+    }
+    cluster.finish();
+    assert!(
+        failed.is_empty(),
+        "{} differ:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }
