@@ -9,6 +9,7 @@ use crate::{
     node::{self, Data, Estate, Node},
     warden,
 };
+use deploy_sys::fd;
 use deploy_trust::{
     authority::Authority,
     client::Client,
@@ -46,6 +47,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 pub fn run(cli: Cli) -> Result<()> {
     // Keys and certificates pass through this process; jobs may run as the same user.
     confine::hide_memory()?;
+    // What a shell has left open is not for jobs.
+    fd::close_on_exec_from(3)?;
     match cli.command {
         None => serve(&cli.serve),
         Some(Command::Master(master)) => {

@@ -1,5 +1,16 @@
 //! What a `Builder` sets.
 
+//= run alone
+//= only alone
+//= args local
+//= main: exits 0, out "elsewhere: *\n"
+//=   worker: exits 0, out "named one of a kind, 512MiB\n"
+//=   worker: exits 0, out "named builder::worker, 256MiB\n"
+//=   worker: exits 0, out "named xxx*\n"
+//=   worker: exits 0, out "named two*words, 256MiB\n"
+//= run on a node by its name
+//= only cluster
+//= args head
 //= main: exits 0, out "elsewhere: *\n"
 //=   worker: exits 0, out "named one of a kind, 512MiB\n"
 //=   worker: exits 0, out "named builder::worker, 256MiB\n"
@@ -7,7 +18,7 @@
 //=   worker: exits 0, out "named two*words, 256MiB\n"
 
 use deploy::*;
-use std::thread;
+use std::{env, thread};
 
 fn main() {
     init(Resources::default());
@@ -16,7 +27,8 @@ fn main() {
         ..Resources::default()
     };
     let builder = || Builder::new().name("one of a kind").resources(resources);
-    builder().node("local").spawn(worker, ()).unwrap();
+    let node = env::args().nth(1).expect("it is told where it runs");
+    builder().node(&node).spawn(worker, ()).unwrap();
     Builder::new().spawn(worker, ()).unwrap();
     // No thread's name may be like these, and no message as long as that.
     for name in [&"x".repeat(1 << 20), "two\0words"] {

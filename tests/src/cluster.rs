@@ -19,6 +19,8 @@ pub struct Cluster {
     pub node_token: String,
     /// What is to be typed on each laptop, once.
     pub user_token: String,
+    /// What each of its nodes has, if programs are to notice.
+    pub capacity: Option<String>,
     /// Its hosts. They go after the daemons.
     pub hosts: Hosts,
 }
@@ -56,6 +58,7 @@ impl Cluster {
             daemons: Vec::new(),
             node_token: String::new(),
             user_token: String::new(),
+            capacity: None,
             hosts: Hosts::raise(&names)?,
         };
         cluster.master(words);

@@ -5,7 +5,8 @@
 //! //= args 3 "two words"                    its arguments
 //! //= env GREETING=hello                    one variable of its environment
 //! //= stdin "one\ntwo\n"                    its standard input; empty otherwise
-//! //= only alone                            not on a cluster, where what it shows is another matter
+//! //= only alone                            not on a cluster, where what it shows is another matter;
+//!                                           or `only cluster`, and not alone
 //! //= code 3                                the whole's exit code; 0 otherwise
 //! //= main: exits 3, out "total *\n"        the initial process,
 //! //=   worker x2: exits 0                  two children of one kind, silent,
@@ -26,8 +27,8 @@ use std::fmt;
 pub struct Run {
     /// What it is called, where there are several.
     pub name: String,
-    /// Whether it is not run on a cluster.
-    pub only_alone: bool,
+    /// Where it shows what it is to show.
+    pub place: Place,
     /// The program's arguments.
     pub args: Vec<String>,
     /// What is added to its environment.
@@ -38,6 +39,26 @@ pub struct Run {
     pub code: i32,
     /// The initial process and all that came from it.
     pub family: Expected,
+}
+
+impl Run {
+    /// What a variable is set to for it.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.env.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// Where a program can be run.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Place {
+    /// Alone and on a cluster, with the same outcome.
+    #[default]
+    Everywhere,
+    /// On this machine only.
+    Alone,
+    /// On a cluster only, of any size.
+    Cluster,
 }
 
 /// A process, as it must be.
@@ -170,7 +191,13 @@ impl Draft {
         };
         match word {
             "run" => self.run.name = rest.to_string(),
-            "only" if rest == "alone" => self.run.only_alone = true,
+            "only" => {
+                self.run.place = match rest {
+                    "alone" => Place::Alone,
+                    "cluster" => Place::Cluster,
+                    _ => return Err("`alone` or `cluster` should follow".to_string()),
+                }
+            }
             "args" => self.run.args = words(rest)?,
             "env" => {
                 let (name, value) = rest.split_once('=').ok_or("NAME=value should follow")?;

@@ -15,6 +15,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
@@ -27,19 +28,23 @@ use std::{
 /// Runs `program` alone, on this machine, in every way its source's header asks for; panics where it differs.
 pub fn alone(program: &Path, source: &str) {
     let runs = header::parse(source).unwrap_or_else(|why| panic!("{why}"));
-    for run in runs {
+    for run in runs.into_iter().filter(is_alone) {
         if let Err(why) = check(Place::Alone, program, &run) {
             panic!("run {:?}: {why}", run.name);
         }
     }
 }
 
-/// Runs `program` on a cluster, in every way its source's header asks for, but those that are for machines that are alone.
-/// Returns where it differs.
+/// Runs `program` on a cluster, in every way its source's header asks for, but those that are for machines that are alone
+/// or of another size. Returns where it differs.
 pub fn on_cluster(cluster: &Cluster, program: &Path, source: &str) -> Result<(), String> {
     let runs = header::parse(source)?;
-    for run in runs.iter().filter(|run| !run.only_alone) {
-        let outcome = check(Place::On(cluster), program, run);
+    let is_fit = |run: &Run| {
+        run.place != header::Place::Alone && run.variable(CAPACITY) == cluster.capacity.as_deref()
+    };
+    for mut run in runs.into_iter().filter(is_fit) {
+        run.env.retain(|(name, _)| name != CAPACITY);
+        let outcome = check(Place::On(cluster), program, &run);
         outcome.map_err(|why| format!("run {:?}: {why}", run.name))?;
     }
     Ok(())
@@ -48,13 +53,24 @@ pub fn on_cluster(cluster: &Cluster, program: &Path, source: &str) -> Result<(),
 /// The same with the processes connected as `DEPLOY_CHANNELS` says, as JSON lines only: what is written is no different.
 pub fn alone_over(channels: &str, program: &Path, source: &str) {
     let runs = header::parse(source).unwrap_or_else(|why| panic!("{why}"));
-    for mut run in runs {
+    for mut run in runs.into_iter().filter(is_alone) {
         let variable = ("DEPLOY_CHANNELS".to_string(), channels.to_string());
         run.env.push(variable);
         if let Err(why) = check_json(Place::Alone, program, &run) {
             panic!("run {:?} over {channels}: {why}", run.name);
         }
     }
+}
+
+fn is_alone(run: &Run) -> bool {
+    run.place != header::Place::Cluster
+}
+
+/// The sizes of the machines that a program is to be run on, where that matters.
+pub fn capacities(source: &str) -> Result<BTreeSet<String>, String> {
+    let runs = header::parse(source)?;
+    let capacities = runs.iter().filter_map(|run| run.variable(CAPACITY));
+    Ok(capacities.map(str::to_string).collect())
 }
 
 /// How a finished command ended and what it wrote.
@@ -215,7 +231,7 @@ fn command(program: &Path, run: &Run) -> Command {
     command.args(&run.args);
     for name in [
         "DEPLOY_FORMAT",
-        "DEPLOY_CAPACITY",
+        CAPACITY,
         "DEPLOY_CHANNELS",
         "NO_COLOR",
         "RUST_BACKTRACE",
@@ -237,6 +253,8 @@ fn join<T>(thread: thread::JoinHandle<T>) -> T {
     thread.join().expect("the harness's threads do not panic")
 }
 
+/// In the environment of a program that runs alone it says how large the machine is.
+const CAPACITY: &str = "DEPLOY_CAPACITY";
 /// A run that takes longer has hung.
 const DEADLINE: Duration = Duration::from_secs(60);
 

@@ -124,6 +124,22 @@ fn on_a_cluster_of_three_nodes() {
     on_nodes(&["n1", "n2"]);
 }
 
+#[test]
+fn on_a_node_of_the_size_that_a_program_asks_for() {
+    for (name, (program, source)) in PROGRAMS.iter().zip(BUILT) {
+        for capacity in run::capacities(source).unwrap() {
+            let Some(mut cluster) = Cluster::with_room(&[], &capacity) else {
+                return;
+            };
+            cluster.login();
+            cluster.capacity = Some(capacity.clone());
+            let outcome = run::on_cluster(&cluster, Path::new(program), source);
+            cluster.finish();
+            outcome.unwrap_or_else(|why| panic!("{name} with {capacity}: {why}"));
+        }
+    }
+}
+
 /// Every program on a head and these nodes.
 fn on_nodes(nodes: &[&str]) {
     let Some(cluster) = Cluster::with_room(nodes, "400GiB 100") else {

@@ -411,13 +411,19 @@ impl Cluster {
 
     fn ask(&mut self, id: pid::Job, ask: u64, room: RoomAsk) {
         let asked = room.resources;
+        let wanted = room.node.clone();
         let refusal = match self.scheduler.handle_ask(room) {
             Verdict::AfterOthers => return,
             Verdict::Granted(node) => return self.place(id, ask, node),
             Verdict::OutOfResources { free, .. } => Refusal::OutOfResources { asked, nodes: free },
-            Verdict::NeverFits { capacity, .. } => Refusal::NeverFits {
-                asked,
-                nodes: capacity,
+            Verdict::NeverFits { capacity, .. } => match wanted {
+                Some(node) if capacity.is_empty() => Refusal::Launch {
+                    why: format!("there is no node {node:?}: `cargo deploy nodes` lists them"),
+                },
+                _ => Refusal::NeverFits {
+                    asked,
+                    nodes: capacity,
+                },
             },
         };
         self.forget_ticket(id, ask);
