@@ -36,14 +36,16 @@ pub fn alone(program: &Path, source: &str) {
 }
 
 /// Runs `program` on a cluster, in every way its source's header asks for, but those that are for machines that are alone
-/// or of another size. Returns where it differs.
+/// or of another size; piped only the first of them, because what shows output is the same here as there. Returns where
+/// it differs.
 pub fn on_cluster(cluster: &Cluster, program: &Path, source: &str) -> Result<(), String> {
     let runs = header::parse(source)?;
     let is_fit = |run: &Run| {
         run.place != header::Place::Alone && run.variable(CAPACITY) == cluster.capacity.as_deref()
     };
-    for mut run in runs.into_iter().filter(is_fit) {
+    for (index, mut run) in runs.into_iter().filter(is_fit).enumerate() {
         run.env.retain(|(name, _)| name != CAPACITY);
+        let check = if index == 0 { check } else { check_json };
         let outcome = check(Place::On(cluster), program, &run);
         outcome.map_err(|why| format!("run {:?}: {why}", run.name))?;
     }
