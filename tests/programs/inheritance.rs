@@ -1,7 +1,7 @@
 //! Arguments, environment and working directory are those of the initial process in every process.
 
 //= args one "two words" --three=3
-//= env DEPLOY_TEST_GREETING=good morning
+//= env TEST_GREETING=good morning
 //= main: exits 0, out "one two words --three=3, good morning, ours false\n"
 //=   worker: exits 0, out "one two words --three=3, good morning, ours false\n"
 //=     worker: exits 0, out "one two words --three=3, good morning, ours false\n"
@@ -26,7 +26,7 @@ fn worker(_: Pid, (depth, directory): (u32, PathBuf)) {
 
 fn tell() {
     let args: Vec<String> = env::args().skip(1).collect();
-    let greeting = env::var("DEPLOY_TEST_GREETING").unwrap();
+    let greeting = env::var("TEST_GREETING").unwrap();
     let ours = env::var_os("DEPLOY_BIRTH").is_some();
     println!("{}, {greeting}, ours {ours}", args.join(" "));
 }
