@@ -68,10 +68,11 @@ impl Link {
 
     /// The peer sent what this library does not send: the connection ends here, and there.
     pub(crate) fn handle_violation(&self, malformed: Malformed) {
+        // Before anybody hears of it: whoever then drops a sender must not end it there as if all were well.
+        self.shut_down();
         // The first one says it all.
         let _ = self.lost.set(Lost::Protocol(malformed.0.to_string()));
         self.ended.store(true, SeqCst);
-        self.shut_down();
     }
 
     /// One of the peer's receivers takes no more: our senders must know.
