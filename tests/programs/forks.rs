@@ -41,7 +41,8 @@ use deploy_sys::fork::fork_for_tests as fork;
 use deploy_tests::say;
 use nix::{
     sys::signal::{Signal, raise},
-    unistd::setsid,
+    sys::wait::waitpid,
+    unistd::{self, setsid},
 };
 use std::{
     env,
@@ -76,14 +77,23 @@ fn main() {
 
 fn worker(parent: Pid, how: String) {
     let (sender, receiver) = (Sender::<u32>::new(parent), Receiver::<u32>::new(parent));
+    let mut forked = None;
     for value in 0..3000 {
         sender.send(value).unwrap();
         if value % 3 == 0 {
             assert_eq!(receiver.recv().unwrap(), value / 3);
         }
-        if value == 1000 && fork().unwrap().is_none() {
-            return child(&how, &sender, &receiver);
+        if value == 1000 {
+            forked = fork().unwrap();
+            if forked.is_none() {
+                return child(&how, &sender, &receiver);
+            }
         }
+    }
+    if how == "returns" {
+        // What a process leaves running is killed with it, and this one has words to say.
+        let child = forked.expect("it was forked half-way");
+        waitpid(unistd::Pid::from_raw(child), None).unwrap();
     }
     sender.flush().unwrap();
     if how == "killed" {

@@ -16,10 +16,10 @@ use std::{
 };
 
 fn main() {
-    init(Resources::default());
+    init(roomy());
     let mib = env::args().nth(1).map_or(64, |word| word.parse().unwrap());
     let len = mib << 20;
-    let pid = spawn(mirror, (), Resources::default()).unwrap();
+    let pid = spawn(mirror, (), roomy()).unwrap();
     there_and_back(pid, "bytes", || vec![7u8; len]);
     there_and_back(pid, "text", || "deploy ß".repeat(len / 9));
     there_and_back(pid, "numbers", || vec![0.5f64; len / 8]);
@@ -34,6 +34,14 @@ fn main() {
     println!(
         "flat: bytes text numbers rows packed; given back: {given_back}; 2 threads, both ways: {both}"
     );
+}
+
+/// Several values at once, and on a cluster memory is a limit.
+fn roomy() -> Resources {
+    Resources {
+        mem: Mem::GIB,
+        ..Resources::default()
+    }
 }
 
 trait Value: Serialize + DeserializeOwned + PartialEq + Send + 'static {}
@@ -125,7 +133,7 @@ fn both_ways(pid: Pid, len: usize) -> usize {
 
 /// The receiver is dropped while a value comes, and the next one finds the next.
 fn dropped_half_way(len: usize) {
-    let pid = spawn(forsake, (), Resources::default()).unwrap();
+    let pid = spawn(forsake, (), roomy()).unwrap();
     let sender = Sender::<Vec<u8>>::new(pid);
     assert_eq!(sender.send(vec![1; len]), Err(ChannelError::Closed));
     drop(sender);
@@ -143,7 +151,7 @@ fn forsake(parent: Pid, (): ()) {
 
 /// What was begun when its sender's process was killed is no value; how that ended is told instead.
 fn killed_half_way(len: usize) {
-    let pid = spawn(endless, len, Resources::default()).unwrap();
+    let pid = spawn(endless, len, roomy()).unwrap();
     let receiver = Receiver::<Vec<u8>>::new(pid);
     assert_eq!(receiver.recv().unwrap().len(), len);
     // Has the next one begun.
