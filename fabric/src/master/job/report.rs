@@ -1,0 +1,250 @@
+//! What wardens report of a job: what its processes ask, and what becomes of them.
+//!
+//! Deliberately absent: room (`room.rs`).
+
+use super::{
+    Deed, Job, SIGKILL, Stage,
+    room::{Spawn, Want},
+};
+use crate::scheduler::NodeId;
+use deploy_wire::{
+    control::{Notice, Refusal, Request},
+    event::Event,
+    exit::{End, Reason},
+    job::{JobOrder, JobReport},
+};
+
+impl Job {
+    /// A warden reports. False if the report makes no sense: then its node is not to be trusted.
+    pub fn handle_report(
+        &mut self,
+        node: NodeId,
+        report: JobReport,
+        file: Option<Vec<u8>>,
+    ) -> bool {
+        if !self.is_plausible(node, &report) {
+            return false;
+        }
+        match report {
+            JobReport::Opened => {}
+            JobReport::Failed { why } => self.handle_failed(node, &why),
+            JobReport::Asked { from, request } => self.handle_request(from, request, file),
+            JobReport::Begun { number } => self.handle_begun(number),
+            JobReport::NotBegun { number, why } => self.handle_not_begun(number, why),
+            JobReport::Died {
+                number,
+                end,
+                out_of_memory,
+            } => self.handle_death(number, end, out_of_memory.then_some(Reason::OutOfMemory)),
+            JobReport::Left { number } => self.handle_left(number),
+            JobReport::Output {
+                number,
+                stream,
+                bytes,
+            } => {
+                self.announce(number);
+                self.way.handle_output(node, bytes.len() as u64);
+                let pid = self.roster.pid(number);
+                self.deeds
+                    .push_back(Deed::Tell(Event::Output { pid, stream, bytes }));
+            }
+            JobReport::Noted { number, text } => {
+                self.announce(number);
+                let pid = self.roster.pid(number);
+                self.deeds.push_back(Deed::Tell(Event::Noted { pid, text }));
+            }
+            JobReport::ConnectFailed { one, other, .. } => self.sever(one, other),
+            JobReport::Closed => self.handle_closed(node),
+        }
+        self.follow();
+        true
+    }
+
+    /// A node was lost, and what ran there was killed.
+    pub fn handle_node_lost(&mut self, node: NodeId) {
+        if !self.wardens.contains_key(&node) {
+            return;
+        }
+        let there = |number: &u32| self.processes[*number as usize].node == node;
+        let numbers: Vec<u32> = (0..self.processes.len() as u32).filter(there).collect();
+        for number in numbers {
+            match self.stage(number) {
+                Stage::Beginning => {
+                    self.handle_not_begun(number, "its node was lost".to_string());
+                }
+                Stage::Alive => {
+                    self.handle_death(number, End::Signal(SIGKILL), Some(Reason::NodeLost));
+                    self.handle_left(number);
+                }
+                Stage::Dead => self.handle_left(number),
+                Stage::Gone => {}
+            }
+        }
+        self.handle_closed(node);
+        self.follow();
+    }
+
+    fn handle_request(&mut self, from: u32, request: Request, file: Option<Vec<u8>>) {
+        match request {
+            Request::Need { id, resources } => return self.handle_need(from, id, resources),
+            _ => self.announce(from),
+        }
+        match request {
+            Request::Spawn(request) => {
+                let (resources, wait) = (request.resources, request.wait);
+                let (node, near) = (request.node.clone(), Some(self.node_of(from)));
+                let spawn = Spawn {
+                    from,
+                    request,
+                    file,
+                };
+                if !self.is_closing {
+                    self.ask(Want::Spawn(spawn), resources, node, near, wait);
+                }
+            }
+            Request::Withdraw { id, of: None } => {
+                let meant = |spawn: &Spawn| spawn.from == from && spawn.request.id == id;
+                self.withdraw(meant);
+            }
+            request => {
+                if self.roster.handle_request(from, &request).is_err() {
+                    self.order(from, JobOrder::Kill { number: from });
+                }
+            }
+        }
+    }
+
+    /// The client hears of a process.
+    fn announce(&mut self, number: u32) {
+        let process = &mut self.processes[number as usize];
+        if std::mem::replace(&mut process.is_announced, true) {
+            return;
+        }
+        let event = Event::Spawned {
+            pid: self.roster.pid(number),
+            parent: process.asked.map(|(parent, _)| self.roster.pid(parent)),
+            node: self.wardens[&process.node].place.name.clone(),
+            worker: process.worker.clone(),
+            resources: process.resources,
+        };
+        self.deeds.push_back(Deed::Tell(event));
+    }
+
+    fn handle_begun(&mut self, number: u32) {
+        self.processes[number as usize].stage = Stage::Alive;
+        self.begun += 1;
+        let process = &self.processes[number as usize];
+        let (node, asked) = (process.node, process.asked);
+        if asked.is_some() {
+            self.announce(number);
+        }
+        let Some((parent, id)) = asked.filter(|(parent, _)| self.node_of(*parent) != node) else {
+            return;
+        };
+        let result = Ok(self.roster.pid(number));
+        self.tell(
+            parent,
+            Notice::Spawned {
+                id,
+                result,
+                seal: None,
+            },
+        );
+        if self.stage(parent) == Stage::Alive {
+            self.connect(number, parent);
+        }
+    }
+
+    fn handle_not_begun(&mut self, number: u32, why: String) {
+        self.roster.handle_stillbirth(number);
+        let process = &mut self.processes[number as usize];
+        process.stage = Stage::Gone;
+        let (ask, asked) = (process.ask, process.asked);
+        self.begun += 1; // It counts as one that has come and gone.
+        self.gone += 1;
+        self.deeds.push_back(Deed::Release { ask });
+        let refusal = Refusal::Launch { why };
+        match asked {
+            Some((from, id)) => self.refuse_spawn(from, id, refusal),
+            None => self.fail(refusal),
+        }
+    }
+
+    fn handle_death(&mut self, number: u32, end: End, reason: Option<Reason>) {
+        self.processes[number as usize].stage = Stage::Dead;
+        match reason {
+            Some(reason) => self.roster.handle_death_because(number, end, reason),
+            None => self.roster.handle_death(number, end),
+        }
+        self.withdraw(|spawn| spawn.from == number);
+    }
+
+    fn handle_left(&mut self, number: u32) {
+        let process = &mut self.processes[number as usize];
+        process.stage = Stage::Gone;
+        let (ask, is_replaced) = (process.ask, process.is_replaced);
+        self.gone += 1;
+        self.deeds.push_back(Deed::Release { ask });
+        let status = self.roster.handle_farewell(number);
+        let pid = self.roster.pid(number);
+        if !is_replaced {
+            self.announce(number);
+            let event = Event::Exited { pid, status };
+            self.deeds.push_back(Deed::Tell(event));
+        }
+    }
+
+    /// No warden can work on this node.
+    fn handle_failed(&mut self, node: NodeId, why: &str) {
+        let there = |number: &u32| {
+            let process = &self.processes[*number as usize];
+            process.node == node && process.stage == Stage::Beginning
+        };
+        let numbers: Vec<u32> = (0..self.processes.len() as u32).filter(there).collect();
+        for number in numbers {
+            self.handle_not_begun(number, why.to_string());
+        }
+        self.handle_closed(node);
+    }
+
+    fn handle_closed(&mut self, node: NodeId) {
+        if let Some(warden) = self.wardens.get_mut(&node) {
+            warden.is_closed = true;
+        }
+        self.way.handle_closed(node);
+    }
+
+    /// Two that cannot be connected, though both live: each loses the other.
+    fn sever(&mut self, one: u32, other: u32) {
+        for (to, peer) in [(one, other), (other, one)] {
+            let peer = self.roster.pid(peer);
+            self.tell(to, Notice::Lives { peer });
+        }
+    }
+
+    /// Whether this can come from that node now.
+    fn is_plausible(&self, node: NodeId, report: &JobReport) -> bool {
+        let is = |number: &u32, stages: &[Stage]| {
+            let process = self.processes.get(*number as usize);
+            process.is_some_and(|process| process.node == node && stages.contains(&process.stage))
+        };
+        self.has_warden(node)
+            && match report {
+                JobReport::Opened | JobReport::Failed { .. } | JobReport::Closed => true,
+                JobReport::Begun { number } | JobReport::NotBegun { number, .. } => {
+                    is(number, &[Stage::Beginning])
+                }
+                JobReport::Asked { from: number, .. } | JobReport::Died { number, .. } => {
+                    is(number, &[Stage::Alive])
+                }
+                JobReport::Left { number } => is(number, &[Stage::Dead]),
+                JobReport::Output { number, .. } | JobReport::Noted { number, .. } => {
+                    is(number, &[Stage::Alive, Stage::Dead])
+                }
+                JobReport::ConnectFailed { one, other, .. } => {
+                    is(one, &[Stage::Alive, Stage::Dead, Stage::Gone])
+                        && (*other as usize) < self.processes.len()
+                }
+            }
+    }
+}

@@ -1,0 +1,92 @@
+//! The wardens of a job: one on each node where something of it is or was, opened with what all its processes share.
+//!
+//! Deliberately absent: what they report (`report.rs`), and when to close them.
+
+use super::{Deed, Job};
+use crate::scheduler::NodeId;
+use deploy_wire::{
+    client::CREDIT_BYTES_FIRST,
+    job::{JobOrder, OpenJob},
+};
+use std::net::SocketAddr;
+
+/// Where a machine is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Which it is.
+    pub node: NodeId,
+    /// What it is called.
+    pub name: String,
+    /// Its data port.
+    pub address: SocketAddr,
+}
+
+#[derive(Debug)]
+pub(super) struct Warden {
+    pub place: Place,
+    pub is_closed: bool,
+}
+
+impl Job {
+    /// Has a warden on this node, from now on.
+    pub(super) fn open(&mut self, place: Place) {
+        let node = place.node;
+        let open = OpenJob {
+            job: self.id,
+            key: self.key,
+            node: place.name.clone(),
+            image: u128::from_le_bytes(first_half(&self.request.image)),
+            args: self.request.args.clone(),
+            env: self.environment(),
+            stdout_is_terminal: self.request.stdout_is_terminal,
+            stderr_is_terminal: self.request.stderr_is_terminal,
+        };
+        if self.has_warden(node) {
+            return;
+        }
+        let is_closed = false;
+        self.wardens.insert(node, Warden { place, is_closed });
+        self.order_warden(node, JobOrder::Open(Box::new(open)));
+        let bytes = CREDIT_BYTES_FIRST;
+        self.order_warden(node, JobOrder::Credit { bytes });
+    }
+
+    /// What the person gave, and what every program counts on.
+    fn environment(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut environment = self.request.env.clone();
+        for (name, value) in [("PATH", PATH), ("LANG", "C.UTF-8")] {
+            let name = name.as_bytes();
+            if !environment.iter().any(|(other, _)| other == name) {
+                environment.push((name.to_vec(), value.as_bytes().to_vec()));
+            }
+        }
+        environment
+    }
+
+    /// Orders the warden of a process, unless that is closed.
+    pub(super) fn order(&mut self, number: u32, order: JobOrder) {
+        self.order_warden(self.node_of(number), order);
+    }
+
+    /// Orders the warden on a node, unless that is closed.
+    pub(super) fn order_warden(&mut self, node: NodeId, order: JobOrder) {
+        if self.has_warden(node) {
+            let file = None;
+            self.deeds.push_back(Deed::Order { node, order, file });
+        }
+    }
+
+    /// Whether a warden works on this node now.
+    pub(super) fn has_warden(&self, node: NodeId) -> bool {
+        let warden = self.wardens.get(&node);
+        warden.is_some_and(|warden| !warden.is_closed)
+    }
+}
+
+fn first_half(digest: &[u8; 32]) -> [u8; 16] {
+    let (half, _) = digest.split_at(16);
+    half.try_into().expect("half of 32 are 16")
+}
+
+/// Where programs are looked for, as on any Linux.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
