@@ -55,12 +55,12 @@ enum Kind {
 impl Tree {
     /// A group below our own, or none where that is not allowed. Its name is `family` and `name`.
     ///
-    /// Abandoned groups of the same family are removed, with all that is in them.
+    /// Abandoned groups of the same family beside it are removed, with all that is in them.
     pub fn create(family: &str, name: &str) -> Option<Tree> {
         let membership = Membership::read(Path::new("/proc/self")).ok()?;
         [Kind::Unified, Kind::Freezer].into_iter().find_map(|kind| {
             let own = membership.position(kind.hierarchy())?.group;
-            clear_abandoned(&own, family, kind, &membership);
+            groups_in(&own).for_each(|group| clear_if_abandoned(group, family, kind, &membership));
             // Whoever clears just then may take a new one, not locked yet, for an abandoned one.
             let attempt = |_| Tree::below(&own, &format!("{family}{name}"), kind);
             (0..ATTEMPTS_MAX).find_map(attempt)
@@ -166,10 +166,9 @@ impl Drop for Tree {
             let _ = leaf.kill();
             wait_until(|| leaf.try_remove());
         }
-        wait_until(|| try_remove(&self.directory));
-        for side in &self.sides {
-            wait_until(|| try_remove(side));
-        }
+        // What cannot be removed yet is found by its own directory some day; so that goes last.
+        let removed = |left: usize, side: &PathBuf| left + usize::from(!try_remove(side));
+        wait_until(|| self.sides.iter().fold(0, removed) == 0 && try_remove(&self.directory));
     }
 }
 
@@ -272,23 +271,49 @@ impl Leaf {
     }
 }
 
-/// Removes the groups of a family that nobody owns any more.
-fn clear_abandoned(own: &Path, family: &str, kind: Kind, membership: &Membership) {
-    for group in groups_in(own) {
-        let name = group.file_name().unwrap_or_default();
-        if name.to_string_lossy().starts_with(family) {
-            let sides = sides_of(&group, membership);
-            drop(Tree::lock(group, kind, sides));
+/// Removes the groups of a family that nobody owns any more, wherever on this machine they are. Where there are thousands
+/// of groups this takes some milliseconds.
+pub fn clear_abandoned(family: &str) {
+    let Ok(membership) = Membership::read(Path::new("/proc/self")) else {
+        return;
+    };
+    for kind in [Kind::Unified, Kind::Freezer] {
+        if let Some(position) = membership.position(kind.hierarchy()) {
+            let clear = &mut |group| clear_if_abandoned(group, family, kind, &membership);
+            for_each_below(&position.top, clear);
         }
     }
 }
 
-/// Those of a tree that somebody else has made.
+/// Removes a group of a family if nobody owns it any more.
+fn clear_if_abandoned(group: PathBuf, family: &str, kind: Kind, membership: &Membership) {
+    let name = group.file_name().unwrap_or_default();
+    if name.to_string_lossy().starts_with(family)
+        && let Some(mut tree) = Tree::lock(group, kind, Vec::new())
+    {
+        tree.sides = sides_of(&tree.directory, membership);
+    }
+}
+
+/// Those of a tree that somebody else has made, who may have been elsewhere in those hierarchies: its name is like no
+/// other.
 fn sides_of(tree: &Path, membership: &Membership) -> Vec<PathBuf> {
-    let name = Path::new(tree.file_name().unwrap_or_default());
-    let mut sides = group_limits::sides(membership, name);
-    sides.retain(|side| side.exists());
+    let name = tree.file_name().unwrap_or_default();
+    let mut sides = Vec::new();
+    for top in group_limits::tops(membership) {
+        let keep =
+            |group: PathBuf| sides.extend((group.file_name() == Some(name)).then_some(group));
+        for_each_below(&top, &mut { keep });
+    }
     sides
+}
+
+/// Tells all groups within one, each before those within it.
+fn for_each_below(directory: &Path, tell: &mut impl FnMut(PathBuf)) {
+    for group in groups_in(directory) {
+        tell(group.clone());
+        for_each_below(&group, tell);
+    }
 }
 
 impl Kind {
@@ -441,6 +466,31 @@ mod tests {
         assert!(!reaper.join().unwrap().success());
         assert!(!abandoned.exists());
         assert!(owned.directory.exists() && next.directory.exists());
+    }
+
+    /// As if a daemon that was started in another group, also one of the first version's, had been killed.
+    #[test]
+    fn abandoned_groups_are_found_wherever_they_are() {
+        let family = format!("deploy-test-elsewhere-{}-", std::process::id());
+        let Some(owned) = Tree::create_limiting(&family, "owned") else {
+            eprintln!("skipped: no group may be made here");
+            return;
+        };
+        let elsewhere = |directory: &PathBuf| directory.with_file_name(format!("outer-{family}"));
+        let all: Vec<PathBuf> = [&owned.directory]
+            .into_iter()
+            .chain(&owned.sides)
+            .cloned()
+            .collect();
+        for directory in &all {
+            fs::create_dir_all(elsewhere(directory).join(format!("{family}abandoned/1"))).unwrap();
+        }
+        clear_abandoned(&family);
+        for directory in &all {
+            assert!(directory.exists());
+            let left: Vec<_> = groups_in(&elsewhere(directory)).collect();
+            fs::remove_dir(elsewhere(directory)).unwrap_or_else(|_| panic!("{left:?}"));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! There a group that hands controllers on to groups within it may hold no processes itself. So before ours does that,
 //! this process moves into a group beside them.
 
-use crate::hierarchy::{Hierarchy, Membership};
+use crate::hierarchy::{Hierarchy, Membership, Position};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -90,11 +90,22 @@ pub(crate) fn has_memory(directories: &[&Path]) -> bool {
 
 /// The directories of that name beside our own groups in the hierarchies of the first version.
 pub(crate) fn sides(membership: &Membership, name: &Path) -> Vec<PathBuf> {
-    let hierarchies = CONTROLLERS.into_iter().map(Hierarchy::First);
-    let own = hierarchies.filter_map(|hierarchy| membership.position(hierarchy));
-    let mut sides: Vec<PathBuf> = own.map(|position| position.group.join(name)).collect();
+    let own = positions(membership).map(|position| position.group.join(name));
+    let mut sides: Vec<PathBuf> = own.collect();
     sides.dedup(); // Two controllers may share a hierarchy.
     sides
+}
+
+/// The topmost groups of those hierarchies.
+pub(crate) fn tops(membership: &Membership) -> Vec<PathBuf> {
+    let mut tops: Vec<PathBuf> = positions(membership).map(|position| position.top).collect();
+    tops.dedup();
+    tops
+}
+
+fn positions(membership: &Membership) -> impl Iterator<Item = Position> {
+    let hierarchies = CONTROLLERS.into_iter().map(Hierarchy::First);
+    hierarchies.filter_map(|hierarchy| membership.position(hierarchy))
 }
 
 /// Has groups within `tree`, which lies within `own`, be limited by the second version. Whatever is refused is left out.

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod cgroup;
+pub mod claim;
 mod clone;
 pub mod code;
 pub mod exit;
