@@ -40,7 +40,7 @@ pub fn hide_memory() -> io::Result<()> {
 
 /// Whether this process runs as a user that one job alone has.
 fn is_own_user() -> bool {
-    geteuid().as_raw() >= USERS_FIRST
+    (USERS_FIRST..USERS_FIRST + USERS).contains(&geteuid().as_raw())
 }
 
 fn lower(resource: Resource, most: u64) -> io::Result<()> {
@@ -50,6 +50,8 @@ fn lower(resource: Resource, most: u64) -> io::Result<()> {
 
 /// The first of the users that jobs have: far behind all that people, distributions and containers give to anybody.
 pub const USERS_FIRST: u32 = 0x7000_0000;
+/// How many of them there are.
+pub const USERS: u32 = 1 << 24;
 /// Some thirty for each of two thousand connections, and a warden's five for each of ten thousand processes.
 const DESCRIPTORS_MAX: u64 = 1 << 16;
 /// Of one job on one node. A thousand processes have three thousand; a program that starts itself for ever is stopped

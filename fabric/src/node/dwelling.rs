@@ -3,15 +3,15 @@
 //!
 //! Deliberately absent: what runs there.
 
-use crate::confine::USERS_FIRST;
+use crate::confine::{USERS, USERS_FIRST};
 use deploy_sys::{
-    cgroup::{Leaf, Tree},
+    cgroup::{self, Leaf, Tree},
+    claim::Claim,
     random,
 };
 use deploy_wire::pid::Job;
 use nix::unistd::geteuid;
 use std::{
-    collections::BTreeSet,
     fs::{self, DirBuilder},
     io,
     os::unix::{
@@ -21,7 +21,6 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
 };
 
 /// All that a node has for jobs to live in.
@@ -40,15 +39,15 @@ pub(super) struct Dwelling {
     user: Option<User>,
 }
 
-/// The users that jobs have now, by their place behind [`USERS_FIRST`].
-#[derive(Clone, Default, Debug)]
-struct Users(Arc<Mutex<BTreeSet<u32>>>);
+/// The file by which all daemons of this machine agree on whose job has which user.
+#[derive(Debug)]
+struct Users(PathBuf);
 
-/// A user that no other job here has.
+/// A user that no other job on this machine has, of whichever daemon.
 #[derive(Debug)]
 struct User {
     id: u32,
-    users: Users,
+    _claim: Claim,
 }
 
 /// A variable of an environment.
@@ -73,10 +72,11 @@ impl Estate {
             check_passable(directory)?;
         }
         let name = format!("{:032x}", random::bits()?);
+        cgroup::clear_abandoned(GROUPS);
         Ok(Estate {
             directory: directory.into(),
-            groups: Tree::create_limiting("fabric-node-", &name),
-            users: geteuid().is_root().then(Users::default),
+            groups: Tree::create_limiting(GROUPS, &name),
+            users: geteuid().is_root().then(|| Users(USERS_FILE.into())),
         })
     }
 
@@ -98,11 +98,12 @@ impl Estate {
     pub(super) fn make(&self, job: Job) -> io::Result<Dwelling> {
         let name = format!("{job}-{:08x}", random::bits()? as u32);
         let path = self.directory.join(&name);
+        let user = self.users.as_ref().map(Users::take).transpose()?;
         DirBuilder::new().mode(0o700).create(&path)?;
         let mut dwelling = Dwelling {
             path,
             group: None,
-            user: self.users.as_ref().map(Users::take),
+            user,
         };
         if let Some(groups) = &self.groups {
             dwelling.group = Some(groups.leaf(&name)?);
@@ -161,22 +162,27 @@ impl Drop for Dwelling {
 }
 
 impl Users {
-    fn take(&self) -> User {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (0..).find(|place| !taken.contains(place));
-        let place = place.expect("there are more numbers than jobs");
-        taken.insert(place);
-        User {
-            id: USERS_FIRST + place,
-            users: self.clone(),
+    /// Some user that is nobody's. It is drawn by lot, so that whatever a killed daemon has left behind for a moment is
+    /// not another job's.
+    fn take(&self) -> io::Result<User> {
+        for _ in 0..DRAWS_MAX {
+            let id = USERS_FIRST + random::bits()? as u32 % USERS;
+            if let Some(user) = self.claim(id)? {
+                return Ok(user);
+            }
         }
+        Err(io::Error::other("all users for jobs are taken"))
     }
-}
 
-impl Drop for User {
-    fn drop(&mut self) {
-        let mut taken = self.users.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.remove(&(self.id - USERS_FIRST));
+    fn claim(&self, id: u32) -> io::Result<Option<User>> {
+        let named = |error| {
+            io::Error::new(
+                io::Error::kind(&error),
+                format!("{}: {error}", self.0.display()),
+            )
+        };
+        let claim = Claim::take(&self.0, id - USERS_FIRST).map_err(named)?;
+        Ok(claim.map(|claim| User { id, _claim: claim }))
     }
 }
 
@@ -191,4 +197,32 @@ fn check_passable(directory: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How the groups of all daemons begin. A daemon clears up after any other that was killed.
+const GROUPS: &str = "fabric-node-";
+/// Where there is one for the whole machine, and none outlives its boot.
+const USERS_FILE: &str = "/run/fabric-users";
+/// Of sixteen million users nearly all are free.
+const DRAWS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As two daemons of one machine, or two jobs of one daemon.
+    #[test]
+    fn a_user_is_one_jobs_until_that_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = || Users(dir.path().join("users"));
+        let (one, other) = (users(), users());
+        let taken = one.take().unwrap();
+        assert!((USERS_FIRST..USERS_FIRST + USERS).contains(&taken.id));
+        assert!(one.claim(taken.id).unwrap().is_none());
+        assert!(other.claim(taken.id).unwrap().is_none());
+        assert_ne!(other.take().unwrap().id, taken.id);
+        let id = taken.id;
+        drop(taken);
+        assert!(other.claim(id).unwrap().is_some());
+    }
 }

@@ -214,6 +214,20 @@ fn another_job_and_another_user_are_kept_off() {
 }
 
 #[test]
+fn jobs_of_two_daemons_on_one_machine_have_two_users() {
+    if !is_root("jobs users of their own") {
+        return;
+    }
+    let clusters = [Cluster::start(), Cluster::start()];
+    let clients = clusters.each_ref().map(|cluster| {
+        let client = begin(cluster, "ada", "/usr/bin/sleep", &["1000"]);
+        (client, owner(family(cluster).1))
+    });
+    let [(_, one), (_, other)] = &clients;
+    assert_ne!(one, other);
+}
+
+#[test]
 fn a_user_neither_sees_nor_kills_anothers_job() {
     let cluster = Cluster::start();
     let client = begin(&cluster, "ada", "/usr/bin/sleep", &["1000"]);
