@@ -118,7 +118,7 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     let inlet = Inlet { sender, waker };
     let doors = vec![nodes, people];
     let audit = Audit::open(state)?;
-    let master = Master::new(poll, doors, membership, audit, cluster, images, inlet);
+    let master = Master::new(poll, doors, membership, audit, cluster, images, inlet)?;
     println!("{}", next_steps(plan, &node_token, &user_token));
     thread::Builder::new()
         .name("node".to_string())

@@ -1,6 +1,7 @@
 //! The master: it knows the nodes, places processes, and speaks to people's clients.
 
 pub mod admission;
+pub mod clerk;
 pub mod cluster;
 #[cfg(test)]
 mod cluster_tests;

@@ -1,7 +1,7 @@
-//! Who belongs to the cluster while its master serves: certificates are renewed, members leave, the revoked are found.
+//! Who belongs to the cluster while its master serves: its own certificate is renewed, the revoked are found.
 //!
 //! `fabric token` and `fabric remove` write the same tables from other processes; so they are looked at once a second.
-//! Deliberately absent: sessions, which are the loop's to end; and letting strangers in, which [`deploy_trust::join`] does.
+//! Deliberately absent: sessions, which are the loop's to end; and whatever a member asks for, which the clerk writes down.
 
 use deploy_trust::{
     authority::{Authority, AuthorityError},
@@ -12,12 +12,15 @@ use deploy_trust::{
     state::StateDir,
     subject::Role,
 };
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 /// The authority, as its master uses it.
 #[derive(Debug)]
 pub struct Membership {
-    authority: Authority,
+    authority: Arc<Authority>,
     revocations: Revocations,
     /// The version of the table that all open sessions have been held against.
     version: u64,
@@ -42,7 +45,7 @@ impl Membership {
         let revocations = authority.revocations();
         Membership {
             version: revocations.versions(),
-            authority,
+            authority: Arc::new(authority),
             revocations,
             own,
             own_dir,
@@ -51,7 +54,7 @@ impl Membership {
     }
 
     /// What signs and knows tokens.
-    pub fn authority(&self) -> &Authority {
+    pub fn authority(&self) -> &Arc<Authority> {
         &self.authority
     }
 
@@ -97,24 +100,6 @@ impl Membership {
     /// Whether this member was revoked.
     pub fn is_revoked(&self, peer: &Peer) -> bool {
         self.revocations.is_revoked(peer.serial)
-    }
-
-    /// A new certificate for a member whose session has shown its present one, as it travels. Blocks for the disk.
-    ///
-    /// # Errors
-    /// If it was revoked, or nothing can be signed.
-    pub fn renew(&self, peer: &Peer, time: SystemTime) -> Result<Vec<u8>, AuthorityError> {
-        Ok(self.authority.renew(peer, time)?.to_bytes())
-    }
-
-    /// A member wants to be none any more. Blocks for the disk.
-    ///
-    /// # Errors
-    /// If that cannot be kept.
-    pub fn leave(&self, peer: &Peer, time: SystemTime) -> Result<(), AuthorityError> {
-        let (role, name) = (peer.subject.role, &peer.subject.name);
-        self.authority.members().revoke(role, name, time)?;
-        Ok(())
     }
 }
 

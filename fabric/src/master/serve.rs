@@ -2,20 +2,17 @@
 //!
 //! Deliberately absent: any decision about nodes, jobs or room.
 
+mod members;
+
 use super::{
     admission,
+    clerk::Clerk,
     cluster::{Action, ClientId, Cluster},
     membership::Membership,
     party::{Heard, Party},
-    rights,
 };
 use crate::{audit::Audit, images::Images, scheduler::NodeId};
-use deploy_trust::{
-    door::{Arrival, Door, TOKENS},
-    join,
-    session::Session,
-    subject::Role,
-};
+use deploy_trust::door::{Door, TOKENS};
 use deploy_wire::{
     client::{Answer, Ask, RunRequest},
     code::OwnCode,
@@ -27,7 +24,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
     sync::{Arc, mpsc::Sender},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// A running master.
@@ -37,6 +34,7 @@ pub struct Master {
     /// Where nodes arrive, and data for the head's own node; and where people's clients do.
     doors: Vec<Door>,
     membership: Membership,
+    clerk: Clerk,
     audit: Audit,
     cluster: Cluster,
     images: Images,
@@ -61,6 +59,9 @@ pub struct Inlet {
 impl Master {
     /// A master that serves whoever comes through these doors, of this poll, whose tokens lie one behind the other from
     /// 0 on: first the nodes' door, then the bridge.
+    ///
+    /// # Errors
+    /// If the kernel has no descriptor or thread for it.
     pub fn new(
         poll: Poll,
         doors: Vec<Door>,
@@ -69,10 +70,12 @@ impl Master {
         cluster: Cluster,
         images: Images,
         inlet: Inlet,
-    ) -> Master {
-        Master {
+    ) -> io::Result<Master> {
+        let waker = Waker::new(poll.registry(), CLERK)?;
+        Ok(Master {
             poll,
             doors,
+            clerk: Clerk::hire(membership.authority().clone(), waker)?,
             membership,
             audit,
             cluster,
@@ -82,7 +85,7 @@ impl Master {
             nodes: HashMap::new(),
             talkative: BTreeSet::new(),
             inlet,
-        }
+        })
     }
 
     /// Serves for ever.
@@ -107,79 +110,24 @@ impl Master {
             let now = Instant::now();
             for event in &events {
                 let token = event.token();
-                match token.0 < self.doors.len() * TOKENS {
-                    true => self.doors[token.0 / TOKENS].handle_ready(token, now),
-                    false => self.hear(token, now),
+                match token {
+                    CLERK => {} // It is asked below.
+                    token if token.0 < self.doors.len() * TOKENS => {
+                        self.doors[token.0 / TOKENS].handle_ready(token, now);
+                    }
+                    token => self.hear(token, now),
                 }
             }
             for door in &mut self.doors {
                 door.handle_timeout(now);
             }
             self.admit(now);
+            self.hear_clerk();
             self.look_after_members(now);
             self.cluster.handle_timeout(now);
             self.act();
             self.send();
         }
-    }
-
-    /// Whoever has come through a door becomes a party.
-    fn admit(&mut self, now: Instant) {
-        for index in 0..self.doors.len() {
-            while let Some(arrival) = self.doors[index].poll_arrival() {
-                match arrival {
-                    Arrival::Member(session) => self.admit_member(session, now),
-                    Arrival::Stranger(session, message) => self.answer_stranger(session, &message),
-                    // A node that ends is replaced by nobody: then its data goes nowhere.
-                    Arrival::Data(stream, hello) => {
-                        let _ = self.inlet.sender.send((stream, hello));
-                        let _ = self.inlet.waker.wake();
-                    }
-                }
-            }
-        }
-    }
-
-    fn admit_member(&mut self, session: Box<Session>, now: Instant) {
-        let Some(subject) = session.peer().map(|peer| peer.subject.clone()) else {
-            return;
-        };
-        let party = match subject.role {
-            Role::Node => Party::node(session, subject.name.as_str().to_string()),
-            Role::User | Role::Administrator => {
-                let client = ClientId(self.next_token().0 as u64);
-                let user = subject.name.as_str().to_string();
-                self.cluster.handle_client(client, user);
-                Party::client(session, client)
-            }
-            Role::Master => return,
-        };
-        if let Some(token) = self.add(party) {
-            self.hear(token, now); // Its first words may be here already.
-        }
-    }
-
-    fn answer_stranger(&mut self, mut session: Box<Session>, message: &[u8]) {
-        let authority = self.membership.authority();
-        let from = session.peer_address().map(|from| from.to_string());
-        let from = from.unwrap_or_default();
-        match join::answer(&mut session, message, authority, SystemTime::now()) {
-            Ok(join::Outcome::Joined(certified)) => {
-                let (role, name) = (certified.subject.role, certified.subject.name);
-                eprintln!("joined: {role} {name}");
-                let who = format!("{role} {name}");
-                self.audit
-                    .record("joined", &[("who", &who), ("from", &from)]);
-            }
-            Ok(join::Outcome::Refused(refusal)) => {
-                eprintln!("refused to join: {refusal}");
-                let why = refusal.to_string();
-                let facts = [("from", from.as_str()), ("why", &why)];
-                self.audit.record("refused to join", &facts);
-            }
-            Err(error) => eprintln!("could not answer who asked to join: {error}"),
-        }
-        self.add(Party::leaving(session));
     }
 
     fn add(&mut self, mut party: Party) -> Option<Token> {
@@ -351,81 +299,6 @@ impl Master {
         }
     }
 
-    /// Certificates are renewed, and sessions of members that were revoked end.
-    fn look_after_members(&mut self, now: Instant) {
-        let changes = match self.membership.look(now, SystemTime::now()) {
-            Ok(changes) => changes,
-            Err(error) => return eprintln!("the master's certificate cannot be renewed: {error}"),
-        };
-        if changes.is_master_renewed {
-            let roles = [rights::AT_THE_NODES_DOOR, rights::AT_THE_BRIDGE];
-            for (door, roles) in self.doors.iter_mut().zip(roles) {
-                match self.membership.acceptor(roles) {
-                    Ok(acceptor) => door.replace_acceptor(acceptor),
-                    Err(error) => eprintln!("the master's certificate is of no use: {error}"),
-                }
-            }
-        }
-        if changes.is_somebody_out {
-            let is_out = |party: &Party| {
-                let peer = party.session.peer();
-                peer.is_some_and(|peer| self.membership.is_revoked(peer))
-            };
-            let parties = self.parties.iter();
-            let out: Vec<Token> = parties
-                .filter(|(_, party)| is_out(party))
-                .map(|(token, _)| *token)
-                .collect();
-            for token in out {
-                self.dismiss_member(token);
-            }
-        }
-    }
-
-    /// Somebody is no member any more. It is told, if it listens, and its session ends now.
-    fn dismiss_member(&mut self, token: Token) {
-        self.record(token, "dismissed", &[]);
-        if let Some(party) = self.parties.get_mut(&token) {
-            let (who, _) = party.who();
-            eprintln!("{who} is no member any more");
-            let why = format!("{who} is no member of the cluster any more; it can join again");
-            party.dismiss(why);
-        }
-        self.drop_party(token);
-    }
-
-    fn renew(&mut self, token: Token) {
-        let Some(party) = self.parties.get_mut(&token) else {
-            return;
-        };
-        let Some(peer) = party.session.peer() else {
-            return;
-        };
-        match self.membership.renew(peer, SystemTime::now()) {
-            Ok(certified) => party.renewed(certified),
-            // The session ends with the certificate; until then it can ask again.
-            Err(error) => return eprintln!("a certificate could not be renewed: {error}"),
-        }
-        self.record(token, "renewed", &[]);
-    }
-
-    /// A node leaves: its certificates end, and by that all its sessions.
-    fn let_leave(&mut self, token: Token) {
-        self.record(token, "left", &[]);
-        let Some(party) = self.parties.get_mut(&token) else {
-            return;
-        };
-        let Some(peer) = party.session.peer() else {
-            return;
-        };
-        if let Err(error) = self.membership.leave(peer, SystemTime::now()) {
-            let why = format!("the master cannot keep that: {error}");
-            return party.leave(&Order::Refused { why }.encode());
-        }
-        let why = "this machine has left the cluster".to_string();
-        party.leave(&Order::Dismissed { why }.encode());
-    }
-
     /// What the cluster has decided goes on its way.
     fn act(&mut self) {
         while let Some(action) = self.cluster.poll_action() {
@@ -520,6 +393,7 @@ fn random_key() -> io::Result<[u8; 32]> {
     Ok(key)
 }
 
+const CLERK: Token = Token(usize::MAX - 1);
 /// A poll waits for whole milliseconds, and would come back a little early.
 const ROUNDED_UP: Duration = Duration::from_millis(1);
 /// A turn's worth; more come in the next.

@@ -13,3 +13,4 @@ mod insecure;
 mod leaving;
 mod matrix;
 mod renewal;
+mod slow;
