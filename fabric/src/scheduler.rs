@@ -294,10 +294,14 @@ impl Scheduler {
     pub fn handle_release(&mut self, ticket: Ticket) {
         if let Some((id, turn)) = self.waiting.remove(&ticket) {
             let place = &mut self.places[id.0];
+            if place.line.keys().next() == Some(&turn) {
+                self.unkeep(id); // Whoever is the first now asked later, perhaps than others who wait for that node.
+            }
+            let place = &mut self.places[id.0];
             if place.line.remove(&turn).is_none() {
                 place.stranded.remove(&turn);
             }
-            self.due.insert(id); // Somebody else may be the first.
+            self.due.insert(id);
             self.drop_if_empty(id);
         }
         if let Some((id, resources)) = self.grants.remove(&ticket) {
@@ -312,6 +316,9 @@ impl Scheduler {
     /// has happened.
     pub fn poll_granted(&mut self) -> Option<(Ticket, NodeId)> {
         while let Some(id) = self.next_due() {
+            if self.strand(id) {
+                continue; // Others may be before whoever is the first now.
+            }
             let Some((turn, ask)) = self.first_of(id) else {
                 self.done(id);
                 continue;
@@ -393,17 +400,23 @@ impl Scheduler {
         due.min_by_key(|id| (first(id).is_none(), first(id)))
     }
 
-    /// The first of a line; whoever no node can hold now steps out of it.
-    fn first_of(&mut self, id: PlaceId) -> Option<(u64, Ask)> {
+    fn first_of(&self, id: PlaceId) -> Option<(u64, Ask)> {
+        let first = self.places[id.0].line.first_key_value();
+        first.map(|(turn, ask)| (*turn, ask.clone()))
+    }
+
+    /// Has the first of a line step out of it if no node can hold it now. Says whether it did.
+    fn strand(&mut self, id: PlaceId) -> bool {
         let place = &mut self.places[id.0];
-        while let Some((turn, ask)) = place.line.pop_first() {
-            if place.all.closest(ask.resources, |_| false).is_some() {
-                place.line.insert(turn, ask.clone());
-                return Some((turn, ask));
-            }
-            place.stranded.insert(turn, ask);
-        }
-        None
+        let is_held = |ask: &Ask| place.all.closest(ask.resources, |_| false).is_some();
+        let first = place.line.first_entry();
+        let Some(first) = first.filter(|first| !is_held(first.get())) else {
+            return false;
+        };
+        let (turn, ask) = first.remove_entry();
+        place.stranded.insert(turn, ask);
+        self.unkeep(id);
+        true
     }
 
     /// Nobody is left in a line.

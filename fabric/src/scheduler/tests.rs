@@ -402,6 +402,23 @@ fn who_waits_for_what_a_lost_node_had_lets_others_pass_until_it_is_back() {
     assert_eq!(scheduler.poll_granted(), Some((Ticket(2), again)));
 }
 
+/// The node stayed kept for whoever was next in the line, and the earlier one of another line was not asked again.
+#[test]
+fn who_waits_for_a_node_gets_it_when_it_is_no_longer_kept_for_somebody_before() {
+    let (mut scheduler, nodes) = scheduler(&[4]);
+    let waits = |scheduler: &mut Scheduler, ask| {
+        assert_eq!(scheduler.handle_ask(ask), Verdict::AfterOthers);
+        assert_eq!(scheduler.poll_granted(), None);
+    };
+    let granted = Verdict::Granted(nodes[0]);
+    assert_eq!(scheduler.handle_ask(ask(1, 1, None)), granted);
+    waits(&mut scheduler, ask(2, 4, None));
+    waits(&mut scheduler, ask(3, 2, Some("n0")));
+    waits(&mut scheduler, ask(4, 4, None));
+    scheduler.handle_release(Ticket(2));
+    assert_eq!(scheduler.poll_granted(), Some((Ticket(3), nodes[0])));
+}
+
 #[test]
 fn accelerators_are_left_to_those_who_need_them() {
     let mut scheduler = Scheduler::new();
