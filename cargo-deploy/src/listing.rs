@@ -116,7 +116,7 @@ fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
     text
 }
 
-fn node_row(node: &NodeView) -> [String; 8] {
+fn node_row(node: &NodeView) -> [String; 9] {
     [
         node.name.clone(),
         node.address.clone(),
@@ -125,6 +125,7 @@ fn node_row(node: &NodeView) -> [String; 8] {
         format!("{} of {}", node.free.cpu, node.capacity.cpu),
         format!("{} of {}", node.free.gpu, node.capacity.gpu),
         node.processes.to_string(),
+        node.labels.join(" "),
         node.isolation.clone(),
     ]
 }
@@ -162,6 +163,7 @@ fn node_json(node: &NodeView) -> Value {
         "free": resources_json(node.free),
         "processes": node.processes,
         "isolation": node.isolation,
+        "labels": node.labels,
     })
 }
 
@@ -181,7 +183,7 @@ fn resources_json(resources: Resources) -> Value {
     json!({"mem": resources.mem.bytes(), "cpu": cores, "gpu": resources.gpu})
 }
 
-const NODE_HEAD: [&str; 8] = [
+const NODE_HEAD: [&str; 9] = [
     "NODE",
     "ADDRESS",
     "STATE",
@@ -189,6 +191,7 @@ const NODE_HEAD: [&str; 8] = [
     "CORES FREE",
     "GPUs FREE",
     "PROCESSES",
+    "LABELS",
     "ISOLATION",
 ];
 const JOB_HEAD: [&str; 5] = ["JOB", "PROGRAM", "USER", "PROCESSES", "RUNS FOR"];

@@ -140,15 +140,19 @@ pub enum SpawnError {
     OutOfResources {
         /// What was asked.
         asked: Resources,
-        /// What each node has free, by its name.
+        /// What each node has free, by its name, the largest first.
         free: Vec<(String, Resources)>,
+        /// How many other nodes there are: a large cluster is not listed whole.
+        others: u32,
     },
     /// No node could ever hold it.
     NeverFits {
         /// What was asked.
         asked: Resources,
-        /// What each node has in all, by its name.
+        /// What each node has in all, by its name, the largest first.
         nodes: Vec<(String, Resources)>,
+        /// How many other nodes there are.
+        others: u32,
     },
     /// The function lies in a shared library, where no other process can find it.
     NotInProgram,
@@ -170,13 +174,23 @@ impl fmt::Display for SpawnError {
             nodes.iter().map(node).collect()
         };
         let refusal = match self {
-            SpawnError::OutOfResources { asked, free } => Refusal::OutOfResources {
+            SpawnError::OutOfResources {
+                asked,
+                free,
+                others,
+            } => Refusal::OutOfResources {
                 asked: *asked,
                 nodes: unnamed(free),
+                others: *others,
             },
-            SpawnError::NeverFits { asked, nodes } => Refusal::NeverFits {
+            SpawnError::NeverFits {
+                asked,
+                nodes,
+                others,
+            } => Refusal::NeverFits {
                 asked: *asked,
                 nodes: unnamed(nodes),
+                others: *others,
             },
             SpawnError::Launch(why) => Refusal::Launch { why: why.clone() },
             SpawnError::NotInProgram => {
@@ -201,13 +215,23 @@ impl From<Refusal> for SpawnError {
                 .collect()
         };
         match refusal {
-            Refusal::OutOfResources { asked, nodes } => SpawnError::OutOfResources {
+            Refusal::OutOfResources {
+                asked,
+                nodes,
+                others,
+            } => SpawnError::OutOfResources {
                 asked,
                 free: named(nodes),
+                others,
             },
-            Refusal::NeverFits { asked, nodes } => SpawnError::NeverFits {
+            Refusal::NeverFits {
+                asked,
+                nodes,
+                others,
+            } => SpawnError::NeverFits {
                 asked,
                 nodes: named(nodes),
+                others,
             },
             Refusal::Launch { why } => SpawnError::Launch(why),
         }

@@ -36,12 +36,24 @@ pub struct Serve {
     /// How many cores it gives, such as 34; measured, if left out.
     #[arg(value_name = "CPU")]
     pub cpu: Option<Cpu>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+    pub labels: Labels,
     /// Be a node of a cluster that everybody on this machine can use; refuses any address that is not of the loopback.
     #[arg(long)]
     pub insecure_no_auth: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap shows them as the command's own help")]
     pub state: State,
+}
+
+/// What else a node goes by than its name.
+#[derive(Args, Clone, Debug)]
+pub struct Labels {
+    /// What programs may ask for in place of a node's name, such as gpu-box or disk=ssd; may be said several times. Like
+    /// MEM and CPU it holds for this start.
+    #[arg(long = "label", value_name = "NAME[=VALUE]", value_parser = label)]
+    pub labels: Vec<String>,
 }
 
 /// Where the daemon keeps what it must not forget.
@@ -135,6 +147,9 @@ pub struct Master {
     pub insecure_no_auth: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+    pub labels: Labels,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows them as the command's own help")]
     pub state: State,
 }
 
@@ -172,6 +187,8 @@ pub struct MasterPlan {
     pub bridge: SocketAddr,
     /// Nodes that were announced.
     pub expected: Vec<(SocketAddr, Mem, Cpu)>,
+    /// What the head goes by.
+    pub labels: Vec<String>,
     /// Everybody on this machine may use it.
     pub is_insecure: bool,
 }
@@ -208,6 +225,7 @@ impl Master {
             capacity,
             bridge: bridge.unwrap_or_else(beside),
             expected,
+            labels: self.labels.labels.clone(),
             is_insecure: self.insecure_no_auth,
         })
     }
@@ -239,7 +257,27 @@ fn address(word: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// Makes sure of a label.
+///
+/// # Errors
+/// A sentence that says what one looks like.
+pub fn label(word: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:+".contains(c);
+    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    let is_label = !name.is_empty()
+        && word.len() <= LABEL_BYTES_MAX
+        && [name, value].iter().all(|part| part.chars().all(is_plain));
+    match is_label {
+        true => Ok(word.to_string()),
+        false => Err(format!(
+            "{word:?} is no label: say a name, or name=value, of letters, digits and -_./:+, of {LABEL_BYTES_MAX} bytes at most"
+        )),
+    }
+}
+
 const BRIDGE: &str = "bridge";
+/// A table shows it.
+const LABEL_BYTES_MAX: usize = 64;
 const ADDRESS: &str = "an address, such as 10.0.0.1:9999,";
 
 #[cfg(test)]
@@ -301,6 +339,21 @@ mod tests {
             let error = plan(words).unwrap_err();
             assert!(error.contains(sentence), "{words}: {error}");
         }
+    }
+
+    #[test]
+    fn labels_are_names_with_or_without_a_value() {
+        for word in ["gpu-box", "disk=ssd", "rack=7/b", "a="] {
+            assert_eq!(label(word).as_deref(), Ok(word));
+        }
+        for word in ["", "=ssd", "a b", "a=b=c", "a,b", &"x".repeat(65)] {
+            assert!(label(word).unwrap_err().contains("is no label"), "{word}");
+        }
+        let words = ["fabric", "join", "TOKEN", "--label", "gpu", "--label=a=b"];
+        let Some(Command::Join { serve, .. }) = Cli::try_parse_from(words).unwrap().command else {
+            panic!("it is a join");
+        };
+        assert_eq!(serve.labels.labels, ["gpu", "a=b"]);
     }
 
     #[test]

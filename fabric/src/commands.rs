@@ -126,6 +126,7 @@ fn serve(how: &Serve) -> Result<()> {
         master,
         address,
         capacity: capacity(how),
+        labels: how.labels.labels.clone(),
         images: Images::open(&state.join("node/images"))?,
         estate: Estate::open(&state.join("jobs"))?,
     };
@@ -361,10 +362,11 @@ fn table(nodes: &[NodeView]) -> String {
             node.processes,
             node.free,
             node.capacity,
-            match node.isolation.is_empty() {
-                true => String::new(),
-                false => format!("; {}", node.isolation),
-            }
+            [node.labels.join(" "), node.isolation.clone()]
+                .iter()
+                .filter(|words| !words.is_empty())
+                .map(|words| format!("; {words}"))
+                .collect::<String>()
         ));
     }
     lines.join("\n")

@@ -107,6 +107,7 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         master: plan.address,
         address: plan.address,
         capacity: given(plan.capacity),
+        labels: plan.labels.clone(),
         images: Images::open(&state.join("node/images"))?,
         estate: Estate::open(&state.join("jobs"))?,
     };

@@ -59,6 +59,8 @@ pub struct Config {
     pub address: SocketAddr,
     /// What it has.
     pub capacity: Resources,
+    /// What else it goes by than its name.
+    pub labels: Vec<String>,
     /// Where its programs are kept.
     pub images: Images,
     /// Where its jobs live.
@@ -291,6 +293,7 @@ impl Node {
             incarnation: random::bits().map_err(SessionError::Cut)?,
             arch: std::env::consts::ARCH.to_string(),
             isolation: self.config.estate.isolation(),
+            labels: self.config.labels.clone(),
         })
     }
 

@@ -8,6 +8,14 @@
 //=   worker: exits 0, out "named builder::worker, 256MiB\n"
 //=   worker: exits 0, out "named xxx*\n"
 //=   worker: exits 0, out "named two*words, 256MiB\n"
+//= run on a node by its label
+//= only cluster
+//= args tests=yes
+//= main: exits 0, out "elsewhere: *\n"
+//=   worker: exits 0, out "named one of a kind, 512MiB\n"
+//=   worker: exits 0, out "named builder::worker, 256MiB\n"
+//=   worker: exits 0, out "named xxx*\n"
+//=   worker: exits 0, out "named two*words, 256MiB\n"
 //= run on a node by its name
 //= only cluster
 //= args head

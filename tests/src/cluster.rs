@@ -33,13 +33,16 @@ impl Cluster {
 
     /// The same, whose head and nodes each give this, such as `100GiB 16`.
     pub fn with_room(nodes: &[&str], room: &str) -> Option<Cluster> {
-        let words = format!("10.77.0.1:9999 {room} bridge {BRIDGE}");
+        let words = format!("10.77.0.1:9999 {room} bridge {BRIDGE} {LABEL}");
         let mut cluster = Cluster::head_only(nodes, &words)?;
         for node in nodes {
             let host = cluster.hosts.host(node);
             let words = match room {
-                "" => format!("join {}", cluster.node_token),
-                room => format!("join {} {}:9999 {room}", cluster.node_token, host.address),
+                "" => format!("join {} {LABEL}", cluster.node_token),
+                room => format!(
+                    "join {} {}:9999 {room} {LABEL}",
+                    cluster.node_token, host.address
+                ),
             };
             cluster.serve(node, &words);
         }
@@ -208,5 +211,7 @@ fn command(host: &Host, words: &str) -> Command {
     command
 }
 
+/// What all nodes go by.
+const LABEL: &str = "--label tests=yes";
 /// Where the head listens for people.
 const BRIDGE: &str = "10.77.0.1:8888";

@@ -32,6 +32,7 @@ fn three_nodes_join_by_the_line_that_the_master_prints() {
     };
     for node in ["head", "n1", "n2", "n3"] {
         is(&cluster, node, "up");
+        assert!(cluster.node(node).contains("; tests=yes;"));
     }
     cluster.finish();
 }

@@ -45,6 +45,7 @@ fn node() -> NodeView {
         free: resources(48),
         processes: 3,
         isolation: "own user, control group".into(),
+        labels: vec!["gpu-box".into(), "disk=ssd".into()],
     }
 }
 
@@ -69,8 +70,8 @@ fn tables_for_people_and_lines_for_programs() {
     };
     assert_eq!(
         shown(&["nodes"]),
-        "NODE  ADDRESS        STATE  GiB FREE      CORES FREE  GPUs FREE  PROCESSES  ISOLATION\n\
-         n2    10.0.0.2:9999  up     48.0 of 64.0  8 of 8      1 of 1     3          own user, control group\n"
+        "NODE  ADDRESS        STATE  GiB FREE      CORES FREE  GPUs FREE  PROCESSES  LABELS            ISOLATION\n\
+         n2    10.0.0.2:9999  up     48.0 of 64.0  8 of 8      1 of 1     3          gpu-box disk=ssd  own user, control group\n"
     );
     assert_eq!(
         shown(&["ps"]),

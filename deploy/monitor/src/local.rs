@@ -132,10 +132,12 @@ impl Local<'_> {
                 Verdict::OutOfResources { free } => Refusal::OutOfResources {
                     asked,
                     nodes: self.nodes(free),
+                    others: 0,
                 },
                 Verdict::NeverFits { capacity } => Refusal::NeverFits {
                     asked,
                     nodes: self.nodes(capacity),
+                    others: 0,
                 },
             },
         };

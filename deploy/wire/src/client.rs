@@ -159,6 +159,8 @@ pub struct NodeView {
     pub processes: u32,
     /// What keeps its jobs apart from each other and from it.
     pub isolation: String,
+    /// What else it goes by, such as `disk=ssd`.
+    pub labels: Vec<String>,
 }
 
 /// A job, as people see it.
@@ -361,6 +363,9 @@ impl NodeView {
         write_resources(w, self.capacity);
         write_resources(w, self.free);
         w.u32(self.processes).text(&self.isolation);
+        write_list(w, &self.labels, |w, label| {
+            w.text(label);
+        });
     }
 
     fn read(r: &mut Reader<'_>) -> Result<NodeView, Malformed> {
@@ -372,6 +377,7 @@ impl NodeView {
             free: read_resources(r)?,
             processes: r.u32()?,
             isolation: r.text()?.to_string(),
+            labels: read_list(r, |r| Ok(r.text()?.to_string()))?,
         })
     }
 }
@@ -556,6 +562,7 @@ mod tests {
             free: Resources::default(),
             processes: 3,
             isolation: "own user, control group".into(),
+            labels: vec!["gpu".into()],
         };
         let view = JobView {
             job,

@@ -173,15 +173,19 @@ pub enum Refusal {
     OutOfResources {
         /// What was asked.
         asked: Resources,
-        /// What each node has free.
+        /// What each node has free, the largest first.
         nodes: Vec<NodeResources>,
+        /// How many other nodes there are.
+        others: u32,
     },
     /// No node could ever hold it.
     NeverFits {
         /// What was asked.
         asked: Resources,
-        /// What each node has in all.
+        /// What each node has in all, the largest first.
         nodes: Vec<NodeResources>,
+        /// How many other nodes there are.
+        others: u32,
     },
     /// The machine could not start it; the reason completes "could not start the process: ..".
     Launch {
@@ -193,14 +197,22 @@ pub enum Refusal {
 /// As a person reads it.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nodes = match self {
-            Refusal::OutOfResources { asked, nodes } => {
+        let (nodes, others) = match self {
+            Refusal::OutOfResources {
+                asked,
+                nodes,
+                others,
+            } => {
                 write!(f, "out of resources: asked for {asked}; free are ")?;
-                nodes
+                (nodes, others)
             }
-            Refusal::NeverFits { asked, nodes } => {
+            Refusal::NeverFits {
+                asked,
+                nodes,
+                others,
+            } => {
                 write!(f, "no node can ever hold it: asked for {asked}; there are ")?;
-                nodes
+                (nodes, others)
             }
             Refusal::Launch { why } => return write!(f, "could not start the process: {why}"),
         };
@@ -211,7 +223,11 @@ impl fmt::Display for Refusal {
             let comma = if index > 0 { ", " } else { "" };
             write!(f, "{comma}{resources} on {name}")?;
         }
-        Ok(())
+        match others {
+            0 => Ok(()),
+            1 => f.write_str(" (1 other node is not named)"),
+            _ => write!(f, " ({others} other nodes are not named)"),
+        }
     }
 }
 
@@ -412,9 +428,17 @@ impl Argument {
 
 impl Refusal {
     fn write(&self, w: &mut Writer) {
-        let (kind, asked, nodes) = match self {
-            Refusal::OutOfResources { asked, nodes } => (1, asked, nodes),
-            Refusal::NeverFits { asked, nodes } => (2, asked, nodes),
+        let (kind, asked, nodes, others) = match self {
+            Refusal::OutOfResources {
+                asked,
+                nodes,
+                others,
+            } => (1, asked, nodes, others),
+            Refusal::NeverFits {
+                asked,
+                nodes,
+                others,
+            } => (2, asked, nodes, others),
             Refusal::Launch { why } => {
                 w.u8(3).text(why);
                 return;
@@ -425,6 +449,7 @@ impl Refusal {
         for node in nodes {
             write_resources(w.text(&node.name), node.resources);
         }
+        w.u32(*others);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Refusal, Malformed> {
@@ -443,9 +468,18 @@ impl Refusal {
             })
         };
         let nodes = (0..count).map(node).collect::<Result<_, Malformed>>()?;
+        let others = r.u32()?;
         match kind {
-            1 => Ok(Refusal::OutOfResources { asked, nodes }),
-            2 => Ok(Refusal::NeverFits { asked, nodes }),
+            1 => Ok(Refusal::OutOfResources {
+                asked,
+                nodes,
+                others,
+            }),
+            2 => Ok(Refusal::NeverFits {
+                asked,
+                nodes,
+                others,
+            }),
             _ => Err(Malformed("an unknown kind of refusal")),
         }
     }
@@ -590,12 +624,17 @@ mod tests {
                 result: Err(Refusal::OutOfResources {
                     asked,
                     nodes: nodes.clone(),
+                    others: 0,
                 }),
                 seal: None,
             },
             Notice::Spawned {
                 id: 1,
-                result: Err(Refusal::NeverFits { asked, nodes }),
+                result: Err(Refusal::NeverFits {
+                    asked,
+                    nodes,
+                    others: 5,
+                }),
                 seal: None,
             },
             Notice::Spawned {

@@ -8,7 +8,7 @@
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    client::{Digest, read_digest, read_version, write_version},
+    client::{Digest, read_digest, read_list, read_version, write_list, write_version},
     control::{read_resources, write_resources},
     job::{JobOrder, JobReport, read_address},
     pid::Job,
@@ -65,6 +65,8 @@ pub struct NodeHello {
     pub arch: String,
     /// What keeps jobs apart from each other and from the daemon, in words.
     pub isolation: String,
+    /// What else it goes by, such as `disk=ssd`.
+    pub labels: Vec<String>,
 }
 
 /// Ordered by the master.
@@ -171,6 +173,9 @@ impl NodeHello {
         w.u128(self.incarnation)
             .text(&self.arch)
             .text(&self.isolation);
+        write_list(w, &self.labels, |w, label| {
+            w.text(label);
+        });
     }
 
     fn read(r: &mut Reader<'_>) -> Result<NodeHello, Malformed> {
@@ -181,6 +186,7 @@ impl NodeHello {
             incarnation: r.u128()?,
             arch: r.text()?.to_string(),
             isolation: r.text()?.to_string(),
+            labels: read_list(r, |r| Ok(r.text()?.to_string()))?,
         })
     }
 }
@@ -285,6 +291,7 @@ mod tests {
             incarnation: 1 << 120,
             arch: "x86_64".into(),
             isolation: "own user".into(),
+            labels: vec!["gpu".into(), "disk=ssd".into()],
         };
         let mut all = vec![
             Report::Hello(Box::new(hello)),

@@ -10,7 +10,10 @@
 //! has killed its jobs before, and is lost at once.
 
 use super::job::{self, Job, Place};
-use crate::scheduler::{Ask as RoomAsk, NodeId, NodeSpec, Scheduler, Ticket, Verdict};
+use crate::{
+    cli,
+    scheduler::{Ask as RoomAsk, NodeId, NodeSpec, Scheduler, Ticket, Verdict},
+};
 use deploy_wire::{
     client::{Answer, Ask, Digest, JobView, NodeView, RunRequest},
     code::OwnCode,
@@ -118,6 +121,7 @@ impl Cluster {
                 "the master speaks version {ours} and this node version {theirs}: bring both to the same release"
             ));
         }
+        check_labels(&hello.labels)?;
         let earlier = self.nodes.iter().find(|(_, node)| node.name == name);
         if let Some((earlier, _)) = earlier {
             let earlier = *earlier;
@@ -130,7 +134,7 @@ impl Cluster {
         let id = self.scheduler.handle_node(NodeSpec {
             name: name.clone(),
             capacity,
-            labels: Vec::new(),
+            labels: hello.labels.clone(),
         });
         let version = VERSION;
         self.actions.push_back(Action::Order(
@@ -415,14 +419,21 @@ impl Cluster {
         let refusal = match self.scheduler.handle_ask(room) {
             Verdict::AfterOthers => return,
             Verdict::Granted(node) => return self.place(id, ask, node),
-            Verdict::OutOfResources { free, .. } => Refusal::OutOfResources { asked, nodes: free },
-            Verdict::NeverFits { capacity, .. } => match wanted {
-                Some(node) if capacity.is_empty() => Refusal::Launch {
-                    why: format!("there is no node {node:?}: `cargo deploy nodes` lists them"),
+            Verdict::OutOfResources { free, others } => Refusal::OutOfResources {
+                asked,
+                nodes: free,
+                others,
+            },
+            Verdict::NeverFits { capacity, others } => match wanted {
+                Some(word) if capacity.is_empty() => Refusal::Launch {
+                    why: format!(
+                        "no node is called {word:?} or has that label: `cargo deploy nodes` lists them"
+                    ),
                 },
                 _ => Refusal::NeverFits {
                     asked,
                     nodes: capacity,
+                    others,
                 },
             },
         };
@@ -530,6 +541,7 @@ impl Cluster {
                     free: state.free,
                     processes: state.grants,
                     isolation: member.hello.isolation.clone(),
+                    labels: member.hello.labels.clone(),
                 })
             })
             .collect();
@@ -543,6 +555,7 @@ impl Cluster {
                     free: *capacity,
                     processes: 0,
                     isolation: String::new(),
+                    labels: Vec::new(),
                 });
             }
         }
@@ -577,6 +590,16 @@ impl Cluster {
     }
 }
 
+/// Whether labels are such as `fabric` lets people give. What a node says is not to be trusted.
+fn check_labels(labels: &[String]) -> Result<(), String> {
+    if labels.len() > LABELS_MAX {
+        return Err(format!("a node has {LABELS_MAX} labels at most"));
+    }
+    labels
+        .iter()
+        .try_for_each(|label| cli::label(label).map(drop))
+}
+
 /// What a person is told whose job could not begin.
 fn explain(refusal: &Refusal) -> (OwnCode, String) {
     match refusal {
@@ -585,6 +608,8 @@ fn explain(refusal: &Refusal) -> (OwnCode, String) {
     }
 }
 
+/// Each is a line of those who wait, and a list of nodes.
+const LABELS_MAX: usize = 64;
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Five beats: a node that is only slow has answered one of them.
 const SUSPECTED_AFTER: Duration = Duration::from_secs(5);

@@ -49,6 +49,11 @@ impl World {
     }
 
     fn node(&mut self, index: usize, gib: u64) -> NodeId {
+        let id = self.hello(index, gib, &[&format!("index={index}")]);
+        id.expect("it speaks our version")
+    }
+
+    fn hello(&mut self, index: usize, gib: u64, labels: &[&str]) -> Result<NodeId, String> {
         let hello = NodeHello {
             version: VERSION,
             address: address(index),
@@ -56,10 +61,10 @@ impl World {
             incarnation: index as u128,
             arch: "x86_64".to_string(),
             isolation: String::new(),
+            labels: labels.iter().map(|label| label.to_string()).collect(),
         };
         let name = format!("n{index}");
-        let id = self.cluster.handle_hello(name, hello, self.now);
-        id.expect("it speaks our version")
+        self.cluster.handle_hello(name, hello, self.now)
     }
 
     /// Runs a job whose initial process needs what the person said, if they said it.
@@ -267,6 +272,55 @@ fn what_does_not_fit_is_refused_and_room_comes_back() {
     world.end(node, 1, End::Code(0));
     world.ask(node, 0, spawn(4, gib_and_cores(3, 1), None));
     assert_eq!(world.begun().1.number, 2);
+}
+
+#[test]
+fn a_child_goes_where_the_label_is() {
+    let (mut world, nodes) = World::new(&[4, 4, 4]);
+    world.run(None);
+    let (first, _) = world.begun();
+    world.report(first, JobReport::Begun { number: 0 });
+    for (index, node) in nodes.iter().enumerate() {
+        let label = format!("index={index}");
+        world.ask(first, 0, spawn(1, Resources::default(), Some(&label)));
+        assert_eq!(world.begun().0, *node);
+    }
+    world.ask(first, 0, spawn(9, Resources::default(), Some("index=3")));
+    assert!(world.was_told(0, |notice| {
+        matches!(notice, Notice::Spawned { id: 9, result: Err(Refusal::Launch { why }), .. }
+            if why.starts_with("no node is called \"index=3\" or has that label"))
+    }));
+}
+
+#[test]
+fn nodes_whose_labels_nobody_can_have_given_are_refused() {
+    let (mut world, _) = World::new(&[]);
+    let many: Vec<String> = (0..65).map(|number| number.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for labels in [&["a b"][..], &["\u{1b}[2J"], &many] {
+        assert!(world.hello(0, 1, labels).is_err(), "{labels:?}");
+    }
+    assert!(world.hello(0, 1, &many[..64]).is_ok());
+}
+
+#[test]
+fn a_refusal_counts_the_nodes_that_it_does_not_name() {
+    let (mut world, _) = World::new(&[4; 11]);
+    world.run(None);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
+    world.ask(node, 0, spawn(1, gib_and_cores(5, 1), None));
+    assert!(world.was_told(0, |notice| {
+        match notice {
+            Notice::Spawned {
+                result: Err(refusal),
+                ..
+            } => refusal
+                .to_string()
+                .ends_with(" (3 other nodes are not named)"),
+            _ => false,
+        }
+    }));
 }
 
 #[test]

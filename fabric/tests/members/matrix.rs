@@ -75,6 +75,7 @@ fn hello() -> NodeHello {
         incarnation: 1,
         arch: "x86_64".to_string(),
         isolation: String::new(),
+        labels: Vec::new(),
     }
 }
 

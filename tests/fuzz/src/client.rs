@@ -88,6 +88,7 @@ fn answers() -> Vec<Answer> {
         free,
         processes: 3,
         isolation: "own user".into(),
+        labels: vec!["gpu".into()],
     };
     let (worker, user) = ("hello::main".to_string(), "ada".to_string());
     let view = JobView {

@@ -178,6 +178,7 @@ fn reports() -> Vec<Report> {
         incarnation: 1 << 120,
         arch: "x86_64".into(),
         isolation: "own user".into(),
+        labels: vec!["gpu".into(), "disk=ssd".into()],
     };
     let of_job = |report| Report::Job {
         job: JOB,

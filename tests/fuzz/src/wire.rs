@@ -250,8 +250,13 @@ fn notices() -> Vec<Notice> {
         spawned(Err(Refusal::OutOfResources {
             asked,
             nodes: nodes.clone(),
+            others: 0,
         })),
-        spawned(Err(Refusal::NeverFits { asked, nodes })),
+        spawned(Err(Refusal::NeverFits {
+            asked,
+            nodes,
+            others: 7,
+        })),
         spawned(Err(Refusal::Launch { why: "no".into() })),
         Notice::Connected {
             peer: pid(9),

@@ -178,6 +178,7 @@ pub const ALL: &[Scenario] = &[
                 let refused = Refusal::OutOfResources {
                     asked: half(),
                     nodes: nodes(free),
+                    others: 0,
                 };
                 assert_eq!(me.try_spawn(small.clone()).err(), Some(refused));
                 let big = Resources {
@@ -189,6 +190,7 @@ pub const ALL: &[Scenario] = &[
                 let never = Refusal::NeverFits {
                     asked: big,
                     nodes: nodes(whole()),
+                    others: 0,
                 };
                 assert_eq!(me.try_spawn(request).err(), Some(never));
                 small.wait = true;
