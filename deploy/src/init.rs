@@ -198,7 +198,7 @@ fn start(image: u128, function: Function, name: String, argument: Vec<u8>) -> io
     })?;
     let run = move || {
         // Its values are dropped, as they would be at the end of any thread, before the process ends.
-        let ended = panic::catch_unwind(AssertUnwindSafe(|| entry(&argument)));
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| entry(argument)));
         std::process::exit(if ended.is_ok() { 0 } else { PANICKED })
     };
     thread::Builder::new()

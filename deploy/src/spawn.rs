@@ -191,14 +191,14 @@ impl Builder {
 }
 
 /// What the new process runs.
-fn enter<F, A>(argument: &[u8])
+fn enter<F, A>(argument: Vec<u8>)
 where
     F: Fn(Pid, A),
     A: Serialize + DeserializeOwned,
 {
     let worker = code::only_value::<F>();
     let parent = process::parent().expect("a worker has a parent");
-    let argument = match codec::decode_from(argument) {
+    let argument = match codec::decode_whole(argument) {
         Ok(argument) => argument,
         Err(why) => panic!(
             "deploy: the argument could not be decoded as {}: {why}",
@@ -217,10 +217,9 @@ fn __rust_begin_short_backtrace(worker: impl FnOnce()) {
 
 /// The argument inside the request, or in a file beside it.
 fn encode<A: Serialize>(arg: &A) -> Result<(Argument, Option<File>), SpawnError> {
-    let mut bytes = Vec::new();
-    codec::encode(arg, &mut bytes).map_err(SpawnError::Codec)?;
+    let bytes = codec::encode_whole(arg).map_err(SpawnError::Codec)?;
     if bytes.len() <= ARGUMENT_INLINE_BYTES_MAX {
-        return Ok((Argument::Inline(bytes), None));
+        return Ok((Argument::Inline(bytes.into_owned()), None));
     }
     let file = memfd::sealed("deploy-argument", &bytes)
         .map_err(|error| SpawnError::Launch(format!("no memory for its argument: {error}")))?;

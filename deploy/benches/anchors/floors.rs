@@ -23,6 +23,7 @@ pub fn measure(words: &[&str]) -> f64 {
         ["stream", over, bytes, batch_bytes] => {
             stream::measure(over, number(bytes), number(batch_bytes))
         }
+        ["stream-values", over, bytes] => stream::measure_values(over, number(bytes)),
         ["start", way] => start::measure_one(way),
         ["start-many", way, count, then] => start::measure_many(way, number(count), then),
         _ => panic!("there is no floor {words:?}"),
@@ -34,6 +35,7 @@ pub fn answer(words: &[&str]) {
     match *words {
         ["rtt", how, bytes] => round_trip::answer(how, number(bytes)),
         ["stream"] => stream::answer(),
+        ["stream-values", bytes] => stream::answer_values(number(bytes)),
         ["start-tcp", address, then] => start::answer_by_tcp(address, then),
         ["start-socket", then] => start::answer_by_socket(then),
         _ => panic!("there is no peer {words:?}"),

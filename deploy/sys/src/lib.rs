@@ -23,5 +23,6 @@ pub mod pipe;
 pub mod poller;
 pub mod process;
 pub mod random;
+pub mod same;
 pub mod signal;
 pub mod stream;

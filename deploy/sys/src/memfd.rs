@@ -3,6 +3,7 @@
 //! Such a file is handed to another process without copying; reading it never depends on a shared position.
 
 use nix::{
+    errno::Errno,
     fcntl::{FcntlArg, SealFlag, fcntl},
     sys::memfd::{MFdFlags, memfd_create},
 };
@@ -10,7 +11,7 @@ use std::{
     ffi::CString,
     fs::File,
     io::{self, Write},
-    os::unix::fs::FileExt,
+    os::fd::AsRawFd,
 };
 
 /// A new file with these bytes, sealed against every change. The name is for people who look into `/proc`.
@@ -23,20 +24,31 @@ pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// All of a file, from its beginning, wherever somebody else has read to.
+/// All of a file, from its beginning, wherever somebody else has read to. Its memory is written once, not zeroed before.
 pub fn read_all(file: &File) -> io::Result<Vec<u8>> {
     let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).map_err(io::Error::other)?;
-    bytes.resize(len, 0);
-    file.read_exact_at(&mut bytes, 0)?;
+    while bytes.len() < len {
+        let (from, missing) = (bytes.len() as i64, len - bytes.len());
+        let at = bytes.spare_capacity_mut()[..missing].as_mut_ptr();
+        // SAFETY: `at` points at `missing` bytes that belong to `bytes` and that nobody else sees.
+        let read = unsafe { libc::pread(file.as_raw_fd(), at.cast(), missing, from) };
+        match Errno::result(read) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            // SAFETY: the kernel has written the first `read` bytes of the spare room.
+            Ok(read) => unsafe { bytes.set_len(bytes.len() + read as usize) },
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::{io::Read, os::unix::fs::FileExt};
 
     #[test]
     fn bytes_come_back_from_the_beginning_twice() {

@@ -69,8 +69,8 @@ fn record<T: Serialize + DeserializeOwned>(input: &[u8]) {
     codec::decode::<T>(&again).expect("what was encoded can be decoded");
 }
 
-fn bulk<T: 'static>(input: &[u8]) {
-    if let Some(Ok(value)) = codec::from_bulk::<T>(input.to_vec()) {
+fn bulk<T>(input: &[u8]) {
+    if let Ok(Ok(value)) = codec::from_bulk::<T>(input.to_vec()) {
         assert_eq!(codec::as_bulk(&value), Some(input));
     }
 }
