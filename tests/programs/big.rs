@@ -5,9 +5,9 @@
 
 //= main: exits 0, out "16 MiB of bytes, 8 MiB of numbers, 4 MiB of text, 200000 pairs\n"
 //=   mirror: exits 0
-//=   heard: exits 0
-//=   heard: exits 0
-//=   heard: exits 0
+//=   heard<alloc::vec::Vec<u8>>: exits 0
+//=   heard<alloc::string::String>: exits 0
+//=   heard<alloc::vec::Vec<big::Pair>>: exits 0
 
 use deploy::*;
 use serde::{Deserialize, Serialize};
