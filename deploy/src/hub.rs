@@ -37,7 +37,7 @@ impl Hub {
     /// For a process with this much memory, whose reactor waits at `poller`.
     pub(crate) fn new(mem_bytes: u64, spin: Spin, poller: Poller) -> Hub {
         Hub {
-            window_units_left: AtomicI64::new(WINDOWS_UNITS_MAX.min(mem_bytes / 4) as i64),
+            window_units_left: AtomicI64::new(window_units(mem_bytes) as i64),
             spin,
             dirty: Mutex::new(Vec::new()),
             dirty_count: AtomicUsize::new(0),
@@ -176,6 +176,12 @@ fn interest(link: &Link) -> Interest {
     }
 }
 
-/// What all stalled receivers may cost a process together. A thousand with the smallest window cost as much; where there
+/// How large all windows of a process with this much memory may be together. What waits in a window has a buffer half as
+/// large again.
+fn window_units(mem_bytes: u64) -> u64 {
+    WINDOWS_BYTES_MAX.min(mem_bytes / 4) / 3 * 2
+}
+
+/// What all stalled receivers may cost a process together. Six hundred with the smallest window cost as much; where there
 /// are more, each costs its smallest window and none has a larger one.
-const WINDOWS_UNITS_MAX: u64 = 64 << 20;
+const WINDOWS_BYTES_MAX: u64 = 64 << 20;

@@ -2,11 +2,7 @@
 //! and 1 MiB, forty of them cost their reader no more than all its windows may, and afterwards all goes on, in order.
 //!
 //! The long form, with ten minutes: `cargo run --release -p deploy-tests --bin stalled -- 600`
-//!
-//! Over encrypted connections from several machines the reader was seen to hold more than its windows: what it may hold
-//! there is not bounded yet, so this is not run there.
 
-//= only alone
 //= main: exits 0, out "40 senders went on in order; sender and reader stay small: true true\n"
 //=   offer x40: exits 0
 

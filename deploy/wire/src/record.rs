@@ -166,16 +166,15 @@ impl Opener {
             true => BUFFER_BYTES,
             false => BUFFER_BYTES_FIRST,
         };
-        if self.start == self.end {
+        let waiting = self.end - self.start;
+        if waiting == 0 {
             (self.start, self.end) = (0, 0);
         }
-        if self.buffer.len() < bytes {
-            let mut buffer = vec![0; bytes];
-            buffer[..self.end - self.start].copy_from_slice(&self.buffer[self.start..self.end]);
-            (self.buffer, self.start, self.end) = (buffer, 0, self.end - self.start);
+        if self.buffer.len() < bytes.max(waiting + bytes / 4) {
+            self.move_to(bytes.max(waiting + bytes / 4));
         } else if self.buffer.len() - self.end < bytes / 4 {
             self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+            (self.start, self.end) = (0, waiting);
         }
         &mut self.buffer[self.end..]
     }
@@ -206,11 +205,19 @@ impl Opener {
         self.handle_read(bytes.len());
     }
 
-    /// Nobody has used the connection for a while: where nothing waits, no memory is held for it.
+    /// Moves what waits into a buffer of so many bytes.
+    fn move_to(&mut self, bytes: usize) {
+        let waiting = &self.buffer[self.start..self.end];
+        let mut buffer = vec![0; bytes];
+        buffer[..waiting.len()].copy_from_slice(waiting);
+        (self.start, self.end) = (0, waiting.len());
+        self.buffer = buffer;
+    }
+
+    /// Nobody has used the connection for a while: no memory is held for it but for what waits, a part of a record.
     pub fn handle_rest(&mut self) {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-            self.buffer = Vec::new();
+        if self.opened == 0 && self.buffer.len() > self.end - self.start {
+            self.move_to(self.end - self.start);
             self.is_busy = false;
         }
     }
