@@ -18,6 +18,10 @@ pub struct Elf {
     pub libraries: Vec<String>,
     /// The newest glibc that it asks for, as numbers.
     pub glibc: Option<Vec<u32>>,
+    /// How many bytes of the file are loaded, or say how to; behind them are symbols and what debuggers want.
+    pub loaded_len: u64,
+    /// Where all that ends that its tables speak of.
+    pub end: u64,
 }
 
 /// Why it cannot be read as one.
@@ -58,25 +62,19 @@ pub fn read(file: &File) -> Result<Elf, ElfError> {
     let mut elf = Elf {
         machine: u16_at(&header, 18),
         is_program: matches!(u16_at(&header, 16), EXEC | DYN) && u64_at(&header, 24) != 0,
+        loaded_len: segments_end(&header),
         ..Elf::default()
     };
     for segment in &segments {
-        file.must_have(segment.offset, segment.len)?;
+        let end = file.must_have(segment.offset, segment.len)?;
+        elf.loaded_len = elf.loaded_len.max(end);
         match segment.kind {
             INTERP => elf.interpreter = Some(file.text(segment.offset, segment.len)?),
             DYNAMIC => file.dynamic(segment, &segments, &mut elf)?,
             _ => {}
         }
     }
-    // The table of sections is the last thing in most files, so that a cut is seen by it.
-    let (sections, size, count) = (
-        u64_at(&header, 40),
-        u16_at(&header, 58),
-        u16_at(&header, 60),
-    );
-    if sections != 0 {
-        file.must_have(sections, u64::from(size) * u64::from(count))?;
-    }
+    elf.end = elf.loaded_len.max(file.sections_end(&header)?);
     Ok(elf)
 }
 
@@ -146,6 +144,25 @@ impl Bytes<'_> {
         Ok(segments)
     }
 
+    /// The table of sections is the last thing in most files, so that a cut is seen by it.
+    fn sections_end(&self, header: &[u8; HEADER]) -> Result<u64, ElfError> {
+        let (start, size, count) = (u64_at(header, 40), u16_at(header, 58), u16_at(header, 60));
+        if start == 0 {
+            return Ok(0);
+        }
+        if size as usize != SECTION_HEADER {
+            return Err(ElfError::Damaged("its sections have an unknown form"));
+        }
+        let mut end = self.must_have(start, u64::from(size) * u64::from(count))?;
+        for number in 0..u64::from(count) {
+            let entry: [u8; SECTION_HEADER] = self.array(start + number * SECTION_HEADER as u64)?;
+            if u32_at(&entry, 4) != NOBITS {
+                end = end.max(self.must_have(u64_at(&entry, 24), u64_at(&entry, 32))?);
+            }
+        }
+        Ok(end)
+    }
+
     /// What the linker on the other machine will look for.
     fn dynamic(
         &self,
@@ -206,14 +223,15 @@ impl Bytes<'_> {
         Ok(newest)
     }
 
-    fn must_have(&self, offset: u64, len: u64) -> Result<(), ElfError> {
+    /// Where that ends.
+    fn must_have(&self, offset: u64, len: u64) -> Result<u64, ElfError> {
         match offset.checked_add(len) {
             None => Err(ElfError::Damaged("a part of it lies beyond all addresses")),
             Some(expected) if expected > self.len => Err(ElfError::Truncated {
                 expected,
                 len: self.len,
             }),
-            Some(_) => Ok(()),
+            Some(end) => Ok(end),
         }
     }
 
@@ -233,6 +251,12 @@ impl Bytes<'_> {
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(String::from_utf8_lossy(text).into_owned())
     }
+}
+
+/// Where the table of segments ends.
+fn segments_end(header: &[u8; HEADER]) -> u64 {
+    let len = u64::from(u16_at(header, 54)) * u64::from(u16_at(header, 56));
+    u64_at(header, 32).saturating_add(len)
 }
 
 /// Where in the file lies what is loaded at an address.
@@ -280,11 +304,14 @@ fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 const HEADER: usize = 64;
 const PROGRAM_HEADER: usize = 56;
 const DYNAMIC_ENTRY: usize = 16;
+const SECTION_HEADER: usize = 64;
 const EXEC: u16 = 2;
 const DYN: u16 = 3;
 const LOAD: u32 = 1;
 const DYNAMIC: u32 = 2;
 const INTERP: u32 = 3;
+/// A section without bytes in the file.
+const NOBITS: u32 = 8;
 const DT_NULL: u64 = 0;
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;

@@ -8,6 +8,7 @@ use deploy_wire::code::OwnCode;
 pub struct Failure {
     code: i32,
     why: String,
+    is_refusal: bool,
 }
 
 impl Failure {
@@ -36,7 +37,13 @@ impl Failure {
         Failure {
             code: code.into(),
             why,
+            is_refusal: true,
         }
+    }
+
+    /// Whether the cluster said no to what it was asked, and goes on listening.
+    pub fn is_refusal(&self) -> bool {
+        self.is_refusal
     }
 
     /// What to exit with.
@@ -48,6 +55,7 @@ impl Failure {
         Failure {
             code: code.number(),
             why: why.to_string(),
+            is_refusal: false,
         }
     }
 }

@@ -8,6 +8,7 @@ mod choice;
 mod cli;
 mod clusters;
 mod compile;
+mod earlier;
 mod elf;
 mod failure;
 mod flags;
@@ -20,6 +21,7 @@ mod preflight;
 mod run;
 mod session;
 mod stdin;
+mod strip;
 mod upload;
 mod watch;
 

@@ -5,17 +5,16 @@
 use crate::{
     elf::{self, Elf},
     failure::Failure,
+    strip,
 };
 use deploy_wire::client::Digest;
 use std::{env::consts::ARCH, fs::File, path::Path};
 
 /// A program that can be sent.
 pub struct Image {
-    /// Open, so that what is sent is what was looked at.
-    pub file: File,
-    /// Its length in bytes.
-    pub len: u64,
-    /// Its name on the cluster.
+    /// What is sent of it.
+    pub bytes: Vec<u8>,
+    /// The name of that on the cluster.
     pub digest: Digest,
     /// What it is called here.
     pub name: String,
@@ -23,8 +22,8 @@ pub struct Image {
     pub elf: Elf,
 }
 
-/// Reads a program's tables, and all of it once for its digest.
-pub fn look(path: &Path) -> Result<Image, Failure> {
+/// Reads a program's tables, and what of it has to travel: with all its symbols, if those will be wanted there.
+pub fn look(path: &Path, with_symbols: bool) -> Result<Image, Failure> {
     let failed =
         |why: String| Failure::launch(format!("`{}` cannot be sent: {why}", path.display()));
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
@@ -36,15 +35,12 @@ pub fn look(path: &Path) -> Result<Image, Failure> {
     if let Some(why) = unfit(&elf) {
         return Err(failed(why));
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher
-        .update_reader(&file)
-        .map_err(|error| failed(error.to_string()))?;
+    let bytes = strip::copy(&file, &elf, with_symbols);
+    let bytes = bytes.map_err(|error| failed(error.to_string()))?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     Ok(Image {
-        file,
-        len: facts.len(),
-        digest: *hasher.finalize().as_bytes(),
+        digest: *blake3::hash(&bytes).as_bytes(),
+        bytes,
         name: name.to_string_lossy().into_owned(),
         elf,
     })
@@ -126,12 +122,9 @@ mod tests {
     #[test]
     fn this_test_could_be_sent() {
         let path = env::current_exe().unwrap();
-        let image = look(&path).unwrap();
-        assert_eq!(image.len, path.metadata().unwrap().len());
-        assert_eq!(
-            image.digest,
-            *blake3::hash(&std::fs::read(&path).unwrap()).as_bytes()
-        );
+        let image = look(&path, true).unwrap();
+        assert!(image.bytes == std::fs::read(&path).unwrap());
+        assert_ne!(image.digest, look(&path, false).unwrap().digest);
         assert!(needs(&image.elf).contains("glibc 2."));
     }
 

@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     preflight::{self, Image},
     session::Bridge,
-    upload::upload,
+    upload::{Sent, upload},
     watch::{Screen, Watch},
 };
 use deploy_wire::client::{Answer, Ask, RunRequest};
@@ -25,10 +25,13 @@ pub fn run(run: &Run) -> Result<i32, Failure> {
     let Some(path) = program(run)? else {
         return Ok(BUILD_FAILED);
     };
-    let image = preflight::look(&path)?;
+    let image = preflight::look(&path, wants_symbols(run))?;
     tell_needs(run, &image);
     let mut bridge = Bridge::connect(&identity)?;
-    upload(&mut bridge, &image, run.cargo.quiet)?;
+    let sent = upload(&mut bridge, &image, run.cargo.quiet)?;
+    if run.cargo.verbose > 0 {
+        tell_sent(&sent, &image);
+    }
     let request = RunRequest {
         image: image.digest,
         worker: preflight::worker(&image.name),
@@ -62,6 +65,29 @@ fn program(run: &Run) -> Result<Option<PathBuf>, Failure> {
     })
 }
 
+/// Whether something there will look for the names of functions.
+fn wants_symbols(run: &Run) -> bool {
+    let mut names = run.env.iter().map(|variable| &variable.name);
+    names.any(|name| SYMBOLS_FOR.iter().any(|wanted| name == wanted))
+}
+
+fn tell_sent(sent: &Sent, image: &Image) {
+    let (name, kib) = (&image.name, image.bytes.len() >> 10);
+    match sent {
+        Sent::Nothing => eprintln!("cargo deploy: the cluster has {name}, {kib} KiB"),
+        Sent::Bytes { count, is_change } => {
+            let how = match is_change {
+                true => "as a change of an earlier one",
+                false => "compressed",
+            };
+            eprintln!(
+                "cargo deploy: sent {} KiB for {name}, {kib} KiB, {how}",
+                count.div_ceil(1024)
+            );
+        }
+    }
+}
+
 fn tell_needs(run: &Run, image: &Image) {
     if run.cargo.verbose > 0 {
         eprintln!(
@@ -92,5 +118,7 @@ fn variable(variable: &Variable) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((variable.name.as_bytes().to_vec(), value.into_vec()))
 }
 
+/// Variables by which a program is asked for backtraces, or shown to a debugger.
+const SYMBOLS_FOR: [&str; 3] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "DEPLOY_WRAP"];
 /// As cargo has it.
 const BUILD_FAILED: i32 = 101;

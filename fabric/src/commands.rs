@@ -5,7 +5,7 @@ mod members;
 use crate::{
     cli::{Cli, Command, Serve, State, TokenCommand},
     confine, head,
-    images::Images,
+    images::{Images, KEPT_BYTES_MAX},
     node::{self, Data, Estate, Node},
     warden,
 };
@@ -127,7 +127,7 @@ fn serve(how: &Serve) -> Result<()> {
         address,
         capacity: capacity(how),
         labels: how.labels.labels.clone(),
-        images: Images::open(&state.join("node/images"))?,
+        images: Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?,
         estate: Estate::open(&state.join("jobs"))?,
     };
     Ok(Node::new(config, poll, Data::Door(Box::new(door)))?.run()?)

@@ -4,7 +4,7 @@ use crate::{
     audit::Audit,
     capacity,
     cli::MasterPlan,
-    images::{ImageError, Images},
+    images::{ImageError, Images, KEPT_BYTES_MAX},
     master::{
         cluster::Cluster,
         membership::Membership,
@@ -108,14 +108,14 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         address: plan.address,
         capacity: given(plan.capacity),
         labels: plan.labels.clone(),
-        images: Images::open(&state.join("node/images"))?,
+        images: Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?,
         estate: Estate::open(&state.join("jobs"))?,
     };
     let node = Node::new(config, node_poll, Data::Inlet(receiver))?;
     for (address, mem, cpu) in &plan.expected {
         cluster.expect(address.to_string(), resources(*mem, *cpu));
     }
-    let images = Images::open(&state.join("images"))?;
+    let images = Images::open(&state.join("images"), KEPT_BYTES_MAX)?;
     let inlet = Inlet { sender, waker };
     let doors = vec![nodes, people];
     let audit = Audit::open(state)?;

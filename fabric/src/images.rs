@@ -1,31 +1,32 @@
 //! Programs on disk, by their digest: what people have uploaded, and what nodes have fetched.
 //!
-//! A program is in here whole and verified, or not at all. Deliberately absent: executing them, and where they come from.
+//! A program is in here whole and verified, or not at all; what has begun to arrive is called `.part`. Deliberately absent:
+//! executing them, and where they come from.
+//!
+//! # Who keeps a program here
+//! Whoever has it open, for as long: an open program is locked, and one that is locked is not given up when there is no
+//! room. What nobody has open goes in the order in which it was last wanted.
 
-use deploy_wire::client::Digest;
+mod intake;
+mod room;
+#[cfg(test)]
+mod tests;
+
+use deploy_wire::client::{CHANGE_BYTES_MAX, Digest};
+pub use intake::Intake;
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 /// A directory of programs.
 #[derive(Clone, Debug)]
 pub struct Images {
     dir: PathBuf,
-}
-
-/// A program that is on its way here.
-#[derive(Debug)]
-pub struct Incoming {
-    digest: Digest,
-    len: u64,
-    arrived: u64,
-    hasher: blake3::Hasher,
-    file: File,
-    path: PathBuf,
-    images: Images,
+    bytes_max: u64,
 }
 
 /// Why a program could not be kept.
@@ -41,6 +42,20 @@ pub enum ImageError {
         /// Why.
         source: io::Error,
     },
+    /// It is larger than anything that is kept.
+    #[error("the program has {} MiB, and {} are kept at most", len >> 20, max >> 20)]
+    TooLarge {
+        /// Its length in bytes.
+        len: u64,
+        /// The limit in bytes.
+        max: u64,
+    },
+    /// Whoever sent it has gone. What came so far is kept for a while.
+    #[error("the program was not sent to its end: {0}")]
+    Cut(io::Error),
+    /// It is no frame, or ends too early.
+    #[error("the program's bytes are damaged ({0}): send it again")]
+    Damaged(io::Error),
     /// It was changed on the way.
     #[error("the program's bytes are not those that were announced: send it again")]
     OtherDigest,
@@ -50,63 +65,67 @@ pub enum ImageError {
 }
 
 impl Images {
-    /// The programs in this directory, which is made if it is not there.
+    /// The programs in this directory, which is made if it is not there, and which may hold so many bytes.
     ///
     /// # Errors
     /// If it cannot be made.
-    pub fn open(dir: &Path) -> Result<Images, ImageError> {
-        let images = Images { dir: dir.into() };
+    pub fn open(dir: &Path, bytes_max: u64) -> Result<Images, ImageError> {
+        let images = Images {
+            dir: dir.into(),
+            bytes_max,
+        };
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(|error| images.trouble(error))?;
         Ok(images)
     }
 
-    /// The program of that name, if it is here.
+    /// The program of that name, if it is here. It stays here as long as the file is open, wherever that is handed on to.
     ///
     /// # Errors
     /// If it is here and cannot be opened.
     pub fn find(&self, digest: &Digest) -> Result<Option<File>, ImageError> {
-        match File::open(self.path(digest)) {
-            Ok(file) => Ok(Some(file)),
+        let found = hold(&self.path(digest));
+        found.map_err(|error| self.trouble(error))
+    }
+
+    /// The same as one zstd frame, and the program's length.
+    ///
+    /// # Errors
+    /// If it is here and cannot be opened.
+    pub fn find_packed(&self, digest: &Digest) -> Result<Option<(u64, File)>, ImageError> {
+        let Some(program) = self.find(digest)? else {
+            return Ok(None);
+        };
+        let length = program.metadata().map_err(|error| self.trouble(error))?;
+        match File::open(self.packed_path(digest)) {
+            Ok(packed) => Ok(Some((length.size(), packed))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.trouble(error)),
         }
     }
 
-    /// Begins to take in a program of that name and length.
-    ///
-    /// # Errors
-    /// If the disk has no room for it.
-    pub fn begin(&self, digest: Digest, len: u64) -> Result<Incoming, ImageError> {
-        let path = self.dir.join(format!(
-            ".{}-{:x}",
-            hex(&digest),
-            unique().map_err(|error| self.trouble(error))?
-        ));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| self.trouble(error))?;
-        let incoming = Incoming {
-            digest,
-            len,
-            arrived: 0,
-            hasher: blake3::Hasher::new(),
-            file,
-            path,
-            images: self.clone(),
-        };
-        // A disk that is too small says so before anything is sent.
-        nix::fcntl::posix_fallocate(&incoming.file, 0, len.max(1) as i64)
-            .map_err(|error| self.trouble(error.into()))?;
-        Ok(incoming)
+    /// Whether a program is here, without keeping it.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.path(digest).exists()
+    }
+
+    /// Whether a program is here that another may be a change of.
+    pub fn is_base(&self, digest: &Digest) -> bool {
+        let program = fs::metadata(self.path(digest));
+        program.is_ok_and(|program| program.size() <= CHANGE_BYTES_MAX)
+    }
+
+    /// The program's bytes, as what a newer one is a change of.
+    fn read(&self, digest: &Digest) -> Result<Vec<u8>, ImageError> {
+        fs::read(self.path(digest)).map_err(|error| self.trouble(error))
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
         self.dir.join(hex(digest))
+    }
+
+    fn packed_path(&self, digest: &Digest) -> PathBuf {
+        self.path(digest).with_extension(PACKED)
     }
 
     fn trouble(&self, source: io::Error) -> ImageError {
@@ -115,65 +134,18 @@ impl Images {
     }
 }
 
-impl Incoming {
-    /// The next bytes.
-    ///
-    /// # Errors
-    /// If they are too many, or the disk fails.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
-        self.arrived += bytes.len() as u64;
-        if self.arrived > self.len {
-            return Err(ImageError::TooLong);
-        }
-        self.hasher.update(bytes);
-        let written = self.file.write_all(bytes);
-        written.map_err(|error| self.images.trouble(error))
+/// Opens a program and locks it, if it is there still when that is done; and it was wanted now.
+fn hold(path: &Path) -> io::Result<Option<File>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    file.lock_shared()?;
+    if file.metadata()?.nlink() == 0 {
+        return Ok(None);
     }
-
-    /// Whether all of it is here.
-    pub fn is_whole(&self) -> bool {
-        self.arrived == self.len
-    }
-
-    /// Keeps the program, if it is what it was said to be.
-    ///
-    /// # Errors
-    /// If it is not, or the disk fails.
-    pub fn finish(mut self) -> Result<(), ImageError> {
-        if !self.is_whole() || *self.hasher.finalize().as_bytes() != self.digest {
-            return Err(ImageError::OtherDigest);
-        }
-        let kept = self.keep();
-        kept.map_err(|error| self.images.trouble(error))
-    }
-
-    fn keep(&mut self) -> io::Result<()> {
-        self.file.set_len(self.len)?;
-        // Executed by everybody's jobs, written by nobody any more.
-        self.file
-            .set_permissions(fs::Permissions::from_mode(0o555))?;
-        self.file.sync_all()?;
-        fs::rename(&self.path, self.images.path(&self.digest))
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        // Gone already, if it was kept.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// The digest of an open file's bytes, and how many there are. Blocks while it reads them.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn digest(file: &mut File) -> io::Result<(Digest, u64)> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(&mut *file)?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok((*hasher.finalize().as_bytes(), file.metadata()?.size()))
+    file.set_modified(SystemTime::now())?;
+    Ok(Some(file))
 }
 
 /// As people and file names write it.
@@ -181,51 +153,7 @@ pub fn hex(digest: &Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unique() -> io::Result<u128> {
-    deploy_sys::random::bits()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Read;
-
-    fn images() -> (tempfile::TempDir, Images) {
-        let dir = tempfile::tempdir().unwrap();
-        let images = Images::open(&dir.path().join("images")).unwrap();
-        (dir, images)
-    }
-
-    #[test]
-    fn a_program_is_there_once_it_is_whole() {
-        let (_dir, images) = images();
-        let bytes = vec![7; 100_000];
-        let digest = *blake3::hash(&bytes).as_bytes();
-        let mut incoming = images.begin(digest, bytes.len() as u64).unwrap();
-        incoming.write(&bytes[..60_000]).unwrap();
-        assert!(images.find(&digest).unwrap().is_none());
-        incoming.write(&bytes[60_000..]).unwrap();
-        incoming.finish().unwrap();
-        let mut found = Vec::new();
-        let mut file = images.find(&digest).unwrap().unwrap();
-        file.read_to_end(&mut found).unwrap();
-        assert_eq!(found, bytes);
-    }
-
-    #[test]
-    fn a_changed_or_cut_program_is_not_kept() {
-        let (dir, images) = images();
-        let digest = *blake3::hash(b"program").as_bytes();
-        let mut changed = images.begin(digest, 7).unwrap();
-        changed.write(b"progrem").unwrap();
-        assert!(matches!(changed.finish(), Err(ImageError::OtherDigest)));
-        let mut cut = images.begin(digest, 7).unwrap();
-        cut.write(b"prog").unwrap();
-        assert!(matches!(cut.finish(), Err(ImageError::OtherDigest)));
-        let mut long = images.begin(digest, 7).unwrap();
-        assert!(matches!(long.write(b"programs"), Err(ImageError::TooLong)));
-        drop(long);
-        let left = fs::read_dir(dir.path().join("images")).unwrap().count();
-        assert_eq!(left, 0);
-    }
-}
+/// Programs on one machine's disk take no more than that: some dozens of large ones, hundreds of usual ones.
+pub const KEPT_BYTES_MAX: u64 = 8 << 30;
+/// What the frames are called, beside their programs.
+const PACKED: &str = "zst";

@@ -10,3 +10,4 @@ pub mod membership;
 mod party;
 pub mod rights;
 pub mod serve;
+mod uploads;

@@ -219,7 +219,7 @@ impl Node {
             }
             token => {
                 if let Some(job) = self.jobs.get(&token).copied() {
-                    self.handle_job(job, now);
+                    self.handle_job(job);
                 }
             }
         }
@@ -432,17 +432,13 @@ impl Node {
     }
 
     /// The warden of this job, or the session that fetches its program, has something.
-    fn handle_job(&mut self, job: Job, now: Instant) {
+    fn handle_job(&mut self, job: Job) {
         let Some(warden) = self.wardens.get_mut(&job) else {
             return;
         };
-        if let Some(fetch) = &mut warden.fetch {
-            match fetch.handle_ready(now) {
-                Ok(false) => {}
-                Ok(true) => {
-                    warden.fetch = None;
-                    self.start(job);
-                }
+        if let Some(fetch) = warden.fetch.take() {
+            match fetch.finish() {
+                Ok(()) => self.start(job),
                 Err(why) => self.fail(job, &why),
             }
             return;

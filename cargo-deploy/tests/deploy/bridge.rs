@@ -196,24 +196,25 @@ impl Client {
 
     /// Answers until a program is to be run, takes its file in, and returns the request and the file.
     pub fn take_program(&mut self) -> (RunRequest, Vec<u8>) {
-        let (mut file, mut wanted) = (Vec::new(), 0);
+        let mut frame = Vec::new();
         loop {
             match self.hear().expect("the client goes on until it has asked") {
                 Ask::Hello { .. } => self.greet(),
-                Ask::Image { len, .. } => {
-                    wanted = len;
-                    self.tell(&Answer::ImageWanted { offset: 0 });
-                }
+                Ask::Image { .. } => self.tell(&Answer::ImageWanted {
+                    offset: 0,
+                    base: None,
+                }),
                 Ask::Chunk { bytes } => {
-                    file.extend(bytes);
-                    if file.len() as u64 == wanted {
-                        self.tell(&Answer::ImageKnown);
+                    frame.extend(bytes);
+                    match zstd::decode_all(frame.as_slice()) {
+                        Ok(_) => self.tell(&Answer::ImageKnown),
+                        Err(_) => self.tell(&Answer::ImageTaken),
                     }
                 }
                 Ask::Run(request) => {
                     let job = self.job;
                     self.tell(&Answer::Started { job });
-                    return (*request, file);
+                    return (*request, zstd::decode_all(frame.as_slice()).unwrap());
                 }
                 other => panic!("{other:?} comes too early"),
             }

@@ -36,6 +36,7 @@ impl Person {
         let mut command = Command::new(BINARY);
         command.arg("deploy").args(words).stdin(Stdio::null());
         command.env("XDG_CONFIG_HOME", &self.home);
+        command.env("XDG_CACHE_HOME", self.home.join("cache"));
         for name in [
             "DEPLOY_FORMAT",
             "NO_COLOR",

@@ -1,7 +1,7 @@
 //! What a person's client and the bridge say to each other.
 //!
 //! The client speaks first, with `Hello`, and is answered in kind or refused. What it asks after that is answered in
-//! the order of asking. Once a job runs, its events come unasked until `Finished`; output is sent only as far as the
+//! the order of asking, but that a program's answers come when the disk has done its part. Once a job runs, its events come unasked until `Finished`; output is sent only as far as the
 //! client has granted credit for, so a slow terminal slows its own job and nobody else.
 
 use crate::{
@@ -32,8 +32,11 @@ pub enum Ask {
         digest: Digest,
         /// Its length in bytes.
         len: u64,
+        /// Programs that this one could be sent as a change of, the most similar first.
+        bases: Vec<Digest>,
     },
-    /// The next bytes of the wanted program; answered by `ImageKnown` after the last.
+    /// The next bytes of a zstd frame, of what is missing of the wanted program; answered by `ImageTaken`, or by
+    /// `ImageKnown` once the program is there. No more than [`CHUNKS_UNDER_WAY_MAX`] of them wait for an answer.
     Chunk {
         /// At most [`CHUNK_BYTES_MAX`] of them.
         bytes: Vec<u8>,
@@ -108,11 +111,15 @@ pub enum Answer {
     },
     /// It is there, whole and verified.
     ImageKnown,
-    /// Send its bytes from here on.
+    /// Send its bytes from here on, as one zstd frame.
     ImageWanted {
         /// How many are there already.
         offset: u64,
+        /// The frame's prefix, if there is one: the bytes of this program, one of those that were named.
+        base: Option<Digest>,
     },
+    /// One chunk was taken in, and one more may follow.
+    ImageTaken,
     /// The job is admitted; its events follow.
     Started {
         /// Which it is.
@@ -181,6 +188,14 @@ pub struct JobView {
 /// The most that one `Chunk` carries: large enough for full speed, small enough to stay behind nothing for long.
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 
+/// Chunks that wait to be taken in: 2 MiB, enough for 20 MB/s at a distance of 100 ms, and on their way within the time
+/// that an answer may take on a line of 1 Mbit/s.
+pub const CHUNKS_UNDER_WAY_MAX: usize = 8;
+
+/// A program larger than that is no change of another, nor another of it: both lie in memory, and behind one another in
+/// the frame's window.
+pub const CHANGE_BYTES_MAX: u64 = 64 << 20;
+
 /// What a client grants at first, before it has written anything: some tens of milliseconds at full speed.
 pub const CREDIT_BYTES_FIRST: u64 = 4 << 20;
 
@@ -190,8 +205,10 @@ impl Ask {
         let mut w = Writer::new();
         match self {
             Ask::Hello { version } => write_version(w.u8(1), *version),
-            Ask::Image { digest, len } => {
-                w.u8(2).bytes(digest).u64(*len);
+            Ask::Image { digest, len, bases } => {
+                write_list(w.u8(2).bytes(digest).u64(*len), bases, |w, base| {
+                    w.bytes(base);
+                });
             }
             Ask::Chunk { bytes } => {
                 w.u8(3).bytes(bytes);
@@ -237,6 +254,7 @@ impl Ask {
             2 => Ask::Image {
                 digest: read_digest(r)?,
                 len: r.u64()?,
+                bases: read_list(r, read_digest)?,
             },
             3 => Ask::Chunk {
                 bytes: r.bytes()?.to_vec(),
@@ -302,8 +320,13 @@ impl Answer {
             Answer::ImageKnown => {
                 w.u8(2);
             }
-            Answer::ImageWanted { offset } => {
-                w.u8(3).u64(*offset);
+            Answer::ImageWanted { offset, base } => {
+                w.u8(3).u64(*offset).option(base.as_ref(), |w, base| {
+                    w.bytes(base);
+                });
+            }
+            Answer::ImageTaken => {
+                w.u8(20);
             }
             Answer::Started { job } => {
                 w.u8(4).u128(job.bits());
@@ -336,7 +359,11 @@ impl Answer {
                 cluster: r.text()?.to_string(),
             },
             2 => Answer::ImageKnown,
-            3 => Answer::ImageWanted { offset: r.u64()? },
+            3 => Answer::ImageWanted {
+                offset: r.u64()?,
+                base: r.option(read_digest)?,
+            },
+            20 => Answer::ImageTaken,
             4 => Answer::Started {
                 job: Job::from_bits(r.u128()?),
             },
@@ -529,6 +556,7 @@ mod tests {
             Ask::Image {
                 digest: [9; 32],
                 len: 1 << 33,
+                bases: vec![[8; 32]],
             },
             Ask::Chunk {
                 bytes: vec![1, 2, 3],
@@ -599,7 +627,11 @@ mod tests {
                 cluster: "c0ffee".into(),
             },
             Answer::ImageKnown,
-            Answer::ImageWanted { offset: 5 },
+            Answer::ImageWanted {
+                offset: 5,
+                base: Some([8; 32]),
+            },
+            Answer::ImageTaken,
             Answer::Started { job },
             Answer::Finished,
             Answer::Refused {

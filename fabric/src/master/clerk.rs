@@ -53,7 +53,7 @@ impl Clerk {
     ///
     /// # Errors
     /// If the kernel starts no thread.
-    pub fn hire(authority: Arc<Authority>, waker: Waker) -> io::Result<Clerk> {
+    pub fn hire(authority: Arc<Authority>, waker: Arc<Waker>) -> io::Result<Clerk> {
         let (errands, taken) = mpsc::sync_channel(ERRANDS_MAX);
         let (teller, done) = mpsc::channel();
         let work = move || {

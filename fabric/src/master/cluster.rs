@@ -206,6 +206,12 @@ impl Cluster {
         })
     }
 
+    /// Whether a job runs this program.
+    pub fn runs(&self, image: &Digest) -> bool {
+        let mut jobs = self.jobs.values().map(|owned| &owned.job);
+        jobs.any(|job| job.image() == *image)
+    }
+
     /// A node's session has ended without goodbye: it kills its jobs, or is dead.
     pub fn handle_node_gone(&mut self, node: NodeId) {
         // It may live on without us until it fences itself.

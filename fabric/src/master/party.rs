@@ -1,10 +1,7 @@
 //! Somebody in session with the master: a node, a node that fetches a program, a person's client, or one who is leaving.
 
 use super::{cluster::ClientId, rights};
-use crate::{
-    images::{ImageError, Incoming},
-    scheduler::NodeId,
-};
+use crate::scheduler::NodeId;
 use deploy_trust::{
     session::{SendError, Session, SessionError},
     subject::Role,
@@ -34,10 +31,7 @@ enum Purpose {
     /// A program is being sent.
     Fetch { file: File, len: u64 },
     /// A person's.
-    Client {
-        id: ClientId,
-        incoming: Option<Box<Incoming>>,
-    },
+    Client { id: ClientId },
     /// It is told one last thing.
     Leaving,
 }
@@ -67,8 +61,7 @@ impl Party {
 
     /// A person's client.
     pub fn client(session: Box<Session>, id: ClientId) -> Party {
-        let incoming = None;
-        Party::new(session, Purpose::Client { id, incoming })
+        Party::new(session, Purpose::Client { id })
     }
 
     /// One whose last message is on its way.
@@ -96,7 +89,7 @@ impl Party {
     /// What the cluster knows this client as.
     pub fn client_id(&self) -> Option<ClientId> {
         match &self.purpose {
-            Purpose::Client { id, .. } => Some(*id),
+            Purpose::Client { id } => Some(*id),
             _ => None,
         }
     }
@@ -149,34 +142,9 @@ impl Party {
         let _ = self.session.flush();
     }
 
-    /// It wants this program.
-    pub fn send_file(&mut self, file: File) {
-        let len = file.metadata().map_or(0, |about| about.len());
+    /// It wants the program in this frame, of so many bytes.
+    pub fn send_file(&mut self, file: File, len: u64) {
         self.purpose = Purpose::Fetch { file, len };
-    }
-
-    /// It is about to send this program.
-    pub fn set_incoming(&mut self, program: Incoming) {
-        if let Purpose::Client { incoming, .. } = &mut self.purpose {
-            *incoming = Some(Box::new(program));
-        }
-    }
-
-    /// The next bytes of the program that it sends. True if that is whole now, and kept.
-    pub fn take_in(&mut self, bytes: &[u8]) -> Result<bool, ImageError> {
-        let Purpose::Client { incoming, .. } = &mut self.purpose else {
-            return Ok(false);
-        };
-        let Some(mut program) = incoming.take() else {
-            return Ok(false); // It was refused, and what is still coming is of no use.
-        };
-        program.write(bytes)?;
-        if program.is_whole() {
-            program.finish()?;
-            return Ok(true);
-        }
-        *incoming = Some(program);
-        Ok(false)
     }
 
     /// The next thing that it says.
@@ -194,7 +162,7 @@ impl Party {
                 Ok(report) if rights::may_report(role, &report) => Heard::Report(report),
                 _ => Heard::End,
             },
-            Purpose::Client { id, .. } => match Ask::decode(&message) {
+            Purpose::Client { id } => match Ask::decode(&message) {
                 Ok(ask) if rights::may_ask(role, &ask) => Heard::Ask(*id, ask),
                 Ok(ask) => Heard::Forbidden(ask),
                 Err(_) => Heard::End,

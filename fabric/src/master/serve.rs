@@ -10,11 +10,12 @@ use super::{
     cluster::{Action, ClientId, Cluster},
     membership::Membership,
     party::{Heard, Party},
+    uploads::{Uploads, Wanted},
 };
 use crate::{audit::Audit, images::Images, scheduler::NodeId};
 use deploy_trust::door::{Door, TOKENS};
 use deploy_wire::{
-    client::{Answer, Ask, RunRequest},
+    client::{Answer, Ask, Digest, RunRequest},
     code::OwnCode,
     node::{Order, Report},
     pid::Job,
@@ -22,6 +23,7 @@ use deploy_wire::{
 use mio::{Events, Poll, Token, Waker, net::TcpStream};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fs::File,
     io,
     sync::{Arc, mpsc::Sender},
     time::{Duration, Instant},
@@ -38,6 +40,9 @@ pub struct Master {
     audit: Audit,
     cluster: Cluster,
     images: Images,
+    uploads: Uploads,
+    /// The programs of jobs, which must stay on the disk for the nodes that will fetch them.
+    programs: BTreeMap<Digest, File>,
     parties: BTreeMap<Token, Party>,
     parties_made: usize,
     /// The sessions of the nodes that the cluster knows.
@@ -71,8 +76,10 @@ impl Master {
         images: Images,
         inlet: Inlet,
     ) -> io::Result<Master> {
-        let waker = Waker::new(poll.registry(), CLERK)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         Ok(Master {
+            uploads: Uploads::new(images.clone(), waker.clone()),
+            programs: BTreeMap::new(),
             poll,
             doors,
             clerk: Clerk::hire(membership.authority().clone(), waker)?,
@@ -111,11 +118,16 @@ impl Master {
             for event in &events {
                 let token = event.token();
                 match token {
-                    CLERK => {} // It is asked below.
+                    WAKER => {} // What was told is taken in below.
                     token if token.0 < self.doors.len() * TOKENS => {
                         self.doors[token.0 / TOKENS].handle_ready(token, now);
                     }
                     token => self.hear(token, now),
+                }
+            }
+            while let Some((token, answer)) = self.uploads.poll() {
+                if let Some(party) = self.find(token) {
+                    party.queue(answer.encode());
                 }
             }
             for door in &mut self.doors {
@@ -186,8 +198,8 @@ impl Master {
                 let why = "no job of yours runs this program".to_string();
                 party.leave(&Order::Refused { why }.encode());
             }
-            (None, Report::Fetch { digest }) => match self.images.find(&digest) {
-                Ok(Some(file)) => party.send_file(file),
+            (None, Report::Fetch { digest }) => match self.images.find_packed(&digest) {
+                Ok(Some((len, file))) => party.send_file(file, len),
                 Ok(None) => {
                     let why = "the master has no such program".to_string();
                     party.leave(&Order::Refused { why }.encode());
@@ -229,8 +241,10 @@ impl Master {
 
     fn handle_ask(&mut self, token: Token, client: ClientId, ask: Ask, now: Instant) {
         let answer = match ask {
-            Ask::Image { digest, len } => self.handle_image(token, digest, len),
-            Ask::Chunk { bytes } => self.handle_chunk(token, &bytes),
+            Ask::Image { digest, len, bases } => {
+                self.handle_image(token, Wanted { digest, len, bases })
+            }
+            Ask::Chunk { bytes } => self.uploads.chunk(token, bytes).err().map(refused),
             Ask::Run(request) => match self.may_run(&request) {
                 Ok(()) => return self.run_job(token, client, *request, now),
                 Err(why) => Some(refused(why)),
@@ -252,10 +266,13 @@ impl Master {
         }
     }
 
-    fn may_run(&self, request: &RunRequest) -> Result<(), String> {
+    fn may_run(&mut self, request: &RunRequest) -> Result<(), String> {
         admission::check(request)?;
         match self.images.find(&request.image) {
-            Ok(Some(_)) => Ok(()),
+            Ok(Some(program)) => {
+                self.programs.insert(request.image, program);
+                Ok(())
+            }
             Ok(None) => Err("send the program first".to_string()),
             Err(error) => Err(error.to_string()),
         }
@@ -276,27 +293,15 @@ impl Master {
         self.cluster.run(client, job, key, request, now);
     }
 
-    fn handle_image(&mut self, token: Token, digest: [u8; 32], len: u64) -> Option<Answer> {
-        let begun = match self.images.find(&digest) {
+    fn handle_image(&mut self, token: Token, wanted: Wanted) -> Option<Answer> {
+        match self.images.find(&wanted.digest) {
             Ok(Some(_)) => return Some(Answer::ImageKnown),
-            Ok(None) => self.images.begin(digest, len),
+            Ok(None) => {}
             Err(error) => return Some(refused(error)),
-        };
-        Some(match begun {
-            Ok(incoming) => {
-                self.parties.get_mut(&token)?.set_incoming(incoming);
-                Answer::ImageWanted { offset: 0 }
-            }
-            Err(error) => refused(error),
-        })
-    }
-
-    fn handle_chunk(&mut self, token: Token, bytes: &[u8]) -> Option<Answer> {
-        match self.parties.get_mut(&token)?.take_in(bytes) {
-            Ok(false) => None,
-            Ok(true) => Some(Answer::ImageKnown),
-            Err(error) => Some(refused(error)),
         }
+        let cluster = &self.cluster;
+        self.programs.retain(|digest, _| cluster.runs(digest));
+        self.uploads.begin(token, wanted).err().map(refused)
     }
 
     /// What the cluster has decided goes on its way.
@@ -363,6 +368,7 @@ impl Master {
     }
 
     fn drop_party(&mut self, token: Token) {
+        self.uploads.forget(token);
         let Some(party) = self.parties.remove(&token) else {
             return;
         };
@@ -393,7 +399,8 @@ fn random_key() -> io::Result<[u8; 32]> {
     Ok(key)
 }
 
-const CLERK: Token = Token(usize::MAX - 1);
+/// Behind all others, and one before what `mio` may keep for itself.
+const WAKER: Token = Token(usize::MAX - 1);
 /// A poll waits for whole milliseconds, and would come back a little early.
 const ROUNDED_UP: Duration = Duration::from_millis(1);
 /// A turn's worth; more come in the next.

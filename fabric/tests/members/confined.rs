@@ -3,7 +3,7 @@
 use crate::daemons::{Cluster, PATIENCE, ask, greeted};
 use deploy_trust::{client::Client, subject::Role};
 use deploy_wire::{
-    client::{Answer, Ask, CREDIT_BYTES_FIRST, RunRequest},
+    client::{Answer, Ask, CHUNK_BYTES_MAX, CREDIT_BYTES_FIRST, RunRequest},
     event::Event,
 };
 use std::{
@@ -23,17 +23,15 @@ fn begin(cluster: &Cluster, user: &str, program: &str, args: &[&str]) -> Client 
     let image = Ask::Image {
         digest,
         len: bytes.len() as u64,
+        bases: Vec::new(),
     };
     if ask(&mut client, &image).unwrap() != Answer::ImageKnown {
-        let deadline = Instant::now() + PATIENCE;
-        for chunk in bytes.chunks(128 << 10) {
-            let bytes = chunk.to_vec();
-            client
-                .send(Ask::Chunk { bytes }.encode(), deadline)
-                .unwrap();
-        }
-        let whole = Answer::decode(&client.recv(deadline).unwrap()).unwrap();
-        assert_eq!(whole, Answer::ImageKnown);
+        let frame = zstd::encode_all(bytes.as_slice(), 1).unwrap();
+        let last = frame.chunks(CHUNK_BYTES_MAX).map(|bytes| {
+            let bytes = bytes.to_vec();
+            ask(&mut client, &Ask::Chunk { bytes }).unwrap()
+        });
+        assert_eq!(last.last(), Some(Answer::ImageKnown));
     }
     let words = [program].into_iter().chain(args.iter().copied());
     let request = RunRequest {

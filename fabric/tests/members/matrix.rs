@@ -22,6 +22,7 @@ fn asks() -> Vec<Ask> {
         Ask::Image {
             digest: [7; 32],
             len: 3,
+            bases: Vec::new(),
         },
         Ask::Chunk { bytes: vec![1] },
         Ask::Run(Box::new(run())),

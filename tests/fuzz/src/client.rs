@@ -58,6 +58,7 @@ fn asks() -> Vec<Ask> {
         Ask::Image {
             digest: [9; 32],
             len: 1 << 33,
+            bases: vec![[8; 32]],
         },
         Ask::Chunk {
             bytes: vec![1; 300],
@@ -105,7 +106,11 @@ fn answers() -> Vec<Answer> {
             version: VERSION,
             cluster: "c0ffee".into(),
         },
-        Answer::ImageWanted { offset: 5 },
+        Answer::ImageWanted {
+            offset: 5,
+            base: Some([8; 32]),
+        },
+        Answer::ImageTaken,
         Answer::Started { job },
         Answer::Refused {
             code: 72,
