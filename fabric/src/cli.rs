@@ -130,7 +130,10 @@ pub enum Command {
     },
     /// What a node starts for each job.
     #[command(hide = true)]
-    Warden,
+    Warden {
+        /// A directory to keep the job out of, but for where it is started.
+        hidden: Option<PathBuf>,
+    },
 }
 
 /// The master's own words, in the order of the seed: ADDR [MEM CPU] [bridge ADDR] [NODE_ADDR MEM CPU]...

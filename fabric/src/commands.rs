@@ -70,7 +70,7 @@ pub fn run(cli: Cli) -> Result<()> {
             state: place,
         }) => members::remove(&name, role.as_deref(), &state(&place)?),
         Some(Command::Leave { state: place }) => members::leave(&state(&place)?),
-        Some(Command::Warden) => Ok(warden::run_at_stdin()?),
+        Some(Command::Warden { hidden }) => Ok(warden::run_at_stdin(hidden)?),
     }
 }
 
@@ -119,7 +119,11 @@ fn serve(how: &Serve) -> Result<()> {
                 "cannot listen at {address}: {error}; give an address of this machine that is free"
             )
         })?;
-    println!("A node of the cluster at {master}; its data port is {address}.");
+    let estate = Estate::open(&state.join("jobs"))?;
+    println!(
+        "A node of the cluster at {master}; its data port is {address}.\nJobs: {}.",
+        estate.isolation()
+    );
     let config = node::Config {
         identity,
         identity_dir: dir,
@@ -128,7 +132,7 @@ fn serve(how: &Serve) -> Result<()> {
         capacity: capacity(how),
         labels: how.labels.labels.clone(),
         images: Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?,
-        estate: Estate::open(&state.join("jobs"))?,
+        estate,
     };
     Ok(Node::new(config, poll, Data::Door(Box::new(door)))?.run()?)
 }

@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: memory, processors and who runs as whom, which the node decides before.
 
+use deploy_sys::landlock;
 use nix::{
     sys::{
         prctl,
@@ -11,7 +12,7 @@ use nix::{
     },
     unistd::geteuid,
 };
-use std::io;
+use std::{fs::File, io, os::fd::AsFd, path::Path};
 
 /// Confines this process. It holds its job's key from now on, so its memory is nobody's to read: neither a core, nor by
 /// `/proc`, nor with a debugger, by the processes that run as the same user.
@@ -28,6 +29,16 @@ pub fn confine() -> io::Result<()> {
         lower(Resource::RLIMIT_NPROC, THREADS_MAX)?;
     }
     Ok(())
+}
+
+/// Keeps this process and all that it starts out of the daemon's state, which is the same user's, but for the directory that
+/// it is in and the program.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn keep_out(state: &Path, program: &File) -> io::Result<()> {
+    let own = File::open(".")?;
+    landlock::keep_out(state, &[own.as_fd(), program.as_fd()])
 }
 
 /// Has nobody but the superuser read this process's memory. What it executes can be read again.

@@ -101,6 +101,8 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     let node_poll = Poll::new()?;
     let (sender, receiver) = mpsc::channel();
     let waker = Node::waker(&node_poll)?;
+    let estate = Estate::open(&state.join("jobs"))?;
+    let isolation = estate.isolation();
     let config = node::Config {
         identity: own,
         identity_dir: StateDir::open(&place(state, Role::Node))?,
@@ -109,7 +111,7 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         capacity: given(plan.capacity),
         labels: plan.labels.clone(),
         images: Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?,
-        estate: Estate::open(&state.join("jobs"))?,
+        estate,
     };
     let node = Node::new(config, node_poll, Data::Inlet(receiver))?;
     for (address, mem, cpu) in &plan.expected {
@@ -120,7 +122,10 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     let doors = vec![nodes, people];
     let audit = Audit::open(state)?;
     let master = Master::new(poll, doors, membership, audit, cluster, images, inlet)?;
-    println!("{}", next_steps(plan, &node_token, &user_token));
+    println!(
+        "{}\nJobs on this machine: {isolation}.",
+        next_steps(plan, &node_token, &user_token)
+    );
     thread::Builder::new()
         .name("node".to_string())
         .spawn(move || {

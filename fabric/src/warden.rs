@@ -32,18 +32,19 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStringExt,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 /// The word on the command line that makes this program one.
 pub const WORD: &str = "warden";
 
-/// Serves as a warden whose node is at the other end of standard input. Returns when nothing of the job is left here.
+/// Serves as a warden whose node is at the other end of standard input. Returns when nothing of the job is left here. All
+/// of the job is kept out of the directory `hidden`, but for the one that this process is in.
 ///
 /// # Errors
 /// If its node says what makes no sense, or the kernel fails us. What it has started ends with it.
-pub fn run_at_stdin() -> io::Result<()> {
+pub fn run_at_stdin(hidden: Option<PathBuf>) -> io::Result<()> {
     process::die_with_parent()?;
     confine::confine()?;
     // However the node was started: a person's Ctrl-C is passed on, and is to have its usual effect.
@@ -51,11 +52,11 @@ pub fn run_at_stdin() -> io::Result<()> {
     // Fails where it has one of its own already, and then it needs no other.
     let _ = process::begin_session();
     let socket = fd::raise(io::stdin().as_fd().try_clone_to_owned()?)?;
-    run(socket)
+    run(socket, hidden.as_deref())
 }
 
 /// The same, whose node is at the other end of this packet socket.
-fn run(socket: OwnedFd) -> io::Result<()> {
+fn run(socket: OwnedFd, hidden: Option<&Path>) -> io::Result<()> {
     let mut packet = Vec::new();
     let Some(descriptors) = packet::receive(socket.as_fd(), &mut packet)? else {
         return Ok(()); // The node ended before it had a job for this warden.
@@ -69,7 +70,8 @@ fn run(socket: OwnedFd) -> io::Result<()> {
     // It stays open, under this number, for every process to be executed from.
     let program = File::from(fd::raise(program)?);
     let mut far = Far::new(socket);
-    let outpost = match post(*open, &program) {
+    let kept_out = hidden.map_or(Ok(()), |hidden| confine::keep_out(hidden, &program));
+    let outpost = match kept_out.and_then(|()| post(*open, &program)) {
         Ok(outpost) => outpost,
         Err(error) => {
             let why = format!("the job could not be prepared: {error}");

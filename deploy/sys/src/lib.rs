@@ -13,6 +13,7 @@ pub mod fd;
 pub mod fork;
 pub mod group_limits;
 pub mod hierarchy;
+pub mod landlock;
 pub mod launch;
 pub mod limit;
 pub mod memfd;

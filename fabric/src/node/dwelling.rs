@@ -7,7 +7,7 @@ use crate::confine::{USERS, USERS_FIRST};
 use deploy_sys::{
     cgroup::{self, Leaf, Tree},
     claim::Claim,
-    random,
+    landlock, random,
 };
 use deploy_wire::pid::Job;
 use nix::unistd::geteuid;
@@ -28,7 +28,18 @@ use std::{
 pub struct Estate {
     directory: PathBuf,
     groups: Option<Tree>,
-    users: Option<Users>,
+    keeper: Keeper,
+}
+
+/// What keeps jobs from the daemon's secrets and from each other's files.
+#[derive(Debug)]
+enum Keeper {
+    /// Each has a user of its own.
+    Users(Users),
+    /// Each is kept out of this directory, the daemon's state.
+    Landlock(PathBuf),
+    /// Nothing.
+    Nobody,
 }
 
 /// Where one job lives. Dropping this ends what is left of the job, and removes all of it.
@@ -37,6 +48,8 @@ pub(super) struct Dwelling {
     path: PathBuf,
     group: Option<Leaf>,
     user: Option<User>,
+    /// What it is kept out of.
+    hidden: Option<PathBuf>,
 }
 
 /// The file by which all daemons of this machine agree on whose job has which user.
@@ -76,15 +89,22 @@ impl Estate {
         Ok(Estate {
             directory: directory.into(),
             groups: Tree::create_limiting(GROUPS, &name),
-            users: geteuid().is_root().then(|| Users(USERS_FILE.into())),
+            keeper: match directory.parent() {
+                _ if geteuid().is_root() => Keeper::Users(Users(USERS_FILE.into())),
+                Some(state) if landlock::is_there() => Keeper::Landlock(state.canonicalize()?),
+                _ => Keeper::Nobody,
+            },
         })
     }
 
     /// What keeps jobs apart from each other and from the daemon, in words.
     pub fn isolation(&self) -> String {
-        let user = match self.users {
-            Some(_) => "a user of its own",
-            None => "trusts its users: jobs run as the daemon's own",
+        let user = match self.keeper {
+            Keeper::Users(_) => "a user of its own",
+            Keeper::Landlock(_) => {
+                "the daemon's own user, kept from its state and other jobs by Landlock"
+            }
+            Keeper::Nobody => "trusts its users: jobs run as the daemon's own",
         };
         let group = match &self.groups {
             Some(groups) if groups.limits_memory() => "a control group that limits memory",
@@ -98,12 +118,17 @@ impl Estate {
     pub(super) fn make(&self, job: Job) -> io::Result<Dwelling> {
         let name = format!("{job}-{:08x}", random::bits()? as u32);
         let path = self.directory.join(&name);
-        let user = self.users.as_ref().map(Users::take).transpose()?;
+        let (user, hidden) = match &self.keeper {
+            Keeper::Users(users) => (Some(users.take()?), None),
+            Keeper::Landlock(state) => (None, Some(state.clone())),
+            Keeper::Nobody => (None, None),
+        };
         DirBuilder::new().mode(0o700).create(&path)?;
         let mut dwelling = Dwelling {
             path,
             group: None,
             user,
+            hidden,
         };
         if let Some(groups) = &self.groups {
             dwelling.group = Some(groups.leaf(&name)?);
@@ -119,9 +144,10 @@ impl Estate {
 }
 
 impl Dwelling {
-    /// Has a program live here.
+    /// Has a warden live here.
     pub(super) fn settle(&self, command: &mut Command) {
         command.env_clear().current_dir(&self.path);
+        command.args(&self.hidden);
         if let Some(user) = &self.user {
             command.uid(user.id).gid(user.id);
         }

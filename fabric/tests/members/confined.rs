@@ -1,7 +1,13 @@
 //! What a job's processes may not do, and who may not touch them: other jobs, and other users of the machine.
 
 use crate::daemons::{Cluster, PATIENCE, ask, greeted};
-use deploy_trust::{client::Client, subject::Role};
+use deploy_trust::{
+    client::Client,
+    identity::Identity,
+    join::join,
+    subject::{Name, Role},
+    token::Token,
+};
 use deploy_wire::{
     client::{Answer, Ask, CHUNK_BYTES_MAX, CREDIT_BYTES_FIRST, RunRequest},
     event::Event,
@@ -16,7 +22,11 @@ use std::{
 /// Runs a program of this machine as a job, and leaves it to the caller to hear of it.
 fn begin(cluster: &Cluster, user: &str, program: &str, args: &[&str]) -> Client {
     let identity = cluster.identity(Role::User, user, SystemTime::now());
-    let mut client = greeted(&identity);
+    begin_as(&identity, program, args)
+}
+
+fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
+    let mut client = greeted(identity);
     let file = fs::canonicalize(program).unwrap();
     let bytes = fs::read(&file).unwrap();
     let digest = *blake3::hash(&bytes).as_bytes();
@@ -223,6 +233,45 @@ fn jobs_of_two_daemons_on_one_machine_have_two_users() {
     });
     let [(_, one), (_, other)] = &clients;
     assert_ne!(one, other);
+}
+
+/// Where jobs run as the daemon's own user.
+#[test]
+fn without_rights_a_job_is_kept_from_the_daemons_state_and_from_other_jobs() {
+    let cluster = Cluster::start_unprivileged();
+    let nodes = cluster.say(&["nodes"]);
+    if !deploy_sys::landlock::is_there() {
+        assert!(nodes.contains("trusts its users"), "{nodes}");
+        return eprintln!("skipped: this kernel has no Landlock");
+    }
+    assert!(nodes.contains("by Landlock"), "{nodes}");
+    let token: Token = cluster.user_token.parse().unwrap();
+    let ada = join(&token, &Name::like("ada"), PATIENCE).unwrap();
+    let other = begin_as(&ada, "/usr/bin/sleep", &["1000"]);
+    let (warden, process) = family(&cluster);
+    let state = cluster.state("head");
+    let state = state.display();
+    let denied = [
+        format!("cat {state}/node/identity"),
+        format!("cat {state}/authority/tokens"),
+        format!("cat {state}/audit.jsonl"),
+        format!("mv {state}/node/identity {state}/node/x"),
+        format!("rm -r {state}/node/images"),
+        format!("touch {state}/new"),
+        format!("for file in {state}/jobs/*; do touch $file/new || exit 1; done"),
+        format!("cat /proc/{process}/environ"),
+        format!("cat /proc/{warden}/environ"),
+        format!("kill -0 {process}"),
+        format!("kill -0 {warden}"),
+        format!("kill -0 {}", cluster.master.id()),
+    ];
+    let allowed = ["echo own > own && cat own", "cat /proc/self/stat", "ls /"];
+    let denied = denied.map(|line| format!("({line}) && exit 7\n"));
+    let allowed = allowed.map(|line| format!("({line}) || exit 8\n"));
+    let script = format!("{}{}echo all was so", denied.concat(), allowed.concat());
+    let said = output(begin_as(&ada, "/bin/sh", &["-c", &script]));
+    assert!(said.ends_with("all was so\n"), "{said}");
+    drop(other);
 }
 
 #[test]

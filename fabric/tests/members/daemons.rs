@@ -17,7 +17,10 @@ use nix::{
 use std::{
     fs::{self, Permissions},
     io::{BufRead, BufReader},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::{
+        fs::{DirBuilderExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{self, Receiver},
@@ -33,6 +36,8 @@ pub struct Cluster {
     pub user_token: String,
     host: String,
     dir: TempDir,
+    /// Whom the daemons are to run as, if not as this test.
+    user: Option<u32>,
 }
 
 /// A daemon, and what it says.
@@ -50,18 +55,30 @@ impl Cluster {
 
     /// The same, with more words for `fabric master`.
     pub fn start_with(words: &str) -> Cluster {
+        Cluster::start_as(None, words)
+    }
+
+    /// The same, of daemons that have no rights.
+    pub fn start_unprivileged() -> Cluster {
+        let is_root = nix::unistd::geteuid().is_root();
+        Cluster::start_as(is_root.then_some(NOBODY), "")
+    }
+
+    fn start_as(user: Option<u32>, words: &str) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
         // The users of jobs have to get through.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
+        chown(dir.path(), user, user).unwrap();
         let random = deploy_sys::random::bits().unwrap() as u32;
         let [a, b, c, _] = random.to_le_bytes();
         let host = format!("127.{a}.{b}.{}", 1 + c % 254);
         let mut cluster = Cluster {
-            master: master(&host, dir.path(), words),
+            master: master(&host, dir.path(), user, words),
             node_token: String::new(),
             user_token: String::new(),
             host,
             dir,
+            user,
         };
         let last = |line: String| line.split(' ').next_back().unwrap().to_string();
         cluster.node_token = last(cluster.master.expect("fabric join "));
@@ -98,7 +115,7 @@ impl Cluster {
 
     /// Starts a node with these words behind its state directory.
     pub fn serve(&self, name: &str, words: &[&str]) -> Daemon {
-        Daemon::start(&mut fabric(&self.state(name), words))
+        Daemon::start(&mut fabric(&self.state(name), self.user, words))
     }
 
     /// Runs `fabric` on the head to its end.
@@ -108,7 +125,9 @@ impl Cluster {
 
     /// Runs `fabric` to its end where this daemon is.
     pub fn run_at(&self, name: &str, words: &[&str]) -> Output {
-        fabric(&self.state(name), words).output().unwrap()
+        fabric(&self.state(name), self.user, words)
+            .output()
+            .unwrap()
     }
 
     /// What `fabric` says on the head, if all is well.
@@ -223,17 +242,23 @@ pub fn ask(client: &mut Client, ask: &Ask) -> Result<Answer, ClientError> {
     Ok(Answer::decode(&client.recv(deadline)?).unwrap())
 }
 
-fn master(host: &str, dir: &Path, words: &str) -> Daemon {
+fn master(host: &str, dir: &Path, user: Option<u32>, words: &str) -> Daemon {
     let words = format!("master {host}:9999 1GiB 1 bridge {host}:8888 {words}");
     let words: Vec<&str> = words.split_whitespace().collect();
-    Daemon::start(&mut fabric(&dir.join("head"), &words))
+    Daemon::start(&mut fabric(&dir.join("head"), user, &words))
 }
 
-fn fabric(state: &Path, words: &[&str]) -> Command {
+fn fabric(state: &Path, user: Option<u32>, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fabric"));
     command.args(words).arg("--state").arg(state);
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
     command
 }
+
+/// A user that has nothing.
+const NOBODY: u32 = 65_534;
 
 /// What has not happened by now never will.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<String> = env::args().skip(1).collect();
     if arguments == [fabric::warden::WORD] {
-        return match fabric::warden::run_at_stdin() {
+        return match fabric::warden::run_at_stdin(None) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };
