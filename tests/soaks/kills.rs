@@ -1,7 +1,9 @@
 //! `cargo run --release -p deploy-tests --bin kills -- --kills 1000 --seed 1`: jobs with checked traffic, in each of which
 //! one process is killed by SIGKILL at a random moment: the one that sends, the one that receives, one that has nothing
 //! to do with it, or the first one, which watches. It prints what it counted, and fails with the seed of the job where
-//! something was lost, doubled, reordered or torn, where a cut looked like a clean end, or where anything is left.
+//! something was lost, doubled, reordered or torn, where a cut looked like a clean end, or where anything is left; and
+//! where an end is usually noticed later than after 50 ms, or a job usually there for more than 100 ms after its first
+//! process. How late it is at worst is printed, and as much the machine's affair as ours.
 //!
 //! Deliberately absent: kills of two at once, and of the machine.
 
@@ -48,6 +50,14 @@ fn harness(kills: u64, seed: u64) {
         "kill of the first process to nothing left: {}",
         spread(&mut seen.gone)
     );
+    let is_late =
+        |times: &[Duration], max| times.get(times.len() / 2).is_some_and(|time| *time > max);
+    if is_late(&seen.noticed, NOTICED_MAX) || is_late(&seen.gone, GONE_MAX) {
+        eprintln!(
+            "the median of the one is to be {NOTICED_MAX:?} at most, of the other {GONE_MAX:?}"
+        );
+        process::exit(1);
+    }
 }
 
 #[derive(Default)]
@@ -290,6 +300,10 @@ fn mixed(seed: u64, index: u64) -> u64 {
 }
 
 const KINDS: [&str; 4] = ["sender", "receiver", "bystander", "monitor"];
+
+/// How soon most ends are to be noticed, and most jobs to be gone.
+const NOTICED_MAX: Duration = Duration::from_millis(50);
+const GONE_MAX: Duration = Duration::from_millis(100);
 
 /// What is there then is left behind.
 const LEFT_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,99 @@
+//! `cargo run --release -p deploy-tests --bin offered -- --gib 10 --seconds 600`: a process offers that much, in values of
+//! 1 MiB, to one that does not read for that long, and then reads all of it. It prints by how much both grew meanwhile and
+//! how far the sender got, and fails where that was more than a window and 1 MiB, or where anything is missing.
+//!
+//! With `DEPLOY_CHANNELS=tcp` as between two machines. What the kernel holds for a socket is not counted.
+//!
+//! Deliberately absent: many senders at once (`programs/stalled.rs`).
+
+use deploy::*;
+use std::{
+    env, fs, process,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+fn main() {
+    init(Resources::default());
+    let args: Vec<String> = env::args().collect();
+    let count = number(&args, "--gib", 1) << 10;
+    let stall = Duration::from_secs(number(&args, "--seconds", 1));
+    let pid = spawn(offers, count, Resources::default()).unwrap();
+    let receiver = Receiver::<Vec<u8>>::new(pid);
+    let word = Sender::<()>::new(pid);
+    // It keeps up for a while, so that its window grows as far as it may.
+    (0..KEPT_UP).for_each(|index| expect(&receiver, index));
+    word.send(()).unwrap();
+    let before_kib = status_kib("VmRSS:");
+    thread::sleep(stall); // Nothing is to happen, for just that long.
+    let receiver_kib = status_kib("VmRSS:").saturating_sub(before_kib);
+    word.send(()).unwrap();
+    let start = Instant::now();
+    (KEPT_UP..count).for_each(|index| expect(&receiver, index));
+    let took = start.elapsed();
+    let last = receiver.recv().unwrap();
+    assert_eq!(receiver.recv(), Err(ChannelError::Closed));
+    let [sender_kib, ahead_mib] = figures(&last);
+    println!(
+        "{} GiB offered, all came in order; not read for {stall:?}: sender {sender_kib} KiB more and {ahead_mib} MiB ahead, \
+         receiver {receiver_kib} KiB more; the rest in {took:.1?}",
+        count >> 10
+    );
+    let window_kib = 4 << 10;
+    if sender_kib.max(ahead_mib << 10) > window_kib + 1024 || receiver_kib > 2 * window_kib {
+        eprintln!("that is more than a window of {window_kib} KiB and 1 MiB, or two windows");
+        process::exit(1);
+    }
+}
+
+fn expect(receiver: &Receiver<Vec<u8>>, index: u64) {
+    assert!(receiver.recv().unwrap() == value(index), "value {index}");
+}
+
+/// Offers as many values as it is told, and says in the end what it held while nobody read.
+fn offers(parent: Pid, count: u64) {
+    let (sender, words) = (Sender::<Vec<u8>>::new(parent), Receiver::<()>::new(parent));
+    let accepted = AtomicU64::new(0);
+    let figures = thread::scope(|scope| {
+        let held = scope.spawn(|| {
+            words.recv().unwrap();
+            fs::write("/proc/self/clear_refs", "5").unwrap(); // The peak is what is resident now, from here on.
+            let before_kib = status_kib("VmHWM:");
+            words.recv().unwrap();
+            let ahead_mib = accepted.load(SeqCst) - KEPT_UP;
+            [status_kib("VmHWM:").saturating_sub(before_kib), ahead_mib]
+        });
+        for index in 0..count {
+            sender.send(value(index)).unwrap();
+            accepted.store(index + 1, SeqCst);
+        }
+        held.join().unwrap()
+    });
+    sender.send(figures.map(u64::to_le_bytes).concat()).unwrap();
+}
+
+fn figures(last: &[u8]) -> [u64; 2] {
+    let (one, other) = last.split_at(8);
+    [one, other].map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
+}
+
+fn value(index: u64) -> Vec<u8> {
+    vec![index as u8; 1 << 20]
+}
+
+fn status_kib(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(name));
+    let kib = line.unwrap().split_whitespace().nth(1);
+    kib.unwrap().parse().unwrap()
+}
+
+fn number(args: &[String], name: &str, default: u64) -> u64 {
+    let at = args.iter().position(|arg| arg == name);
+    let text = at.and_then(|at| args.get(at + 1));
+    text.map_or(default, |text| text.parse().expect("a number follows"))
+}
+
+/// How many values are read before the stall.
+const KEPT_UP: u64 = 200;

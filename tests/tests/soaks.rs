@@ -1,0 +1,41 @@
+//! The short runs of the commands in `soaks/`, each of which prints its figures and fails where they are not what is
+//! promised.
+
+use deploy_tests::run;
+use std::process::Command;
+
+fn check(program: &str, args: &[&str], env: &[(&str, &str)]) {
+    let mut command = Command::new(program);
+    command.args(args).envs(env.iter().copied());
+    let finished = run::finish(&mut command, b"").unwrap();
+    let (out, err) = (finished.out_text(), finished.err_text());
+    assert_eq!(finished.code, 0, "{out}{err}");
+    print!("{out}");
+}
+
+#[test]
+fn random_kills_lose_nothing_and_leave_nothing() {
+    let args = ["--kills", "32", "--seed", "20"];
+    check(env!("CARGO_BIN_EXE_kills"), &args, &[]);
+}
+
+#[test]
+fn a_sender_that_nobody_reads_holds_no_more_than_a_window() {
+    let offered = env!("CARGO_BIN_EXE_offered");
+    check(offered, &["--gib", "1", "--seconds", "1"], &[]);
+    let channels = [("DEPLOY_CHANNELS", "tcp")];
+    check(offered, &["--gib", "1", "--seconds", "1"], &channels);
+}
+
+#[test]
+fn a_process_in_a_debugger_is_not_taken_for_dead() {
+    let traced = env!("CARGO_BIN_EXE_traced");
+    check(traced, &["--seconds", "3"], &[]);
+    let channels = [("DEPLOY_CHANNELS", "tcp")];
+    check(traced, &["--seconds", "3"], &channels);
+}
+
+#[test]
+fn ctrl_c_ends_three_hundred_processes() {
+    check(env!("CARGO_BIN_EXE_interrupted"), &[], &[]);
+}
