@@ -11,7 +11,9 @@
 use deploy::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    env, fs, thread,
+    env, fs,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -28,6 +30,7 @@ fn main() {
     });
     // Last, because the allocator keeps what so many small values had, and gives it back when it likes.
     there_and_back(pid, "rows", || rows(len / 64));
+    report_most("who sends");
     let given_back = too_large(pid, len);
     let both = both_ways(pid, len / 4);
     dropped_half_way(len);
@@ -69,6 +72,7 @@ fn mirror(parent: Pid, (): ()) {
     back::<Vec<f64>>(parent);
     back::<Packed>(parent);
     back::<Vec<(u64, String)>>(parent);
+    report_most("the mirror");
     let nothing = Receiver::<Vec<u64>>::new(parent).recv();
     assert_eq!(nothing, Err(ChannelError::Closed));
     let (sender, receiver) = (Sender::new(parent), Receiver::<Vec<u64>>::new(parent));
@@ -97,6 +101,7 @@ fn receive_flat<T: Value>(receiver: &Receiver<T>) -> T {
 }
 
 fn check(more_kib: u64) {
+    MOST_KIB.fetch_max(more_kib, SeqCst);
     assert!(more_kib <= 16 << 10, "{more_kib} KiB more than the value");
 }
 
@@ -187,3 +192,15 @@ fn report(name: &str, took: Duration) {
         eprintln!("{name}: there and back in {took:.2?}");
     }
 }
+
+fn report_most(who: &str) {
+    if env::args().len() > 1 {
+        eprintln!(
+            "{who}: at most {} KiB beside the value",
+            MOST_KIB.load(SeqCst)
+        );
+    }
+}
+
+/// What this process held beside a value, at most.
+static MOST_KIB: AtomicU64 = AtomicU64::new(0);
