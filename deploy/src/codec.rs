@@ -38,6 +38,37 @@ pub(crate) fn decode_from<T: DeserializeOwned>(mut reader: impl Read) -> Result<
         .map_err(decode_error)
 }
 
+/// Appends the value to others: one that goes as it lies in memory with its length before it.
+pub(crate) fn encode_part<T: Serialize + 'static>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let Some(bulk) = as_bulk(value) else {
+        return encode(value, bytes);
+    };
+    bytes.extend_from_slice(&(bulk.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(bulk);
+    Ok(())
+}
+
+/// Takes the value from the front of these bytes.
+pub(crate) fn decode_part<T: DeserializeOwned + 'static>(
+    bytes: &mut &[u8],
+) -> Result<T, CodecError> {
+    if !is_bulk::<T>() {
+        return decode_from(bytes);
+    }
+    let bulk = bytes.split_first_chunk::<8>().and_then(|(len, rest)| {
+        *bytes = rest;
+        let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
+        let bulk;
+        (bulk, *bytes) = rest.split_at_checked(len)?;
+        Some(bulk.to_vec())
+    });
+    let ended = || "the bytes end before the value does".to_string();
+    from_bulk(bulk.ok_or_else(ended)?).expect("the type goes as it lies in memory")
+}
+
 fn encode_error(error: EncodeError) -> CodecError {
     match error {
         EncodeError::OtherString(why) => why,

@@ -127,6 +127,12 @@ impl Control {
         }
     }
 
+    /// The same, without waiting: the signal is as good as on its way, since requests are dealt with in order.
+    pub(crate) fn kill_unheard(&self, pid: Pid) {
+        let id = self.next_id();
+        self.send(&Request::Kill { id, pid }, &[]); // Its answer finds nobody who waits.
+    }
+
     /// Asks for other resources than this process was started with. Blocks until they are granted; where there are none
     /// for it, this process ends here.
     pub(crate) fn need(&self, resources: Resources) -> Resources {

@@ -3,7 +3,7 @@
 //! It runs after `main` has returned, or inside `exit`, when the ending thread's local values are gone; the reactor
 //! and the user's other threads still run.
 
-use crate::{link::Link, process, turn::Look};
+use crate::{link::Link, pool, process, turn::Look};
 use deploy_sys::exit;
 use deploy_wire::frame::Kind;
 use std::{
@@ -23,6 +23,7 @@ extern "C" fn drain() {
     if process.os_pid != std::process::id() {
         return; // A child that the user's code forked: its parent's connections are not its own.
     }
+    pool::retire();
     process.links.hub.spin.stop(); // There is nothing left to be quick for, and others have work.
     let links = process.links.all();
     let mut owed: Vec<(Arc<Link>, u64)> = links

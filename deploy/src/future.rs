@@ -51,7 +51,11 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         poll_fn(move |cx| self.poll_recv(&mut seat, cx))
     }
 
-    fn poll_recv(&self, seat: &mut Seat, cx: &mut Context<'_>) -> Poll<Result<T, ChannelError>> {
+    pub(crate) fn poll_recv(
+        &self,
+        seat: &mut Seat,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, ChannelError>> {
         if let Some(value) = self.find() {
             return Poll::Ready(value);
         }

@@ -157,6 +157,7 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
         pid: birth.pid,
         parent: birth.parent,
         resources,
+        stderr_is_terminal: birth.stderr_is_terminal,
         control: control.clone(),
         links: links.clone(),
         os_pid: std::process::id(),

@@ -101,6 +101,7 @@ mod many_tests;
 mod outlet;
 mod park;
 mod pid;
+mod pool;
 mod process;
 mod reactor;
 mod receiver;
@@ -126,6 +127,7 @@ pub use crate::{
     init::init,
     iter::{IntoIter, Iter},
     pid::Pid,
+    pool::{Call, DistributedResult, DistributionError, Map, Pool},
     process::{parent, pid, resources},
     receiver::Receiver,
     select::{Select, SelectedOperation},
@@ -133,4 +135,11 @@ pub use crate::{
     sender::Sender,
     spawn::{Builder, spawn},
 };
+pub use deploy_macros::{on, with};
 pub use deploy_wire::resources::{Cpu, Mem, Resources};
+
+/// What the attributes' own code needs.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::pool::{Pool, Terms, Travels, call, call_async, returns};
+}

@@ -3,8 +3,9 @@
 //! Deliberately absent: spinning, which is for threads that wait for one socket (`turn.rs`).
 
 use std::{
+    pin::pin,
     sync::Arc,
-    task::{Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
     time::Instant,
 };
@@ -25,6 +26,16 @@ pub(crate) fn until<R>(
             Some(left) => thread::park_timeout(left),
         }
     }
+}
+
+/// Blocks until the future is ready.
+pub(crate) fn block_on<R>(future: impl Future<Output = R>) -> R {
+    let mut future = pin!(future);
+    let look = |waker: &Waker| match future.as_mut().poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(ready) => Some(ready),
+        Poll::Pending => None,
+    };
+    until(None, look).expect("a wait without deadline finds something")
 }
 
 struct Parked(Thread);

@@ -9,6 +9,8 @@ pub(crate) struct Process {
     pub(crate) pid: pid::Pid,
     pub(crate) parent: Option<pid::Pid>,
     pub(crate) resources: Resources,
+    /// Whether standard error, which is a pipe, ends at a terminal.
+    pub(crate) stderr_is_terminal: bool,
     pub(crate) control: Arc<Control>,
     pub(crate) links: Arc<Links>,
     /// The kernel's process id: another one means that the user's code forked.

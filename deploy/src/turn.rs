@@ -283,7 +283,7 @@ impl Link {
     }
 
     /// Takes the socket from the reactor, which takes it back when it is no longer used.
-    fn lease(self: &Arc<Link>) {
+    pub(crate) fn lease(self: &Arc<Link>) {
         self.turn.mark_used();
         if !self.turn.leased.load(Acquire) {
             self.turn.set_leased(true, || self.hub.deregister(self));
@@ -453,11 +453,16 @@ pub(crate) struct Seat(Option<(Arc<Link>, u64)>);
 impl Seat {
     /// Has the connection's bell wake the task, once. The task looks again after this, before it waits.
     pub(crate) fn listen(&mut self, link: &Arc<Link>, task: &Waker) {
+        self.listen_for_bell(link, task);
+        link.hand_over();
+    }
+
+    /// The same, but that the socket stays with who has it: what comes there is noticed when the reactor takes it back.
+    pub(crate) fn listen_for_bell(&mut self, link: &Arc<Link>, task: &Waker) {
         let (link, seat) = self
             .0
             .get_or_insert_with(|| (link.clone(), SEATS.fetch_add(1, Relaxed)));
         link.turn.listen_as_task(*seat, task);
-        link.hand_over();
     }
 }
 
@@ -485,4 +490,4 @@ fn time_left(deadline: Option<Instant>) -> Option<Option<Duration>> {
 
 /// How long to spin: longer than a wake-up takes, or two processes that both sleep would never find out that they
 /// could both spin.
-const SPIN: Duration = Duration::from_micros(100);
+pub(crate) const SPIN: Duration = Duration::from_micros(100);

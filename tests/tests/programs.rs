@@ -74,6 +74,9 @@ programs! {
     panics
     patience
     pids
+    pool
+    pool_deaths
+    pool_map
     resources
     retype
     signals

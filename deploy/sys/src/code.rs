@@ -9,8 +9,8 @@
 
 use std::{fs, io, mem, ops::Range, os::unix::fs::MetadataExt, ptr, sync::OnceLock};
 
-/// A function that can be found again: it takes its encoded argument.
-pub type Entry = fn(Vec<u8>);
+/// A function that can be found again: it takes its encoded argument, and returns its encoded result, where it has one.
+pub type Entry = fn(Vec<u8>) -> Vec<u8>;
 
 /// What makes a function impossible to find in another process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,15 +153,16 @@ mod tests {
 
     thread_local!(static SEEN: Cell<usize> = const { Cell::new(0) });
 
-    fn remember(argument: Vec<u8>) {
+    fn remember(argument: Vec<u8>) -> Vec<u8> {
         SEEN.set(argument.len());
+        vec![7]
     }
 
     #[test]
     fn an_offset_leads_back_to_the_function() {
         let offset = offset(remember).unwrap();
-        entry(image().unwrap(), offset).unwrap()(b"four".to_vec());
-        assert_eq!(SEEN.get(), 4);
+        let result = entry(image().unwrap(), offset).unwrap()(b"four".to_vec());
+        assert_eq!((SEEN.get(), result), (4, vec![7]));
     }
 
     #[test]

@@ -25,14 +25,19 @@ pub struct Resources {
     pub gpu: u32,
 }
 
+impl Resources {
+    /// 256 MiB, 1/16 of a core, no GPU.
+    pub const DEFAULT: Resources = Resources {
+        mem: Mem::MIB.times(256),
+        cpu: Cpu(Cpu::CORE.0 / 16),
+        gpu: 0,
+    };
+}
+
 /// 256 MiB, 1/16 of a core, no GPU.
 impl Default for Resources {
     fn default() -> Resources {
-        Resources {
-            mem: 256 * Mem::MIB,
-            cpu: Cpu::CORE / 16,
-            gpu: 0,
-        }
+        Resources::DEFAULT
     }
 }
 
@@ -181,10 +186,19 @@ macro_rules! arithmetic {
                 fmt::Display::fmt(self, f)
             }
         }
+        impl $amount {
+            /// So many times as much, also in a constant, where `*` cannot be used.
+            ///
+            /// # Panics
+            /// If it does not fit 64 bits.
+            pub const fn times(self, times: u64) -> $amount {
+                $amount(self.0.checked_mul(times).expect("the amount fits 64 bits"))
+            }
+        }
         impl Mul<u64> for $amount {
             type Output = $amount;
             fn mul(self, times: u64) -> $amount {
-                $amount(self.0.checked_mul(times).expect("the amount fits 64 bits"))
+                self.times(times)
             }
         }
         impl Mul<$amount> for u64 {

@@ -1,0 +1,256 @@
+//! A call, as whoever makes it holds it: a future, or a value that a thread waits for.
+//!
+//! Deliberately absent: everything that happens meanwhile (`crew.rs`).
+
+use super::{
+    Pool, Terms,
+    arguments::{Arguments, Travels},
+    crew::Crew,
+    error::{DistributedResult, DistributionError},
+    message::Bytes,
+    registry,
+    ticket::{Answer, Job, Ticket},
+    worker::{CODED, UNCODED},
+};
+use crate::{
+    codec::{self, CodecError},
+    error::SpawnError,
+    park,
+};
+use deploy_sys::code::{self, Entry};
+use std::{
+    any::type_name,
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+/// A call on a pool: what a function annotated with [`on`](crate::on) or [`with`](crate::with) returns.
+///
+/// It is a future, on any executor, and begins when it is polled first. A thread that is in no task waits for it by
+/// [`Call::wait`]. Dropped before it completes, it is called off: if it has not begun to run it never will, and if it has,
+/// its result is thrown away.
+///
+/// ```no_run
+/// use deploy::*;
+///
+/// static POOL: Pool = Pool::new();
+///
+/// #[on(POOL)]
+/// fn square(number: u64) -> u64 {
+///     number * number
+/// }
+///
+/// fn main() {
+///     init(Resources::default());
+///     assert_eq!(square(7).wait(), Ok(49));
+/// }
+/// ```
+#[must_use = "a call begins when it is awaited"]
+pub struct Call<T> {
+    state: State,
+    result: PhantomData<fn() -> T>,
+}
+
+enum State {
+    /// Not begun.
+    Prepared(Pool, Terms, Job),
+    /// It cannot begin.
+    Failed(DistributionError),
+    /// Its answer will be in the ticket.
+    Called(Arc<Crew>, u64, Arc<Ticket>),
+    Over,
+}
+
+impl<T: Travels> Call<T> {
+    /// Blocks until the result is there.
+    ///
+    /// # Errors
+    /// Why there is none.
+    ///
+    /// # Panics
+    /// If `init` was not called.
+    pub fn wait(self) -> DistributedResult<T> {
+        park::block_on(self)
+    }
+
+    /// Begins it, if it has not begun. Does not block.
+    pub(crate) fn begin(&mut self) {
+        if let State::Prepared(..) = self.state {
+            self.call();
+            if let State::Called(crew, ..) = &self.state {
+                crew.rest();
+            }
+        }
+    }
+
+    /// Whether it would be ready if it were polled.
+    pub(crate) fn is_done(&self) -> bool {
+        match &self.state {
+            State::Prepared(..) => false,
+            State::Called(_, _, ticket) => ticket.is_done(),
+            State::Failed(_) | State::Over => true,
+        }
+    }
+
+    /// Has this task woken when it is done.
+    pub(crate) fn listen(&self, task: &Waker) {
+        if let State::Called(_, _, ticket) = &self.state {
+            ticket.listen(task);
+        }
+    }
+
+    fn call(&mut self) {
+        let State::Prepared(pool, terms, job) = std::mem::replace(&mut self.state, State::Over)
+        else {
+            unreachable!("whoever calls this has looked");
+        };
+        let crew = registry::crew(&pool, &terms);
+        let (id, ticket) = crew.call(job);
+        self.state = State::Called(crew, id, ticket);
+    }
+
+    fn finish(&mut self, answer: Answer) -> Poll<DistributedResult<T>> {
+        self.state = State::Over;
+        Poll::Ready(answer.and_then(|bytes| {
+            codec::decode_part(&mut bytes.0.as_slice()).map_err(DistributionError::Codec)
+        }))
+    }
+}
+
+impl<T: Travels> Future for Call<T> {
+    type Output = DistributedResult<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DistributedResult<T>> {
+        let is_new = matches!(self.state, State::Prepared(..));
+        if is_new {
+            self.call();
+        }
+        match &self.state {
+            State::Called(crew, _, ticket) => {
+                if is_new {
+                    crew.spin(ticket);
+                }
+                if !ticket.is_done() {
+                    ticket.listen(cx.waker());
+                    crew.rest();
+                }
+                match ticket.take() {
+                    Some(answer) => self.finish(answer),
+                    None => Poll::Pending,
+                }
+            }
+            State::Failed(why) => {
+                let why = why.clone();
+                self.finish(Err(why))
+            }
+            State::Prepared(..) => unreachable!("it was called above"),
+            State::Over => panic!("deploy: a call is not polled when it is over"),
+        }
+    }
+}
+
+impl<T> Drop for Call<T> {
+    fn drop(&mut self) {
+        if let State::Called(crew, id, ticket) = &self.state
+            && !ticket.is_done()
+        {
+            crew.call_off(*id);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call<{}>", type_name::<T>())
+    }
+}
+
+/// A call of a function that returns its result.
+pub fn call<A: Arguments, R: Travels, F: Fn(A) -> R>(
+    pool: Pool,
+    terms: Terms,
+    given: A,
+    function: F,
+) -> Call<R> {
+    std::mem::forget(function); // Its type says it all: the value lives on in the worker.
+    prepare(pool, terms, &given, enter::<A, R, F>)
+}
+
+/// A call of a function that returns a future of its result.
+pub fn call_async<A: Arguments, R: Travels, F: Fn(A) -> U, U: Future<Output = R> + Send>(
+    pool: Pool,
+    terms: Terms,
+    given: A,
+    function: F,
+) -> Call<R> {
+    std::mem::forget(function); // As above.
+    prepare(pool, terms, &given, enter_async::<A, R, F, U>)
+}
+
+/// Says what a future returns, where its type is not written.
+pub fn returns<R, U: Future<Output = R>>(future: U) -> U {
+    future
+}
+
+fn prepare<A: Arguments, R: Travels>(pool: Pool, terms: Terms, given: &A, entry: Entry) -> Call<R> {
+    let state = match job(&pool, &terms, given, entry) {
+        Ok(job) => State::Prepared(pool, terms, job),
+        Err(why) => State::Failed(why),
+    };
+    Call {
+        state,
+        result: PhantomData,
+    }
+}
+
+fn job<A: Arguments>(
+    pool: &Pool,
+    terms: &Terms,
+    given: &A,
+    entry: Entry,
+) -> Result<Job, DistributionError> {
+    let function =
+        code::offset(entry).map_err(|_| DistributionError::Refused(SpawnError::NotInProgram))?;
+    let mut bytes = Vec::new();
+    given.encode(&mut bytes).map_err(DistributionError::Codec)?;
+    Ok(Job {
+        function,
+        given: Bytes(Arc::new(bytes)),
+        limits: terms.limits(pool),
+    })
+}
+
+/// What a worker runs.
+fn enter<A: Arguments, R: Travels, F: Fn(A) -> R>(given: Vec<u8>) -> Vec<u8> {
+    run::<A, R>(&given, code::only_value::<F>())
+}
+
+/// The same for a function that returns a future: it is the only task of its thread.
+fn enter_async<A: Arguments, R: Travels, F: Fn(A) -> U, U: Future<Output = R>>(
+    given: Vec<u8>,
+) -> Vec<u8> {
+    let function = code::only_value::<F>();
+    run::<A, R>(&given, |given| park::block_on(function(given)))
+}
+
+fn run<A: Arguments, R: Travels>(mut given: &[u8], function: impl Fn(A) -> R) -> Vec<u8> {
+    let decoded = A::decode(&mut given).map_err(|why| not_coded::<A>("decoded", why));
+    let mut returned = Vec::new();
+    let coded = decoded.and_then(|given| {
+        codec::encode_part(&function(given), &mut returned)
+            .map_err(|why| not_coded::<R>("encoded", why))
+    });
+    if let Err(why) = &coded {
+        returned.clear();
+        returned.extend_from_slice(why.as_bytes());
+    }
+    returned.push(if coded.is_ok() { CODED } else { UNCODED });
+    returned
+}
+
+fn not_coded<T>(done: &str, why: CodecError) -> CodecError {
+    format!("{} could not be {done}: {why}", type_name::<T>())
+}

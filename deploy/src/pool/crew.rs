@@ -1,0 +1,480 @@
+//! The workers of a pool and the calls that are on their way to them and back.
+//!
+//! # Who does the work
+//! There is no thread for it. Whoever has news has the crew look at all of it: a caller with a new call, or the reactor,
+//! whose bell rings for the workers' connections and for the monitor's answers (`News`). If somebody else is looking just
+//! then, the news is marked and that one looks again. No code of the user's runs meanwhile: answers stay encoded until
+//! their caller takes them, and callers are woken when the crew's lock is free again.
+//!
+//! # A call by itself
+//! A caller whose call is the only one that is out looks at the worker's connection itself for a short while, as a thread
+//! that receives does (`turn.rs`): otherwise each answer would come by the reactor, two wake-ups later.
+//!
+//! Deliberately absent: which worker gets which call (`plan.rs`).
+
+use super::{
+    Rules,
+    error::DistributionError,
+    hand::{Hand, Heard},
+    message::{Message, Outcome, Reply},
+    plan::{Deed, Plan},
+    ticket::{Answer, Job, Ticket},
+    worker,
+};
+use crate::{
+    error::{ChannelError, SpawnError},
+    link::Link,
+    pid::Pid,
+    process,
+    spawn::Builder,
+    turn::{Look, SPIN},
+};
+use deploy_wire::resources::Resources;
+use std::{
+    collections::{BTreeMap, HashMap},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
+        atomic::{AtomicBool, Ordering::*},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) struct Crew {
+    resources: Resources,
+    /// Whether somebody is to look.
+    has_news: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    plan: Plan,
+    tickets: HashMap<u64, Arc<Ticket>>,
+    next_id: u64,
+    hands: BTreeMap<u32, Hand>,
+    births: HashMap<u32, Birth>,
+    /// Tasks to wake when the lock is free.
+    woken: Vec<Waker>,
+    /// When the reactor will have somebody look.
+    alarm: Option<Instant>,
+    /// The process ends: no other worker is started, and no call handed out.
+    is_over: bool,
+}
+
+/// A worker that was asked for.
+struct Birth {
+    spawning: Pin<Box<dyn Future<Output = Result<Pid, SpawnError>> + Send>>,
+    news: Arc<News>,
+}
+
+impl Crew {
+    pub(crate) fn new(rules: Rules, resources: Resources) -> Arc<Crew> {
+        Arc::new(Crew {
+            resources,
+            has_news: AtomicBool::new(false),
+            state: Mutex::new(State {
+                plan: Plan::new(rules),
+                tickets: HashMap::new(),
+                next_id: 0,
+                hands: BTreeMap::new(),
+                births: HashMap::new(),
+                woken: Vec::new(),
+                alarm: None,
+                is_over: false,
+            }),
+        })
+    }
+
+    /// A call begins. Returns its number and where its answer will be.
+    pub(crate) fn call(self: &Arc<Crew>, job: Job) -> (u64, Arc<Ticket>) {
+        let ticket = Arc::new(Ticket::new(job));
+        let mut state = self.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        state
+            .plan
+            .handle_call(id, ticket.job.function, ticket.job.limits);
+        state.tickets.insert(id, ticket.clone());
+        self.has_news.store(true, SeqCst);
+        self.finish(state);
+        (id, ticket)
+    }
+
+    /// Nobody wants this call any more.
+    pub(crate) fn call_off(self: &Arc<Crew>, id: u64) {
+        let mut state = self.lock();
+        let ticket = state.tickets.remove(&id);
+        if ticket.is_some() {
+            state.plan.handle_called_off(id);
+            self.has_news.store(true, SeqCst);
+        }
+        self.finish(state);
+    }
+
+    /// How many workers there are.
+    pub(crate) fn size(&self) -> usize {
+        self.lock().hands.len()
+    }
+
+    /// Looks at the worker's connection for a short while, if this is the only call that is out and looking pays.
+    pub(crate) fn spin(self: &Arc<Crew>, ticket: &Ticket) {
+        let Some((worker, link)) = self.only_worker() else {
+            return;
+        };
+        if link.turn.has_owner() || !link.hub.spin.pays() {
+            return;
+        }
+        link.hub.flush();
+        link.lease();
+        let end = Instant::now() + SPIN;
+        while !ticket.is_done() && Instant::now() < end {
+            let mut state = self.lock();
+            if !state.hear_at_once(worker) {
+                std::hint::spin_loop();
+            }
+            self.finish(state);
+        }
+        match ticket.is_done() {
+            true => link.hub.spin.handle_won(),
+            false => link.hub.spin.handle_lost(),
+        }
+        let mut state = self.lock();
+        if let Some(hand) = state.hands.get_mut(&worker) {
+            hand.keep();
+        }
+        self.finish(state);
+    }
+
+    /// Whoever waits from now on is told by the reactor.
+    pub(crate) fn rest(self: &Arc<Crew>) {
+        let state = self.lock();
+        let kept = state.hands.values().filter(|hand| hand.is_kept());
+        let kept: Vec<Arc<News>> = kept.map(|hand| hand.news.clone()).collect();
+        for news in &kept {
+            news.is_new.store(true, SeqCst);
+            self.has_news.store(true, SeqCst);
+        }
+        self.finish(state);
+    }
+
+    /// The connection to the worker that has the only call that is out.
+    fn only_worker(&self) -> Option<(u32, Arc<Link>)> {
+        let state = self.lock();
+        if state.plan.handed() != 1 {
+            return None;
+        }
+        let mut hands = state.hands.iter();
+        let (worker, hand) = hands.find(|(worker, _)| state.plan.is_busy(**worker))?;
+        Some((*worker, hand.link().clone()))
+    }
+
+    /// The process ends, and lets its workers go. Returns their connections.
+    pub(crate) fn retire(self: &Arc<Crew>) -> Vec<Arc<Link>> {
+        let patience = Instant::now() + BIRTHS_PATIENCE;
+        loop {
+            if let Ok(mut state) = self.state.try_lock() {
+                state.is_over = true;
+                state.hear_births(self);
+                if state.births.is_empty() || Instant::now() > patience {
+                    return state.let_go();
+                }
+            } else if Instant::now() > patience {
+                return Vec::new(); // Somebody else holds it in the middle of something. They die with this process.
+            }
+            thread::sleep(BIRTHS_LOOK);
+        }
+    }
+
+    /// Somebody has news: looks at them, unless somebody else is looking, who then looks again.
+    fn look(self: &Arc<Crew>) {
+        self.has_news.store(true, SeqCst);
+        match self.state.try_lock() {
+            Ok(state) => self.finish(state),
+            Err(TryLockError::Poisoned(state)) => self.finish(state.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// Looks at the news there are, and lets go of the lock.
+    fn finish<'a>(self: &'a Arc<Crew>, mut state: MutexGuard<'a, State>) {
+        loop {
+            while self.has_news.swap(false, SeqCst) {
+                state.turn(self);
+            }
+            let woken = std::mem::take(&mut state.woken);
+            drop(state);
+            woken.into_iter().for_each(Waker::wake);
+            // What came between the look and the letting go found the lock held.
+            if !self.has_news.load(SeqCst) {
+                return;
+            }
+            state = match self.state.try_lock() {
+                Ok(state) => state,
+                Err(TryLockError::Poisoned(state)) => state.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn news(self: &Arc<Crew>) -> Arc<News> {
+        Arc::new(News {
+            crew: Arc::downgrade(self),
+            is_new: AtomicBool::new(true),
+        })
+    }
+}
+
+impl State {
+    /// Hears who has news, and does what follows.
+    fn turn(&mut self, crew: &Arc<Crew>) {
+        if self.is_over {
+            return;
+        }
+        self.hear_births(crew);
+        let told = self.hands.iter().filter(|(_, hand)| hand.news.take());
+        let told: Vec<u32> = told.map(|(worker, _)| *worker).collect();
+        for worker in told {
+            self.hear(worker);
+        }
+        let now = Instant::now();
+        while let Some(deed) = self.plan.poll_deed(now) {
+            self.act(crew, deed);
+        }
+        self.set_alarm(now);
+    }
+
+    /// Takes all that a worker has said, and has its next word be news again.
+    fn hear(&mut self, worker: u32) {
+        while let Some(hand) = self.hands.get_mut(&worker)
+            && let Some(heard) = hand.hear()
+        {
+            self.handle(worker, heard);
+        }
+        if let Some(hand) = self.hands.get_mut(&worker) {
+            hand.send();
+        }
+    }
+
+    /// Takes one word of a worker, if there is one.
+    fn hear_at_once(&mut self, worker: u32) -> bool {
+        let heard = self.hands.get_mut(&worker).and_then(Hand::hear_at_once);
+        let is_something = heard.is_some();
+        if let Some(heard) = heard {
+            self.handle(worker, heard);
+        }
+        is_something
+    }
+
+    fn handle(&mut self, worker: u32, heard: Heard) {
+        match heard {
+            Ok(Reply::Ready) => self.plan.handle_ready(worker, Instant::now()),
+            Ok(Reply::Answer {
+                id,
+                nanoseconds,
+                outcome,
+            }) => {
+                let took = Duration::from_nanos(nanoseconds);
+                self.plan.handle_answer(worker, id, took, Instant::now());
+                self.answer(id, answer(outcome));
+            }
+            Err(ChannelError::Codec(_)) => {} // Of what a worker says, nothing is the user's.
+            Err(end) => {
+                self.hands.remove(&worker);
+                self.alarm = None; // It may have been set on that connection.
+                for (id, deaths) in self.plan.handle_end(worker) {
+                    self.answer(id, Err(death(&end, deaths)));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, id: u64, answer: Answer) {
+        if let Some(ticket) = self.tickets.remove(&id) {
+            self.woken.extend(ticket.answer(answer));
+        }
+    }
+
+    fn act(&mut self, crew: &Arc<Crew>, deed: Deed) {
+        match deed {
+            Deed::Start(worker) => {
+                let builder = Builder::new().link(true).resources(crew.resources);
+                let spawning = Box::pin(builder.spawn_async(worker::pool_worker, ()));
+                let news = crew.news();
+                self.births.insert(worker, Birth { spawning, news });
+                self.hear_births(crew);
+            }
+            Deed::Hand(worker, id) => {
+                let ticket = self.tickets.get(&id);
+                if let (Some(hand), Some(ticket)) = (self.hands.get_mut(&worker), ticket) {
+                    hand.tell(Message::Call {
+                        id,
+                        function: ticket.job.function,
+                        given: ticket.job.given.clone(),
+                    });
+                }
+            }
+            Deed::CallOff(worker, id) => {
+                if let Some(hand) = self.hands.get_mut(&worker) {
+                    hand.tell(Message::CallOff { id });
+                }
+            }
+            Deed::Dismiss(worker) => {
+                if let Some(hand) = self.hands.get_mut(&worker) {
+                    hand.let_go();
+                }
+            }
+            Deed::Kill(worker, id) => {
+                if let Some(hand) = self.hands.get(&worker) {
+                    hand.kill();
+                }
+                let limit = self
+                    .tickets
+                    .get(&id)
+                    .and_then(|ticket| ticket.job.limits.timeout);
+                let limit = limit.unwrap_or_default();
+                self.answer(id, Err(DistributionError::TimedOut(limit)));
+            }
+        }
+    }
+
+    /// Hears what became of the workers that were asked for.
+    fn hear_births(&mut self, crew: &Arc<Crew>) {
+        let told = self.births.iter().filter(|(_, birth)| birth.news.take());
+        let told: Vec<u32> = told.map(|(worker, _)| *worker).collect();
+        for worker in told {
+            let Some(birth) = self.births.get_mut(&worker) else {
+                continue;
+            };
+            let waker = Waker::from(birth.news.clone());
+            let polled = birth
+                .spawning
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker));
+            let Poll::Ready(born) = polled else { continue };
+            self.births.remove(&worker);
+            match born {
+                Ok(pid) => {
+                    self.hands.insert(worker, Hand::new(pid, crew.news()));
+                    self.plan.handle_started(worker);
+                    self.hear(worker);
+                }
+                Err(why) => {
+                    for id in self.plan.handle_refused(Instant::now()) {
+                        self.answer(id, Err(DistributionError::Refused(why.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has somebody look when the plan has something to do, though nothing happens.
+    fn set_alarm(&mut self, now: Instant) {
+        if self.alarm.is_some_and(|alarm| alarm <= now) {
+            self.alarm = None;
+        }
+        let Some(next) = self.plan.poll_timeout() else {
+            return;
+        };
+        if self.alarm.is_some_and(|alarm| alarm <= next) {
+            return;
+        }
+        if let Some(hand) = self.hands.values().next() {
+            hand.link().hub.set_alarm(next, hand.link().clone());
+            self.alarm = Some(next);
+        }
+    }
+
+    /// Lets all workers go, and returns the connections to them.
+    fn let_go(&mut self) -> Vec<Arc<Link>> {
+        self.hands.values_mut().for_each(Hand::let_go);
+        let links = self.hands.values().map(|hand| hand.link().clone());
+        links.collect()
+    }
+}
+
+/// What the caller hears of what a worker said.
+fn answer(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Returned(bytes) => Ok(bytes),
+        Outcome::Panicked {
+            message,
+            file,
+            line,
+        } => Err(DistributionError::Panicked {
+            message,
+            file,
+            line,
+        }),
+        Outcome::Uncoded(why) => Err(DistributionError::Codec(why)),
+        Outcome::CalledOff => Err(DistributionError::Lost("it was called off".to_string())),
+    }
+}
+
+fn death(end: &ChannelError, deaths: u32) -> DistributionError {
+    match end {
+        ChannelError::Exited(status) => DistributionError::Died {
+            status: *status,
+            deaths,
+        },
+        other => DistributionError::Lost(other.to_string()),
+    }
+}
+
+/// Marks that somebody, a worker or the monitor, has something to say, and has the crew look.
+pub(crate) struct News {
+    crew: Weak<Crew>,
+    is_new: AtomicBool,
+}
+
+impl News {
+    fn take(&self) -> bool {
+        self.is_new.swap(false, SeqCst)
+    }
+}
+
+impl Wake for News {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_new.store(true, SeqCst);
+        if let Some(crew) = self.crew.upgrade() {
+            crew.look();
+        }
+    }
+}
+
+/// Blocks until these workers, which were let go, have ended: those that are in the midst of a call are killed soon.
+pub(crate) fn await_ends(links: &[Arc<Link>]) {
+    let soon = Instant::now() + CALLS_PATIENCE;
+    let has_ended = |link: &Arc<Link>, deadline: Instant| {
+        let look = || Look::of(link.has_fate().then_some(()));
+        link.wait_until(Some(deadline), look).is_some()
+    };
+    let late = links.iter().filter(|link| !has_ended(link, soon));
+    let late: Vec<&Arc<Link>> = late.collect();
+    for link in &late {
+        process::current().control.kill_unheard(link.peer);
+    }
+    let patience = Instant::now() + ENDS_PATIENCE;
+    for link in late {
+        has_ended(link, patience);
+    }
+}
+
+/// How long a process that ends waits for workers that are being born.
+const BIRTHS_PATIENCE: Duration = Duration::from_millis(500);
+const BIRTHS_LOOK: Duration = Duration::from_micros(200);
+
+/// How long a process that ends waits for the calls that its workers are in the midst of: their results are nobody's.
+const CALLS_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long it waits for the ends of those that it killed. They die with it if they have not.
+const ENDS_PATIENCE: Duration = Duration::from_secs(2);

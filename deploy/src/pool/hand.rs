@@ -1,0 +1,126 @@
+//! The connection to one worker, without waiting: what is on its way to it, and what it has said.
+//!
+//! Deliberately absent: what it is told and what its words mean (`crew.rs`).
+
+use super::{
+    crew::News,
+    message::{Message, Reply},
+};
+use crate::{
+    error::{ChannelError, TryRecvError},
+    future::Sending,
+    link::Link,
+    pid::Pid,
+    process,
+    receiver::Receiver,
+    sender::Sender,
+    turn::Seat,
+};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+pub(crate) struct Hand {
+    pid: Pid,
+    /// Nothing, once the worker may end.
+    sender: Option<Sender<Message>>,
+    replies: Receiver<Reply>,
+    seat: Seat,
+    /// What waits until there is room.
+    outbox: VecDeque<Message>,
+    sending: Option<Sending<Message>>,
+    /// Whether a caller looks at the socket itself, or did: then the reactor does not.
+    is_kept: bool,
+    pub(crate) news: Arc<News>,
+    waker: Waker,
+}
+
+/// A word of the worker's, or how it ended.
+pub(crate) type Heard = Result<Reply, ChannelError>;
+
+impl Hand {
+    pub(crate) fn new(pid: Pid, news: Arc<News>) -> Hand {
+        Hand {
+            pid,
+            sender: Some(Sender::new(pid)),
+            replies: Receiver::new(pid),
+            seat: Seat::default(),
+            outbox: VecDeque::new(),
+            sending: None,
+            is_kept: false,
+            waker: Waker::from(news.clone()),
+            news,
+        }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.replies.link
+    }
+
+    /// What the worker has said next; where it has said nothing, its next word will be news.
+    pub(crate) fn hear(&mut self) -> Option<Heard> {
+        self.is_kept = false;
+        let mut context = Context::from_waker(&self.waker);
+        match self.replies.poll_recv(&mut self.seat, &mut context) {
+            Poll::Ready(heard) => Some(heard),
+            Poll::Pending => None,
+        }
+    }
+
+    /// What it has said next, for a caller that looks again at once.
+    pub(crate) fn hear_at_once(&mut self) -> Option<Heard> {
+        match self.replies.try_recv() {
+            Ok(reply) => Some(Ok(reply)),
+            Err(TryRecvError::Channel(end)) => Some(Err(end)),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
+
+    /// A caller has looked at the socket itself, and the next one soon may.
+    pub(crate) fn keep(&mut self) {
+        self.is_kept = true;
+        self.seat.listen_for_bell(&self.replies.link, &self.waker);
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// Tells it this, behind what it was told before.
+    pub(crate) fn tell(&mut self, message: Message) {
+        self.outbox.push_back(message);
+        self.send();
+    }
+
+    /// As much leaves as there is room for.
+    pub(crate) fn send(&mut self) {
+        let Some(sender) = &self.sender else { return };
+        let mut context = Context::from_waker(&self.waker);
+        loop {
+            if self.sending.is_none() {
+                let message = self.outbox.pop_front();
+                self.sending = message.map(|next| Sending::new(sender.outlet.clone(), next));
+            }
+            let Some(sending) = &mut self.sending else {
+                return;
+            };
+            if sending.poll(&mut context).is_pending() {
+                return;
+            }
+            self.sending = None; // An error is that of a worker that ended, which its silence tells.
+        }
+    }
+
+    /// It may end, when it has done what it was told.
+    pub(crate) fn let_go(&mut self) {
+        self.sending = None;
+        self.sender = None;
+    }
+
+    /// It ends now.
+    pub(crate) fn kill(&self) {
+        process::current().control.kill_unheard(self.pid.0);
+    }
+}

@@ -1,0 +1,434 @@
+//! Which worker gets which call, how many workers there are, and what becomes of the calls of one that died.
+//!
+//! A plain machine: it is told what happened (`handle_*`) and asked what to do (`poll_deed`, `poll_timeout`). It has no
+//! process, no bytes and no clock; a call is a number here, and so is a worker.
+//!
+//! # A call
+//! 1. It waits in line. A worker that has nothing to do gets the first one. One that is at work gets more, for as long as
+//!    what it has is done soon: so its next call is there when it needs it. How long a function takes is learned from what
+//!    came back; one that nothing is known of is handed out alone.
+//! 2. Its answer comes, or its worker dies. Then every call that the worker had may have run, the first of them most
+//!    likely. Each is repeated, if it may be, and from now on it is alone with its worker: so one that kills whoever runs
+//!    it takes no others along for a second time.
+//!
+//! # The crew
+//! The first call starts the workers that there are at least. Another is started where what waits would wait for longer
+//! than a worker takes to begin, one at a time. A refusal ends nothing but that try, unless there is no worker at all.
+
+use super::Rules;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    rules: Rules,
+    calls: HashMap<u64, Call>,
+    /// In the order of asking, those that are to be repeated first. Some of them may be called off by now.
+    line: VecDeque<u64>,
+    /// How many of them are not.
+    waiting: usize,
+    members: BTreeMap<u32, Member>,
+    starting: usize,
+    /// How many workers there ever were.
+    numbers: u32,
+    /// How many calls are with workers.
+    handed: usize,
+    paces: HashMap<i64, Pace>,
+    deeds: VecDeque<Deed>,
+    /// Not before then another worker is asked for, and how many were refused in a row.
+    growth_after: Option<Instant>,
+    refusals: u32,
+}
+
+/// What a call may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Limits {
+    /// How often it may be repeated.
+    pub(crate) retries: u32,
+    /// How long it may run.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What is to be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Deed {
+    /// Start a worker, and say what became of it.
+    Start(u32),
+    /// Hand this call to this worker.
+    Hand(u32, u64),
+    /// Tell the worker that nobody wants this call any more.
+    CallOff(u32, u64),
+    /// Let a worker end that has nothing to do.
+    Dismiss(u32),
+    /// Kill a worker; this call of its took too long, and was told so.
+    Kill(u32, u64),
+}
+
+#[derive(Debug)]
+struct Call {
+    function: i64,
+    limits: Limits,
+    /// How many workers died that had it.
+    deaths: u32,
+    /// Who has it, and how long it was expected to take then.
+    with: Option<(u32, Duration)>,
+    /// Whether somebody waits for it.
+    is_wanted: bool,
+}
+
+#[derive(Debug)]
+struct Member {
+    /// In the order in which it runs them.
+    calls: VecDeque<u64>,
+    /// How long they were expected to take.
+    load: Duration,
+    /// Whether the first of them must not have company.
+    is_alone: bool,
+    /// Since when it runs the first of them, or has nothing to do; nothing, as long as it is being born.
+    since: Option<Instant>,
+    is_leaving: bool,
+}
+
+/// How long a function takes.
+#[derive(Default, Debug)]
+struct Pace {
+    /// On the average, later calls counting more; nothing, if none came back.
+    expected: Option<Duration>,
+    /// How many calls of it wait.
+    waiting: usize,
+}
+
+impl Plan {
+    pub(crate) fn new(rules: Rules) -> Plan {
+        Plan {
+            rules,
+            calls: HashMap::new(),
+            line: VecDeque::new(),
+            waiting: 0,
+            members: BTreeMap::new(),
+            starting: 0,
+            numbers: 0,
+            handed: 0,
+            paces: HashMap::new(),
+            deeds: VecDeque::new(),
+            growth_after: None,
+            refusals: 0,
+        }
+    }
+
+    /// How many calls are with workers.
+    pub(crate) fn handed(&self) -> usize {
+        self.handed
+    }
+
+    /// Whether the worker has any.
+    pub(crate) fn is_busy(&self, worker: u32) -> bool {
+        let member = self.members.get(&worker);
+        member.is_some_and(|member| !member.calls.is_empty())
+    }
+
+    /// Somebody calls this function.
+    pub(crate) fn handle_call(&mut self, id: u64, function: i64, limits: Limits) {
+        let call = Call {
+            function,
+            limits,
+            deaths: 0,
+            with: None,
+            is_wanted: true,
+        };
+        self.calls.insert(id, call);
+        self.line.push_back(id);
+        self.count_waiting(function, 1);
+    }
+
+    /// Nobody wants this call any more.
+    pub(crate) fn handle_called_off(&mut self, id: u64) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.is_wanted = false;
+        match call.with {
+            Some((worker, _)) => self.deeds.push_back(Deed::CallOff(worker, id)),
+            None => {
+                let function = call.function;
+                self.calls.remove(&id);
+                self.count_waiting(function, -1);
+            }
+        }
+    }
+
+    /// The worker that was asked for is there.
+    pub(crate) fn handle_started(&mut self, worker: u32) {
+        self.starting -= 1;
+        self.refusals = 0;
+        self.growth_after = None;
+        let member = Member {
+            calls: VecDeque::new(),
+            load: Duration::ZERO,
+            is_alone: false,
+            since: None,
+            is_leaving: false,
+        };
+        self.members.insert(worker, member);
+    }
+
+    /// The worker that was asked for is not to be had. Returns the calls that fail by that: all, if there is none.
+    pub(crate) fn handle_refused(&mut self, now: Instant) -> Vec<u64> {
+        self.starting -= 1;
+        self.growth_after = Some(now + REFUSED_PAUSE * 2u32.pow(self.refusals));
+        self.refusals = (self.refusals + 1).min(REFUSALS_COUNTED_MAX);
+        if self.members.len() + self.starting > 0 {
+            return Vec::new();
+        }
+        self.growth_after = None;
+        let line = std::mem::take(&mut self.line).into_iter();
+        let failed: Vec<u64> = line.filter(|id| self.calls.remove(id).is_some()).collect();
+        self.paces.values_mut().for_each(|pace| pace.waiting = 0);
+        self.waiting = 0;
+        failed
+    }
+
+    /// The worker has begun.
+    pub(crate) fn handle_ready(&mut self, worker: u32, now: Instant) {
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.since = Some(now);
+        }
+    }
+
+    /// An answer came, after the call had run for so long.
+    pub(crate) fn handle_answer(&mut self, worker: u32, id: u64, took: Duration, now: Instant) {
+        let Some(member) = self.members.get_mut(&worker) else {
+            return;
+        };
+        let Some(place) = member.calls.iter().position(|other| *other == id) else {
+            return; // It was told that it took too long.
+        };
+        member.calls.remove(place);
+        member.since = Some(now);
+        member.is_alone = false;
+        self.handed -= 1;
+        let call = self.calls.remove(&id).expect("a call is known to its end");
+        let (_, expected) = call.with.expect("whoever answers had it");
+        member.load -= expected;
+        let pace = self.paces.entry(call.function).or_default();
+        pace.expected = Some(match pace.expected {
+            None => took,
+            Some(before) => (before * (PACE_MEMORY - 1) + took) / PACE_MEMORY,
+        });
+    }
+
+    /// The worker is dead. Returns the calls that fail by that, and how many workers each has outlived.
+    pub(crate) fn handle_end(&mut self, worker: u32) -> Vec<(u64, u32)> {
+        let Some(member) = self.members.remove(&worker) else {
+            return Vec::new();
+        };
+        let mut failed = Vec::new();
+        for id in member.calls.into_iter().rev() {
+            self.handed -= 1;
+            let call = self.calls.get_mut(&id).expect("a call is known to its end");
+            call.with = None;
+            call.deaths += 1;
+            let (function, deaths) = (call.function, call.deaths);
+            if call.is_wanted && deaths <= call.limits.retries {
+                self.line.push_front(id);
+                self.count_waiting(function, 1);
+                continue;
+            }
+            if call.is_wanted {
+                failed.push((id, deaths));
+            }
+            self.calls.remove(&id);
+        }
+        failed
+    }
+
+    /// What to do next.
+    pub(crate) fn poll_deed(&mut self, now: Instant) -> Option<Deed> {
+        if self.deeds.is_empty() {
+            self.end_overdue(now);
+            while self.hand_next(now) {}
+            self.grow(now);
+            self.shrink(now);
+        }
+        self.deeds.pop_front()
+    }
+
+    /// When to ask again, if nothing happens before.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let growth = self.growth_after.filter(|_| self.waiting > 0);
+        let overdue = self.members.values().filter_map(|member| self.due(member));
+        let idle = self
+            .idle()
+            .filter_map(|(_, since)| since.checked_add(self.rules.idle));
+        let idle = idle.min().filter(|_| self.has_spare_members());
+        overdue.chain(growth).chain(idle).min()
+    }
+
+    /// Hands the first call of the line to whoever can take it.
+    fn hand_next(&mut self, now: Instant) -> bool {
+        while let Some(id) = self.line.front()
+            && !self.calls.contains_key(id)
+        {
+            self.line.pop_front(); // It was called off.
+        }
+        let Some(id) = self.line.front().copied() else {
+            return false;
+        };
+        if self.handed >= self.rules.in_flight {
+            return false;
+        }
+        let call = self.calls.get_mut(&id).expect("it was looked for above");
+        // Otherwise it could share the death of a worker that it has nothing to do with.
+        let is_alone = call.deaths > 0 || call.limits.retries == 0;
+        let can_take = |member: &Member| {
+            let is_free = member.calls.is_empty();
+            let has_room = member.load < AHEAD && member.calls.len() < CALLS_AHEAD_MAX;
+            !member.is_leaving && (is_free || (!is_alone && !member.is_alone && has_room))
+        };
+        let able = self
+            .members
+            .iter_mut()
+            .filter(|(_, member)| can_take(member));
+        let Some((worker, member)) =
+            able.min_by_key(|(_, member)| (member.load, member.calls.len()))
+        else {
+            return false;
+        };
+        let function = call.function;
+        let expected = self.paces.get(&function).and_then(|pace| pace.expected);
+        let expected = expected.unwrap_or(AHEAD);
+        if member.calls.is_empty() && member.since.is_some() {
+            member.since = Some(now);
+        }
+        member.calls.push_back(id);
+        member.load += expected;
+        member.is_alone = is_alone;
+        call.with = Some((*worker, expected));
+        self.deeds.push_back(Deed::Hand(*worker, id));
+        self.handed += 1;
+        self.line.pop_front();
+        self.count_waiting(function, -1);
+        true
+    }
+
+    /// Starts a worker where that is worth it.
+    fn grow(&mut self, now: Instant) {
+        let count = self.members.len() + self.starting;
+        let at_least = self.rules.replicas_min.max(1);
+        let is_called = self.waiting + self.handed > 0;
+        if is_called && self.growth_after.is_none_or(|after| after <= now) {
+            for _ in count..at_least {
+                self.start();
+            }
+        }
+        let count = self.members.len() + self.starting;
+        let is_allowed = self.starting == 0
+            && count < self.rules.replicas_max
+            && self.handed < self.rules.in_flight
+            && self.growth_after.is_none_or(|after| after <= now);
+        if self.waiting > 0 && is_allowed && self.expected_wait() > WORTH_A_WORKER {
+            self.start();
+        }
+    }
+
+    fn start(&mut self) {
+        self.deeds.push_back(Deed::Start(self.numbers));
+        self.numbers += 1;
+        self.starting += 1;
+    }
+
+    /// How long what is there now will take those who are there.
+    fn expected_wait(&self) -> Duration {
+        let line = self.paces.values().map(|pace| {
+            let waiting = u32::try_from(pace.waiting).unwrap_or(u32::MAX);
+            pace.expected.unwrap_or(AHEAD).saturating_mul(waiting)
+        });
+        let handed = self.members.values().map(|member| member.load);
+        let all = line
+            .chain(handed)
+            .fold(Duration::ZERO, Duration::saturating_add);
+        all / self.members.len().max(1) as u32
+    }
+
+    /// Lets the youngest go of those that have had nothing to do for long.
+    fn shrink(&mut self, now: Instant) {
+        if !self.has_spare_members() {
+            return;
+        }
+        let is_over = |since: Instant| now.saturating_duration_since(since) >= self.rules.idle;
+        let mut over = self.idle().filter(|(_, since)| is_over(*since));
+        let Some((worker, _)) = over.next_back() else {
+            return;
+        };
+        drop(over);
+        self.members.remove(&worker);
+        self.deeds.push_back(Deed::Dismiss(worker));
+    }
+
+    fn has_spare_members(&self) -> bool {
+        self.members.len() > self.rules.replicas_min
+    }
+
+    /// Those that have nothing to do, and since when.
+    fn idle(&self) -> impl DoubleEndedIterator<Item = (u32, Instant)> {
+        let idle = |(worker, member): (&u32, &Member)| {
+            let since = member.since.filter(|_| member.calls.is_empty())?;
+            Some((*worker, since))
+        };
+        self.members.iter().filter_map(idle)
+    }
+
+    /// Kills the workers whose first call has run for too long.
+    fn end_overdue(&mut self, now: Instant) {
+        let overdue = |(worker, member): (&u32, &Member)| {
+            let is_overdue = self.due(member).is_some_and(|due| due <= now);
+            is_overdue.then_some(*worker)
+        };
+        let overdue: Vec<u32> = self.members.iter().filter_map(overdue).collect();
+        for worker in overdue {
+            let member = self.members.get_mut(&worker).expect("it was found above");
+            member.is_leaving = true;
+            let id = member
+                .calls
+                .pop_front()
+                .expect("a member without is not overdue");
+            self.handed -= 1;
+            self.calls.remove(&id);
+            self.deeds.push_back(Deed::Kill(worker, id));
+        }
+    }
+
+    /// When the first call of a worker has run for too long.
+    fn due(&self, member: &Member) -> Option<Instant> {
+        if member.is_leaving {
+            return None;
+        }
+        let call = self.calls.get(member.calls.front()?)?;
+        member.since?.checked_add(call.limits.timeout?)
+    }
+
+    fn count_waiting(&mut self, function: i64, more: isize) {
+        let pace = self.paces.entry(function).or_default();
+        pace.waiting = pace.waiting.saturating_add_signed(more);
+        self.waiting = self.waiting.saturating_add_signed(more);
+    }
+}
+
+/// How much work is handed to a worker that has some: enough to hide how long the next call is on its way, and so little
+/// that none waits for long behind another while a worker is free.
+const AHEAD: Duration = Duration::from_millis(10);
+
+/// And how many calls: so many may have run when a worker dies.
+const CALLS_AHEAD_MAX: usize = 64;
+
+/// About what a worker takes to begin. What waits for less is done before.
+const WORTH_A_WORKER: Duration = Duration::from_millis(2);
+
+/// Every so many calls the older half of what was learned is forgotten.
+const PACE_MEMORY: u32 = 8;
+
+/// How long no other worker is asked for after one was refused; twice as long after each further one, so often.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+const REFUSALS_COUNTED_MAX: u32 = 5;
