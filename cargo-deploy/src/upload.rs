@@ -1,18 +1,15 @@
 //! Sends a program that the cluster does not have, and shows how far it is.
 //!
-//! What travels is a frame of zstd: of the whole program, or of what an earlier try did not bring; and as a change of a
-//! program that was sent before, where the cluster still has that. Deliberately absent: any trust in what lies in the
+//! What travels is a frame of the whole program, or of what an earlier try did not bring; and as a change of a program that
+//! was sent before, where the cluster still has that. Deliberately absent: any trust in what lies in the
 //! cache. If the cluster cannot make the program of what came, it is sent once more, as a whole.
 
 use crate::{earlier, failure::Failure, preflight::Image, session::Bridge};
+use deploy_parcel::Packed;
 use deploy_wire::client::{Answer, Ask, CHUNK_BYTES_MAX, CHUNKS_UNDER_WAY_MAX, Digest};
 use std::{
     io::{self, IsTerminal, Read, Write},
     time::{Duration, Instant},
-};
-use zstd::{
-    stream::{raw::Encoder, zio},
-    zstd_safe::CParameter,
 };
 
 /// What it took to bring a program to the cluster.
@@ -59,40 +56,22 @@ fn try_upload(
     let missing = usize::try_from(offset).ok();
     let missing = missing.and_then(|offset| image.bytes.get(offset..));
     let missing = missing.ok_or_else(|| bridge.surprised())?;
-    // One that was named and has gone since is not needed.
-    let prefix = base.and_then(|base| earlier::find(&base));
-    let prefix = prefix.as_deref().unwrap_or_default();
-    let frame = frame(missing, prefix).map_err(Failure::internal)?;
-    let count = send(bridge, image, frame, is_quiet)?;
-    let is_change = !prefix.is_empty();
-    Ok(Sent::Bytes { count, is_change })
-}
-
-type Frame<'b> = zio::Reader<&'b [u8], Encoder<'b>>;
-
-/// These bytes as a frame behind that prefix.
-fn frame<'b>(bytes: &'b [u8], prefix: &'b [u8]) -> io::Result<Frame<'b>> {
-    let level = if prefix.is_empty() {
-        LEVEL_WHOLE
-    } else {
-        LEVEL_CHANGE
+    // If one that was named has gone since, all is refused, and sent once more as a whole.
+    let base = base.and_then(|base| earlier::find(&base));
+    let frame = match &base {
+        Some(base) => Packed::change(base, missing),
+        None => Packed::whole(missing),
     };
-    let mut encoder = Encoder::with_ref_prefix(level, prefix)?;
-    encoder.set_pledged_src_size(Some(bytes.len() as u64))?;
-    if !prefix.is_empty() {
-        // So that the beginning of the prefix is in sight at the end of the program.
-        let both = (prefix.len() + bytes.len()).next_power_of_two().ilog2();
-        encoder.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
-        encoder.set_parameter(CParameter::WindowLog(both.max(WINDOW_LOG_MIN)))?;
-    }
-    Ok(zio::Reader::new(bytes, encoder))
+    let count = send(bridge, image, frame.map_err(Failure::internal)?, is_quiet)?;
+    let is_change = base.is_some();
+    Ok(Sent::Bytes { count, is_change })
 }
 
 /// Sends a frame; returns how many bytes it had, once the program is there.
 fn send(
     bridge: &mut Bridge,
     image: &Image,
-    mut frame: Frame<'_>,
+    mut frame: Packed<'_>,
     is_quiet: bool,
 ) -> Result<u64, Failure> {
     let mut progress = Progress::new(image, is_quiet);
@@ -105,7 +84,7 @@ fn send(
             bridge.tell(&Ask::Chunk { bytes })?;
             sent += read as u64;
             under_way += 1;
-            progress.show(image.bytes.len() - frame.reader().len());
+            progress.show(sent);
         }
         while under_way == CHUNKS_UNDER_WAY_MAX || read == 0 {
             match bridge.answer()? {
@@ -136,19 +115,18 @@ impl Progress<'_> {
         }
     }
 
-    fn show(&mut self, done: usize) {
+    fn show(&mut self, sent: u64) {
         let now = Instant::now();
         if !self.is_shown || now < self.due {
             return;
         }
         self.due = now + SHOWN_EVERY;
-        let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-        let (done, len) = (mib(done), mib(self.image.bytes.len()));
         let name = &self.image.name;
+        let sent = sent as f64 / f64::from(1 << 20);
         // If it cannot be shown, it is sent all the same.
         let _ = write!(
             io::stderr(),
-            "\r\x1b[K     Sending {name} ({done:.1} of {len:.1} MiB)"
+            "\r\x1b[K     Sending {name} ({sent:.1} MiB, compressed)"
         );
     }
 
@@ -159,12 +137,6 @@ impl Progress<'_> {
     }
 }
 
-/// Faster than most networks.
-const LEVEL_WHOLE: i32 = 3;
-/// A change is small, and worth looking closer.
-const LEVEL_CHANGE: i32 = 9;
-/// The least that zstd takes.
-const WINDOW_LOG_MIN: u32 = 10;
 /// What takes less than that needs no progress.
 const SHOWN_AFTER: Duration = Duration::from_millis(200);
 const SHOWN_EVERY: Duration = Duration::from_millis(100);

@@ -53,15 +53,12 @@ pub enum ImageError {
     /// Whoever sent it has gone. What came so far is kept for a while.
     #[error("the program was not sent to its end: {0}")]
     Cut(io::Error),
-    /// It is no frame, or ends too early.
+    /// It is no frame, ends too early or becomes longer than was announced.
     #[error("the program's bytes are damaged ({0}): send it again")]
     Damaged(io::Error),
     /// It was changed on the way.
     #[error("the program's bytes are not those that were announced: send it again")]
     OtherDigest,
-    /// More came than was announced.
-    #[error("more bytes came than the program was said to have")]
-    TooLong,
 }
 
 impl Images {

@@ -196,17 +196,18 @@ impl Client {
 
     /// Answers until a program is to be run, takes its file in, and returns the request and the file.
     pub fn take_program(&mut self) -> (RunRequest, Vec<u8>) {
-        let mut frame = Vec::new();
+        let (mut frame, mut wanted) = (Vec::new(), 0);
         loop {
             match self.hear().expect("the client goes on until it has asked") {
                 Ask::Hello { .. } => self.greet(),
-                Ask::Image { .. } => self.tell(&Answer::ImageWanted {
-                    offset: 0,
-                    base: None,
-                }),
+                Ask::Image { len, .. } => {
+                    wanted = len;
+                    let (offset, base) = (0, None);
+                    self.tell(&Answer::ImageWanted { offset, base });
+                }
                 Ask::Chunk { bytes } => {
                     frame.extend(bytes);
-                    match zstd::decode_all(frame.as_slice()) {
+                    match unpacked(&frame, wanted) {
                         Ok(_) => self.tell(&Answer::ImageKnown),
                         Err(_) => self.tell(&Answer::ImageTaken),
                     }
@@ -214,7 +215,7 @@ impl Client {
                 Ask::Run(request) => {
                     let job = self.job;
                     self.tell(&Answer::Started { job });
-                    return (*request, zstd::decode_all(frame.as_slice()).unwrap());
+                    return (*request, unpacked(&frame, wanted).unwrap());
                 }
                 other => panic!("{other:?} comes too early"),
             }
@@ -255,6 +256,13 @@ impl Client {
         // The client says goodbye, but for one that was killed.
         while self.hear().is_some() {}
     }
+}
+
+/// What is in a frame.
+pub fn unpacked(frame: &[u8], len_max: u64) -> io::Result<Vec<u8>> {
+    let mut program = Vec::new();
+    deploy_parcel::unpack(frame, None, len_max, &mut program)?;
+    Ok(program)
 }
 
 /// Whoever looks on with a debugger interrupts it: then there may be nothing.

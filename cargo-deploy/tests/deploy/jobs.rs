@@ -1,7 +1,7 @@
 //! A job from its upload to its exit code.
 
 use crate::{
-    bridge::{Bridge, Client, PATIENCE},
+    bridge::{Bridge, Client, PATIENCE, unpacked},
     person::{BINARY, Person, code, said, stderr, stdout},
 };
 use deploy_sys::signal;
@@ -147,7 +147,7 @@ fn what_is_known_is_not_sent_and_what_was_begun_is_continued() {
             let Some(Ask::Chunk { bytes }) = client.hear() else {
                 panic!("nothing is sent");
             };
-            assert_eq!(zstd::decode_all(bytes.as_slice()).unwrap().len(), 1000);
+            assert_eq!(unpacked(&bytes, len).unwrap().len(), 1000);
         }
         client.tell(&Answer::ImageKnown);
         assert!(matches!(client.hear(), Some(Ask::Run(_))));

@@ -35,7 +35,7 @@ pub enum Ask {
         /// Programs that this one could be sent as a change of, the most similar first.
         bases: Vec<Digest>,
     },
-    /// The next bytes of a zstd frame, of what is missing of the wanted program; answered by `ImageTaken`, or by
+    /// The next bytes of a frame, of what is missing of the wanted program; answered by `ImageTaken`, or by
     /// `ImageKnown` once the program is there. No more than [`CHUNKS_UNDER_WAY_MAX`] of them wait for an answer.
     Chunk {
         /// At most [`CHUNK_BYTES_MAX`] of them.
@@ -111,11 +111,11 @@ pub enum Answer {
     },
     /// It is there, whole and verified.
     ImageKnown,
-    /// Send its bytes from here on, as one zstd frame.
+    /// Send its bytes from here on, as one frame.
     ImageWanted {
         /// How many are there already.
         offset: u64,
-        /// The frame's prefix, if there is one: the bytes of this program, one of those that were named.
+        /// As a change of this program, one of those that were named.
         base: Option<Digest>,
     },
     /// One chunk was taken in, and one more may follow.
@@ -192,8 +192,7 @@ pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// that an answer may take on a line of 1 Mbit/s.
 pub const CHUNKS_UNDER_WAY_MAX: usize = 8;
 
-/// A program larger than that is no change of another, nor another of it: both lie in memory, and behind one another in
-/// the frame's window.
+/// A program larger than that is no change of another, nor another of it, since both lie in memory for it.
 pub const CHANGE_BYTES_MAX: u64 = 64 << 20;
 
 /// What a client grants at first, before it has written anything: some tens of milliseconds at full speed.

@@ -99,7 +99,7 @@ pub enum Order {
     Chunk {
         /// How many bytes the program has in all.
         len: u64,
-        /// The next of it as a zstd frame.
+        /// The next of its frame.
         bytes: Vec<u8>,
     },
     /// The node cannot be part of the cluster, or has no right to what it asked.

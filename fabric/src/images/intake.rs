@@ -4,19 +4,18 @@
 //! thread of its own.
 //!
 //! # What travels
-//! One zstd frame, of the program or of what is missing of it. It may be a change of a program that is here already: that
-//! one's bytes are then the frame's prefix. Nothing is believed of a frame: it may grow to the announced length and no
-//! further, by a window of bounded size, and what it becomes must have the announced digest.
+//! One frame, of the program or of what is missing of it. It may be a change of a program that is here already. Nothing is
+//! believed of it: it may grow to the announced length and no further, and what it becomes must have the announced digest.
 
 use super::{ImageError, Images, PACKED, hex};
-use deploy_wire::client::{CHANGE_BYTES_MAX, Digest};
+use deploy_parcel::Packed;
+use deploy_wire::client::Digest;
 use std::{
     fs::{self, File, OpenOptions, Permissions},
-    io::{self, Read, Seek, Write},
+    io::{self, ErrorKind, Read, Seek, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
-use zstd::stream::read::Decoder;
 
 /// A program that is on its way here.
 #[derive(Debug)]
@@ -46,7 +45,8 @@ impl Images {
             return self.begin(digest, len);
         }
         let mut intake = self.intake(digest, len, file, path)?;
-        intake.look_at_beginning()?;
+        let looked = intake.look_at_beginning();
+        looked.map_err(|error| self.trouble(error))?;
         Ok(intake)
     }
 
@@ -126,43 +126,38 @@ impl Intake {
         kept.map_err(|error| self.images.trouble(error))
     }
 
-    fn look_at_beginning(&mut self) -> Result<(), ImageError> {
-        let looked = io::copy(&mut self.file, &mut self.hasher);
-        self.arrived = looked.map_err(|error| self.images.trouble(error))?;
-        match self.arrived > self.len {
-            true => Err(ImageError::TooLong),
-            false => Ok(()),
+    fn look_at_beginning(&mut self) -> io::Result<()> {
+        self.arrived = io::copy(&mut self.file, &mut self.hasher)?;
+        if self.arrived > self.len {
+            // Somebody gave another length, and one of them was wrong.
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            (self.arrived, self.hasher) = (0, blake3::Hasher::new());
         }
+        Ok(())
     }
 
     fn unpack(&mut self, frame: impl Read, base: Option<&Digest>) -> Result<(), ImageError> {
-        let prefix = match base {
-            Some(base) => self.images.read(base)?,
-            None => Vec::new(),
+        let base = base.map(|base| self.images.read(base)).transpose()?;
+        let mut shelf = Shelf {
+            file: &self.file,
+            hasher: &mut self.hasher,
+            bytes: 0,
+            is_broken: false,
         };
-        let mut decoder = Decoder::with_ref_prefix(io::BufReader::new(frame), &prefix)
-            .and_then(|mut decoder| decoder.window_log_max(WINDOW_LOG_MAX).map(|()| decoder))
-            .map_err(ImageError::Damaged)?
-            .single_frame();
-        let mut bytes = vec![0; BUFFER_BYTES];
-        loop {
-            let read = match decoder.read(&mut bytes) {
-                Ok(0) => return Ok(()),
-                Ok(read) => read,
-                Err(error) if is_cut(&error) => {
-                    self.is_to_continue = self.arrived > 0;
-                    return Err(ImageError::Cut(error));
-                }
-                Err(error) => return Err(ImageError::Damaged(error)),
-            };
-            self.arrived += read as u64;
-            if self.arrived > self.len {
-                return Err(ImageError::TooLong);
+        let missing = self.len - self.arrived;
+        let done = deploy_parcel::unpack(frame, base.as_deref(), missing, &mut shelf);
+        let is_broken = shelf.is_broken;
+        self.arrived += shelf.bytes;
+        done.map_err(|error| match error.kind() {
+            _ if is_broken => self.images.trouble(error),
+            // Sources say by these that there is no more of them.
+            ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::TimedOut => {
+                self.is_to_continue = self.arrived > 0;
+                ImageError::Cut(error)
             }
-            self.hasher.update(&bytes[..read]);
-            let written = self.file.write_all(&bytes[..read]);
-            written.map_err(|error| self.images.trouble(error))?;
-        }
+            _ => ImageError::Damaged(error),
+        })
     }
 
     fn try_pack(&mut self) -> io::Result<()> {
@@ -171,7 +166,9 @@ impl Intake {
             self.file.rewind()?;
             let frame = open(&part, false)?;
             frame.set_len(0)?;
-            zstd::stream::copy_encode(&self.file, &frame, PACKED_LEVEL)?;
+            let mut program = Vec::new();
+            self.file.read_to_end(&mut program)?;
+            io::copy(&mut Packed::whole(&program)?, &mut &frame)?;
             fs::rename(&part, self.images.packed_path(&self.digest))
         };
         packed().inspect_err(|_| drop(fs::remove_file(&part)))
@@ -195,7 +192,31 @@ impl Drop for Intake {
     }
 }
 
-fn open(path: &std::path::Path, is_new: bool) -> io::Result<File> {
+/// Where the bytes go.
+struct Shelf<'i> {
+    file: &'i File,
+    hasher: &'i mut blake3::Hasher,
+    bytes: u64,
+    /// Whether the disk has failed.
+    is_broken: bool,
+}
+
+impl Write for Shelf<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write_all(bytes);
+        self.is_broken |= written.is_err();
+        written?;
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn open(path: &Path, is_new: bool) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -206,17 +227,5 @@ fn open(path: &std::path::Path, is_new: bool) -> io::Result<File> {
         .open(path)
 }
 
-/// Sources say by these that there is no more of them. What is wrong with a frame itself has no such kind.
-fn is_cut(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, TimedOut};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | TimedOut)
-}
-
 /// What those are called that are not whole.
 pub(super) const PART: &str = "part";
-/// Room for a program and what it is a change of; so a stranger's frame can ask for no more.
-const WINDOW_LOG_MAX: u32 = (2 * CHANGE_BYTES_MAX).ilog2();
-/// As much as a block of a frame becomes.
-const BUFFER_BYTES: usize = 128 << 10;
-/// Hardly slower than a copy, and a fraction of the bytes.
-const PACKED_LEVEL: i32 = 1;

@@ -14,6 +14,7 @@ use deploy_wire::{
 };
 use std::{
     fs,
+    io::Read,
     os::unix::process::CommandExt,
     process::{Command, Output},
     time::{Duration, Instant, SystemTime},
@@ -36,7 +37,9 @@ fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
         bases: Vec::new(),
     };
     if ask(&mut client, &image).unwrap() != Answer::ImageKnown {
-        let frame = zstd::encode_all(bytes.as_slice(), 1).unwrap();
+        let mut frame = Vec::new();
+        let mut packed = deploy_parcel::Packed::whole(&bytes).unwrap();
+        packed.read_to_end(&mut frame).unwrap();
         let last = frame.chunks(CHUNK_BYTES_MAX).map(|bytes| {
             let bytes = bytes.to_vec();
             ask(&mut client, &Ask::Chunk { bytes }).unwrap()

@@ -14,6 +14,7 @@ mod connection;
 mod members;
 pub mod memory;
 mod mutate;
+mod parcels;
 pub mod runner;
 mod strangers;
 mod terminal;
@@ -55,6 +56,8 @@ pub const TARGETS: &[Target] = &[
     members::TOKEN,
     members::SUBJECT,
     members::CERTIFIED,
+    parcels::FRAME,
+    parcels::CHANGE,
     values::RECORD,
     values::STREAM,
     values::BULK,

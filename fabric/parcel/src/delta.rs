@@ -1,0 +1,364 @@
+//! One program as a change of another: which parts of it lie where in the old one, and by which bytes they differ.
+//!
+//! Deliberately absent: compression. What is made here is mostly small numbers that repeat, so it must follow.
+//!
+//! # Why programs differ as they do
+//! A line more in a source moves all code behind it. What is moved is the same but for the distances in it, to what lies on
+//! the other side of that line: every few bytes one number is greater by the same amount. So a part is copied although
+//! it is not equal, as long as most of its bytes are, and the differences follow; those repeat, and compress well.
+//!
+//! # The format
+//! Numbers are of seven bits a byte, the lowest first, the eighth bit set in all but the last. Four lists, each behind the
+//! length of all its bytes as `u32`, little-endian:
+//! 1. parts: how many bytes to copy, how many new ones follow, how far the old program's cursor then jumps (lowest bit
+//!    set: backwards);
+//! 2. differences: over all copies, how many bytes are equal, how many after that differ;
+//! 3. the differing bytes, new minus old;
+//! 4. the new bytes.
+
+use crate::search::Index;
+use std::io::{self, Read, Write};
+
+/// Why something is no change of that program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Nonsense(&'static str);
+
+/// What makes `new` of `old`. Takes memory some times the length of `old`.
+pub fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut change = Change::default();
+    let mut part = Part::default();
+    let (index, mut at) = (Index::new(old), 0);
+    while at < new.len() {
+        let Some(found) = index.find(old, new, at, part.new_end) else {
+            at += 1;
+            continue;
+        };
+        let next = Part::around(old, new, found, part.new_end);
+        change.add(old, new, &part, next.new_start, next.old_start);
+        (at, part) = (next.new_end, next);
+    }
+    change.add(old, new, &part, new.len(), part.old_end());
+    change.finish()
+}
+
+/// Writes what a change makes of `old`. Nothing is reserved for lengths that are only announced, and each list may have
+/// `len_max` bytes.
+///
+/// # Errors
+/// If it is cut or makes no sense; what was written then is worth nothing.
+pub fn apply(old: &[u8], mut change: impl Read, len_max: u64, out: impl Write) -> io::Result<()> {
+    let mut list = || read_list(&mut change, len_max);
+    let (parts, gaps, differing, fresh) = (list()?, list()?, list()?, list()?);
+    let mut making = Making {
+        old,
+        gaps: &gaps,
+        differing: &differing,
+        fresh: &fresh,
+        equal: 0,
+        different: 0,
+        out,
+        buffer: Vec::new(),
+    };
+    let (mut parts, mut cursor) = (parts.as_slice(), 0_usize);
+    while !parts.is_empty() {
+        let (copied, fresh, jump) = (
+            number(&mut parts)?,
+            number(&mut parts)?,
+            number(&mut parts)?,
+        );
+        making.copy(cursor, copied)?;
+        making.add(fresh)?;
+        let distance = usize::try_from(jump >> 1).map_err(|_| nonsense())?;
+        let end = cursor.wrapping_add(copied as usize); // It was copied, so it is within.
+        let moved = match jump & 1 {
+            0 => end.checked_add(distance),
+            _ => end.checked_sub(distance),
+        };
+        cursor = moved.ok_or_else(nonsense)?;
+    }
+    match making.gaps.is_empty() && making.differing.is_empty() && making.fresh.is_empty() {
+        true => Ok(()),
+        false => Err(nonsense()),
+    }
+}
+
+/// A part of the new program that is mostly the same as one of the old.
+#[derive(Clone, Default, Debug)]
+struct Part {
+    new_start: usize,
+    new_end: usize,
+    old_start: usize,
+}
+
+impl Part {
+    /// Around two places that are equal, as far as most bytes are; not before `limit` in the new program.
+    fn around(old: &[u8], new: &[u8], (old_at, new_at): (usize, usize), limit: usize) -> Part {
+        let ahead = old[old_at..].iter().zip(&new[new_at..]);
+        let ahead = worthwhile(ahead.map(|(old, new)| old == new));
+        let behind = old[..old_at].iter().rev();
+        let behind = behind.zip(new[limit..new_at].iter().rev());
+        let behind = worthwhile(behind.map(|(old, new)| old == new));
+        Part {
+            new_start: new_at - behind,
+            new_end: new_at + ahead,
+            old_start: old_at - behind,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.new_end - self.new_start
+    }
+
+    fn old_end(&self) -> usize {
+        self.old_start + self.len()
+    }
+}
+
+/// How far to go so that the most bytes are equal beyond those that are not; looks past some that are not.
+fn worthwhile(equal: impl Iterator<Item = bool>) -> usize {
+    let (mut score, mut best, mut len) = (0_i64, 0, 0);
+    for (passed, is_equal) in equal.enumerate() {
+        score += if is_equal { 1 } else { -1 };
+        if score > best {
+            (best, len) = (score, passed + 1);
+        } else if score < best - PATIENCE {
+            break;
+        }
+    }
+    len
+}
+
+/// The four lists, as they grow.
+#[derive(Default)]
+struct Change {
+    parts: Vec<u8>,
+    gaps: Vec<u8>,
+    differing: Vec<u8>,
+    fresh: Vec<u8>,
+    /// Equal bytes since the last that differed.
+    equal: u64,
+}
+
+impl Change {
+    /// A part, what follows it up to `fresh_end`, and where the old program's cursor is then to be.
+    fn add(&mut self, old: &[u8], new: &[u8], part: &Part, fresh_end: usize, cursor: usize) {
+        let copied = &new[part.new_start..part.new_end];
+        self.compare(&old[part.old_start..part.old_end()], copied);
+        let fresh = &new[part.new_end..fresh_end];
+        self.fresh.extend(fresh);
+        put(&mut self.parts, copied.len() as u64);
+        put(&mut self.parts, fresh.len() as u64);
+        let jump = match cursor.checked_sub(part.old_end()) {
+            Some(forwards) => (forwards as u64) << 1,
+            None => ((part.old_end() - cursor) as u64) << 1 | 1,
+        };
+        put(&mut self.parts, jump);
+    }
+
+    fn compare(&mut self, old: &[u8], new: &[u8]) {
+        let mut at = 0;
+        while at < new.len() {
+            let differ = |(old, new): (&u8, &u8)| old != new;
+            let same = |(old, new): (&u8, &u8)| old == new;
+            let mut rest = old[at..].iter().zip(&new[at..]);
+            let equal = rest.position(differ).unwrap_or(new.len() - at);
+            self.equal += equal as u64;
+            at += equal;
+            let mut rest = old[at..].iter().zip(&new[at..]);
+            let different = rest.position(same).unwrap_or(new.len() - at);
+            if different == 0 {
+                return;
+            }
+            put(&mut self.gaps, std::mem::take(&mut self.equal));
+            put(&mut self.gaps, different as u64);
+            let both = old[at..at + different].iter().zip(&new[at..]);
+            self.differing
+                .extend(both.map(|(old, new)| new.wrapping_sub(*old)));
+            at += different;
+        }
+    }
+
+    fn finish(self) -> Vec<u8> {
+        let mut change = Vec::new();
+        for list in [self.parts, self.gaps, self.differing, self.fresh] {
+            let len = u32::try_from(list.len()).expect("programs that are changed are far shorter");
+            change.extend(len.to_le_bytes());
+            change.extend(list);
+        }
+        change
+    }
+}
+
+/// What is left of the lists, and where the result goes.
+struct Making<'c, W> {
+    old: &'c [u8],
+    gaps: &'c [u8],
+    differing: &'c [u8],
+    fresh: &'c [u8],
+    /// How many bytes are equal yet, and then differ, before the next gap is read.
+    equal: u64,
+    different: u64,
+    out: W,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Making<'_, W> {
+    /// Copies from the old program, with the differences.
+    fn copy(&mut self, from: usize, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(|_| nonsense())?;
+        let source = from.checked_add(len);
+        let source = source.and_then(|end| self.old.get(from..end));
+        for piece in source.ok_or_else(nonsense)?.chunks(PIECE_BYTES) {
+            self.buffer.clear();
+            self.buffer.extend(piece);
+            self.correct()?;
+            self.out.write_all(&self.buffer)?;
+        }
+        Ok(())
+    }
+
+    fn correct(&mut self) -> io::Result<()> {
+        let mut at = 0;
+        while at < self.buffer.len() {
+            if self.equal == 0 && self.different == 0 {
+                if self.gaps.is_empty() {
+                    return Ok(()); // The rest is equal.
+                }
+                self.equal = number(&mut self.gaps)?;
+                self.different = number(&mut self.gaps)?;
+            }
+            let left = (self.buffer.len() - at) as u64;
+            let equal = self.equal.min(left);
+            self.equal -= equal;
+            at += equal as usize;
+            let different = self.different.min(left - equal);
+            self.different -= different;
+            let differences = take(&mut self.differing, different)?;
+            for (byte, difference) in self.buffer[at..].iter_mut().zip(differences) {
+                *byte = byte.wrapping_add(*difference);
+            }
+            at += different as usize;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, len: u64) -> io::Result<()> {
+        let bytes = take(&mut self.fresh, len)?;
+        self.out.write_all(bytes)
+    }
+}
+
+fn read_list(change: &mut impl Read, len_max: u64) -> io::Result<Vec<u8>> {
+    let mut len = [0; 4];
+    change.read_exact(&mut len)?;
+    let len = u64::from(u32::from_le_bytes(len));
+    if len > len_max {
+        return Err(nonsense());
+    }
+    let mut list = Vec::new();
+    match change.take(len).read_to_end(&mut list)? as u64 == len {
+        true => Ok(list),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn put(list: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        list.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    list.push(number as u8);
+}
+
+fn number(list: &mut &[u8]) -> io::Result<u64> {
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = list.split_first().ok_or_else(nonsense)?;
+        *list = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(number);
+        }
+    }
+    Err(nonsense())
+}
+
+fn take<'l>(list: &mut &'l [u8], len: u64) -> io::Result<&'l [u8]> {
+    let len = usize::try_from(len).map_err(|_| nonsense())?;
+    let (taken, rest) = list.split_at_checked(len).ok_or_else(nonsense)?;
+    *list = rest;
+    Ok(taken)
+}
+
+fn nonsense() -> io::Error {
+    let nonsense = Nonsense("it is no change of that program");
+    io::Error::new(io::ErrorKind::InvalidData, nonsense)
+}
+
+/// A part ends where this many more bytes differ than are equal: tables of places, of which most bytes move, stay in one.
+const PATIENCE: i64 = 200;
+/// What is written at once.
+const PIECE_BYTES: usize = 128 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn applied(old: &[u8], change: &[u8]) -> io::Result<Vec<u8>> {
+        let mut new = Vec::new();
+        apply(old, change, 1 << 20, &mut new)?;
+        Ok(new)
+    }
+
+    #[test]
+    fn what_has_moved_is_little() {
+        // Numbers that grow, as distances in code do, and one more line in the middle.
+        let program = |shift: u32| -> Vec<u8> {
+            (0..50_000_u32)
+                .flat_map(|place| {
+                    let far = place % 5 == 0;
+                    let number = place.wrapping_mul(2_654_435_761);
+                    let number = if far { place << 3 | shift } else { number };
+                    number.to_le_bytes()
+                })
+                .collect()
+        };
+        let (old, mut new) = (program(0), program(4));
+        new.splice(100_000..100_000, *b"one more line");
+        let change = make(&old, &new);
+        assert!(change.len() < 40_000, "{}", change.len());
+        assert!(applied(&old, &change).unwrap() == new);
+    }
+
+    #[test]
+    fn a_change_of_another_program_is_told_or_wrong_but_never_longer() {
+        let old: Vec<u8> = (0..1000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut new = old.clone();
+        new.rotate_left(500);
+        let change = make(&old, &new);
+        assert!(applied(&old, &change).unwrap() == new);
+        assert!(applied(&old[..1000], &change).is_err());
+        assert!((0..change.len()).all(|cut| applied(&old, &change[..cut]).is_err()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_made_of_it_is_the_new_one(
+            old in proptest::collection::vec(0_u8..3, 0..400),
+            new in proptest::collection::vec(0_u8..3, 0..400),
+            cut in 0_usize..400,
+        ) {
+            let mixed = [&new[..cut.min(new.len())], &old[cut.min(old.len())..], &new].concat();
+            for new in [&new, &mixed] {
+                prop_assert_eq!(&applied(&old, &make(&old, new)).unwrap(), new);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_change_or_not(change in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = applied(b"an old program", &change);
+        }
+    }
+}

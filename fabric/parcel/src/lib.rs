@@ -1,0 +1,162 @@
+//! Programs as they travel: one zstd frame, of the program itself or of a change of another that both sides have.
+//!
+//! Nothing is believed of what arrives: a frame may become as long as was announced and no longer, with a window of bounded
+//! size. Deliberately absent: digests, files and sockets. That what was made is what was meant, the caller looks.
+
+#![forbid(unsafe_code)]
+
+pub mod delta;
+mod search;
+
+use std::io::{self, BufReader, Cursor, Read, Write};
+use zstd::stream::read::{Decoder, Encoder};
+
+/// A program on its way out: what is read from it travels.
+pub enum Packed<'p> {
+    /// The program itself.
+    Whole(Encoder<'static, &'p [u8]>),
+    /// What to change of another.
+    Change(Encoder<'static, BufReader<Cursor<Vec<u8>>>>),
+}
+
+impl<'p> Packed<'p> {
+    /// A whole program.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn whole(program: &'p [u8]) -> io::Result<Packed<'p>> {
+        Encoder::with_buffer(program, LEVEL_WHOLE).map(Packed::Whole)
+    }
+
+    /// A program as a change of another. Looks for what they have in common at once, some 100 ms for some megabytes.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn change(base: &[u8], program: &[u8]) -> io::Result<Packed<'p>> {
+        let change = Cursor::new(delta::make(base, program));
+        Encoder::new(change, LEVEL_CHANGE).map(Packed::Change)
+    }
+}
+
+impl Read for Packed<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Packed::Whole(frame) => frame.read(bytes),
+            Packed::Change(frame) => frame.read(bytes),
+        }
+    }
+}
+
+/// Writes the program in a frame, of at most `len_max` bytes, which is a change of `base` if there is one. Blocks as long
+/// as `frame` and `out` do.
+///
+/// # Errors
+/// What they say; or that the frame makes no sense, ends too early or would become longer.
+pub fn unpack(
+    frame: impl Read,
+    base: Option<&[u8]>,
+    len_max: u64,
+    out: impl Write,
+) -> io::Result<()> {
+    let mut decoder = Decoder::new(frame)?.single_frame();
+    decoder.window_log_max(WINDOW_LOG_MAX)?;
+    let mut out = Bounded { out, left: len_max };
+    match base {
+        None => copy(&mut decoder, &mut out),
+        Some(base) => {
+            let list_max = len_max.saturating_add(LIST_BYTES_SPARE);
+            delta::apply(base, &mut decoder, list_max, &mut out)?;
+            out.left = 0; // It must have been all of the frame.
+            copy(&mut decoder, &mut out)
+        }
+    }
+}
+
+fn copy(decoder: &mut impl Read, out: &mut impl Write) -> io::Result<()> {
+    let mut bytes = vec![0; BUFFER_BYTES];
+    loop {
+        match decoder.read(&mut bytes)? {
+            0 => return Ok(()),
+            read => out.write_all(&bytes[..read])?,
+        }
+    }
+}
+
+/// Takes so many bytes.
+struct Bounded<W> {
+    out: W,
+    left: u64,
+}
+
+impl<W: Write> Write for Bounded<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or_else(|| {
+            let why = "more bytes came than were announced";
+            io::Error::new(io::ErrorKind::InvalidData, why)
+        })?;
+        self.out.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Faster than most networks.
+const LEVEL_WHOLE: i32 = 3;
+/// A change is small, and worth looking closer.
+const LEVEL_CHANGE: i32 = 9;
+/// More than any frame of ours asks for: 16 MiB.
+const WINDOW_LOG_MAX: u32 = 24;
+/// Of the lists in a change none is longer than the program by more.
+const LIST_BYTES_SPARE: u64 = 64;
+/// As much as a block of a frame becomes.
+const BUFFER_BYTES: usize = 128 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(mut packed: Packed<'_>) -> Vec<u8> {
+        let mut frame = Vec::new();
+        packed.read_to_end(&mut frame).unwrap();
+        frame
+    }
+
+    fn unpacked(frame: &[u8], base: Option<&[u8]>, len_max: u64) -> io::Result<Vec<u8>> {
+        let mut program = Vec::new();
+        unpack(frame, base, len_max, &mut program)?;
+        Ok(program)
+    }
+
+    #[test]
+    fn a_program_comes_back_whole_or_as_a_change() {
+        let old: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut new = old.clone();
+        new.splice(200_000..200_010, *b"a new line");
+        let whole = packed(Packed::whole(&new).unwrap());
+        let change = packed(Packed::change(&old, &new).unwrap());
+        assert!(change.len() < 100, "{}", change.len());
+        let len = new.len() as u64;
+        assert!(unpacked(&whole, None, len).unwrap() == new);
+        assert!(unpacked(&change, Some(&old), len).unwrap() == new);
+        for (frame, base) in [(&whole, None), (&change, Some(old.as_slice()))] {
+            assert!(unpacked(frame, base, len - 1).is_err());
+            assert!(unpacked(&frame[..frame.len() - 1], base, len).is_err());
+            assert!(unpacked(&[], base, len).is_err());
+        }
+        assert!(unpacked(&whole, Some(&old), len).is_err());
+    }
+
+    #[test]
+    fn what_would_become_a_thousand_times_as_long_does_not() {
+        let mut bomb = Vec::new();
+        zstd::stream::copy_encode(io::repeat(0).take(100 << 20), &mut bomb, 1).unwrap();
+        assert!(bomb.len() < 20_000);
+        let error = unpacked(&bomb, None, 1 << 20).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(unpacked(&bomb, Some(b"a base"), 1 << 20).is_err());
+    }
+}
