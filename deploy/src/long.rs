@@ -86,11 +86,26 @@ impl Pieces<'_> {
         }
     }
 
-    /// The bytes of the value, read straight to where they belong.
+    /// The bytes of the value, read straight to where they belong. Each wait is for some of them: a value may take longer
+    /// to come than a thread spins, and still never keep it waiting.
     fn read_bulk(&mut self, mut room: Bulk) -> Bulk {
-        let step = |room: &mut Bulk, who: Who| self.link.read_long(self.generation, room, who);
-        let state = self.link.wait(None, |who| step(&mut room, who));
-        self.state = state.expect("a wait without deadline finds something");
+        let mut step = |who| self.link.read_long(self.generation, &mut room, who);
+        self.state = loop {
+            match step(Who::Spinner) {
+                Look::Something => continue, // The rest of what woke us, most often.
+                Look::Found(state) => break state,
+                Look::Nothing | Look::Idle => {}
+            }
+            let some = self.link.wait(None, |who| match step(who) {
+                Look::Something => Look::Found(None),
+                Look::Found(state) => Look::Found(Some(state)),
+                Look::Nothing => Look::Nothing,
+                Look::Idle => Look::Idle,
+            });
+            if let Some(state) = some.expect("a wait without deadline finds something") {
+                break state;
+            }
+        };
         room
     }
 
