@@ -9,7 +9,6 @@ use std::{net::SocketAddr, path::PathBuf};
 #[command(
     name = "fabric",
     version,
-    args_conflicts_with_subcommands = true,
     after_help = "A cluster in three lines:\n  \
         head$    fabric master 10.0.0.1:9999 bridge 10.0.0.1:8888\n  \
         node$    fabric join <NODE TOKEN>          (printed by the master)\n  \
@@ -22,6 +21,28 @@ pub struct Cli {
     /// Serve as a node at this address, after `fabric join` was said once.
     #[command(flatten)]
     pub serve: Serve,
+}
+
+impl Cli {
+    /// Makes sure that nothing stands before a command that would be forgotten.
+    ///
+    /// # Errors
+    /// A sentence that says where it belongs.
+    pub fn check(&self) -> Result<(), String> {
+        let Serve {
+            address,
+            labels,
+            insecure_no_auth,
+            ..
+        } = &self.serve;
+        let is_nothing = address.is_none() && labels.labels.is_empty() && !insecure_no_auth;
+        match self.command.is_none() || is_nothing {
+            true => Ok(()),
+            false => {
+                Err("only --state may stand before a command: write the rest behind it".to_string())
+            }
+        }
+    }
 }
 
 /// How to serve as a node.
@@ -299,6 +320,45 @@ mod tests {
     fn the_grammar_is_sound() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_state_directory_may_stand_anywhere() {
+        let cases = [
+            "fabric --state X",
+            "fabric 10.0.0.2:9999 --state X",
+            "fabric --state X 10.0.0.2:9999",
+            "fabric --state X nodes",
+            "fabric nodes --state X",
+            "fabric --state=X token list",
+            "fabric token --state X list",
+            "fabric token list --state X",
+            "fabric --state X master 10.0.0.1:9999",
+            "fabric --state X join TOKEN 10.0.0.2:9999",
+            "fabric join TOKEN --state X",
+        ];
+        for words in cases {
+            let cli = Cli::try_parse_from(words.split(' '));
+            let cli = cli.unwrap_or_else(|error| panic!("{words}: {error}"));
+            cli.check().unwrap();
+            let state = match &cli.command {
+                None => &cli.serve.state,
+                Some(Command::Master(master)) => &master.state,
+                Some(Command::Join { serve, .. }) => &serve.state,
+                Some(Command::Token { state, .. } | Command::Nodes { state }) => state,
+                Some(other) => panic!("{words} is no {other:?}"),
+            };
+            assert_eq!(state.state.as_deref(), Some("X".as_ref()), "{words}");
+        }
+        for words in [
+            "--insecure-no-auth nodes",
+            "--label a nodes",
+            "10.0.0.2:9999 nodes",
+        ] {
+            let cli = Cli::try_parse_from(format!("fabric {words}").split(' '));
+            let error = cli.map(|cli| cli.check());
+            assert!(!matches!(error, Ok(Ok(()))), "{words}");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ use deploy_wire::{
     resources::Resources,
 };
 use mio::Poll;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::{
     error::Error,
     fs::DirBuilder,
@@ -34,7 +35,6 @@ use std::{
     net::{SocketAddr, ToSocketAddrs},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -46,6 +46,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// A sentence that says what to do about it.
 pub fn run(cli: Cli) -> Result<()> {
     // Keys and certificates pass through this process; jobs may run as the same user.
+    cli.check()?;
     confine::hide_memory()?;
     // What a shell has left open is not for jobs.
     fd::close_on_exec_from(3)?;
@@ -56,27 +57,27 @@ pub fn run(cli: Cli) -> Result<()> {
             Ok(head::run(&plan, &state(&master.state)?)?)
         }
         Some(Command::Join { token, serve: how }) => join(&token, &how),
-        Some(Command::Token { what, state: place }) => token(&what, &state(&place)?),
-        Some(Command::Nodes { state: place }) => nodes(&state(&place)?),
-        Some(Command::Drain {
-            node,
-            off,
-            state: place,
-        }) => drain(&node, !off, &state(&place)?),
-        Some(Command::Members { state: place }) => members::list(&state(&place)?),
-        Some(Command::Remove {
-            name,
-            role,
-            state: place,
-        }) => members::remove(&name, role.as_deref(), &state(&place)?),
-        Some(Command::Leave { state: place }) => members::leave(&state(&place)?),
+        Some(Command::Token { what, state }) => token(&what, &place(&state)?),
+        Some(Command::Nodes { state }) => nodes(&place(&state)?),
+        Some(Command::Drain { node, off, state }) => drain(&node, !off, &place(&state)?),
+        Some(Command::Members { state }) => members::list(&place(&state)?),
+        Some(Command::Remove { name, role, state }) => {
+            members::remove(&name, role.as_deref(), &place(&state)?)
+        }
+        Some(Command::Leave { state }) => members::leave(&place(&state)?),
         Some(Command::Warden { hidden }) => Ok(warden::run_at_stdin(hidden)?),
     }
 }
 
-fn state(given: &State) -> Result<PathBuf> {
+/// Where a daemon's state is, or would be.
+fn place(given: &State) -> Result<PathBuf> {
     let found = given.state.clone().or_else(places::daemon);
-    let state = found.ok_or("there is no home directory: say --state DIR")?;
+    Ok(found.ok_or("there is no home directory: say --state DIR")?)
+}
+
+/// The same, made for a daemon that begins.
+fn state(given: &State) -> Result<PathBuf> {
+    let state = place(given)?;
     // Jobs, which have users of their own, pass through it to their directories; what is secret lies deeper.
     let made = DirBuilder::new().recursive(true).mode(0o711).create(&state);
     made.map_err(|error| format!("{}: {error}; say --state DIR", state.display()))?;
@@ -88,20 +89,16 @@ fn serve(how: &Serve) -> Result<()> {
     let state = state(&how.state)?;
     let dir = StateDir::open(&head::place(&state, Role::Node))?;
     let _claim = dir.claim()?;
-    let mut is_told = false;
-    let identity = loop {
-        if let Some(identity) = Identity::load(&dir)? {
-            break identity;
-        }
-        if !is_told {
+    let identity = match Identity::load(&dir)? {
+        Some(identity) => identity,
+        None => {
             println!(
                 "This machine is no node of a cluster yet. Type here, in another terminal: fabric join <NODE TOKEN>{}\n\
                  `fabric master` has printed the token on the head; `fabric token new node` prints another.",
                 said(&how.state)
             );
-            is_told = true;
+            joined(&dir)?
         }
-        thread::sleep(LOOK_EVERY); // A file of another process's: there is nothing to wait at that works everywhere.
     };
     let master = resolve(&identity.address)?;
     let address = match how.address {
@@ -135,6 +132,18 @@ fn serve(how: &Serve) -> Result<()> {
         estate,
     };
     Ok(Node::new(config, poll, Data::Door(Box::new(door)))?.run()?)
+}
+
+/// Waits until somebody has joined here, by another command.
+fn joined(dir: &StateDir) -> Result<Identity> {
+    let changes = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    changes.add_watch(dir.path(), AddWatchFlags::IN_MOVED_TO)?;
+    loop {
+        if let Some(identity) = Identity::load(dir)? {
+            return Ok(identity);
+        }
+        changes.read_events()?;
+    }
 }
 
 /// Whether a cluster without authentication was asked for, if it is one.
@@ -277,7 +286,11 @@ fn show(row: &TokenRow) -> String {
 }
 
 fn authority(state: &Path) -> Result<Authority> {
-    let dir = StateDir::open(&head::authority(state))?;
+    let place = head::authority(state);
+    if !place.exists() {
+        return Err(no_master(state)); // Opened, it would be made.
+    }
+    let dir = StateDir::open(&place)?;
     match Authority::exists(&dir)? {
         true => Ok(Authority::open_any(&dir, SystemTime::now())?),
         false => Err(no_master(state)),
@@ -285,7 +298,11 @@ fn authority(state: &Path) -> Result<Authority> {
 }
 
 fn member(state: &Path, role: Role) -> Result<Identity> {
-    let dir = StateDir::open(&head::place(state, role))?;
+    let place = head::place(state, role);
+    if !place.exists() {
+        return Err(no_master(state));
+    }
+    let dir = StateDir::open(&place)?;
     Identity::load(&dir)?.ok_or_else(|| no_master(state))
 }
 
@@ -378,6 +395,5 @@ fn table(nodes: &[NodeView]) -> String {
 
 /// How long a master may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The port of a node's data, as in every example.
 const NODE_PORT: u16 = 9999;

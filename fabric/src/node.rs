@@ -282,6 +282,9 @@ impl Node {
             let order = Order::decode(&message)
                 .map_err(|malformed| SessionError::Protocol(malformed.to_string()))?;
             self.handle_order(order, now)?;
+            if self.dismissed.is_some() {
+                return Ok(()); // It ends now, and says goodbye when nothing runs here any more.
+            }
         }
     }
 

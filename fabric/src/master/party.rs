@@ -32,6 +32,8 @@ enum Purpose {
     Fetch { file: File, len: u64 },
     /// A person's.
     Client { id: ClientId },
+    /// A node that was removed and told so: it kills what runs there, and then says goodbye.
+    Removed { name: String, id: NodeId },
     /// It is told one last thing.
     Leaving,
 }
@@ -82,6 +84,7 @@ impl Party {
     pub fn node_id(&self) -> Option<NodeId> {
         match &self.purpose {
             Purpose::Node { id, .. } => *id,
+            Purpose::Removed { id, .. } => Some(*id),
             _ => None,
         }
     }
@@ -97,7 +100,7 @@ impl Party {
     /// A node's name, by its certificate.
     pub fn name(&self) -> &str {
         match &self.purpose {
-            Purpose::Node { name, .. } => name,
+            Purpose::Node { name, .. } | Purpose::Removed { name, .. } => name,
             _ => "",
         }
     }
@@ -130,16 +133,23 @@ impl Party {
         });
     }
 
-    /// It is no member any more. It may hear why, but nobody waits for that.
-    pub fn dismiss(&mut self, why: String) {
+    /// It is no member any more. It may hear why, but nobody waits for that; only a node's goodbye is waited for, and nothing
+    /// else that it says is heard. Returns that node.
+    pub fn dismiss(&mut self, why: String) -> Option<NodeId> {
         let code = OwnCode::Connection.number() as u8;
         self.queue(match &self.purpose {
             Purpose::Client { .. } => Answer::Refused { code, why }.encode(),
             _ => Order::Dismissed { why }.encode(),
         });
+        if let Purpose::Node { name, id: Some(id) } = &self.purpose {
+            let (name, id) = (name.clone(), *id);
+            self.purpose = Purpose::Removed { name, id };
+            return Some(id);
+        }
         let _ = self.send();
         self.session.finish();
         let _ = self.session.flush();
+        None
     }
 
     /// It wants the program in this frame, of so many bytes.
@@ -150,7 +160,14 @@ impl Party {
     /// The next thing that it says.
     pub fn hear(&mut self) -> Heard {
         let ready = self.session.handle_ready();
-        let message = match ready.and_then(|()| self.session.poll_message()) {
+        let mut next = ready.and_then(|()| self.session.poll_message());
+        while matches!(
+            (&next, &self.purpose),
+            (Ok(Some(_)), Purpose::Removed { .. })
+        ) {
+            next = self.session.poll_message();
+        }
+        let message = match next {
             Ok(Some(message)) => message,
             Ok(None) => return Heard::Nothing,
             Err(SessionError::Closed) => return Heard::Goodbye,
@@ -167,7 +184,7 @@ impl Party {
                 Ok(ask) => Heard::Forbidden(ask),
                 Err(_) => Heard::End,
             },
-            Purpose::Fetch { .. } | Purpose::Leaving => Heard::Nothing,
+            Purpose::Fetch { .. } | Purpose::Removed { .. } | Purpose::Leaving => Heard::Nothing,
         }
     }
 
@@ -188,7 +205,7 @@ impl Party {
     /// Tells it something, as soon as there is room. Who is leaving is told nothing more: its session takes no message,
     /// and to wait for room there would be for ever.
     pub fn queue(&mut self, message: Vec<u8>) {
-        if matches!(self.purpose, Purpose::Leaving) {
+        if matches!(self.purpose, Purpose::Removed { .. } | Purpose::Leaving) {
             return;
         }
         self.waiting_bytes += message.len();

@@ -41,6 +41,43 @@ fn a_removed_user_is_cut_off_within_a_second_and_others_are_not() {
 }
 
 #[test]
+fn a_removed_node_ends_its_jobs_and_is_lost_at_once() {
+    let mut cluster = Cluster::start();
+    let port = cluster.data_port(1);
+    let mut node = cluster.serve("n1", &["join", &cluster.node_token, &port]);
+    let name = node.expect("in the cluster as ");
+    let name = name.rsplit(' ').next().unwrap();
+    cluster.master.expect(" is up");
+    let removed = Instant::now();
+    cluster.say(&["remove", name]);
+    node.expect("is no member of the cluster any more");
+    cluster.master.expect(&format!("node {name} has stopped"));
+    assert!(
+        removed.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        removed.elapsed()
+    );
+    assert!(!node.end().success());
+    let nodes = cluster.say(&["nodes"]);
+    assert!(!nodes.lines().any(|line| line.starts_with(name)), "{nodes}");
+}
+
+/// It would look as if there were a cluster, next time.
+#[test]
+fn a_question_about_what_is_not_there_makes_nothing() {
+    let cluster = Cluster::start();
+    for words in [&["nodes"][..], &["token", "list"], &["members"], &["leave"]] {
+        let output = cluster.run_at("typo", words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && said.lines().count() == 1,
+            "{said}"
+        );
+        assert!(!cluster.state("typo").exists(), "{words:?}");
+    }
+}
+
+#[test]
 fn a_node_leaves_while_its_daemon_runs_and_joins_again_under_its_name() {
     let mut cluster = Cluster::start();
     let port = cluster.data_port(1);

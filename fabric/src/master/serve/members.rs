@@ -152,7 +152,11 @@ impl Master {
             let (who, _) = party.who();
             eprintln!("{who} is no member any more");
             let why = format!("{who} is no member of the cluster any more; it can join again");
-            party.dismiss(why);
+            if let Some(node) = party.dismiss(why) {
+                self.talkative.insert(token);
+                // It is lost as soon as it has killed its jobs and said so, and after the usual time if it never does.
+                return self.cluster.handle_node_gone(node);
+            }
         }
         self.drop_party(token);
     }
