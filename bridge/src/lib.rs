@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Event -> Family                              who lives, and the exit code in the end
-//!       -> Human or Json -> Write -> a writer  what is shown, where, and by which thread
+//!       -> Human, Json or Plain -> Write -> a writer  what is shown, where, and by which thread
 //! ```
 //!
 //! [`Family`], [`Human`] and [`Json`] are folds without clock or file. [`Terminal`] owns one of each kind that it needs
@@ -15,6 +15,7 @@ mod human;
 mod json;
 mod lane;
 mod options;
+mod plain;
 mod sanitise;
 mod style;
 mod terminal;
@@ -25,5 +26,6 @@ pub use human::Human;
 pub use json::Json;
 pub use lane::Write;
 pub use options::{Destination, Format, Layout, Options, UnknownFormat};
+pub use plain::Plain;
 pub use style::wants_colour;
 pub use terminal::{Broken, Terminal, Verdict};

@@ -19,6 +19,8 @@ pub enum Format {
     Human,
     /// One JSON object a line, on standard output.
     Json,
+    /// What processes write, and nothing else.
+    Plain,
 }
 
 /// What standard output and standard error are.

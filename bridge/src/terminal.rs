@@ -7,6 +7,7 @@ use crate::{
     json::Json,
     lane::Write,
     options::{Format, Options},
+    plain::Plain,
     writer::{Spares, Wake, Writer},
 };
 use deploy_wire::{
@@ -78,6 +79,7 @@ impl Terminal {
             formatter: match options.format {
                 Format::Human => Formatter::Human(Human::new(options.layout)),
                 Format::Json => Formatter::Json(Json::new()),
+                Format::Plain => Formatter::Plain(Plain::new()),
             },
             stdout: Writer::new("bridge-stdout", stdout, spares.clone(), wake.clone())?,
             stderr: match one {
@@ -94,6 +96,7 @@ impl Terminal {
         match &mut self.formatter {
             Formatter::Human(human) => human.handle_event(event, now),
             Formatter::Json(json) => json.handle_event(event),
+            Formatter::Plain(plain) => plain.handle_event(event),
         }
         self.write();
     }
@@ -112,7 +115,7 @@ impl Terminal {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.formatter {
             Formatter::Human(human) => human.poll_timeout(),
-            Formatter::Json(_) => None,
+            Formatter::Json(_) | Formatter::Plain(_) => None,
         }
     }
 
@@ -139,6 +142,7 @@ impl Terminal {
         match &mut self.formatter {
             Formatter::Human(human) => human.finish(),
             Formatter::Json(json) => json.finish(),
+            Formatter::Plain(_) => {}
         }
         self.write();
         let writers = [
@@ -173,6 +177,7 @@ impl Terminal {
 enum Formatter {
     Human(Human),
     Json(Json),
+    Plain(Plain),
 }
 
 impl Formatter {
@@ -180,6 +185,7 @@ impl Formatter {
         match self {
             Formatter::Human(human) => human.poll_write(),
             Formatter::Json(json) => json.poll_write(),
+            Formatter::Plain(plain) => plain.poll_write(),
         }
     }
 }

@@ -52,6 +52,17 @@ pub struct Run {
     /// clean. May be given again.
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = Variable::parser(), action = clap::ArgAction::Append)]
     pub env: Vec<Variable>,
+    #[command(flatten)]
+    pub needs: Needs,
+    #[command(flatten)]
+    pub shown: Shown,
+    #[command(flatten)]
+    pub cargo: CargoFlags,
+}
+
+/// What the first process needs.
+#[derive(Args, Debug)]
+pub struct Needs {
     /// Memory that the first process needs, such as 2GiB.
     #[arg(long, value_name = "AMOUNT")]
     mem: Option<Mem>,
@@ -61,10 +72,6 @@ pub struct Run {
     /// GPUs that the first process needs.
     #[arg(long, value_name = "COUNT")]
     gpu: Option<u32>,
-    #[command(flatten)]
-    pub shown: Shown,
-    #[command(flatten)]
-    pub cargo: CargoFlags,
 }
 
 /// How something is shown.
@@ -95,6 +102,25 @@ pub enum Command {
     Ps(Listing),
     /// End a job, or one process of it.
     Kill(Kill),
+    /// Run a program for cargo: as the `runner` of a target in cargo's configuration, so that `cargo run`, `cargo test` and
+    /// `cargo bench` run on the cluster.
+    Runner(Runner),
+}
+
+/// A program that cargo has built and wants run.
+#[derive(Args, Debug)]
+#[command(after_help = RUNNER_HELP)]
+pub struct Runner {
+    /// Where: the cluster's HOST:PORT, the name it was saved under, or `local` for this machine.
+    pub target: String,
+    /// The program and its arguments, which cargo adds.
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    command: Vec<OsString>,
+    /// Set an environment variable of the program. May be given again.
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = Variable::parser(), action = clap::ArgAction::Append)]
+    pub env: Vec<Variable>,
+    #[command(flatten)]
+    pub needs: Needs,
 }
 
 /// How to become known.
@@ -163,8 +189,10 @@ impl Run {
             .as_deref()
             .expect("clap asks for it where there is no subcommand")
     }
+}
 
-    /// What the first process needs, if that was said.
+impl Needs {
+    /// As far as that was said.
     pub fn resources(&self) -> Option<Resources> {
         let usual = Resources::default();
         let is_said = self.mem.is_some() || self.cpu.is_some() || self.gpu.is_some();
@@ -173,6 +201,14 @@ impl Run {
             cpu: self.cpu.unwrap_or(usual.cpu),
             gpu: self.gpu.unwrap_or(usual.gpu),
         })
+    }
+}
+
+impl Runner {
+    /// The program, and its arguments.
+    pub fn program(&self) -> (&OsStr, &[OsString]) {
+        let (program, args) = self.command.split_first().expect("clap asks for it");
+        (program, args)
     }
 }
 
@@ -188,6 +224,13 @@ impl Shown {
 }
 
 impl Variable {
+    /// As it is given, or as it is set here; nothing if it is not.
+    pub fn here(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let value = self.value.clone();
+        let value = value.or_else(|| env::var_os(&self.name))?;
+        Some((self.name.as_bytes().to_vec(), value.into_vec()))
+    }
+
     fn parser() -> impl clap::builder::TypedValueParser<Value = Variable> {
         use clap::builder::{OsStringValueParser, TypedValueParser};
         OsStringValueParser::new().try_map(|text| Variable::parse(&text))
@@ -223,6 +266,11 @@ pub const LOCAL: &str = "local";
 
 /// By these a process knows which life it begins.
 const RESERVED: [&[u8]; 2] = [b"DEPLOY_BIRTH", b"DEPLOY_KEEPER"];
+
+const RUNNER_HELP: &str = "\
+In the shell, or in .cargo/config.toml as `runner` of [target.x86_64-unknown-linux-gnu]:
+  export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='cargo deploy runner TARGET --'
+  cargo test";
 
 const AFTER_HELP: &str = "\
 First time:
@@ -262,11 +310,11 @@ mod tests {
             cli.run.cargo.to_args(),
             ["--package", "a", "--bin", "hello", "--release"]
         );
-        let resources = cli.run.resources().unwrap();
+        let resources = cli.run.needs.resources().unwrap();
         assert_eq!((resources.mem, resources.gpu), (2 * Mem::GIB, 0));
         assert_eq!(cli.run.env[0].value.as_deref(), Some(OsStr::new("b=c")));
         assert_eq!(cli.run.env[1].value, None);
-        assert_eq!(parse("lab").unwrap().run.resources(), None);
+        assert_eq!(parse("lab").unwrap().run.needs.resources(), None);
     }
 
     #[test]
@@ -285,6 +333,19 @@ mod tests {
     }
 
     #[test]
+    fn a_runner_is_given_the_program_by_cargo() {
+        let words = "runner lab --mem 1GiB --env A=b -- target/debug/deps/it-0123 --exact name";
+        let Some(Command::Runner(runner)) = parse(words).unwrap().command else {
+            panic!("it is no runner");
+        };
+        assert_eq!(runner.target, "lab");
+        let (program, args) = runner.program();
+        assert_eq!(program, "target/debug/deps/it-0123");
+        assert_eq!(args, ["--exact", "name"]);
+        assert_eq!(runner.needs.resources().unwrap().mem, Mem::GIB);
+    }
+
+    #[test]
     fn what_says_nothing_is_refused() {
         for words in [
             "",
@@ -296,6 +357,7 @@ mod tests {
             "lab --mem lots",
             "lab --exe a --bin b",
             "lab stray",
+            "runner lab",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }

@@ -19,6 +19,7 @@ mod local;
 mod login;
 mod preflight;
 mod run;
+mod runner;
 mod session;
 mod stdin;
 mod strip;
@@ -53,5 +54,6 @@ fn act(cli: Cli) -> Result<i32, Failure> {
         Some(Command::Nodes(what)) => listing::nodes(&what),
         Some(Command::Ps(what)) => listing::jobs(&what),
         Some(Command::Kill(kill)) => listing::kill(&kill),
+        Some(Command::Runner(runner)) => runner::run(&runner),
     }
 }

@@ -22,6 +22,13 @@ pub struct Image {
     pub elf: Elf,
 }
 
+impl Image {
+    /// Whether these bytes are somewhere in it.
+    pub fn has(&self, bytes: &[u8]) -> bool {
+        memchr::memmem::find(&self.bytes, bytes).is_some()
+    }
+}
+
 /// Reads a program's tables, and what of it has to travel: with all its symbols, if those will be wanted there.
 pub fn look(path: &Path, with_symbols: bool) -> Result<Image, Failure> {
     let failed =

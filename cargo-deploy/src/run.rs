@@ -10,12 +10,18 @@ use crate::{
     upload::{Sent, upload},
     watch::{Screen, Watch},
 };
+use deploy_trust::identity::Identity;
 use deploy_wire::client::{Answer, Ask, RunRequest};
-use std::{
-    env,
-    os::unix::ffi::{OsStrExt, OsStringExt},
-    path::PathBuf,
-};
+use std::{os::unix::ffi::OsStrExt, path::PathBuf};
+
+/// What a person wants to hear beside the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// Not even how far it is.
+    pub is_quiet: bool,
+    /// Also what is done.
+    pub is_verbose: bool,
+}
 
 /// Builds, sends, runs and shows; returns the code to exit with.
 pub fn run(run: &Run) -> Result<i32, Failure> {
@@ -27,24 +33,39 @@ pub fn run(run: &Run) -> Result<i32, Failure> {
     };
     let image = preflight::look(&path, wants_symbols(run))?;
     tell_needs(run, &image);
-    let mut bridge = Bridge::connect(&identity)?;
-    let sent = upload(&mut bridge, &image, run.cargo.quiet)?;
-    if run.cargo.verbose > 0 {
-        tell_sent(&sent, &image);
-    }
     let request = RunRequest {
         image: image.digest,
         worker: preflight::worker(&image.name),
         args: arguments(run, &image),
-        env: run.env.iter().filter_map(variable).collect(),
-        resources: run.resources(),
+        env: run.env.iter().filter_map(Variable::here).collect(),
+        resources: run.needs.resources(),
         stdout_is_terminal: screen.terminals.0,
         stderr_is_terminal: screen.terminals.1,
     };
+    let told = Told {
+        is_quiet: run.cargo.quiet,
+        is_verbose: run.cargo.verbose > 0,
+    };
+    send_and_show(&identity, &image, request, screen, told)
+}
+
+/// Brings the program to the cluster, has it run and shows it; returns the code to exit with.
+pub fn send_and_show(
+    identity: &Identity,
+    image: &Image,
+    request: RunRequest,
+    screen: Screen,
+    told: Told,
+) -> Result<i32, Failure> {
+    let mut bridge = Bridge::connect(identity)?;
+    let sent = upload(&mut bridge, image, told.is_quiet)?;
+    if told.is_verbose {
+        tell_sent(&sent, image);
+    }
     // From here on a signal is meant for the job.
     let watch = Watch::prepare(screen)?;
     match bridge.ask(&Ask::Run(Box::new(request)))? {
-        Answer::Started { job } if run.cargo.verbose > 0 => {
+        Answer::Started { job } if told.is_verbose => {
             eprintln!("cargo deploy: this is job {job}")
         }
         Answer::Started { .. } => {}
@@ -109,13 +130,6 @@ fn arguments(run: &Run, image: &Image) -> Vec<Vec<u8>> {
     let own_name = image.name.clone().into_bytes();
     let rest = run.args.iter().map(|word| word.as_bytes().to_vec());
     [own_name].into_iter().chain(rest).collect()
-}
-
-/// As it is given, or as it is set here; nothing if it is not.
-fn variable(variable: &Variable) -> Option<(Vec<u8>, Vec<u8>)> {
-    let value = variable.value.clone();
-    let value = value.or_else(|| env::var_os(&variable.name))?;
-    Some((variable.name.as_bytes().to_vec(), value.into_vec()))
 }
 
 /// Variables by which a program is asked for backtraces, or shown to a debugger.

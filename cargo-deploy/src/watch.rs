@@ -17,7 +17,7 @@ use crate::{
     line::{Heard, Line},
     stdin,
 };
-use deploy_bridge::{Broken, Options, Terminal};
+use deploy_bridge::{Broken, Format, Options, Terminal};
 use deploy_sys::{
     fd,
     signal::{self, Caught},
@@ -65,6 +65,14 @@ impl Screen {
         let options = Options::from_env(look_up, terminals.0, terminals.1, together)
             .map_err(Failure::setting)?;
         Ok(Screen { options, terminals })
+    }
+
+    /// The same, but that an ordinary program is shown to a person as if it ran here.
+    pub fn for_ordinary(mut self) -> Screen {
+        if self.options.format == Format::Human {
+            self.options.format = Format::Plain;
+        }
+        self
     }
 }
 

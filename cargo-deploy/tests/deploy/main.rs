@@ -10,4 +10,5 @@ mod jobs;
 mod listings;
 mod logins;
 mod person;
+mod runners;
 mod terminals;
