@@ -1,11 +1,7 @@
 //! The fold of a job's events into who lives, who bore whom, and what the job's exit code is. It keeps nothing of the
 //! dead but the two ends that the exit code may come from.
 
-use deploy_wire::{
-    event::Event,
-    exit::{ExitStatus, Reason},
-    pid::Pid,
-};
+use deploy_wire::{event::Event, exit::ExitStatus, pid::Pid};
 use std::collections::HashMap;
 
 /// The processes of one job.
@@ -33,7 +29,7 @@ impl Family {
             Event::Exited { pid, status } => {
                 if self.living.remove(&pid) == Some(None) {
                     self.initial = Some((pid, status));
-                } else if failed_by_itself(status) {
+                } else if status.is_failure() {
                     self.first_failure.get_or_insert((pid, status));
                 }
             }
@@ -58,10 +54,6 @@ impl Family {
         self.first_failure()
             .map_or(0, |(_, status)| status.shell_code())
     }
-}
-
-fn failed_by_itself(status: ExitStatus) -> bool {
-    !status.success() && !status.reason().is_some_and(Reason::is_wanted)
 }
 
 #[cfg(test)]

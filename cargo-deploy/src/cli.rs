@@ -54,6 +54,9 @@ pub struct Run {
     pub env: Vec<Variable>,
     #[command(flatten)]
     pub needs: Needs,
+    /// Print which job it is, and leave: it goes on without a terminal. `cargo deploy logs -f JOB` shows it.
+    #[arg(long = "detach")]
+    pub is_detached: bool,
     #[command(flatten)]
     pub shown: Shown,
     #[command(flatten)]
@@ -102,6 +105,12 @@ pub enum Command {
     Ps(Listing),
     /// End a job, or one process of it.
     Kill(Kill),
+    /// Show what a job has printed, also when it is over; the exit code is the job's, if it is over or -f waits for that.
+    Logs(Logs),
+    /// Go back to a job: show it from its beginning, read standard input for it, and pass on Ctrl-C.
+    Attach(Attach),
+    /// Say how it came to the ends of a job or of one process.
+    Why(Why),
     /// Run a program for cargo: as the `runner` of a target in cargo's configuration, so that `cargo run`, `cargo test` and
     /// `cargo bench` run on the cluster.
     Runner(Runner),
@@ -150,6 +159,43 @@ pub struct Kill {
     pub what: String,
     /// The cluster; may be left out if you have logged in to one only.
     pub target: Option<String>,
+}
+
+/// What to read.
+#[derive(Args, Debug)]
+pub struct Logs {
+    /// The job as `ps` shows it, or the beginning of that.
+    pub job: String,
+    /// The cluster; may be left out if you have logged in to one only.
+    pub target: Option<String>,
+    /// Go on with what happens, to the end of the job.
+    #[arg(short, long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// What to go back to.
+#[derive(Args, Debug)]
+pub struct Attach {
+    /// The job as `ps` shows it, or the beginning of that.
+    pub job: String,
+    /// The cluster; may be left out if you have logged in to one only.
+    pub target: Option<String>,
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// What to explain.
+#[derive(Args, Debug)]
+pub struct Why {
+    /// The job as `ps` shows it, and behind a slash one process of it.
+    #[arg(value_name = "JOB[/PID]")]
+    pub what: String,
+    /// The cluster; may be left out if you have logged in to one only.
+    pub target: Option<String>,
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 /// A variable for the program's environment.

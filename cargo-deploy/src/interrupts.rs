@@ -6,7 +6,7 @@
 use deploy_sys::signal::{self, Caught, Signals};
 use deploy_wire::exit::{ExitStatus, Reason};
 use nix::{
-    libc::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
+    libc::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2},
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use std::{
@@ -36,13 +36,17 @@ pub enum Meaning {
     PassOn(i32),
     /// The person has had enough of waiting for that, too.
     Leave(i32),
+    /// We are to be stopped, and the job not: it will wait for us when it has written what we have granted.
+    Stop,
 }
 
 impl Interrupts {
     /// A signal came.
     pub fn handle(&mut self, caught: Caught, now: Instant) -> Meaning {
-        if caught.signal != SIGINT {
-            return self.pass_on(caught.signal);
+        match caught.signal {
+            SIGINT => {}
+            SIGTSTP => return Meaning::Stop,
+            other => return self.pass_on(other),
         }
         // Programs such as `timeout` signal us and at once our group: that is one request.
         let last = self.last_sigint.replace(now);
@@ -76,7 +80,8 @@ impl Interrupts {
 
 /// Catches signals from now on, and calls `tell` with each. When `is_over`, a signal has its usual effect.
 pub fn listen(is_over: Arc<AtomicBool>, tell: impl Fn(Caught) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::catch(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2])?;
+    let mut signals =
+        Signals::catch(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP])?;
     let wait = move || loop {
         // An error would be a handler on this thread; then there is something to take.
         let _ = poll(

@@ -1,23 +1,24 @@
 //! The session while a job runs: one thread owns it, tells what comes, and sends what it is given.
 //!
-//! Deliberately absent: what any of it means.
+//! Deliberately absent: what any of it means, and another session when this one is lost (`back.rs`).
 //!
 //! # Two queues
-//! What is said of the job (signals, credit) is little and never waits. Standard input may be as long as it likes, and
-//! waits until all before it has left: its queue holds one piece, and whoever has more is blocked.
+//! What is said of the job (signals, credit) is little and never waits. Standard input waits until all before it has left,
+//! and stays where it is kept until it was taken at the other end (`stdin.rs`).
 //!
 //! # A bridge that is silent
-//! Nothing comes from a job that only computes. So after [`SILENT`] the bridge is asked which jobs there are; whether it
-//! answers is what counts. When nothing has come for [`GIVEN_UP`] after that, the connection is lost.
+//! Nothing comes from a job that only computes. So the bridge is told every [`BEAT_EVERY`] that somebody is here, and answers
+//! that. When nothing has come for [`GONE_AFTER`], as long as the bridge waits too, the connection is lost.
 
+use crate::stdin::Input;
 use deploy_trust::session::{Session, SessionError};
-use deploy_wire::client::{Answer, Ask};
+use deploy_wire::client::{Answer, Ask, BEAT_EVERY, GONE_AFTER};
 use mio::{Events, Poll, Token, Waker};
 use std::{
     io,
     sync::{
         Arc,
-        mpsc::{self, Receiver, Sender, SyncSender},
+        mpsc::{self, Receiver, Sender},
     },
     thread,
     time::{Duration, Instant},
@@ -26,7 +27,7 @@ use std::{
 /// What the thread tells.
 #[derive(Debug)]
 pub enum Heard {
-    /// The bridge said something. After `Finished` nothing follows.
+    /// The bridge said something. After the last word of a job nothing follows.
     Answer(Answer),
     /// The connection is lost, and why.
     Lost(String),
@@ -35,54 +36,62 @@ pub enum Heard {
 /// Where to say things.
 #[derive(Clone)]
 pub struct Line {
-    words: Sender<Ask>,
-    input: SyncSender<Vec<u8>>,
+    words: Sender<Word>,
     waker: Arc<Waker>,
 }
 
+/// Something to say, and whom to tell when it has left.
+struct Word {
+    ask: Ask,
+    left: Option<Sender<()>>,
+}
+
 impl Line {
-    /// Starts the thread. It calls `tell` with what it hears, until that returns false or the session ends.
+    /// Starts the thread. It calls `tell` with what it hears, until that returns false or the session ends, and sends what
+    /// is in `input`.
     pub fn start(
         session: Session,
+        input: Arc<Input>,
         tell: impl FnMut(Heard) -> bool + Send + 'static,
     ) -> io::Result<Line> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        input.wake_by(waker.clone());
         let (words, words_to_say) = mpsc::channel();
-        let (input, input_to_send) = mpsc::sync_channel(1);
+        let now = Instant::now();
         let mut owner = Owner {
             session,
             poll,
             words: words_to_say,
-            input: input_to_send,
-            asked: None,
-            heard: Instant::now(),
+            leaving: Vec::new(),
+            input,
+            said: now,
+            heard: now,
+            looked: now,
         };
         owner.session.register(owner.poll.registry(), SESSION)?;
         thread::Builder::new()
             .name("session".into())
             .spawn(move || owner.run(tell))?;
-        Ok(Line {
-            words,
-            input,
-            waker,
-        })
+        Ok(Line { words, waker })
     }
 
     /// Says something. When the connection is lost it goes nowhere, and that is told.
     pub fn say(&self, ask: Ask) {
-        let _ = self.words.send(ask);
-        self.wake();
+        self.send(Word { ask, left: None });
     }
 
-    /// Sends standard input; none: its end. Blocks until there is room; false if the connection is gone.
-    pub fn send_input(&self, bytes: Vec<u8>) -> bool {
-        let is_taken = self.input.send(bytes).is_ok();
-        self.wake();
-        is_taken
+    /// The same, and waits until it has left, but no longer than this.
+    pub fn say_within(&self, ask: Ask, patience: Duration) {
+        let (left, has_left) = mpsc::channel();
+        let left = Some(left);
+        self.send(Word { ask, left });
+        // Either way there is nothing more to do about it.
+        let _ = has_left.recv_timeout(patience);
     }
 
-    fn wake(&self) {
+    fn send(&self, word: Word) {
+        let _ = self.words.send(word);
         // It fails only for want of kernel memory; the thread looks again by itself in a while.
         let _ = self.waker.wake();
     }
@@ -92,11 +101,15 @@ impl Line {
 struct Owner {
     session: Session,
     poll: Poll,
-    words: Receiver<Ask>,
-    input: Receiver<Vec<u8>>,
-    /// When the bridge was asked whether it is there.
-    asked: Option<Instant>,
+    words: Receiver<Word>,
+    /// Who waits for what was said to leave.
+    leaving: Vec<Sender<()>>,
+    input: Arc<Input>,
+    /// When something was said, and when something was heard.
+    said: Instant,
     heard: Instant,
+    /// When we looked at the clock.
+    looked: Instant,
 }
 
 impl Owner {
@@ -121,7 +134,8 @@ impl Owner {
         tell: &mut impl FnMut(Heard) -> bool,
     ) -> Result<bool, String> {
         self.take_words().map_err(in_words)?;
-        match self.poll.poll(events, Some(SILENT)) {
+        let left = (self.said + BEAT_EVERY).saturating_duration_since(Instant::now());
+        match self.poll.poll(events, Some(left.max(LOOK_AGAIN))) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return Err(error.to_string());
             }
@@ -130,12 +144,14 @@ impl Owner {
         self.session.handle_ready().map_err(in_words)?;
         while let Some(message) = self.session.poll_message().map_err(in_words)? {
             self.heard = Instant::now();
-            self.asked = None;
             let answer = Answer::decode(&message).map_err(|error| error.to_string())?;
-            if matches!(answer, Answer::Jobs(_)) {
+            if answer == Answer::Beat {
                 continue; // It is there.
             }
-            let is_last = answer == Answer::Finished;
+            let is_last = matches!(
+                answer,
+                Answer::Finished | Answer::Done | Answer::Refused { .. }
+            );
             if is_last {
                 self.session.finish();
                 // The job is over, whether or not the goodbye arrives.
@@ -145,7 +161,7 @@ impl Owner {
                 return Ok(false);
             }
         }
-        self.ask_whether_there(Instant::now())?;
+        self.look_at_the_clock(Instant::now())?;
         Ok(true)
     }
 
@@ -153,15 +169,19 @@ impl Owner {
     fn take_words(&mut self) -> Result<(), SessionError> {
         loop {
             while !self.session.is_full()
-                && let Ok(ask) = self.words.try_recv()
+                && let Ok(word) = self.words.try_recv()
             {
-                self.send(&ask);
+                self.send(&word.ask);
+                self.leaving.extend(word.left);
             }
             self.session.flush()?;
             if !self.session.is_flushed() {
                 return Ok(());
             }
-            let Ok(bytes) = self.input.try_recv() else {
+            for left in self.leaving.drain(..) {
+                let _ = left.send(()); // It may have had enough of waiting.
+            }
+            let Some(bytes) = self.input.take() else {
                 return Ok(());
             };
             self.send(&Ask::Input { bytes });
@@ -169,6 +189,7 @@ impl Owner {
     }
 
     fn send(&mut self, ask: &Ask) {
+        self.said = Instant::now();
         let sent = self.session.send(ask.encode());
         debug_assert!(
             sent.is_ok(),
@@ -176,19 +197,18 @@ impl Owner {
         );
     }
 
-    fn ask_whether_there(&mut self, now: Instant) -> Result<(), String> {
-        match self.asked {
-            Some(asked) if now - asked >= GIVEN_UP => Err(format!(
-                "nothing has come for {} s",
-                (now - self.heard).as_secs()
-            )),
-            None if now - self.heard >= SILENT && !self.session.is_full() => {
-                self.asked = Some(now);
-                self.send(&Ask::Jobs);
-                Ok(())
-            }
-            _ => Ok(()),
+    fn look_at_the_clock(&mut self, now: Instant) -> Result<(), String> {
+        if now - self.looked > GONE_AFTER {
+            self.heard = now; // We were stopped ourselves, or the machine slept: the silence was ours.
         }
+        self.looked = now;
+        if now - self.heard >= GONE_AFTER {
+            return Err(format!("nothing has come for {} s", GONE_AFTER.as_secs()));
+        }
+        if now - self.said >= BEAT_EVERY && !self.session.is_full() {
+            self.send(&Ask::Beat);
+        }
+        Ok(())
     }
 }
 
@@ -199,8 +219,5 @@ fn in_words(error: SessionError) -> String {
 const WAKER: Token = Token(0);
 const SESSION: Token = Token(1);
 
-/// As long as a person is patient with a screen on which nothing moves.
-const SILENT: Duration = Duration::from_secs(5);
-
-/// With the silence before, what a node is given as well.
-const GIVEN_UP: Duration = Duration::from_secs(10);
+/// How soon to look again at a session that takes nothing, although something is due.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);

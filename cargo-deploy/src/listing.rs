@@ -1,7 +1,7 @@
 //! `cargo deploy nodes`, `ps` and `kill`: one question each.
 
 use crate::{
-    cli::{Kill, Listing},
+    cli::{Kill, Listing, Shown},
     clusters,
     failure::Failure,
     session::Bridge,
@@ -16,7 +16,7 @@ use std::io::{self, Write};
 
 /// Shows the machines.
 pub fn nodes(listing: &Listing) -> Result<i32, Failure> {
-    let is_json = is_json(listing)?;
+    let is_json = is_json(&listing.shown)?;
     let nodes = ask(
         listing.target.as_deref(),
         &Ask::Nodes,
@@ -33,7 +33,7 @@ pub fn nodes(listing: &Listing) -> Result<i32, Failure> {
 
 /// Shows one's jobs.
 pub fn jobs(listing: &Listing) -> Result<i32, Failure> {
-    let is_json = is_json(listing)?;
+    let is_json = is_json(&listing.shown)?;
     let jobs = ask(
         listing.target.as_deref(),
         &Ask::Jobs,
@@ -50,21 +50,24 @@ pub fn jobs(listing: &Listing) -> Result<i32, Failure> {
 
 /// Ends a job or a process.
 pub fn kill(kill: &Kill) -> Result<i32, Failure> {
-    let (job, process) = match kill.what.split_once('/') {
-        Some((job, process)) => (job, Some(process.to_string())),
-        None => (kill.what.as_str(), None),
-    };
-    let asked = Ask::Kill {
-        job: job.to_string(),
-        process,
-    };
+    let (job, process) = job_and_process(&kill.what);
+    let asked = Ask::Kill { job, process };
     ask(kill.target.as_deref(), &asked, |answer| {
         (answer == Answer::Done).then_some(())
     })?;
     Ok(0)
 }
 
-fn ask<T>(
+/// `JOB/PID` or `JOB`.
+pub fn job_and_process(what: &str) -> (String, Option<String>) {
+    match what.split_once('/') {
+        Some((job, process)) => (job.to_string(), Some(process.to_string())),
+        None => (what.to_string(), None),
+    }
+}
+
+/// One question to a cluster, and what its answer holds.
+pub fn ask<T>(
     target: Option<&str>,
     ask: &Ask,
     take: impl FnOnce(Answer) -> Option<T>,
@@ -75,22 +78,24 @@ fn ask<T>(
     Ok(answer)
 }
 
-fn is_json(listing: &Listing) -> Result<bool, Failure> {
-    let word = listing.shown.word();
+/// Whether it is to be shown to programs.
+pub fn is_json(shown: &Shown) -> Result<bool, Failure> {
+    let word = shown.word();
     let look_up = |name: &str| word.clone().filter(|_| name == "DEPLOY_FORMAT");
     let options = Options::from_env(look_up, false, false, false).map_err(Failure::setting)?;
     Ok(options.format == Format::Json)
 }
 
 /// A reader that has seen enough is a quiet end.
-fn print(text: String) -> Result<i32, Failure> {
+pub fn print(text: String) -> Result<i32, Failure> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::internal(error)),
         _ => Ok(0),
     }
 }
 
-fn lines(objects: impl Iterator<Item = Value>) -> String {
+/// Objects, one a line.
+pub fn lines(objects: impl Iterator<Item = Value>) -> String {
     objects.map(|object| format!("{object}\n")).collect()
 }
 
@@ -130,13 +135,14 @@ fn node_row(node: &NodeView) -> [String; 9] {
     ]
 }
 
-fn job_row(job: &JobView) -> [String; 5] {
+fn job_row(job: &JobView) -> [String; 6] {
     [
         job.job.to_string(),
         job.worker.clone(),
         job.user.clone(),
         job.processes.to_string(),
         duration(job.seconds),
+        job.state.clone(),
     ]
 }
 
@@ -174,11 +180,12 @@ fn job_json(job: &JobView) -> Value {
         "user": job.user,
         "processes": job.processes,
         "seconds": job.seconds,
+        "state": job.state,
     })
 }
 
 /// As in the events of a job.
-fn resources_json(resources: Resources) -> Value {
+pub fn resources_json(resources: Resources) -> Value {
     let cores = resources.cpu.millionths() as f64 / 1e6;
     json!({"mem": resources.mem.bytes(), "cpu": cores, "gpu": resources.gpu})
 }
@@ -194,7 +201,7 @@ const NODE_HEAD: [&str; 9] = [
     "LABELS",
     "ISOLATION",
 ];
-const JOB_HEAD: [&str; 5] = ["JOB", "PROGRAM", "USER", "PROCESSES", "RUNS FOR"];
+const JOB_HEAD: [&str; 6] = ["JOB", "PROGRAM", "USER", "PROCESSES", "TIME", "STATE"];
 
 #[cfg(test)]
 mod tests {

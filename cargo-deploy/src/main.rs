@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod back;
 mod choice;
 mod cli;
 mod clusters;
@@ -13,6 +14,7 @@ mod elf;
 mod failure;
 mod flags;
 mod interrupts;
+mod jobs;
 mod line;
 mod listing;
 mod local;
@@ -25,6 +27,7 @@ mod stdin;
 mod strip;
 mod upload;
 mod watch;
+mod why;
 
 use cli::{Cli, Command};
 use failure::Failure;
@@ -54,6 +57,9 @@ fn act(cli: Cli) -> Result<i32, Failure> {
         Some(Command::Nodes(what)) => listing::nodes(&what),
         Some(Command::Ps(what)) => listing::jobs(&what),
         Some(Command::Kill(kill)) => listing::kill(&kill),
+        Some(Command::Logs(logs)) => jobs::logs(&logs),
+        Some(Command::Attach(attach)) => jobs::attach(&attach),
+        Some(Command::Why(why)) => why::why(&why),
         Some(Command::Runner(runner)) => runner::run(&runner),
     }
 }

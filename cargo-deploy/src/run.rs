@@ -5,13 +5,14 @@ use crate::{
     clusters,
     compile::{Compiled, compile},
     failure::Failure,
+    jobs,
     preflight::{self, Image},
     session::Bridge,
     upload::{Sent, upload},
-    watch::{Screen, Watch},
+    watch::Screen,
 };
 use deploy_trust::identity::Identity;
-use deploy_wire::client::{Answer, Ask, RunRequest};
+use deploy_wire::client::RunRequest;
 use std::{os::unix::ffi::OsStrExt, path::PathBuf};
 
 /// What a person wants to hear beside the program.
@@ -41,38 +42,29 @@ pub fn run(run: &Run) -> Result<i32, Failure> {
         resources: run.needs.resources(),
         stdout_is_terminal: screen.terminals.0,
         stderr_is_terminal: screen.terminals.1,
+        is_detached: run.is_detached,
     };
     let told = Told {
         is_quiet: run.cargo.quiet,
         is_verbose: run.cargo.verbose > 0,
     };
-    send_and_show(&identity, &image, request, screen, told)
+    send_and_show(identity, &image, request, screen, told)
 }
 
 /// Brings the program to the cluster, has it run and shows it; returns the code to exit with.
 pub fn send_and_show(
-    identity: &Identity,
+    identity: Identity,
     image: &Image,
     request: RunRequest,
     screen: Screen,
     told: Told,
 ) -> Result<i32, Failure> {
-    let mut bridge = Bridge::connect(identity)?;
+    let mut bridge = Bridge::connect(&identity)?;
     let sent = upload(&mut bridge, image, told.is_quiet)?;
     if told.is_verbose {
         tell_sent(&sent, image);
     }
-    // From here on a signal is meant for the job.
-    let watch = Watch::prepare(screen)?;
-    match bridge.ask(&Ask::Run(Box::new(request)))? {
-        Answer::Started { job } if told.is_verbose => {
-            eprintln!("cargo deploy: this is job {job}")
-        }
-        Answer::Started { .. } => {}
-        _ => return Err(bridge.surprised()),
-    }
-    let (session, address) = bridge.into_session()?;
-    watch.watch(session, &address)
+    jobs::begin(bridge, identity, request, screen, told)
 }
 
 /// Where it is, or will be when it is built; nothing if it does not build.

@@ -53,12 +53,13 @@ pub fn run(runner: &Runner) -> Result<i32, Failure> {
         resources: runner.needs.resources(),
         stdout_is_terminal: screen.terminals.0,
         stderr_is_terminal: screen.terminals.1,
+        is_detached: false,
     };
     let told = Told {
         is_quiet: false,
         is_verbose: false,
     };
-    run::send_and_show(&identity, &image, request, screen, told)
+    run::send_and_show(identity, &image, request, screen, told)
 }
 
 /// The program's own name first. Cargo's test harness looks whether it writes to a terminal; there it never does, so it

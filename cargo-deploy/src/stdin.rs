@@ -1,10 +1,12 @@
 //! Standard input on its way to the job's first process.
 //!
 //! A terminal is read only while this is its foreground job, as by any program: in the background the read would stop us.
-//! How much the other side wants is not known here. So some pieces are read ahead: what the connection takes, and two.
+//! How much the other side wants is not known before it has taken it. So [`INPUT_BYTES_MAX`] are read ahead, and kept until
+//! they were taken: when a connection is lost, what had not arrived is sent on the next one.
 
-use crate::line::Line;
 use deploy_sys::process;
+use deploy_wire::client::INPUT_BYTES_MAX;
+use mio::Waker;
 use nix::{
     errno::Errno,
     libc::SIGTTIN,
@@ -12,15 +14,106 @@ use nix::{
     unistd::{getpgrp, tcgetpgrp},
 };
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{self, IsTerminal, Read},
     os::fd::AsFd,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
     time::Duration,
 };
 
-/// Starts the thread that reads and forwards, until the end of the input or of the connection.
-pub fn forward(line: Line) -> io::Result<()> {
+/// What was read and not taken yet. One thread reads, and that of the session sends.
+#[derive(Default, Debug)]
+pub struct Input {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default, Debug)]
+struct State {
+    kept: VecDeque<u8>,
+    /// Of all standard input of the job: where the first that is kept stands, and the first that was not sent.
+    first: u64,
+    unsent: u64,
+    is_over: bool,
+    is_end_sent: bool,
+    /// Wakes the session's thread.
+    waker: Option<Arc<Waker>>,
+}
+
+impl Input {
+    /// For a job that had so many bytes of input from others before.
+    pub fn begin_at(&self, position: u64) {
+        let mut state = self.lock();
+        (state.first, state.unsent) = (position, position);
+    }
+
+    /// Who sends from now on is woken by this.
+    pub fn wake_by(&self, waker: Arc<Waker>) {
+        self.lock().waker = Some(waker);
+    }
+
+    /// So many bytes of the job's input have arrived at the bridge, on a connection that was lost: the others go again.
+    pub fn send_again_from(&self, arrived: u64) {
+        let mut state = self.lock();
+        let end = state.first + state.kept.len() as u64;
+        state.unsent = arrived.clamp(state.first, end);
+        state.is_end_sent = false;
+    }
+
+    /// So many bytes of the job's input were taken by its process.
+    pub fn handle_taken(&self, taken: u64) {
+        let mut state = self.lock();
+        let more = taken.saturating_sub(state.first);
+        let count = (more as usize).min(state.kept.len());
+        state.kept.drain(..count);
+        state.first += count as u64;
+        state.unsent = state.unsent.max(state.first);
+        self.changed.notify_one();
+    }
+
+    /// The next piece to send; an empty one for the end. Nothing if there is none for now.
+    pub fn take(&self) -> Option<Vec<u8>> {
+        let mut state = self.lock();
+        let start = (state.unsent - state.first) as usize;
+        let bytes: Vec<u8> = state
+            .kept
+            .iter()
+            .skip(start)
+            .take(PIECE_BYTES)
+            .copied()
+            .collect();
+        if !bytes.is_empty() {
+            state.unsent += bytes.len() as u64;
+            return Some(bytes);
+        }
+        let is_end = state.is_over && !state.is_end_sent;
+        state.is_end_sent |= is_end;
+        is_end.then(Vec::new)
+    }
+
+    /// Adds what was read; nothing: its end. Blocks until there is room.
+    fn push(&self, bytes: &[u8]) {
+        let mut state = self.lock();
+        while (state.kept.len() + bytes.len()) as u64 > INPUT_BYTES_MAX {
+            state = self.changed.wait(state).expect(UNPOISONED);
+        }
+        state.kept.extend(bytes);
+        state.is_over |= bytes.is_empty();
+        if let Some(waker) = &state.waker {
+            // It fails only for want of kernel memory; the thread looks again by itself in a while.
+            let _ = waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(UNPOISONED)
+    }
+}
+
+/// Starts the thread that reads, until the end of the input.
+pub fn read_into(kept: Arc<Input>) -> io::Result<()> {
     let stdin = io::stdin();
     let is_terminal = stdin.is_terminal();
     // Std's own reader would take more than it gives.
@@ -29,8 +122,8 @@ pub fn forward(line: Line) -> io::Result<()> {
         // Blocked, so that a read that is too late to see that we went to the background fails, and nobody is stopped.
         process::set_blocked_signals(process::blocked_signals() | 1 << (SIGTTIN - 1));
         while let Some(bytes) = next(&input, is_terminal) {
-            let is_end = bytes.is_empty();
-            if !line.send_input(bytes) || is_end {
+            kept.push(&bytes);
+            if bytes.is_empty() {
                 return;
             }
         }
@@ -84,3 +177,55 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 const PIECE_BYTES: usize = 32 << 10;
 /// Sooner than a person types after `fg`.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const UNPOISONED: &str = "nobody panics while holding it";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(input: &Input) -> Vec<u8> {
+        std::iter::from_fn(|| input.take()).flatten().collect()
+    }
+
+    #[test]
+    fn what_had_not_arrived_is_sent_again_and_what_had_is_not() {
+        let input = Input::default();
+        input.begin_at(100);
+        input.push(b"abcdef");
+        assert_eq!(all(&input), b"abcdef");
+        assert_eq!(input.take(), None);
+        input.handle_taken(102);
+        input.send_again_from(104);
+        assert_eq!(all(&input), b"ef");
+        input.push(b"g");
+        input.push(b"");
+        assert_eq!(input.take().unwrap(), b"g");
+        assert_eq!(input.take().unwrap(), b"");
+        assert_eq!(input.take(), None);
+        // The end, too.
+        input.send_again_from(107);
+        assert_eq!(input.take().unwrap(), b"");
+        input.handle_taken(107);
+        assert!(input.lock().kept.is_empty());
+    }
+
+    #[test]
+    fn no_more_is_read_ahead_than_may_be_on_its_way() {
+        let input = Arc::new(Input::default());
+        let reader = thread::spawn({
+            let input = input.clone();
+            move || (0..100).for_each(|_| input.push(&vec![7; PIECE_BYTES]))
+        });
+        let mut taken = 0;
+        while taken < 100 * PIECE_BYTES as u64 {
+            let Some(bytes) = input.take() else {
+                thread::yield_now();
+                continue;
+            };
+            taken += bytes.len() as u64;
+            assert!(input.lock().kept.len() as u64 <= INPUT_BYTES_MAX);
+            input.handle_taken(taken);
+        }
+        reader.join().unwrap();
+    }
+}

@@ -1,21 +1,23 @@
 //! A job from its start to its end, as the person at this terminal sees it.
 //!
 //! One thread for what comes from the cluster (`line.rs`), one for standard input, one for signals, one for each of our
-//! two streams (the bridge's); they all tell this loop, which decides.
+//! two streams (the bridge's), one that looks for the way back when the connection is lost (`back.rs`); they all tell this
+//! loop, which decides.
 //!
 //! # Credit
 //! What came is granted again once the writers have room. They hold at most a few MiB before they are full, so whoever
 //! reads slowly stops the job's writers, and nobody else.
 //!
 //! # A reader that has seen enough
-//! As in `.. | head`. A program run alone would get SIGPIPE or an error at its next write. Here the job gets SIGPIPE when
-//! our own write fails; what still writes after [`PIPE_PATIENCE`] is killed.
+//! As in `.. | head`. When our own write fails the job is told that nobody reads this stream, and whoever writes to it there
+//! gets SIGPIPE or an error, as a program run alone would. Who only looks on ends.
 
 use crate::{
+    back::{Back, Errand},
     failure::Failure,
     interrupts::{self, Interrupts, Meaning},
     line::{Heard, Line},
-    stdin,
+    stdin::{self, Input},
 };
 use deploy_bridge::{Broken, Format, Options, Terminal};
 use deploy_sys::{
@@ -24,14 +26,15 @@ use deploy_sys::{
 };
 use deploy_trust::session::Session;
 use deploy_wire::{
-    client::{Answer, Ask, CREDIT_BYTES_FIRST},
+    client::{Answer, Ask, CREDIT_BYTES_FIRST, GRACE, Position},
     code::OwnCode,
     event::{Event, Stream},
     exit::ExitStatus,
     pid::Pid,
 };
-use nix::libc::{SIGKILL, SIGPIPE};
+use nix::libc::{SIGKILL, SIGPIPE, SIGTSTP};
 use std::{
+    collections::BTreeSet,
     env,
     ffi::OsString,
     fs::File,
@@ -74,12 +77,19 @@ impl Screen {
         }
         self
     }
+
+    /// Whether a person reads what goes to standard error, and not a program.
+    pub fn is_for_a_person(&self) -> bool {
+        self.terminals.1 && self.options.format == Format::Human
+    }
 }
 
 /// What the loop is told.
 enum Told {
-    /// By the cluster.
-    Heard(Heard),
+    /// By the cluster, on the connection of this number.
+    Heard(u32, Heard),
+    /// By who looked for the way back.
+    Back(Result<Back, Failure>),
     /// By a person or the system.
     Signal(Caught),
     /// By a writer: it has room again, or is broken.
@@ -94,23 +104,39 @@ pub struct Watch {
     told: Receiver<Told>,
     /// From now on a signal has its usual effect.
     is_over: Arc<AtomicBool>,
+    input: Arc<Input>,
+    /// How many connections there were before this one.
+    line_number: u32,
+    /// Nothing while the way back is looked for.
+    line: Option<Line>,
+    /// What is to be said when there is a connection again.
+    unsaid: Vec<Ask>,
+    /// What comes next.
+    position: Position,
     /// Output that came and was not granted again.
     owed: u64,
+    /// Output that was not kept and is not told yet.
+    missed: u64,
     initial: Option<Pid>,
     initial_end: Option<ExitStatus>,
-    pipe_broke: Option<Instant>,
+    /// The streams that nobody reads any more.
+    unread: BTreeSet<Stream>,
 }
 
 /// How the loop ended.
 enum End {
     Finished,
+    /// The job goes on, and all that there was so far was told.
+    SoFar,
     Refused(u8, String),
     Lost(String),
+    /// The reader of what we write has seen enough, and we only looked on.
+    Enough,
 }
 
 impl Watch {
-    /// Starts the writers, and catches signals from now on.
-    pub fn prepare(screen: Screen) -> Result<Watch, Failure> {
+    /// Starts the writers. With `has_job` signals are the job's from now on; else they have their usual effect.
+    pub fn prepare(screen: Screen, has_job: bool) -> Result<Watch, Failure> {
         let (teller, told) = mpsc::channel();
         let is_over = Arc::new(AtomicBool::new(false));
         let own = |stream: &dyn AsFd| stream.as_fd().try_clone_to_owned().map(File::from);
@@ -120,40 +146,62 @@ impl Watch {
         let wake = teller.clone();
         let wake = move || drop(wake.send(Told::Written));
         let terminal = Terminal::new(screen.options, stdout, stderr, wake);
-        let caught = teller.clone();
-        let caught = move |signal| drop(caught.send(Told::Signal(signal)));
-        interrupts::listen(is_over.clone(), caught).map_err(Failure::internal)?;
+        if has_job {
+            let caught = teller.clone();
+            let caught = move |signal| drop(caught.send(Told::Signal(signal)));
+            interrupts::listen(is_over.clone(), caught).map_err(Failure::internal)?;
+        }
         Ok(Watch {
             terminal: terminal.map_err(Failure::internal)?,
             interrupts: Interrupts::default(),
             teller,
             told,
             is_over,
+            input: Arc::default(),
+            line_number: 0,
+            line: None,
+            unsaid: Vec::new(),
+            position: Position::default(),
             owed: 0,
+            missed: 0,
             initial: None,
             initial_end: None,
-            pipe_broke: None,
+            unread: BTreeSet::new(),
         })
     }
 
-    /// Shows the job that runs in this session to its end, and ends as it ended; returns the code to exit with.
-    pub fn watch(mut self, session: Session, address: &str) -> Result<i32, Failure> {
-        let heard = self.teller.clone();
-        let line = Line::start(session, move |what| heard.send(Told::Heard(what)).is_ok());
-        let line = line.map_err(Failure::internal)?;
-        stdin::forward(line.clone()).map_err(Failure::internal)?;
-        let end = self.follow(&line);
+    /// Shows the job that this session is attached to, to its end, and ends as it ended; returns the code to exit with.
+    /// `input` is how much standard input the job had before.
+    pub fn watch(mut self, session: Session, errand: &Errand, input: u64) -> Result<i32, Failure> {
+        self.start_line(session)?;
+        if errand.is_owner {
+            self.input.begin_at(input);
+            stdin::read_into(self.input.clone()).map_err(Failure::internal)?;
+        }
+        let end = self.follow(errand)?;
         self.is_over.store(true, Ordering::SeqCst);
         let cause = self
             .initial_end
             .and_then(|status| self.interrupts.cause_of(status));
         let verdict = self.terminal.finish();
+        let job = errand.job;
         match end {
             End::Finished => {}
+            End::SoFar => return Ok(0),
             End::Refused(code, why) => return Err(Failure::refused(code, why)),
+            End::Enough => {
+                signal::reraise(SIGPIPE);
+                return Ok(OwnCode::Output.number());
+            }
             End::Lost(why) => {
+                let address = &errand.identity.address;
+                let then = match errand.is_detached || !errand.is_owner {
+                    true => String::new(),
+                    false => format!("; it ends {} s after it is left alone", GRACE.as_secs()),
+                };
                 return Err(Failure::connection(format!(
-                    "the connection to the cluster at {address} is lost: {why}; it ends the job when it sees that"
+                    "the connection to the cluster at {address} is lost: {why}. `cargo deploy attach {job}` goes back to \
+                     the job{then}"
                 )));
             }
         }
@@ -161,7 +209,7 @@ impl Watch {
         let lost = verdict.broken.iter().find(is_lost);
         if let Some(broken) = lost {
             eprintln!("cargo deploy: {}", lost_output(broken));
-            if verdict.exit_code == 0 || cause == Some(SIGPIPE) {
+            if verdict.exit_code == 0 || verdict.exit_code == SIGPIPE_CODE {
                 return Ok(OwnCode::Output.number());
             }
         }
@@ -171,27 +219,100 @@ impl Watch {
         Ok(verdict.exit_code.into())
     }
 
-    fn follow(&mut self, line: &Line) -> End {
+    fn start_line(&mut self, session: Session) -> Result<(), Failure> {
+        self.line_number += 1;
+        let number = self.line_number;
+        let heard = self.teller.clone();
+        let tell = move |what| heard.send(Told::Heard(number, what)).is_ok();
+        let line = Line::start(session, self.input.clone(), tell).map_err(Failure::internal)?;
+        for ask in self.unsaid.drain(..) {
+            line.say(ask);
+        }
+        self.line = Some(line);
+        Ok(())
+    }
+
+    fn follow(&mut self, errand: &Errand) -> Result<End, Failure> {
         loop {
             let told = self.next();
             let now = Instant::now();
             match told {
-                Some(Told::Heard(Heard::Lost(why))) => return End::Lost(why),
-                Some(Told::Heard(Heard::Answer(answer))) => {
-                    if let Some(end) = self.handle_answer(answer, line, now) {
-                        return end;
+                Some(Told::Heard(number, heard)) if number == self.line_number => {
+                    if let Some(end) = self.handle_heard(heard, errand, now)? {
+                        return Ok(end);
                     }
                 }
-                Some(Told::Signal(caught)) => match self.interrupts.handle(caught, now) {
-                    Meaning::PassOn(signal) => line.say(Ask::Signal { signal }),
-                    Meaning::Leave(signal) => signal::reraise(signal),
-                },
-                Some(Told::Written) | None => {}
+                Some(Told::Back(Ok(back))) => self.handle_back(back, now)?,
+                Some(Told::Back(Err(failure))) => return Ok(End::Lost(failure.to_string())),
+                Some(Told::Signal(caught)) => {
+                    if let Some(end) = self.handle_signal(caught, now) {
+                        return Ok(end);
+                    }
+                }
+                Some(Told::Heard(..) | Told::Written) | None => {}
             }
             if self.terminal.poll_timeout().is_some_and(|at| at <= now) {
                 self.terminal.handle_timeout(now);
             }
-            self.grant(line);
+            if self.look_at_readers() && !errand.is_owner {
+                return Ok(End::Enough);
+            }
+            self.grant();
+        }
+    }
+
+    fn handle_heard(
+        &mut self,
+        heard: Heard,
+        errand: &Errand,
+        now: Instant,
+    ) -> Result<Option<End>, Failure> {
+        match heard {
+            Heard::Answer(answer) => Ok(self.handle_answer(answer, now)),
+            Heard::Lost(why) => {
+                self.line = None;
+                self.note(format!("the connection is lost ({why}): trying again"), now);
+                let teller = self.teller.clone();
+                // Where nobody listens any more, nothing is to be told.
+                let tell = move |back| drop(teller.send(Told::Back(back)));
+                let going = errand.clone().go_back(self.position, tell);
+                going.map_err(Failure::internal)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn handle_back(&mut self, back: Back, now: Instant) -> Result<(), Failure> {
+        self.note("connected again".to_string(), now);
+        // Output before this connection was paid for when it was lost.
+        self.owed = 0;
+        self.input.send_again_from(back.input);
+        self.start_line(*back.session)
+    }
+
+    fn handle_signal(&mut self, caught: Caught, now: Instant) -> Option<End> {
+        match self.interrupts.handle(caught, now) {
+            Meaning::PassOn(SIGKILL) if self.line.is_none() => {
+                return Some(End::Lost("you did not want to wait for it".to_string()));
+            }
+            Meaning::PassOn(signal) => self.say(Ask::Signal { signal }),
+            Meaning::Leave(signal) => signal::reraise(signal),
+            Meaning::Stop => {
+                if let Some(line) = &self.line {
+                    line.say_within(Ask::Stopped, STOP_PATIENCE);
+                }
+                // If it cannot be caught again, the next Ctrl-Z stops us without a word.
+                let _ = signal::let_pass(SIGTSTP);
+            }
+        }
+        None
+    }
+
+    /// Says something now, or when there is a connection again.
+    fn say(&mut self, ask: Ask) {
+        match &self.line {
+            Some(line) => line.say(ask),
+            None => self.unsaid.push(ask),
         }
     }
 
@@ -211,10 +332,16 @@ impl Watch {
         }
     }
 
-    fn handle_answer(&mut self, answer: Answer, line: &Line, now: Instant) -> Option<End> {
+    fn handle_answer(&mut self, answer: Answer, now: Instant) -> Option<End> {
         match answer {
-            Answer::Event(event) => self.handle_event(event, line, now),
+            Answer::Event { event, sequence } => self.handle_event(event, sequence, now),
+            Answer::Missed { bytes } => {
+                self.missed += bytes;
+                self.position.output += bytes;
+            }
+            Answer::InputTaken { bytes } => self.input.handle_taken(bytes),
             Answer::Finished => return Some(End::Finished),
+            Answer::Done => return Some(End::SoFar),
             Answer::Refused { code, why } => return Some(End::Refused(code, why)),
             // Nothing else was asked.
             _ => {}
@@ -222,16 +349,24 @@ impl Watch {
         None
     }
 
-    fn handle_event(&mut self, event: Event, line: &Line, now: Instant) {
+    fn handle_event(&mut self, event: Event, sequence: u64, now: Instant) {
+        if sequence < self.position.sequence {
+            return;
+        }
+        self.position.sequence = sequence + 1;
+        if let Event::Spawned {
+            pid, parent: None, ..
+        } = event
+        {
+            self.terminal.handle_event(event, now);
+            self.initial = Some(pid);
+            return self.tell_missed(now);
+        }
+        self.tell_missed(now);
         match &event {
-            Event::Spawned {
-                pid, parent: None, ..
-            } => self.initial = Some(*pid),
-            Event::Output { stream, bytes, .. } => {
+            Event::Output { bytes, .. } => {
                 self.owed += bytes.len() as u64;
-                if !self.terminal.wants(*stream) {
-                    self.break_pipe(line, now);
-                }
+                self.position.output += bytes.len() as u64;
             }
             Event::Exited { pid, status } if self.initial == Some(*pid) => {
                 self.initial_end = Some(*status);
@@ -241,26 +376,37 @@ impl Watch {
         self.terminal.handle_event(event, now);
     }
 
-    /// Somebody writes what nobody reads.
-    fn break_pipe(&mut self, line: &Line, now: Instant) {
-        match self.pipe_broke {
-            None => {
-                self.pipe_broke = Some(now);
-                self.interrupts.pass_on(SIGPIPE);
-                line.say(Ask::Signal { signal: SIGPIPE });
-            }
-            Some(broke) if now - broke > PIPE_PATIENCE => {
-                line.say(Ask::Signal { signal: SIGKILL });
-            }
-            Some(_) => {}
+    fn tell_missed(&mut self, now: Instant) {
+        if self.missed > 0 && self.initial.is_some() && self.initial_end.is_none() {
+            let missed = std::mem::take(&mut self.missed);
+            self.note(
+                format!("{missed} bytes of the output are not kept any more"),
+                now,
+            );
         }
     }
 
-    fn grant(&mut self, line: &Line) {
-        if self.owed >= GRANT_MIN && !self.terminal.is_full() {
-            line.say(Ask::Credit {
-                bytes: std::mem::take(&mut self.owed),
-            });
+    /// A line for the person, below the first process.
+    fn note(&mut self, text: String, now: Instant) {
+        if let Some(pid) = self.initial.filter(|_| self.initial_end.is_none()) {
+            self.terminal.handle_event(Event::Noted { pid, text }, now);
+        }
+    }
+
+    /// Looks whether somebody has stopped to read what we write, and says so. True if somebody has.
+    fn look_at_readers(&mut self) -> bool {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            if !self.terminal.wants(stream) && self.unread.insert(stream) {
+                self.say(Ask::Unread { stream });
+            }
+        }
+        !self.unread.is_empty()
+    }
+
+    fn grant(&mut self) {
+        if self.owed >= GRANT_MIN && !self.terminal.is_full() && self.line.is_some() {
+            let bytes = std::mem::take(&mut self.owed);
+            self.say(Ask::Credit { bytes });
         }
     }
 }
@@ -278,5 +424,7 @@ fn lost_output(broken: &Broken) -> String {
 
 /// Often enough that the job's writers never wait for it, seldom enough to cost nothing.
 const GRANT_MIN: u64 = CREDIT_BYTES_FIRST / 16;
-/// Longer than a program takes to end that minds SIGPIPE.
-const PIPE_PATIENCE: Duration = Duration::from_secs(1);
+/// As long as somebody waits for the shell after Ctrl-Z.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
+/// Of a process that wrote where nobody reads.
+const SIGPIPE_CODE: u8 = 128 + SIGPIPE as u8;

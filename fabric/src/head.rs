@@ -7,9 +7,10 @@ use crate::{
     images::{ImageError, Images, KEPT_BYTES_MAX},
     master::{
         cluster::Cluster,
+        desk::Desk,
         membership::Membership,
         rights,
-        serve::{Inlet, Master},
+        serve::{Books, Inlet, Master},
     },
     node::{self, Data, Estate, Node},
 };
@@ -117,11 +118,14 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     for (address, mem, cpu) in &plan.expected {
         cluster.expect(address.to_string(), resources(*mem, *cpu));
     }
-    let images = Images::open(&state.join("images"), KEPT_BYTES_MAX)?;
+    let books = Books {
+        audit: Audit::open(state)?,
+        images: Images::open(&state.join("images"), KEPT_BYTES_MAX)?,
+        desk: Desk::open(&state.join("records"))?,
+    };
     let inlet = Inlet { sender, waker };
     let doors = vec![nodes, people];
-    let audit = Audit::open(state)?;
-    let master = Master::new(poll, doors, membership, audit, cluster, images, inlet)?;
+    let master = Master::new(poll, doors, membership, cluster, books, inlet)?;
     println!(
         "{}\nJobs on this machine: {isolation}.",
         next_steps(plan, &node_token, &user_token)

@@ -5,9 +5,12 @@ pub mod clerk;
 pub mod cluster;
 #[cfg(test)]
 mod cluster_tests;
+pub mod desk;
 pub mod job;
+mod lives;
 pub mod membership;
 mod party;
+mod record;
 pub mod rights;
 pub mod serve;
 mod uploads;

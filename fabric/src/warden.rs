@@ -115,6 +115,8 @@ struct Far {
     is_readable: bool,
     /// How many bytes of output the master will still take. One read may overrun it.
     credit: i64,
+    /// Nobody reads what is written there.
+    unread: HashSet<Stream>,
     /// The numbers of all processes that were ever to begin here.
     numbers: HashSet<u32>,
     /// What was decided here.
@@ -134,6 +136,7 @@ impl Far {
             node: Control::new(socket),
             is_readable: true,
             credit: 0,
+            unread: HashSet::new(),
             numbers: HashSet::new(),
             own: VecDeque::new(),
             is_over: false,
@@ -199,6 +202,10 @@ impl Far {
                 return Ok(None);
             }
             JobOrder::Close => self.end(),
+            JobOrder::Unread { stream } => {
+                self.unread.insert(stream);
+                return Ok(None);
+            }
         }))
     }
 
@@ -302,6 +309,10 @@ impl Head for Far {
         self.report(&JobReport::ConnectFailed { one, other, why }, None);
     }
 
+    fn handle_input_taken(&mut self, bytes: u64) {
+        self.report(&JobReport::InputTaken { bytes }, None);
+    }
+
     fn poll_deed(&mut self) -> Option<Deed> {
         if let Some(deed) = self.own.pop_front() {
             return Some(deed);
@@ -346,8 +357,8 @@ impl Head for Far {
         self.node.flush();
     }
 
-    fn wants(&self, _: Stream) -> bool {
-        true
+    fn wants(&self, stream: Stream) -> bool {
+        !self.unread.contains(&stream)
     }
 
     fn buffer(&mut self) -> Vec<u8> {

@@ -13,7 +13,7 @@ use deploy_trust::{
     tokens::LIFETIME,
 };
 use deploy_wire::{
-    client::{Answer, Ask, RunRequest, VERSION},
+    client::{Answer, Ask, Position, RunRequest, VERSION},
     event::{Event, Stream},
     exit::ExitStatus,
     pid::{Job, Pid},
@@ -48,6 +48,8 @@ pub struct Client {
     poll: Poll,
     events: Events,
     job: Job,
+    /// The number of the next event.
+    sequence: u64,
 }
 
 type Script = Arc<dyn Fn(Client) + Send + Sync>;
@@ -152,6 +154,7 @@ impl Client {
             poll,
             events: Events::with_capacity(4),
             job: Job::from_bits(random::bits().unwrap()),
+            sequence: 0,
         }
     }
 
@@ -222,6 +225,22 @@ impl Client {
         }
     }
 
+    /// Greets a client that comes back to its job, and returns from where on it wants to be told.
+    pub fn attached(&mut self) -> Position {
+        loop {
+            match self.hear().expect("the client goes on until it has asked") {
+                Ask::Hello { .. } => self.greet(),
+                Ask::Attach { from, .. } => return from,
+                other => panic!("{other:?} comes too early"),
+            }
+        }
+    }
+
+    /// The next event has this number.
+    pub fn go_on(&mut self, sequence: u64) {
+        self.sequence = sequence;
+    }
+
     pub fn greet(&mut self) {
         self.tell(&Answer::Hello {
             version: VERSION,
@@ -234,24 +253,34 @@ impl Client {
     }
 
     pub fn born(&mut self, request: &RunRequest) {
+        self.born_as(&request.worker);
+    }
+
+    pub fn born_as(&mut self, worker: &str) {
         let event = Event::Spawned {
             pid: self.pid(),
             parent: None,
             node: "n1".into(),
-            worker: request.worker.clone(),
+            worker: worker.to_string(),
             resources: Resources::default(),
         };
-        self.tell(&Answer::Event(event));
+        self.happened(event);
+    }
+
+    fn happened(&mut self, event: Event) {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        self.tell(&Answer::Event { event, sequence });
     }
 
     pub fn wrote(&mut self, stream: Stream, bytes: &[u8]) {
         let (pid, bytes) = (self.pid(), bytes.to_vec());
-        self.tell(&Answer::Event(Event::Output { pid, stream, bytes }));
+        self.happened(Event::Output { pid, stream, bytes });
     }
 
     pub fn died(&mut self, status: ExitStatus) {
         let pid = self.pid();
-        self.tell(&Answer::Event(Event::Exited { pid, status }));
+        self.happened(Event::Exited { pid, status });
         self.tell(&Answer::Finished);
         // The client says goodbye, but for one that was killed.
         while self.hear().is_some() {}

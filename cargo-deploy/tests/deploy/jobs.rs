@@ -21,6 +21,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Mutex,
+        atomic::{AtomicU32, Ordering},
         mpsc::{self, Sender},
     },
     time::Duration,
@@ -194,7 +195,11 @@ fn standard_input_arrives_whole_and_so_does_its_end() {
         loop {
             match next(&mut client) {
                 Some(Ask::Input { bytes }) if bytes.is_empty() => break,
-                Some(Ask::Input { bytes }) => input.extend(bytes),
+                Some(Ask::Input { bytes }) => {
+                    input.extend(bytes);
+                    let bytes = input.len() as u64;
+                    client.tell(&Answer::InputTaken { bytes });
+                }
                 other => panic!("{other:?} is no input"),
             }
         }
@@ -284,17 +289,145 @@ fn the_second_ctrl_c_kills_the_job() {
 }
 
 #[test]
-fn a_lost_connection_has_a_code_of_its_own() {
-    let bridge = Bridge::start(|mut client| {
-        let (request, _) = client.take_program();
-        client.born(&request);
-        client.wrote(Stream::Stdout, b"half a line");
+fn a_job_that_is_not_there_any_more_has_a_code_of_its_own() {
+    let visits = AtomicU32::new(0);
+    let bridge = Bridge::start(move |mut client| {
+        if visits.fetch_add(1, Ordering::SeqCst) == 0 {
+            let (request, _) = client.take_program();
+            client.born(&request);
+            client.wrote(Stream::Stdout, b"half a line");
+            return;
+        }
+        client.attached();
+        let why = "none of your jobs is called so".to_string();
+        client.tell(&Answer::Refused { code: 78, why });
     });
     let person = Person::of(&bridge);
     let output = person.run(&bridge, &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(75), "{}", said(&output));
     assert_eq!(stdout(&output).trim_end(), "half a line");
     assert!(stderr(&output).contains("is lost"), "{}", said(&output));
+}
+
+#[test]
+fn a_lost_connection_is_made_again_and_nothing_is_lost_or_doubled() {
+    const VISITS: u32 = 5;
+    let visits = AtomicU32::new(0);
+    let bridge = Bridge::start(move |mut client| {
+        let visit = visits.fetch_add(1, Ordering::SeqCst);
+        if visit == 0 {
+            let (request, _) = client.take_program();
+            client.born(&request);
+        } else {
+            // It has seen the birth, and each line but the last, which is told again.
+            let from = client.attached();
+            assert_eq!(from.sequence, u64::from(visit) + 1);
+            assert_eq!(from.output, 2 * u64::from(visit));
+            let (input, is_detached) = (u64::from(visit) * 2, false);
+            let job = client.pid().job();
+            client.tell(&Answer::Attached {
+                job,
+                input,
+                is_detached,
+            });
+            client.go_on(from.sequence - 1);
+            client.wrote(Stream::Stdout, format!("{}\n", visit - 1).as_bytes());
+        }
+        // Two bytes of the input arrive each time; what was sent behind them is lost.
+        loop {
+            match client.hear() {
+                Some(Ask::Input { bytes }) => {
+                    let expected = &b"abcdefghij"[2 * visit as usize..];
+                    assert_eq!(bytes, expected, "visit {visit}");
+                    break;
+                }
+                Some(Ask::Beat) => client.tell(&Answer::Beat),
+                other => panic!("{other:?} is no input"),
+            }
+        }
+        client.wrote(Stream::Stdout, format!("{visit}\n").as_bytes());
+        if visit + 1 == VISITS {
+            client.died(exited(7));
+        }
+    });
+    let person = Person::of(&bridge);
+    let mut child = person
+        .run(&bridge, &["--format", "json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Not ended: whoever types goes on when the connection does.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"abcdefghij").unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    let lines: Vec<serde_json::Value> = stdout(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+    assert_eq!((of("spawn"), of("exit")), (1, 1), "{}", said(&output));
+    let texts: Vec<&str> = lines
+        .iter()
+        .filter(|line| line["event"] == "output")
+        .map(|line| line["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(texts.concat(), "0\n1\n2\n3\n4\n");
+}
+
+#[test]
+fn what_is_detached_is_named_and_left() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        assert!(request.is_detached);
+    });
+    let person = Person::of(&bridge);
+    let output = person.run(&bridge, &["--detach"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let job = stdout(&output);
+    assert_eq!((job.len(), job.lines().count()), (33, 1), "{job:?}");
+    assert!(stderr(&output).contains(&format!("logs -f {}", &job[..8])));
+}
+
+#[test]
+fn logs_end_with_what_there_was_or_with_the_job() {
+    for (word, follow, is_over) in [("-f", true, true), ("--format=human", false, false)] {
+        let bridge = Bridge::start(move |mut client| {
+            assert!(matches!(client.hear(), Some(Ask::Hello { .. })));
+            client.greet();
+            let asked = client.hear();
+            assert!(
+                matches!(&asked, Some(Ask::Logs { job, follow: told, .. }) if job == "ab" && *told == follow),
+                "{asked:?}"
+            );
+            let job = client.pid().job();
+            client.tell(&Answer::Attached {
+                job,
+                input: 0,
+                is_detached: true,
+            });
+            client.tell(&Answer::Missed { bytes: 1000 });
+            client.born_as("a::main");
+            client.wrote(Stream::Stdout, b"what it said\n");
+            match is_over {
+                true => client.died(exited(9)),
+                false => client.tell(&Answer::Done),
+            }
+        });
+        let person = Person::of(&bridge);
+        let output = person.deploy(&["logs", "ab", word]).output().unwrap();
+        let code = if is_over { 9 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert_eq!(stdout(&output), "what it said\n");
+        assert!(
+            stderr(&output).contains("1000 bytes of the output are not kept"),
+            "{}",
+            said(&output)
+        );
+    }
 }
 
 #[test]
@@ -342,7 +475,7 @@ fn whoever_reads_slowly_is_granted_no_more() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_the_job() {
+fn a_reader_that_has_seen_enough_is_made_known_to_the_job() {
     let bridge = Bridge::start(|mut client| {
         let (request, _) = client.take_program();
         client.born(&request);
@@ -351,12 +484,15 @@ fn a_reader_that_has_seen_enough_ends_the_job() {
         loop {
             client.wrote(Stream::Stdout, b"more\n");
             match client.hear_within(Duration::from_millis(10)) {
-                Some(Ask::Signal { signal: 13 }) => break,
+                Some(Ask::Unread {
+                    stream: Stream::Stdout,
+                }) => break,
                 None | Some(Ask::Credit { .. }) => {}
-                other => panic!("{other:?} is no signal"),
+                other => panic!("{other:?} comes of no broken pipe"),
             }
         }
-        client.died(interrupted(13));
+        // As the kernel ends a program whose reader is gone; another may end as it likes.
+        client.died(ExitStatus::new(End::Signal(13)));
     });
     let person = Person::of(&bridge);
     let (mut child, output) = start(&mut person.run(&bridge, &[]));

@@ -56,6 +56,7 @@ fn job() -> JobView {
         user: "ada".into(),
         processes: 2,
         seconds: 65,
+        state: "detached".into(),
     }
 }
 
@@ -75,8 +76,8 @@ fn tables_for_people_and_lines_for_programs() {
     );
     assert_eq!(
         shown(&["ps"]),
-        "JOB                               PROGRAM      USER  PROCESSES  RUNS FOR\n\
-         ab000000000000000000000000000000  hello::main  ada   2          1:05 min\n"
+        "JOB                               PROGRAM      USER  PROCESSES  TIME      STATE\n\
+         ab000000000000000000000000000000  hello::main  ada   2          1:05 min  detached\n"
     );
     let lines = shown(&["nodes", "--format", "json"]);
     let line: serde_json::Value = serde_json::from_str(&lines).unwrap();

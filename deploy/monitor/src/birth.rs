@@ -61,7 +61,7 @@ impl Household {
         };
         head.handle_begun(number, now);
         if let (None, Some(input)) = (&begin.work, &mut self.input) {
-            input.handle_begun(number);
+            input.handle_begun();
         }
         if let Some((parent, id)) = asker {
             let result = Ok(self.pid(number));

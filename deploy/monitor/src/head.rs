@@ -63,6 +63,9 @@ pub trait Head {
     /// A person may want to know this line of a process.
     fn handle_note(&mut self, number: u32, text: String, now: Instant);
 
+    /// So many bytes of the standard input that the head has given went where the initial process reads them.
+    fn handle_input_taken(&mut self, bytes: u64);
+
     /// These two could not be connected, one of which is here and the other on another machine.
     fn handle_not_connected(&mut self, one: u32, other: u32, why: String);
 

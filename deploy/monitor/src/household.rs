@@ -219,7 +219,7 @@ impl Household {
                 Deed::Accept(socket, hello) => self.accept(socket, &hello, now),
                 Deed::Kill(number) => self.kill(number),
                 Deed::Signal(number, signal) => self.signal(number, signal),
-                Deed::Input(bytes) => self.handle_input(bytes, head, now),
+                Deed::Input(bytes) => self.handle_input(bytes, head),
                 Deed::End => self.end(),
             }
         }

@@ -1,6 +1,7 @@
 //! The standard input of the initial process, where a person's terminal is on another machine.
 //!
-//! Deliberately absent: any look at the bytes. Alone there is no such pipe: that process has the shell's own descriptor.
+//! Deliberately absent: any look at the bytes, and a limit on what waits: the head is told what was taken, and gives no more
+//! than it has a limit for. Alone there is no such pipe: that process has the shell's own descriptor.
 
 use crate::{head::Head, household::Household, run::INPUT};
 use deploy_sys::fd;
@@ -10,7 +11,6 @@ use std::{
     fs::File,
     io::{self, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    time::Instant,
 };
 
 /// A pipe, and what waits for room in it.
@@ -18,8 +18,6 @@ use std::{
 pub(crate) struct Input {
     /// Until the process has it.
     reader: Option<OwnedFd>,
-    /// Who has it.
-    owner: Option<u32>,
     /// Until the end of file was told, or nobody reads any more.
     writer: Option<File>,
     waiting: VecDeque<u8>,
@@ -38,7 +36,6 @@ impl Input {
         fd::set_nonblocking(writer.as_fd())?;
         Ok(Input {
             reader: Some(reader),
-            owner: None,
             writer: Some(File::from(writer)),
             waiting: VecDeque::new(),
             is_over: false,
@@ -60,28 +57,35 @@ impl Input {
         self.reader.as_ref().map(AsFd::as_fd)
     }
 
-    /// This process has it.
-    pub(crate) fn handle_begun(&mut self, number: u32) {
-        if self.reader.take().is_some() {
-            self.owner = Some(number);
-        }
+    /// The initial process has it.
+    pub(crate) fn handle_begun(&mut self) {
+        self.reader = None;
     }
 
-    fn feed(&mut self) {
+    /// Writes what there is room for. Returns how much that was.
+    fn feed(&mut self) -> u64 {
         let Some(writer) = &mut self.writer else {
-            return;
+            return 0;
         };
+        let mut taken = 0;
         while !self.waiting.is_empty() {
             match writer.write(self.waiting.as_slices().0) {
-                Ok(count) => drop(self.waiting.drain(..count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(count) => {
+                    self.waiting.drain(..count);
+                    taken += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return taken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.close(), // Nobody reads it any more.
+                Err(_) => {
+                    self.close(); // Nobody reads it any more, and whoever sends more waits for ever, as it should.
+                    return taken;
+                }
             }
         }
         if self.is_over {
             self.close();
         }
+        taken
     }
 
     fn close(&mut self) {
@@ -92,35 +96,21 @@ impl Input {
 
 impl Household {
     /// Bytes for the initial process to read; none of them: no more will come.
-    pub(crate) fn handle_input(&mut self, bytes: Vec<u8>, head: &mut dyn Head, now: Instant) {
-        let Some(input) = &mut self.input else {
-            return;
-        };
-        input.is_over |= bytes.is_empty();
-        if input.writer.is_some() {
-            input.waiting.extend(bytes);
+    pub(crate) fn handle_input(&mut self, bytes: Vec<u8>, head: &mut dyn Head) {
+        if let Some(input) = &mut self.input {
+            input.is_over |= bytes.is_empty();
+            if input.writer.is_some() {
+                input.waiting.extend(bytes);
+            }
         }
-        input.feed();
-        if input.waiting.len() > WAITING_BYTES_MAX {
-            input.close();
-            let Some(owner) = input.owner else {
-                return;
-            };
-            let text = format!(
-                "its standard input was cut: it left more than {} MiB of it unread",
-                WAITING_BYTES_MAX >> 20
-            );
-            head.handle_note(owner, text, now);
-        }
+        self.feed(head);
     }
 
     /// Writes what there is room for.
-    pub(crate) fn feed(&mut self) {
-        if let Some(input) = &mut self.input {
-            input.feed();
+    pub(crate) fn feed(&mut self, head: &mut dyn Head) {
+        let taken = self.input.as_mut().map_or(0, Input::feed);
+        if taken > 0 {
+            head.handle_input_taken(taken);
         }
     }
 }
-
-/// Whoever sends input cannot know how much of it was read, so a large file may come all at once.
-const WAITING_BYTES_MAX: usize = 64 << 20;

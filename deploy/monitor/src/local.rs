@@ -320,6 +320,10 @@ impl Head for Local<'_> {
         unreachable!("{one} and {other} are on one machine, but: {why}")
     }
 
+    fn handle_input_taken(&mut self, bytes: u64) {
+        unreachable!("the initial process reads the shell's own descriptor, but took {bytes} bytes")
+    }
+
     fn is_choked(&self) -> bool {
         false
     }

@@ -249,6 +249,11 @@ impl Roster {
         }
     }
 
+    /// A person wants this process to end now.
+    pub fn handle_persons_kill_of(&mut self, number: u32) {
+        self.doom(number, Reason::Interrupted);
+    }
+
     /// A process has died.
     pub fn handle_death(&mut self, number: u32, end: End) {
         let reason = match end {

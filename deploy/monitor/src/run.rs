@@ -259,7 +259,7 @@ impl Loop {
         match event.token() {
             SPARE => return self.household.handle_spares_end(),
             HEAD => return head.handle_socket(),
-            INPUT => return self.household.feed(),
+            INPUT => return self.household.feed(head),
             Token(greeting) if greeting >= GREETINGS => {
                 return self.household.outside.handle_ready(event.token());
             }

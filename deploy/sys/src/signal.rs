@@ -96,6 +96,16 @@ pub fn reraise(signal: i32) {
     crate::process::set_blocked_signals(blocked & !(1 << (signal - 1)));
 }
 
+/// Has a signal that was caught take its usual effect once, as SIGTSTP does by stopping this process; returns when it goes
+/// on, and the signal is caught again.
+///
+/// # Errors
+/// The kernel's.
+pub fn let_pass(signal: i32) -> io::Result<()> {
+    reraise(signal);
+    set_disposition(signal, handler as *const () as libc::sighandler_t)
+}
+
 /// Makes the kernel keep the ends of children, which it does not where SIGCHLD was ignored when we were started.
 pub fn keep_ends_of_children() -> io::Result<()> {
     match disposition(libc::SIGCHLD)? {

@@ -1,22 +1,28 @@
 //! What a person's client and the bridge say to each other.
 //!
 //! The client speaks first, with `Hello`, and is answered in kind or refused. What it asks after that is answered in
-//! the order of asking, but that a program's answers come when the disk has done its part. Once a job runs, its events come unasked until `Finished`; output is sent only as far as the
-//! client has granted credit for, so a slow terminal slows its own job and nobody else.
+//! the order of asking, but that a program's answers come when the disk has done its part. Once it runs a job or is
+//! attached to one, the job's events come unasked until `Finished`; output is sent only as far as the client has granted
+//! credit for, so a slow terminal slows its own job and nobody else.
+//!
+//! A job's events are numbered from 0 on. A client that has lost its connection attaches from where it was, on another; one
+//! client at a time has a job, and the latest is the one.
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
     control::{read_pid, read_resources, read_status, write_pid, write_resources, write_status},
     event::{Event, Stream},
+    exit::ExitStatus,
     pid::{Job, Pid},
     resources::Resources,
 };
+use std::time::Duration;
 
 /// The BLAKE3 digest of a program's file: its name on the cluster.
 pub type Digest = [u8; 32];
 
 /// The version of this protocol: a newer minor only adds messages, and fields at the end.
-pub const VERSION: (u16, u16) = (0, 1);
+pub const VERSION: (u16, u16) = (0, 2);
 
 /// Asked by a client.
 #[derive(Clone, PartialEq, Debug)]
@@ -58,6 +64,42 @@ pub enum Ask {
         /// Bytes.
         bytes: u64,
     },
+    /// Have this job from now on: its events from there, its standard input, its signals. Answered by `Attached`, and then
+    /// as by `Started`.
+    Attach {
+        /// The job, or the beginning of its name.
+        job: String,
+        /// What was told before.
+        from: Position,
+    },
+    /// Tell this job's events; answered by `Attached`, the events and, if they go on for now and are not to be followed,
+    /// `Done`.
+    Logs {
+        /// The job, or the beginning of its name.
+        job: String,
+        /// What was told before.
+        from: Position,
+        /// Whether what happens later is to be told, too.
+        follow: bool,
+    },
+    /// How did it come to the ends of a job, or of one process? Answered by `Lives`.
+    Why {
+        /// The job, or the beginning of its name.
+        job: String,
+        /// The process as it is shown; all that have something to say, if none.
+        process: Option<String>,
+    },
+    /// Nobody reads what the job's processes write there any more: who writes is to be told so by its kernel.
+    Unread {
+        /// Where.
+        stream: Stream,
+    },
+    /// I am here; answered by `Beat`. A client that has a job says something every few seconds.
+    Beat,
+    /// I am about to be stopped, as by Ctrl-Z, and will say nothing until I go on.
+    Stopped,
+    /// Which of my jobs are over and still known? Answered by `Jobs`.
+    Past,
     /// Which nodes are there? Answered by `Nodes`.
     Nodes,
     /// Which jobs of mine run? Answered by `Jobs`.
@@ -97,6 +139,17 @@ pub struct RunRequest {
     pub stdout_is_terminal: bool,
     /// The same for standard error.
     pub stderr_is_terminal: bool,
+    /// Whether it goes on without the client, which only wants to know its name.
+    pub is_detached: bool,
+}
+
+/// How far a job's events were told.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Position {
+    /// The number of the next event.
+    pub sequence: u64,
+    /// How many bytes of output were in those before.
+    pub output: u64,
 }
 
 /// Told by the bridge.
@@ -126,7 +179,36 @@ pub enum Answer {
         job: Job,
     },
     /// Something happened in the job.
-    Event(Event),
+    Event {
+        /// What.
+        event: Event,
+        /// The how manieth of the job's events this is, from 0 on.
+        sequence: u64,
+    },
+    /// Answers `Attach` and `Logs`.
+    Attached {
+        /// Which job it is.
+        job: Job,
+        /// How many bytes of its standard input have come so far.
+        input: u64,
+        /// Whether it goes on without a client.
+        is_detached: bool,
+    },
+    /// Of what comes next in the order of events this much output was not kept; the processes of it that live or failed
+    /// are told anew.
+    Missed {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// So much of the standard input was taken by the process that it is for, of all that was ever sent.
+    InputTaken {
+        /// Bytes since the job began.
+        bytes: u64,
+    },
+    /// Answers `Why`.
+    Lives(Vec<LifeView>),
+    /// Answers `Beat`.
+    Beat,
     /// The job has ended, and all of its events were told.
     Finished,
     /// What was asked cannot be done. The connection goes on, unless it was the `Hello`.
@@ -183,6 +265,29 @@ pub struct JobView {
     pub processes: u32,
     /// How long it has run, in seconds.
     pub seconds: u64,
+    /// How it is: `runs`, `detached`, `left alone`, or how it ended.
+    pub state: String,
+}
+
+/// A process, how it ended and why, as people see it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LifeView {
+    /// Who it is.
+    pub pid: Pid,
+    /// Who asked for it; nobody, for the initial process.
+    pub parent: Option<Pid>,
+    /// Where it runs or ran.
+    pub node: String,
+    /// The function.
+    pub worker: String,
+    /// What it was granted.
+    pub resources: Resources,
+    /// How it ended; nothing while it lives.
+    pub status: Option<ExitStatus>,
+    /// Who brought that about, where somebody did and it is known, in words that follow "by": `ada`, `process 3fecd01`.
+    pub by: Option<String>,
+    /// Whether the job's exit code comes from it.
+    pub is_blamed: bool,
 }
 
 /// The most that one `Chunk` carries: large enough for full speed, small enough to stay behind nothing for long.
@@ -197,6 +302,20 @@ pub const CHANGE_BYTES_MAX: u64 = 64 << 20;
 
 /// What a client grants at first, before it has written anything: some tens of milliseconds at full speed.
 pub const CREDIT_BYTES_FIRST: u64 = 4 << 20;
+
+/// How much standard input may be on its way, sent and not taken: what is lost with a connection is sent again from the
+/// client's memory.
+pub const INPUT_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a job that is not detached goes on when its client is gone: time to wake a laptop, to change networks, and to
+/// type `cargo deploy attach`; and little enough that nobody's forgotten job keeps others waiting.
+pub const GRACE: Duration = Duration::from_secs(60);
+
+/// How often a client that has a job says something.
+pub const BEAT_EVERY: Duration = Duration::from_secs(5);
+
+/// A client that has said nothing for so long, and has not said that it would, is gone: three beats, one of which is late.
+pub const GONE_AFTER: Duration = Duration::from_secs(15);
 
 impl Ask {
     /// Its bytes.
@@ -239,6 +358,26 @@ impl Ask {
             Ask::Renew => {
                 w.u8(12);
             }
+            Ask::Attach { job, from } => from.write(w.u8(13).text(job)),
+            Ask::Logs { job, from, follow } => {
+                from.write(w.u8(14).text(job));
+                w.bool(*follow);
+            }
+            Ask::Why { job, process } => {
+                w.u8(15).text(job).option(process.as_ref(), |w, process| {
+                    w.text(process);
+                });
+            }
+            Ask::Unread { stream } => write_stream(w.u8(16), *stream),
+            Ask::Beat => {
+                w.u8(17);
+            }
+            Ask::Stopped => {
+                w.u8(18);
+            }
+            Ask::Past => {
+                w.u8(19);
+            }
         }
         w.finish()
     }
@@ -275,6 +414,25 @@ impl Ask {
                 on: r.bool()?,
             },
             12 => Ask::Renew,
+            13 => Ask::Attach {
+                job: r.text()?.to_string(),
+                from: Position::read(r)?,
+            },
+            14 => Ask::Logs {
+                job: r.text()?.to_string(),
+                from: Position::read(r)?,
+                follow: r.bool()?,
+            },
+            15 => Ask::Why {
+                job: r.text()?.to_string(),
+                process: r.option(|r| Ok(r.text()?.to_string()))?,
+            },
+            16 => Ask::Unread {
+                stream: read_stream(r)?,
+            },
+            17 => Ask::Beat,
+            18 => Ask::Stopped,
+            19 => Ask::Past,
             _ => return Err(Malformed("an unknown question")),
         })
     }
@@ -291,7 +449,8 @@ impl RunRequest {
         });
         w.option(self.resources, write_resources)
             .bool(self.stdout_is_terminal)
-            .bool(self.stderr_is_terminal);
+            .bool(self.stderr_is_terminal)
+            .bool(self.is_detached);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<RunRequest, Malformed> {
@@ -303,6 +462,20 @@ impl RunRequest {
             resources: r.option(read_resources)?,
             stdout_is_terminal: r.bool()?,
             stderr_is_terminal: r.bool()?,
+            is_detached: r.bool()?,
+        })
+    }
+}
+
+impl Position {
+    fn write(self, w: &mut Writer) {
+        w.u64(self.sequence).u64(self.output);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Position, Malformed> {
+        Ok(Position {
+            sequence: r.u64()?,
+            output: r.u64()?,
         })
     }
 }
@@ -330,7 +503,10 @@ impl Answer {
             Answer::Started { job } => {
                 w.u8(4).u128(job.bits());
             }
-            Answer::Event(event) => write_event(w.u8(5), event),
+            Answer::Event { event, sequence } => {
+                write_event(w.u8(5), event);
+                w.u64(*sequence);
+            }
             Answer::Finished => {
                 w.u8(6);
             }
@@ -344,6 +520,23 @@ impl Answer {
             }
             Answer::Renewed { certified } => {
                 w.u8(11).bytes(certified);
+            }
+            Answer::Attached {
+                job,
+                input,
+                is_detached,
+            } => {
+                w.u8(12).u128(job.bits()).u64(*input).bool(*is_detached);
+            }
+            Answer::Missed { bytes } => {
+                w.u8(13).u64(*bytes);
+            }
+            Answer::InputTaken { bytes } => {
+                w.u8(14).u64(*bytes);
+            }
+            Answer::Lives(lives) => write_list(w.u8(15), lives, |w, life| life.write(w)),
+            Answer::Beat => {
+                w.u8(16);
             }
         }
         w.finish()
@@ -366,7 +559,10 @@ impl Answer {
             4 => Answer::Started {
                 job: Job::from_bits(r.u128()?),
             },
-            5 => Answer::Event(read_event(r)?),
+            5 => Answer::Event {
+                event: read_event(r)?,
+                sequence: r.u64()?,
+            },
             6 => Answer::Finished,
             7 => Answer::Refused {
                 code: r.u8()?,
@@ -378,6 +574,15 @@ impl Answer {
             11 => Answer::Renewed {
                 certified: r.bytes()?.to_vec(),
             },
+            12 => Answer::Attached {
+                job: Job::from_bits(r.u128()?),
+                input: r.u64()?,
+                is_detached: r.bool()?,
+            },
+            13 => Answer::Missed { bytes: r.u64()? },
+            14 => Answer::InputTaken { bytes: r.u64()? },
+            15 => Answer::Lives(read_list(r, LifeView::read)?),
+            16 => Answer::Beat,
             _ => return Err(Malformed("an unknown answer")),
         })
     }
@@ -414,7 +619,8 @@ impl JobView {
             .text(&self.worker)
             .text(&self.user)
             .u32(self.processes)
-            .u64(self.seconds);
+            .u64(self.seconds)
+            .text(&self.state);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<JobView, Malformed> {
@@ -424,6 +630,35 @@ impl JobView {
             user: r.text()?.to_string(),
             processes: r.u32()?,
             seconds: r.u64()?,
+            state: r.text()?.to_string(),
+        })
+    }
+}
+
+impl LifeView {
+    fn write(&self, w: &mut Writer) {
+        write_pid(w, self.pid);
+        w.option(self.parent, write_pid)
+            .text(&self.node)
+            .text(&self.worker);
+        write_resources(w, self.resources);
+        w.option(self.status, write_status)
+            .option(self.by.as_ref(), |w, by| {
+                w.text(by);
+            })
+            .bool(self.is_blamed);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<LifeView, Malformed> {
+        Ok(LifeView {
+            pid: read_pid(r)?,
+            parent: r.option(read_pid)?,
+            node: r.text()?.to_string(),
+            worker: r.text()?.to_string(),
+            resources: read_resources(r)?,
+            status: r.option(read_status)?,
+            by: r.option(|r| Ok(r.text()?.to_string()))?,
+            is_blamed: r.bool()?,
         })
     }
 }
@@ -537,7 +772,7 @@ pub(crate) fn read_stream(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::{End, ExitStatus, Reason};
+    use crate::exit::{End, Reason};
     use proptest::prelude::*;
 
     fn asks() -> Vec<Ask> {
@@ -549,6 +784,12 @@ mod tests {
             resources: Some(Resources::default()),
             stdout_is_terminal: true,
             stderr_is_terminal: false,
+            is_detached: true,
+        };
+        let job = "ab12".to_string();
+        let from = Position {
+            sequence: 7,
+            output: 1 << 40,
         };
         vec![
             Ask::Hello { version: VERSION },
@@ -575,6 +816,25 @@ mod tests {
                 on: true,
             },
             Ask::Renew,
+            Ask::Attach {
+                job: job.clone(),
+                from,
+            },
+            Ask::Logs {
+                job: job.clone(),
+                from,
+                follow: true,
+            },
+            Ask::Why {
+                job,
+                process: Some("3fecd01".into()),
+            },
+            Ask::Unread {
+                stream: Stream::Stderr,
+            },
+            Ask::Beat,
+            Ask::Stopped,
+            Ask::Past,
         ]
     }
 
@@ -597,6 +857,17 @@ mod tests {
             user: "ada".into(),
             processes: 2,
             seconds: 60,
+            state: "runs".into(),
+        };
+        let life = LifeView {
+            pid,
+            parent: None,
+            node: "n2".into(),
+            worker: "hello::worker".into(),
+            resources: Resources::default(),
+            status: Some(ExitStatus::new(End::Signal(9)).because(Reason::Killed)),
+            by: Some("ada".into()),
+            is_blamed: true,
         };
         let events = [
             Event::Spawned {
@@ -643,8 +914,18 @@ mod tests {
             Answer::Renewed {
                 certified: vec![4, 5],
             },
+            Answer::Attached {
+                job,
+                input: 5,
+                is_detached: true,
+            },
+            Answer::Missed { bytes: 1 << 33 },
+            Answer::InputTaken { bytes: 9 },
+            Answer::Lives(vec![life]),
+            Answer::Beat,
         ];
-        answers.extend(events.map(Answer::Event));
+        let sequence = 1 << 40;
+        answers.extend(events.map(|event| Answer::Event { event, sequence }));
         answers
     }
 

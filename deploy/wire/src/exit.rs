@@ -54,6 +54,15 @@ impl ExitStatus {
         matches!(self.end, End::Code(0))
     }
 
+    /// Whether it failed, and by itself: nobody wanted this end.
+    pub const fn is_failure(self) -> bool {
+        let is_wanted = match self.reason {
+            Some(reason) => reason.is_wanted(),
+            None => false,
+        };
+        !self.success() && !is_wanted
+    }
+
     /// Its exit code, unless a signal killed it.
     pub const fn code(self) -> Option<i32> {
         match self.end {

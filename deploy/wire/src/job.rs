@@ -71,6 +71,11 @@ pub enum JobOrder {
     },
     /// Kill what is left, and end.
     Close,
+    /// Nobody reads what the processes write there any more; who writes is told so by its kernel.
+    Unread {
+        /// Where.
+        stream: Stream,
+    },
 }
 
 /// What all processes of a job on one node have in common.
@@ -82,8 +87,6 @@ pub struct OpenJob {
     pub key: [u8; 32],
     /// What this node is called.
     pub node: String,
-    /// What tells the program's code: offsets of functions belong to it.
-    pub image: u128,
     /// The program's arguments, its own name first.
     pub args: Vec<Vec<u8>>,
     /// The whole environment.
@@ -181,6 +184,11 @@ pub enum JobReport {
     },
     /// The last: nothing of the job is left on this node.
     Closed,
+    /// Standard input has gone where the initial process reads it.
+    InputTaken {
+        /// So many bytes more.
+        bytes: u64,
+    },
 }
 
 impl JobOrder {
@@ -221,6 +229,7 @@ impl JobOrder {
             JobOrder::Close => {
                 w.u8(10);
             }
+            JobOrder::Unread { stream } => write_stream(w.u8(11), *stream),
         }
     }
 
@@ -255,6 +264,9 @@ impl JobOrder {
             },
             9 => JobOrder::Credit { bytes: r.u64()? },
             10 => JobOrder::Close,
+            11 => JobOrder::Unread {
+                stream: read_stream(r)?,
+            },
             _ => return Err(Malformed("an unknown order to a warden")),
         })
     }
@@ -262,10 +274,7 @@ impl JobOrder {
 
 impl OpenJob {
     fn write(&self, w: &mut Writer) {
-        w.u128(self.job.bits())
-            .bytes(&self.key)
-            .text(&self.node)
-            .u128(self.image);
+        w.u128(self.job.bits()).bytes(&self.key).text(&self.node);
         write_list(w, &self.args, |w, word| {
             w.bytes(word);
         });
@@ -284,7 +293,6 @@ impl OpenJob {
                 .try_into()
                 .map_err(|_| Malformed("a job's key has 32 bytes"))?,
             node: r.text()?.to_string(),
-            image: r.u128()?,
             args: read_list(r, |r| Ok(r.bytes()?.to_vec()))?,
             env: read_list(r, |r| Ok((r.bytes()?.to_vec(), r.bytes()?.to_vec())))?,
             stdout_is_terminal: r.bool()?,
@@ -364,6 +372,7 @@ impl JobReport {
                 w.u8(10).u32(*one).u32(*other).text(why)
             }
             JobReport::Closed => w.u8(11),
+            JobReport::InputTaken { bytes } => w.u8(12).u64(*bytes),
         };
     }
 
@@ -408,6 +417,7 @@ impl JobReport {
                 why: r.text()?.to_string(),
             },
             11 => JobReport::Closed,
+            12 => JobReport::InputTaken { bytes: r.u64()? },
             _ => return Err(Malformed("an unknown report of a warden")),
         })
     }
@@ -429,7 +439,6 @@ pub(crate) mod tests {
             job: Job::from_bits(1 << 77),
             key: [5; 32],
             node: "n2".into(),
-            image: 99,
             args: vec![b"hello".to_vec()],
             env: vec![(b"NAME".to_vec(), b"value".to_vec())],
             stdout_is_terminal: true,
@@ -484,6 +493,9 @@ pub(crate) mod tests {
             JobOrder::Input { bytes: Vec::new() },
             JobOrder::Credit { bytes: 1 << 20 },
             JobOrder::Close,
+            JobOrder::Unread {
+                stream: Stream::Stdout,
+            },
         ]
     }
 
@@ -522,6 +534,7 @@ pub(crate) mod tests {
                 why: "refused".into(),
             },
             JobReport::Closed,
+            JobReport::InputTaken { bytes: 1 << 20 },
         ]
     }
 

@@ -106,6 +106,7 @@ mod tests {
             resources: None,
             stdout_is_terminal: false,
             stderr_is_terminal: false,
+            is_detached: false,
         }
     }
 

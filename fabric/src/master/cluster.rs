@@ -9,19 +9,24 @@
 //! runs no more, and everybody concerned is told so. A node that ends its session, or comes back as a new incarnation,
 //! has killed its jobs before, and is lost at once.
 
+mod owners;
+
 use super::job::{self, Job, Place};
 use crate::{
     cli,
     scheduler::{Ask as RoomAsk, NodeId, NodeSpec, Scheduler, Ticket, Verdict},
 };
 use deploy_wire::{
-    client::{Answer, Ask, Digest, JobView, NodeView, RunRequest},
+    client::{Answer, Ask, Digest, NodeView},
     code::OwnCode,
     control::Refusal,
+    event::Event,
     job::JobOrder,
     node::{NodeHello, Order, Report, VERSION},
     pid,
 };
+use owners::{Client, Owned};
+pub use owners::{Handed, named};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
@@ -55,6 +60,19 @@ pub enum Action {
     Order(NodeId, Order),
     /// Send a client this.
     Answer(ClientId, Answer),
+    /// This has happened in a job: for whoever watches it, and for the record.
+    Told {
+        /// Which.
+        job: pid::Job,
+        /// What.
+        event: Event,
+        /// Who brought it about, if it is an end and somebody did.
+        by: Option<String>,
+    },
+    /// A job is over, and all that has happened in it was told. It may have been refused its first process.
+    Over(pid::Job, Option<(OwnCode, String)>),
+    /// This is the last that a client is told: its job is somebody else's, or it is gone.
+    Part(ClientId, Answer),
     /// Tell whoever looks after the master.
     Note(String),
     /// End a node's session: it is lost, or not to be trusted.
@@ -70,20 +88,6 @@ struct Member {
     beat: u64,
     beat_due: Instant,
     is_silent: bool,
-}
-
-#[derive(Debug)]
-struct Owned {
-    job: Job,
-    user: String,
-    client: Option<ClientId>,
-    since: Instant,
-}
-
-#[derive(Debug)]
-struct Client {
-    user: String,
-    job: Option<pid::Job>,
 }
 
 impl Cluster {
@@ -218,11 +222,6 @@ impl Cluster {
         self.scheduler.handle_suspected(node, true);
     }
 
-    /// A client has said who it is.
-    pub fn handle_client(&mut self, client: ClientId, user: String) {
-        self.clients.insert(client, Client { user, job: None });
-    }
-
     /// A client asks, anything but for programs' files.
     pub fn handle_ask(&mut self, client: ClientId, ask: Ask, now: Instant) {
         let job = self.clients.get(&client).and_then(|client| client.job);
@@ -232,64 +231,33 @@ impl Cluster {
             Ask::Jobs => self.answer(client, Answer::Jobs(self.job_views(client, now))),
             Ask::Kill { job, process } => self.kill(client, &job, process.as_deref(), now),
             Ask::Drain { node, on } => self.drain(client, &node, on, now),
-            Ask::Input { bytes } => self.with_job(job, now, |job| job.handle_input(bytes)),
+            Ask::Input { bytes } => self.handle_input(client, bytes, now),
             Ask::Signal { signal } => {
-                self.with_job(job, now, |job| job.handle_persons_signal(signal));
+                let user = self.user(client);
+                self.with_job(job, now, |job| job.handle_persons_signal(signal, &user));
             }
             Ask::Credit { bytes } => self.with_job(job, now, |job| job.handle_credit(bytes)),
+            Ask::Unread { stream } => self.with_job(job, now, |job| job.handle_unread(stream)),
+            Ask::Beat => self.answer(client, Answer::Beat),
+            Ask::Stopped => self.handle_stopped(client),
             Ask::Image { .. } | Ask::Chunk { .. } | Ask::Run(_) | Ask::Renew => {
                 unreachable!("the loop looks after programs and certificates, and calls `run`")
             }
-        }
-    }
-
-    /// A client wants a program run, whose file is there. `id` and `key` are random.
-    pub fn run(
-        &mut self,
-        client: ClientId,
-        id: pid::Job,
-        key: [u8; 32],
-        request: RunRequest,
-        now: Instant,
-    ) {
-        let Some(asker) = self.clients.get_mut(&client) else {
-            return;
-        };
-        if asker.job.is_some() {
-            let why = "this session runs a job already: open another".to_string();
-            return self.refuse(client, OwnCode::Setting, why);
-        }
-        asker.job = Some(id);
-        let owned = Owned {
-            job: Job::new(id, key, request),
-            user: asker.user.clone(),
-            client: Some(client),
-            since: now,
-        };
-        self.jobs.insert(id, owned);
-        self.answer(client, Answer::Started { job: id });
-        self.follow(id, now);
-    }
-
-    /// A client's session has ended: so does its job.
-    pub fn handle_client_gone(&mut self, client: ClientId, now: Instant) {
-        let Some(job) = self.clients.remove(&client).and_then(|client| client.job) else {
-            return;
-        };
-        if let Some(owned) = self.jobs.get_mut(&job) {
-            owned.client = None;
-            owned.job.handle_persons_kill();
-            self.follow(job, now);
+            Ask::Attach { .. } | Ask::Logs { .. } | Ask::Why { .. } | Ask::Past => {
+                unreachable!("the loop asks the desk, and calls `attach`")
+            }
         }
     }
 
     /// When to call [`Cluster::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.nodes.values().map(|node| node.beat_due).min()
+        let beats = self.nodes.values().map(|node| node.beat_due).min();
+        [beats, self.owners_timeout()].into_iter().flatten().min()
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.look_after_owners(now);
         let lost = |node: &Member| now.saturating_duration_since(node.heard) >= LOST_AFTER;
         let dead: Vec<(NodeId, String)> = self
             .nodes
@@ -390,21 +358,22 @@ impl Cluster {
                     };
                     self.actions.push_back(Action::Order(node, order));
                 }
-                job::Deed::Tell(event) => {
+                job::Deed::Tell { event, by } => {
+                    if client.is_none() {
+                        owned.job.handle_unwatched();
+                    }
+                    let job = id;
+                    self.actions.push_back(Action::Told { job, event, by });
+                }
+                job::Deed::TellTaken { bytes } => {
                     if let Some(client) = client {
-                        self.answer(client, Answer::Event(event));
+                        self.answer(client, Answer::InputTaken { bytes });
                     }
                 }
-                job::Deed::Refuse { refusal } => {
-                    if let Some(client) = client {
-                        let (code, why) = explain(&refusal);
-                        self.refuse(client, code, why);
-                    }
-                }
+                job::Deed::Refuse { refusal } => owned.refusal = Some(explain(&refusal)),
                 job::Deed::Finish => {
-                    if let Some(client) = client {
-                        self.answer(client, Answer::Finished);
-                    }
+                    let refusal = owned.refusal.take();
+                    self.actions.push_back(Action::Over(id, refusal));
                 }
             }
         }
@@ -491,32 +460,6 @@ impl Cluster {
         self.answer(client, Answer::Hello { version, cluster });
     }
 
-    fn kill(&mut self, client: ClientId, name: &str, process: Option<&str>, now: Instant) {
-        let user = self.user(client);
-        let meant = |(id, owned): &(&pid::Job, &Owned)| {
-            owned.user == user && !name.is_empty() && id.to_string().starts_with(name)
-        };
-        let found: Vec<pid::Job> = self.jobs.iter().filter(meant).map(|(id, _)| *id).collect();
-        let [job] = found[..] else {
-            let why = match found.len() {
-                0 => format!("none of your jobs is called {name:?}: `cargo deploy ps` lists them"),
-                some => format!("{some} of your jobs begin with {name:?}: give more of the name"),
-            };
-            return self.refuse(client, OwnCode::Setting, why);
-        };
-        let owned = self.jobs.get_mut(&job).expect("it was just found");
-        match process.map(|name| (name, owned.job.process(name))) {
-            None => owned.job.handle_persons_kill(),
-            Some((_, Some(number))) => owned.job.handle_kill(number),
-            Some((name, None)) => {
-                let why = format!("the job has no process {name:?}");
-                return self.refuse(client, OwnCode::Setting, why);
-            }
-        }
-        self.answer(client, Answer::Done);
-        self.follow(job, now);
-    }
-
     fn drain(&mut self, client: ClientId, name: &str, on: bool, now: Instant) {
         let found = self.nodes.iter().find(|(_, node)| node.name == name);
         let Some((node, _)) = found else {
@@ -566,24 +509,6 @@ impl Cluster {
             }
         }
         views
-    }
-
-    fn job_views(&self, client: ClientId, now: Instant) -> Vec<JobView> {
-        let user = self.user(client);
-        let jobs = self.jobs.iter().filter(|(_, owned)| owned.user == user);
-        jobs.map(|(id, owned)| JobView {
-            job: *id,
-            worker: owned.job.worker().to_string(),
-            user: owned.user.clone(),
-            processes: owned.job.processes(),
-            seconds: now.saturating_duration_since(owned.since).as_secs(),
-        })
-        .collect()
-    }
-
-    fn user(&self, client: ClientId) -> String {
-        let client = self.clients.get(&client);
-        client.map_or_else(String::new, |client| client.user.clone())
     }
 
     fn refuse(&mut self, client: ClientId, code: OwnCode, why: String) {

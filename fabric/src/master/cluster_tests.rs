@@ -3,7 +3,8 @@
 use super::cluster::{Action, ClientId, Cluster};
 use crate::scheduler::NodeId;
 use deploy_wire::{
-    client::{Answer, Ask, RunRequest},
+    client::{Answer, Ask, GONE_AFTER, GRACE, RunRequest},
+    code::OwnCode,
     control::{Argument, Function, Notice, Refusal, Request, SpawnRequest},
     event::{Event, Stream},
     exit::{End, Reason},
@@ -24,7 +25,14 @@ struct World {
     cluster: Cluster,
     now: Instant,
     orders: Vec<(NodeId, JobOrder)>,
-    answers: Vec<Answer>,
+    answers: Vec<(ClientId, Answer)>,
+    /// What has happened in the job, and who brought it about.
+    told: Vec<(Event, Option<String>)>,
+    /// Why the job was refused its first process, if it was; once it is over.
+    over: Option<Option<(OwnCode, String)>>,
+    parted: Vec<ClientId>,
+    /// Beats that were not answered.
+    beats: Vec<(NodeId, u64)>,
     dismissed: Vec<NodeId>,
 }
 
@@ -36,6 +44,10 @@ impl World {
             now: Instant::now(),
             orders: Vec::new(),
             answers: Vec::new(),
+            told: Vec::new(),
+            over: None,
+            parted: Vec::new(),
+            beats: Vec::new(),
             dismissed: Vec::new(),
         };
         let ids = nodes
@@ -43,7 +55,8 @@ impl World {
             .enumerate()
             .map(|(index, gib)| world.node(index, *gib));
         let ids = ids.collect();
-        world.cluster.handle_client(CLIENT, "ada".to_string());
+        let now = world.now;
+        world.cluster.handle_client(CLIENT, "ada".to_string(), now);
         world.settle();
         (world, ids)
     }
@@ -69,6 +82,10 @@ impl World {
 
     /// Runs a job whose initial process needs what the person said, if they said it.
     fn run(&mut self, resources: Option<Resources>) {
+        self.run_and(resources, false);
+    }
+
+    fn run_and(&mut self, resources: Option<Resources>, is_detached: bool) {
         let request = RunRequest {
             image: [9; 32],
             worker: "hello::main".to_string(),
@@ -77,8 +94,10 @@ impl World {
             resources,
             stdout_is_terminal: false,
             stderr_is_terminal: false,
+            is_detached,
         };
-        self.cluster.run(CLIENT, JOB, [3; 32], request, self.now);
+        assert!((self.cluster).run(CLIENT, JOB, [3; 32], request, self.now));
+        self.cluster.begin(JOB, self.now);
         self.settle();
     }
 
@@ -116,8 +135,12 @@ impl World {
             match action {
                 Action::Note(_) => {}
                 Action::Order(node, Order::Job { order, .. }) => self.orders.push((node, order)),
+                Action::Order(node, Order::Beat { sequence }) => self.beats.push((node, sequence)),
                 Action::Order(..) => {}
-                Action::Answer(_, answer) => self.answers.push(answer),
+                Action::Answer(client, answer) => self.answers.push((client, answer)),
+                Action::Told { event, by, .. } => self.told.push((event, by)),
+                Action::Over(_, refusal) => self.over = Some(refusal),
+                Action::Part(client, _) => self.parted.push(client),
                 Action::Dismiss(node) => self.dismissed.push(node),
             }
         }
@@ -134,13 +157,34 @@ impl World {
     }
 
     fn events(&self) -> Vec<&Event> {
-        let mut events = Vec::new();
-        for answer in &self.answers {
-            if let Answer::Event(event) = answer {
-                events.push(event);
-            }
+        self.told.iter().map(|(event, _)| event).collect()
+    }
+
+    fn last_answer(&self) -> &Answer {
+        &self.answers.last().expect("somebody was answered").1
+    }
+
+    /// Whether the job is over, refused for want of room or not.
+    fn is_over(&self, is_refused: bool) -> bool {
+        match &self.over {
+            Some(None) => !is_refused,
+            Some(Some((code, _))) => is_refused && *code == OwnCode::NeverFits,
+            None => false,
         }
-        events
+    }
+
+    /// Lets time pass, in which the nodes answer their beats.
+    fn pass(&mut self, time: Duration) {
+        for _ in 0..time.as_secs() {
+            self.now += Duration::from_secs(1);
+            self.cluster.handle_timeout(self.now);
+            self.settle();
+            for (node, sequence) in std::mem::take(&mut self.beats) {
+                let report = Report::Beat { sequence };
+                self.cluster.handle_report(node, report, self.now);
+            }
+            self.settle();
+        }
     }
 
     fn was_told(&self, number: u32, meant: impl Fn(&Notice) -> bool) -> bool {
@@ -205,12 +249,12 @@ fn a_job_of_one_process_begins_speaks_and_ends() {
     let kinds: Vec<&str> = world.events().iter().map(|event| kind(event)).collect();
     assert_eq!(kinds, ["spawned", "output", "exited"]);
     assert_eq!(world.orders.last(), Some(&(node, JobOrder::Close)));
-    assert_eq!(world.answers.last(), Some(&Answer::Finished));
+    assert!(world.is_over(false));
     world.report(node, JobReport::Closed);
     let asked = world.now;
     world.cluster.handle_ask(CLIENT, Ask::Jobs, asked);
     world.settle();
-    assert_eq!(world.answers.last(), Some(&Answer::Jobs(Vec::new())));
+    assert_eq!(world.last_answer(), &Answer::Jobs(Vec::new()));
 }
 
 #[test]
@@ -327,9 +371,11 @@ fn a_refusal_counts_the_nodes_that_it_does_not_name() {
 fn a_job_that_never_fits_is_refused_with_its_code() {
     let (mut world, _) = World::new(&[4]);
     world.run(Some(gib_and_cores(64, 1)));
-    let refused = |answer: &Answer| matches!(answer, Answer::Refused { code: 72, why } if why.contains("64GiB"));
-    assert!(world.answers.iter().any(refused), "{:?}", world.answers);
-    assert_eq!(world.answers.last(), Some(&Answer::Finished));
+    assert!(world.is_over(true));
+    let Some(Some((_, why))) = &world.over else {
+        panic!("it was refused");
+    };
+    assert!(why.contains("64GiB"), "{why}");
 }
 
 #[test]
@@ -365,11 +411,9 @@ fn an_initial_process_that_needs_too_much_ends_the_job() {
     world.report(node, JobReport::Begun { number: 0 });
     let resources = gib_and_cores(64, 1);
     world.ask(node, 0, Request::Need { id: 1, resources });
-    let refused = |answer: &Answer| matches!(answer, Answer::Refused { code: 72, .. });
-    assert!(world.answers.iter().any(refused));
     assert!(world.orders.contains(&(node, JobOrder::Kill { number: 0 })));
     world.end(node, 0, End::Signal(9));
-    assert_eq!(world.answers.last(), Some(&Answer::Finished));
+    assert!(world.is_over(true));
     assert!(world.events().is_empty());
 }
 
@@ -412,20 +456,6 @@ fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
 }
 
 #[test]
-fn a_client_that_goes_takes_its_job_along() {
-    let (mut world, _) = World::new(&[4]);
-    world.run(None);
-    let (node, _) = world.begun();
-    world.report(node, JobReport::Begun { number: 0 });
-    let now = world.now;
-    world.cluster.handle_client_gone(CLIENT, now);
-    world.settle();
-    assert!(world.orders.contains(&(node, JobOrder::Kill { number: 0 })));
-    world.end(node, 0, End::Signal(9));
-    assert_eq!(world.orders.last(), Some(&(node, JobOrder::Close)));
-}
-
-#[test]
 fn credit_goes_back_where_the_output_came_from() {
     let (mut world, _) = World::new(&[4]);
     world.run(None);
@@ -461,7 +491,7 @@ fn a_node_that_makes_no_sense_is_dismissed() {
     let (node, _) = world.begun();
     world.report(node, JobReport::Left { number: 0 });
     assert_eq!(world.dismissed, [node]);
-    assert_eq!(world.answers.last(), Some(&Answer::Finished));
+    assert!(world.over.is_some());
 }
 
 fn kind(event: &Event) -> &'static str {
@@ -480,4 +510,189 @@ fn who(event: &Event) -> Pid {
         | Event::Noted { pid, .. }
         | Event::Exited { pid, .. } => *pid,
     }
+}
+
+/// A job of one process that runs.
+fn running(is_detached: bool) -> (World, NodeId) {
+    let (mut world, _) = World::new(&[4]);
+    world.run_and(None, is_detached);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
+    (world, node)
+}
+
+fn output(bytes: usize) -> JobReport {
+    JobReport::Output {
+        number: 0,
+        stream: Stream::Stdout,
+        bytes: vec![b'x'; bytes],
+    }
+}
+
+#[test]
+fn a_job_that_is_left_alone_ends_after_its_grace() {
+    let (mut world, node) = running(false);
+    let now = world.now;
+    world.cluster.handle_client_gone(CLIENT, now);
+    world.pass(GRACE - Duration::from_secs(1));
+    let kill = (node, JobOrder::Kill { number: 0 });
+    assert!(!world.orders.contains(&kill));
+    world.pass(Duration::from_secs(1));
+    assert!(world.orders.contains(&kill));
+    world.report(node, output(1));
+    world.end(node, 0, End::Signal(9));
+    let (event, by) = world.told.last().unwrap();
+    assert_eq!(kind(event), "exited");
+    assert!(
+        by.as_deref()
+            .unwrap()
+            .contains("its person was gone for 60 s")
+    );
+}
+
+#[test]
+fn a_job_that_is_detached_goes_on_and_so_does_one_that_is_come_back_to() {
+    let (mut world, node) = running(true);
+    let input = JobOrder::Input { bytes: Vec::new() };
+    assert!(world.orders.contains(&(node, input)), "nobody will type");
+    let now = world.now;
+    world.cluster.handle_client_gone(CLIENT, now);
+    world.pass(GRACE * 2);
+
+    let other = ClientId(2);
+    let now = world.now;
+    world.cluster.handle_client(other, "ada".to_string(), now);
+    let handed = world.cluster.attach(other, JOB).unwrap();
+    assert!(handed.is_detached);
+    world.cluster.handle_client_gone(other, now);
+    world.pass(GRACE * 2);
+    assert!(!world.orders.contains(&(node, JobOrder::Kill { number: 0 })));
+}
+
+#[test]
+fn one_client_has_a_job_the_latest() {
+    let (mut world, node) = running(false);
+    let bytes = b"typed".to_vec();
+    let now = world.now;
+    world.cluster.handle_ask(CLIENT, Ask::Input { bytes }, now);
+    let other = ClientId(2);
+    world.cluster.handle_client(other, "ada".to_string(), now);
+    assert_eq!(world.cluster.attach(other, JOB).unwrap().input, 5);
+    world.settle();
+    assert_eq!(world.parted, [CLIENT]);
+    // Whoever had it before does nothing to it any more, also not by going.
+    world
+        .cluster
+        .handle_ask(CLIENT, Ask::Signal { signal: 9 }, now);
+    world.cluster.handle_client_gone(CLIENT, now);
+    for _ in 0..GRACE.as_secs() {
+        world.pass(Duration::from_secs(1));
+        let now = world.now;
+        world.cluster.handle_heard(other, now);
+    }
+    assert!(!world.orders.contains(&(node, JobOrder::Kill { number: 0 })));
+    let signal = JobOrder::Signal {
+        number: 0,
+        signal: 15,
+    };
+    let now = world.now;
+    world
+        .cluster
+        .handle_ask(other, Ask::Signal { signal: 15 }, now);
+    world.settle();
+    assert!(world.orders.contains(&(node, signal)));
+}
+
+#[test]
+fn a_client_that_says_nothing_is_gone_unless_it_said_so() {
+    for is_stopped in [false, true] {
+        let (mut world, node) = running(false);
+        if is_stopped {
+            let now = world.now;
+            world.cluster.handle_ask(CLIENT, Ask::Stopped, now);
+        }
+        world.pass(GONE_AFTER + Duration::from_secs(1));
+        assert_eq!(world.parted.contains(&CLIENT), !is_stopped);
+        world.pass(GRACE);
+        let kill = (node, JobOrder::Kill { number: 0 });
+        assert_eq!(world.orders.contains(&kill), !is_stopped);
+    }
+}
+
+#[test]
+fn writers_wait_for_the_client_that_has_their_job_and_for_nobody_else() {
+    let (mut world, node) = running(false);
+    let credit = |world: &World| {
+        let orders = world.orders.iter();
+        let bytes = orders.map(|(_, order)| match order {
+            JobOrder::Credit { bytes } => *bytes,
+            _ => 0,
+        });
+        bytes.skip(2).sum::<u64>() // The first is granted with `Open`.
+    };
+    world.report(node, output(100));
+    assert_eq!(credit(&world), 0);
+    let now = world.now;
+    world
+        .cluster
+        .handle_ask(CLIENT, Ask::Credit { bytes: 30 }, now);
+    world.settle();
+    assert_eq!(credit(&world), 30);
+    world.cluster.handle_client_gone(CLIENT, now);
+    world.settle();
+    assert_eq!(credit(&world), 100);
+    world.report(node, output(50));
+    assert_eq!(credit(&world), 150);
+}
+
+#[test]
+fn input_that_the_first_had_goes_to_the_one_in_its_place() {
+    let (mut world, _) = World::new(&[1, 16]);
+    world.run(None);
+    let (small, _) = world.begun();
+    world.report(small, JobReport::Begun { number: 0 });
+    let bytes = b"typed".to_vec();
+    let now = world.now;
+    world.cluster.handle_ask(
+        CLIENT,
+        Ask::Input {
+            bytes: bytes.clone(),
+        },
+        now,
+    );
+    world.report(small, JobReport::InputTaken { bytes: 5 });
+    assert_eq!(world.last_answer(), &Answer::InputTaken { bytes: 5 });
+    let resources = gib_and_cores(8, 1);
+    world.ask(small, 0, Request::Need { id: 1, resources });
+    let (large, _) = world.begun();
+    assert!(world.orders.contains(&(large, JobOrder::Input { bytes })));
+    world.end(small, 0, End::Signal(9));
+    world.report(large, JobReport::Begun { number: 1 });
+    world.report(large, JobReport::InputTaken { bytes: 6 });
+    assert_eq!(world.dismissed, [large], "more than it was sent");
+}
+
+#[test]
+fn who_killed_is_known() {
+    let (mut world, node) = running(false);
+    world.ask(node, 0, spawn(1, Resources::default(), None));
+    world.ask(node, 0, spawn(2, Resources::default(), None));
+    for number in [1, 2] {
+        world.report(node, JobReport::Begun { number });
+    }
+    world.ask(node, 0, Request::Kill { id: 7, pid: pid(1) });
+    world.end(node, 1, End::Signal(9));
+    let (job, process) = (JOB.to_string(), Some(pid(2).to_string()));
+    let now = world.now;
+    world
+        .cluster
+        .handle_ask(CLIENT, Ask::Kill { job, process }, now);
+    world.settle();
+    world.end(node, 2, End::Signal(9));
+    let causes: Vec<Option<String>> = world.told.iter().map(|(_, by)| by.clone()).collect();
+    let process = Some(format!("process {}", pid(0)));
+    assert!(causes.contains(&process) && causes.contains(&Some("ada".to_string())));
+    let wanted =
+        |event: &&Event| matches!(event, Event::Exited { status, .. } if !status.is_failure());
+    assert_eq!(world.events().iter().copied().filter(wanted).count(), 2);
 }

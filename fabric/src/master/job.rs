@@ -12,6 +12,7 @@
 //!    person is told that the job has finished, and it is over when the last warden has closed.
 
 mod credit;
+mod input;
 mod report;
 mod room;
 mod wardens;
@@ -24,11 +25,12 @@ use deploy_monitor::{Action, Roster};
 use deploy_wire::{
     client::RunRequest,
     control::{Notice, Refusal},
-    event::Event,
+    event::{Event, Stream},
     job::JobOrder,
     pid,
     resources::Resources,
 };
+use input::Input;
 use room::Want;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wardens::Warden;
@@ -53,6 +55,13 @@ pub struct Job {
     initial: u32,
     deeds: VecDeque<Deed>,
     way: Way,
+    input: Input,
+    /// What nobody reads any more.
+    unread: BTreeSet<Stream>,
+    /// Who was killed by whom, until that is told.
+    killers: BTreeMap<u32, Killer>,
+    /// Who sent the latest signal for all, or ended the job.
+    interrupter: String,
     is_closing: bool,
     is_finished: bool,
 }
@@ -87,8 +96,18 @@ pub enum Deed {
         /// The argument's file beside it.
         file: Option<Vec<u8>>,
     },
-    /// Tell the person's client.
-    Tell(Event),
+    /// Tell whoever watches.
+    Tell {
+        /// What.
+        event: Event,
+        /// Who brought it about, if it is an end and somebody did.
+        by: Option<String>,
+    },
+    /// Tell the client how much of the standard input was taken, of all that was ever sent.
+    TellTaken {
+        /// Bytes.
+        bytes: u64,
+    },
     /// Tell the client that the job could not begin.
     Refuse {
         /// Why, as for a process that is refused.
@@ -111,6 +130,15 @@ struct Process {
     is_announced: bool,
     /// Another is the initial process in its place.
     is_replaced: bool,
+}
+
+/// Who killed a process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Killer {
+    /// One of the job.
+    Process(u32),
+    /// A person of this name.
+    Person(String),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,6 +169,10 @@ impl Job {
             initial: 0,
             deeds: VecDeque::new(),
             way: Way::default(),
+            input: Input::default(),
+            unread: BTreeSet::new(),
+            killers: BTreeMap::new(),
+            interrupter: String::new(),
             is_closing: false,
             is_finished: false,
         };
@@ -179,11 +211,12 @@ impl Job {
         (0..self.processes.len() as u32).find(shown)
     }
 
-    /// The person sent a signal; SIGKILL ends everything now.
-    pub fn handle_persons_signal(&mut self, signal: i32) {
+    /// This person sent a signal; SIGKILL ends everything now.
+    pub fn handle_persons_signal(&mut self, signal: i32, who: &str) {
         if signal == SIGKILL {
-            return self.handle_persons_kill();
+            return self.handle_persons_kill(who);
         }
+        self.interrupter = who.to_string();
         for number in self.numbers_in(Stage::Alive) {
             self.order(number, JobOrder::Signal { number, signal });
         }
@@ -191,8 +224,9 @@ impl Job {
         self.follow();
     }
 
-    /// A person wants the job to end now, or is gone.
-    pub fn handle_persons_kill(&mut self) {
+    /// Somebody wants the job to end now.
+    pub fn handle_persons_kill(&mut self, who: &str) {
+        self.interrupter = who.to_string();
         self.is_closing = true;
         // Who asked is killed with the rest.
         for ask in std::mem::take(&mut self.asks).into_keys() {
@@ -203,15 +237,27 @@ impl Job {
     }
 
     /// A person wants one process to end now.
-    pub fn handle_kill(&mut self, number: u32) {
-        self.order(number, JobOrder::Kill { number });
+    pub fn handle_kill(&mut self, number: u32, who: &str) {
+        if self.stage(number) == Stage::Alive {
+            let killer = Killer::Person(who.to_string());
+            self.killers.entry(number).or_insert(killer);
+        }
+        self.roster.handle_persons_kill_of(number);
+        self.follow();
     }
 
-    /// Bytes for the initial process's standard input.
-    pub fn handle_input(&mut self, bytes: Vec<u8>) {
-        if !self.processes.is_empty() && self.stage(self.initial) != Stage::Gone {
-            self.order(self.initial, JobOrder::Input { bytes });
+    /// Nobody reads this stream any more.
+    pub fn handle_unread(&mut self, stream: Stream) {
+        self.unread.insert(stream);
+        let nodes: Vec<NodeId> = self.wardens.keys().copied().collect();
+        for node in nodes {
+            self.order_warden(node, JobOrder::Unread { stream });
         }
+    }
+
+    /// Nobody watches: what is on the way was written down, and that is all that becomes of it.
+    pub fn handle_unwatched(&mut self) {
+        self.handle_credit(u64::MAX);
     }
 
     /// The client has written so many bytes more.

@@ -7,6 +7,7 @@ use deploy_trust::{
     subject::Role,
 };
 use deploy_wire::{
+    bytes::Malformed,
     client::{Answer, Ask, CHUNK_BYTES_MAX},
     code::OwnCode,
     node::{Order, Report},
@@ -49,6 +50,8 @@ pub enum Heard {
     Ask(ClientId, Ask),
     /// A client's, which it has no right to say.
     Forbidden(Ask),
+    /// A client's, and not understood.
+    Unknown(Malformed),
     /// Goodbye.
     Goodbye,
     /// Nothing any more, without goodbye.
@@ -182,7 +185,7 @@ impl Party {
             Purpose::Client { id } => match Ask::decode(&message) {
                 Ok(ask) if rights::may_ask(role, &ask) => Heard::Ask(*id, ask),
                 Ok(ask) => Heard::Forbidden(ask),
-                Err(_) => Heard::End,
+                Err(why) => Heard::Unknown(why),
             },
             Purpose::Fetch { .. } | Purpose::Removed { .. } | Purpose::Leaving => Heard::Nothing,
         }
@@ -210,6 +213,11 @@ impl Party {
         }
         self.waiting_bytes += message.len();
         self.waiting.push_back(message);
+    }
+
+    /// Whether what is not in a hurry had better wait: its session takes no more for now.
+    pub fn has_room(&self) -> bool {
+        self.waiting.is_empty() && !self.session.is_full()
     }
 
     /// Sends what waits, as far as the session takes it: until nothing waits, or the stream takes no more and will say

@@ -24,6 +24,13 @@ pub fn may_ask(role: Role, ask: &Ask) -> bool {
         | Ask::Credit { .. }
         | Ask::Nodes
         | Ask::Jobs
+        | Ask::Attach { .. }
+        | Ask::Logs { .. }
+        | Ask::Why { .. }
+        | Ask::Unread { .. }
+        | Ask::Beat
+        | Ask::Stopped
+        | Ask::Past
         | Ask::Kill { .. }
         | Ask::Renew => AT_THE_BRIDGE,
         Ask::Drain { .. } => &[Role::Administrator],

@@ -3,11 +3,13 @@
 //! Deliberately absent: any decision about nodes, jobs or room.
 
 mod members;
+mod watchers;
 
 use super::{
     admission,
     clerk::Clerk,
     cluster::{Action, ClientId, Cluster},
+    desk::Desk,
     membership::Membership,
     party::{Heard, Party},
     uploads::{Uploads, Wanted},
@@ -15,10 +17,10 @@ use super::{
 use crate::{audit::Audit, images::Images, scheduler::NodeId};
 use deploy_trust::door::{Door, TOKENS};
 use deploy_wire::{
+    bytes::Malformed,
     client::{Answer, Ask, Digest, RunRequest},
     code::OwnCode,
     node::{Order, Report},
-    pid::Job,
 };
 use mio::{Events, Poll, Token, Waker, net::TcpStream};
 use std::{
@@ -43,6 +45,7 @@ pub struct Master {
     uploads: Uploads,
     /// The programs of jobs, which must stay on the disk for the nodes that will fetch them.
     programs: BTreeMap<Digest, File>,
+    desk: Desk,
     parties: BTreeMap<Token, Party>,
     parties_made: usize,
     /// The sessions of the nodes that the cluster knows.
@@ -61,6 +64,17 @@ pub struct Inlet {
     pub waker: Arc<Waker>,
 }
 
+/// What the master keeps on its disk, beside who belongs to the cluster.
+#[derive(Debug)]
+pub struct Books {
+    /// What happened and by whom.
+    pub audit: Audit,
+    /// Programs.
+    pub images: Images,
+    /// What jobs have printed, and who reads it.
+    pub desk: Desk,
+}
+
 impl Master {
     /// A master that serves whoever comes through these doors, of this poll, whose tokens lie one behind the other from
     /// 0 on: first the nodes' door, then the bridge.
@@ -71,22 +85,22 @@ impl Master {
         poll: Poll,
         doors: Vec<Door>,
         membership: Membership,
-        audit: Audit,
         cluster: Cluster,
-        images: Images,
+        books: Books,
         inlet: Inlet,
     ) -> io::Result<Master> {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         Ok(Master {
-            uploads: Uploads::new(images.clone(), waker.clone()),
+            uploads: Uploads::new(books.images.clone(), waker.clone()),
             programs: BTreeMap::new(),
             poll,
             doors,
             clerk: Clerk::hire(membership.authority().clone(), waker)?,
             membership,
-            audit,
+            audit: books.audit,
             cluster,
-            images,
+            images: books.images,
+            desk: books.desk,
             parties: BTreeMap::new(),
             parties_made: 0,
             nodes: HashMap::new(),
@@ -107,9 +121,13 @@ impl Master {
             let own = [
                 Some(self.membership.deadline()),
                 self.cluster.poll_timeout(),
+                self.desk.poll_timeout(),
             ];
             let next = deadlines.chain(own.into_iter().flatten()).min();
-            let timeout = next.map(|next| next.saturating_duration_since(now) + ROUNDED_UP);
+            let timeout = match self.is_desk_busy() {
+                true => Some(Duration::ZERO),
+                false => next.map(|next| next.saturating_duration_since(now) + ROUNDED_UP),
+            };
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
@@ -138,6 +156,8 @@ impl Master {
             self.look_after_members(now);
             self.cluster.handle_timeout(now);
             self.act();
+            self.turn_desk();
+            self.desk.tidy(now);
             self.send();
         }
     }
@@ -171,6 +191,7 @@ impl Master {
                 Heard::Report(report) => self.handle_report(token, report, now),
                 Heard::Ask(client, ask) => self.handle_ask(token, client, ask, now),
                 Heard::Forbidden(ask) => self.forbid(token, &ask),
+                Heard::Unknown(message) => return self.handle_unknown(token, message),
             }
             self.act();
         }
@@ -228,6 +249,19 @@ impl Master {
         }
     }
 
+    /// A client says what is not understood here: it is told so, and has nothing more to say.
+    fn handle_unknown(&mut self, token: Token, why: Malformed) {
+        if let Some(party) = self.parties.get_mut(&token) {
+            let release = party.session.peer_release();
+            let ours = env!("CARGO_PKG_VERSION");
+            let why = format!(
+                "the master does not understand what `cargo deploy` says: {why}; it is of release {ours} and you are \
+                 of {release}: bring both to the same"
+            );
+            party.leave(&refused(why).encode());
+        }
+    }
+
     /// Adds a line to the audit log about what this party does.
     fn record(&mut self, token: Token, event: &str, facts: &[(&str, &str)]) {
         let Some(party) = self.parties.get(&token) else {
@@ -240,6 +274,10 @@ impl Master {
     }
 
     fn handle_ask(&mut self, token: Token, client: ClientId, ask: Ask, now: Instant) {
+        self.cluster.handle_heard(client, now);
+        let Some(ask) = self.handle_watcher(token, client, ask, now) else {
+            return;
+        };
         let answer = match ask {
             Ask::Image { digest, len, bases } => {
                 self.handle_image(token, Wanted { digest, len, bases })
@@ -278,21 +316,6 @@ impl Master {
         }
     }
 
-    fn run_job(&mut self, token: Token, client: ClientId, request: RunRequest, now: Instant) {
-        let (Ok(id), Ok(key)) = (deploy_sys::random::bits(), random_key()) else {
-            return self.drop_party(token);
-        };
-        let job = Job::from_bits(id);
-        let image: String = request.image.iter().map(|b| format!("{b:02x}")).collect();
-        let facts = [
-            ("job", &*job.to_string()),
-            ("worker", &*request.worker),
-            ("program", &*image),
-        ];
-        self.record(token, "run", &facts);
-        self.cluster.run(client, job, key, request, now);
-    }
-
     fn handle_image(&mut self, token: Token, wanted: Wanted) -> Option<Answer> {
         match self.images.find(&wanted.digest) {
             Ok(Some(_)) => return Some(Answer::ImageKnown),
@@ -316,6 +339,19 @@ impl Master {
                 Action::Answer(client, answer) => {
                     if let Some(party) = self.find_client(client) {
                         party.queue(answer.encode());
+                    }
+                }
+                Action::Told { job, event, by } => {
+                    self.desk.handle_told(job, event, by);
+                    self.post();
+                }
+                Action::Over(job, refusal) => {
+                    self.desk.handle_over(job, refusal, Instant::now());
+                }
+                Action::Part(client, answer) => {
+                    self.desk.forget(client);
+                    if let Some(party) = self.find_client(client) {
+                        party.leave(&answer.encode());
                     }
                 }
                 Action::Note(text) => eprintln!("{text}"),
@@ -378,6 +414,7 @@ impl Master {
             self.cluster.handle_node_gone(node);
         }
         if let Some(client) = party.client_id() {
+            self.desk.forget(client);
             self.cluster.handle_client_gone(client, Instant::now());
         }
         self.act();

@@ -55,6 +55,7 @@ fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
         resources: None,
         stdout_is_terminal: false,
         stderr_is_terminal: false,
+        is_detached: false,
     };
     let started = ask(&mut client, &Ask::Run(Box::new(request))).unwrap();
     assert!(matches!(started, Answer::Started { .. }), "{started:?}");
@@ -71,7 +72,10 @@ fn output(mut client: Client) -> String {
     loop {
         let message = client.recv(Instant::now() + PATIENCE).unwrap();
         match Answer::decode(&message).unwrap() {
-            Answer::Event(Event::Output { bytes, .. }) => text += &String::from_utf8_lossy(&bytes),
+            Answer::Event {
+                event: Event::Output { bytes, .. },
+                ..
+            } => text += &String::from_utf8_lossy(&bytes),
             Answer::Finished => return text,
             Answer::Refused { why, .. } => panic!("{why}"),
             _ => {}
@@ -315,6 +319,7 @@ fn a_program_is_not_given_what_would_change_how_it_is_loaded() {
         resources: None,
         stdout_is_terminal: false,
         stderr_is_terminal: false,
+        is_detached: false,
     };
     let answer = ask(&mut greeted(&eve), &Ask::Run(Box::new(request))).unwrap();
     assert!(

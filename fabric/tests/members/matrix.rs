@@ -5,7 +5,8 @@ use deploy_trust::{
     client::Client, endpoint::Connector, identity::Identity, subject::Role, token::Token,
 };
 use deploy_wire::{
-    client::{Answer, Ask, RunRequest},
+    client::{Answer, Ask, Position, RunRequest},
+    event::Stream,
     job::JobReport,
     node::{NodeHello, Order, Report, VERSION},
     pid::Job,
@@ -37,6 +38,25 @@ fn asks() -> Vec<Ask> {
         },
         drain("head-of-nobody"),
         Ask::Renew,
+        Ask::Attach {
+            job: "a".to_string(),
+            from: Position::default(),
+        },
+        Ask::Logs {
+            job: "a".to_string(),
+            from: Position::default(),
+            follow: true,
+        },
+        Ask::Why {
+            job: "a".to_string(),
+            process: None,
+        },
+        Ask::Unread {
+            stream: Stream::Stdout,
+        },
+        Ask::Beat,
+        Ask::Stopped,
+        Ask::Past,
     ]
 }
 
@@ -65,6 +85,7 @@ fn run() -> RunRequest {
         resources: None,
         stdout_is_terminal: false,
         stderr_is_terminal: false,
+        is_detached: false,
     }
 }
 
@@ -220,16 +241,34 @@ fn a_user_says_what_clients_say_but_for_what_is_the_administrators() {
         client.send(message, deadline).unwrap();
         match kind {
             // Nothing runs, so these do nothing, and are not answered.
-            Ok(Ask::Input { .. } | Ask::Signal { .. } | Ask::Credit { .. } | Ask::Chunk { .. }) => {
-                continue;
-            }
+            Ok(
+                Ask::Input { .. }
+                | Ask::Signal { .. }
+                | Ask::Credit { .. }
+                | Ask::Chunk { .. }
+                | Ask::Unread { .. }
+                | Ask::Stopped,
+            ) => continue,
             Ok(kind) => {
                 let answer = Answer::decode(&client.recv(deadline).unwrap()).unwrap();
                 let is_refused = matches!(answer, Answer::Refused { .. });
-                let expected = matches!(kind, Ask::Run(_) | Ask::Kill { .. } | Ask::Drain { .. });
+                let expected = matches!(
+                    kind,
+                    Ask::Run(_)
+                        | Ask::Kill { .. }
+                        | Ask::Drain { .. }
+                        | Ask::Attach { .. }
+                        | Ask::Logs { .. }
+                        | Ask::Why { .. }
+                );
                 assert_eq!(is_refused, expected, "{kind:?}: {answer:?}");
             }
-            Err(_) => assert!(client.recv(deadline).is_err()),
+            // What is not understood is answered in words, and that is the end.
+            Err(_) => {
+                let answer = Answer::decode(&client.recv(deadline).unwrap()).unwrap();
+                assert!(matches!(answer, Answer::Refused { .. }), "{answer:?}");
+                assert!(client.recv(deadline).is_err());
+            }
         }
     }
     let answer = ask(&mut greeted(&user), &drain(&head)).unwrap();

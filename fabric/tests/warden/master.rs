@@ -43,7 +43,6 @@ impl Node {
             job: JOB,
             key: KEY,
             node: "n".into(),
-            image: 1,
             args: vec![b"program".to_vec()],
             env: vec![(b"PROGRAM".to_vec(), program.into())],
             stdout_is_terminal: false,
@@ -150,6 +149,7 @@ pub struct Master {
     pub output: BTreeMap<u32, Vec<u8>>,
     pub failed: Vec<JobReport>,
     spawns: BTreeMap<u32, (u32, u64)>,
+    input_taken: u64,
 }
 
 impl Master {
@@ -161,6 +161,7 @@ impl Master {
             processes: BTreeMap::new(),
             output: BTreeMap::new(),
             failed: Vec::new(),
+            input_taken: 0,
             spawns: BTreeMap::new(),
         };
         for node in &master.nodes {
@@ -185,6 +186,7 @@ impl Master {
                 .map(|(_, status)| status.expect("all have ended"))
                 .collect(),
             failed: self.failed,
+            input_taken: self.input_taken,
         }
     }
 
@@ -242,6 +244,7 @@ impl Master {
                 stream: Stream::Stdout,
                 bytes,
             } => self.output.entry(number).or_default().extend(bytes),
+            JobReport::InputTaken { bytes } => self.input_taken += bytes,
             JobReport::Output { bytes, .. } => eprint!("{}", String::from_utf8_lossy(&bytes)),
             other => self.failed.push(other),
         }
@@ -320,6 +323,8 @@ pub struct Finished {
     output: BTreeMap<u32, Vec<u8>>,
     pub statuses: Vec<ExitStatus>,
     pub failed: Vec<JobReport>,
+    /// How much standard input was taken.
+    pub input_taken: u64,
 }
 
 impl Finished {

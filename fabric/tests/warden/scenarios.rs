@@ -140,6 +140,7 @@ fn input() {
     master.order(0, &JobOrder::Input { bytes: Vec::new() });
     let finished = master.finish();
     assert_eq!(finished.text(0), format!("0\n{text}"));
+    assert_eq!(finished.input_taken, text.len() as u64);
     assert_eq!(finished.failed, []);
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Target;
 use deploy_wire::{
-    client::{Answer, Ask, JobView, NodeView, RunRequest, VERSION},
+    client::{Answer, Ask, JobView, LifeView, NodeView, Position, RunRequest, VERSION},
     event::{Event, Stream},
     exit::{End, ExitStatus, Reason},
     pid::{Job, Pid},
@@ -48,6 +48,12 @@ fn asks() -> Vec<Ask> {
         resources: Some(Resources::default()),
         stdout_is_terminal: true,
         stderr_is_terminal: false,
+        is_detached: true,
+    };
+    let (job, process) = ("ab12".to_string(), Some("3fecd01".to_string()));
+    let from = Position {
+        sequence: 7,
+        output: 1 << 40,
     };
     let kill = Ask::Kill {
         job: "ab12".into(),
@@ -70,6 +76,20 @@ fn asks() -> Vec<Ask> {
             node: "10.0.0.2:9999".into(),
             on: true,
         },
+        Ask::Attach {
+            job: job.clone(),
+            from,
+        },
+        Ask::Logs {
+            job: job.clone(),
+            from,
+            follow: true,
+        },
+        Ask::Why { job, process },
+        Ask::Unread {
+            stream: Stream::Stderr,
+        },
+        Ask::Beat,
     ]
 }
 
@@ -98,10 +118,41 @@ fn answers() -> Vec<Answer> {
         user,
         processes: 2,
         seconds: 60,
+        state: "runs".into(),
     };
     let node_name = node.name.clone();
     let bytes = vec![0, 255];
-    vec![
+    let life = LifeView {
+        pid,
+        parent,
+        node: node_name.clone(),
+        worker: worker.clone(),
+        resources: free,
+        status: Some(status),
+        by: Some("ada".into()),
+        is_blamed: true,
+    };
+    let events = [
+        Event::Spawned {
+            pid,
+            parent,
+            node: node_name,
+            worker,
+            resources: free,
+        },
+        Event::Output {
+            pid,
+            stream: Stream::Stderr,
+            bytes,
+        },
+        Event::Noted {
+            pid,
+            text: "waits".into(),
+        },
+        Event::Exited { pid, status },
+    ];
+    let sequence = 1 << 40;
+    let mut answers = vec![
         Answer::Hello {
             version: VERSION,
             cluster: "c0ffee".into(),
@@ -118,22 +169,15 @@ fn answers() -> Vec<Answer> {
         },
         Answer::Nodes(vec![node.clone(), node]),
         Answer::Jobs(vec![view]),
-        Answer::Event(Event::Spawned {
-            pid,
-            parent,
-            node: node_name,
-            worker,
-            resources: free,
-        }),
-        Answer::Event(Event::Output {
-            pid,
-            stream: Stream::Stderr,
-            bytes,
-        }),
-        Answer::Event(Event::Noted {
-            pid,
-            text: "waits".into(),
-        }),
-        Answer::Event(Event::Exited { pid, status }),
-    ]
+        Answer::Attached {
+            job,
+            input: 9,
+            is_detached: true,
+        },
+        Answer::Missed { bytes: 1 << 33 },
+        Answer::InputTaken { bytes: 9 },
+        Answer::Lives(vec![life]),
+    ];
+    answers.extend(events.map(|event| Answer::Event { event, sequence }));
+    answers
 }

@@ -73,7 +73,6 @@ fn job_orders() -> Vec<JobOrder> {
         job: JOB,
         key: [5; 32],
         node: "n2".into(),
-        image: 99,
         args: vec![b"hello".to_vec(), Vec::new()],
         env: vec![(b"NAME".to_vec(), b"value".to_vec())],
         stdout_is_terminal: true,
@@ -115,6 +114,9 @@ fn job_orders() -> Vec<JobOrder> {
             bytes: vec![7; 100],
         },
         JobOrder::Close,
+        JobOrder::Unread {
+            stream: Stream::Stdout,
+        },
     ]
 }
 
@@ -147,6 +149,7 @@ fn job_reports() -> Vec<JobReport> {
             why,
         },
         JobReport::Closed,
+        JobReport::InputTaken { bytes: 1 << 20 },
     ]
 }
 

@@ -3,14 +3,14 @@
 //! Deliberately absent: room (`room.rs`).
 
 use super::{
-    Deed, Job, SIGKILL, Stage,
+    Deed, Job, Killer, SIGKILL, Stage,
     room::{Spawn, Want},
 };
 use crate::scheduler::NodeId;
 use deploy_wire::{
     control::{Notice, Refusal, Request},
     event::Event,
-    exit::{End, Reason},
+    exit::{End, ExitStatus, Reason},
     job::{JobOrder, JobReport},
 };
 
@@ -45,15 +45,19 @@ impl Job {
                 self.announce(number);
                 self.way.handle_output(node, bytes.len() as u64);
                 let pid = self.roster.pid(number);
-                self.deeds
-                    .push_back(Deed::Tell(Event::Output { pid, stream, bytes }));
+                self.tell_watchers(Event::Output { pid, stream, bytes });
             }
             JobReport::Noted { number, text } => {
                 self.announce(number);
                 let pid = self.roster.pid(number);
-                self.deeds.push_back(Deed::Tell(Event::Noted { pid, text }));
+                self.tell_watchers(Event::Noted { pid, text });
             }
             JobReport::ConnectFailed { one, other, .. } => self.sever(one, other),
+            JobReport::InputTaken { bytes } => {
+                if self.node_of(self.initial) == node {
+                    self.handle_input_taken(bytes);
+                }
+            }
             JobReport::Closed => self.handle_closed(node),
         }
         self.follow();
@@ -107,10 +111,23 @@ impl Job {
                 self.withdraw(meant);
             }
             request => {
+                self.note_killer(from, &request);
                 if self.roster.handle_request(from, &request).is_err() {
                     self.order(from, JobOrder::Kill { number: from });
                 }
             }
+        }
+    }
+
+    /// Remembers who kills whom, for whoever asks why.
+    fn note_killer(&mut self, from: u32, request: &Request) {
+        if let Request::Kill { pid, .. } = request
+            && pid.job() == self.id
+            && self.processes.len() > pid.number() as usize
+            && self.stage(pid.number()) == Stage::Alive
+        {
+            let killer = Killer::Process(from);
+            self.killers.entry(pid.number()).or_insert(killer);
         }
     }
 
@@ -120,6 +137,7 @@ impl Job {
         if std::mem::replace(&mut process.is_announced, true) {
             return;
         }
+        let is_initial = process.asked.is_none();
         let event = Event::Spawned {
             pid: self.roster.pid(number),
             parent: process.asked.map(|(parent, _)| self.roster.pid(parent)),
@@ -127,7 +145,10 @@ impl Job {
             worker: process.worker.clone(),
             resources: process.resources,
         };
-        self.deeds.push_back(Deed::Tell(event));
+        self.tell_watchers(event);
+        if is_initial {
+            self.settle_input();
+        }
     }
 
     fn handle_begun(&mut self, number: u32) {
@@ -190,7 +211,26 @@ impl Job {
         if !is_replaced {
             self.announce(number);
             let event = Event::Exited { pid, status };
-            self.deeds.push_back(Deed::Tell(event));
+            let by = self.cause(number, status);
+            self.deeds.push_back(Deed::Tell { event, by });
+        }
+    }
+
+    fn tell_watchers(&mut self, event: Event) {
+        self.deeds.push_back(Deed::Tell { event, by: None });
+    }
+
+    /// Who brought about the end of a process, in words that follow "by", where somebody did and it is known.
+    fn cause(&mut self, number: u32, status: ExitStatus) -> Option<String> {
+        let killer = self.killers.remove(&number);
+        let process = |number: u32| format!("process {}", self.roster.pid(number));
+        let (parent, _) = self.processes[number as usize].asked.unzip();
+        match (status.reason()?, killer) {
+            (Reason::Killed, Some(Killer::Process(other))) => Some(process(other)),
+            (Reason::Linked, _) => parent.map(|parent| format!("the end of {}", process(parent))),
+            (Reason::Interrupted, Some(Killer::Person(who))) => Some(who),
+            (Reason::Interrupted, _) => Some(self.interrupter.clone()),
+            _ => None,
         }
     }
 
@@ -236,6 +276,11 @@ impl Job {
                 }
                 JobReport::Asked { from: number, .. } | JobReport::Died { number, .. } => {
                     is(number, &[Stage::Alive])
+                }
+                // From one that was replaced it may come too late.
+                JobReport::InputTaken { bytes } => {
+                    !self.processes.is_empty()
+                        && (self.node_of(self.initial) != node || self.is_sent(*bytes))
                 }
                 JobReport::Left { number } => is(number, &[Stage::Dead]),
                 JobReport::Output { number, .. } | JobReport::Noted { number, .. } => {

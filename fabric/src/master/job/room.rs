@@ -136,6 +136,9 @@ impl Job {
         };
         let order = JobOrder::Begin(Box::new(begin));
         self.deeds.push_back(Deed::Order { node, order, file });
+        if number == self.initial {
+            self.repeat_input();
+        }
         self.follow();
     }
 
@@ -147,6 +150,7 @@ impl Job {
             let before = std::mem::replace(&mut process.ask, ask);
             process.resources = resources;
             self.deeds.push_back(Deed::Release { ask: before });
+            self.settle_input();
             return self.tell(number, Notice::Granted { id, resources });
         }
         process.is_replaced = true;
@@ -163,6 +167,7 @@ impl Job {
             Want::Need { .. } => {
                 self.processes[self.initial as usize].is_replaced = true;
                 self.fail(refusal);
+                self.interrupter = "the master, which has no room for what it needs".to_string();
                 self.roster.handle_persons_kill();
             }
         }

@@ -35,7 +35,6 @@ impl Job {
             job: self.id,
             key: self.key,
             node: place.name.clone(),
-            image: u128::from_le_bytes(first_half(&self.request.image)),
             args: self.request.args.clone(),
             env: self.environment(),
             stdout_is_terminal: self.request.stdout_is_terminal,
@@ -49,6 +48,9 @@ impl Job {
         self.order_warden(node, JobOrder::Open(Box::new(open)));
         let bytes = CREDIT_BYTES_FIRST;
         self.order_warden(node, JobOrder::Credit { bytes });
+        for stream in self.unread.clone() {
+            self.order_warden(node, JobOrder::Unread { stream });
+        }
     }
 
     /// What the person gave, and what every program counts on.
@@ -81,11 +83,6 @@ impl Job {
         let warden = self.wardens.get(&node);
         warden.is_some_and(|warden| !warden.is_closed)
     }
-}
-
-fn first_half(digest: &[u8; 32]) -> [u8; 16] {
-    let (half, _) = digest.split_at(16);
-    half.try_into().expect("half of 32 are 16")
 }
 
 /// Where programs are looked for, as on any Linux.

@@ -50,7 +50,7 @@ impl Master {
             Role::User | Role::Administrator => {
                 let client = ClientId(self.next_token().0 as u64);
                 let user = subject.name.as_str().to_string();
-                self.cluster.handle_client(client, user);
+                self.cluster.handle_client(client, user, now);
                 Party::client(session, client)
             }
             Role::Master => return,

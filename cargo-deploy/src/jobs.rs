@@ -1,0 +1,127 @@
+//! Jobs as a person begins them, goes back to them and reads what they printed.
+//!
+//! Deliberately absent: what is shown (`watch.rs`), and programs (`run.rs`).
+
+use crate::{
+    back::Errand,
+    cli::{Attach, Logs},
+    clusters,
+    failure::Failure,
+    listing,
+    run::Told,
+    session::Bridge,
+    watch::{Screen, Watch},
+};
+use deploy_trust::identity::Identity;
+use deploy_wire::{
+    client::{Answer, Ask, GRACE, Position, RunRequest},
+    pid::Job,
+};
+
+/// Begins a job and shows it to its end, or says which it is and leaves it alone; returns the code to exit with.
+pub fn begin(
+    mut bridge: Bridge,
+    identity: Identity,
+    request: RunRequest,
+    screen: Screen,
+    told: Told,
+) -> Result<i32, Failure> {
+    let is_detached = request.is_detached;
+    let ask = Ask::Run(Box::new(request));
+    if is_detached {
+        let job = started(&mut bridge, &ask)?;
+        bridge.finish();
+        if !told.is_quiet {
+            tell_how_to_return(job);
+        }
+        return listing::print(format!("{job}\n"));
+    }
+    let is_told = (screen.is_for_a_person() && !told.is_quiet) || told.is_verbose;
+    // From here on a signal is meant for the job.
+    let watch = Watch::prepare(screen, true)?;
+    let job = started(&mut bridge, &ask)?;
+    if is_told {
+        eprintln!(
+            "cargo deploy: this is job {job}. Should this terminal go away, the job goes on for {} s: `cargo deploy \
+             attach {}` goes back to it. With --detach it needs no terminal.",
+            GRACE.as_secs(),
+            short(job)
+        );
+    }
+    let (session, _) = bridge.into_session()?;
+    let errand = Errand {
+        identity: identity.into(),
+        job,
+        is_owner: true,
+        is_detached,
+    };
+    watch.watch(session, &errand, 0)
+}
+
+/// `cargo deploy logs`.
+pub fn logs(logs: &Logs) -> Result<i32, Failure> {
+    let ask = Ask::Logs {
+        job: logs.job.clone(),
+        from: Position::default(),
+        follow: logs.follow,
+    };
+    let screen = Screen::new(logs.shown.word())?;
+    look_on(logs.target.as_deref(), &ask, screen, false)
+}
+
+/// `cargo deploy attach`.
+pub fn attach(attach: &Attach) -> Result<i32, Failure> {
+    let ask = Ask::Attach {
+        job: attach.job.clone(),
+        from: Position::default(),
+    };
+    let screen = Screen::new(attach.shown.word())?;
+    look_on(attach.target.as_deref(), &ask, screen, true)
+}
+
+fn look_on(
+    target: Option<&str>,
+    ask: &Ask,
+    screen: Screen,
+    is_owner: bool,
+) -> Result<i32, Failure> {
+    let identity = clusters::find(target)?;
+    let mut bridge = Bridge::connect(&identity)?;
+    let watch = Watch::prepare(screen, is_owner)?;
+    let Answer::Attached {
+        job,
+        input,
+        is_detached,
+    } = bridge.ask(ask)?
+    else {
+        return Err(bridge.surprised());
+    };
+    let (session, _) = bridge.into_session()?;
+    let errand = Errand {
+        identity: identity.into(),
+        job,
+        is_owner,
+        is_detached,
+    };
+    watch.watch(session, &errand, input)
+}
+
+fn started(bridge: &mut Bridge, run: &Ask) -> Result<Job, Failure> {
+    match bridge.ask(run)? {
+        Answer::Started { job } => Ok(job),
+        _ => Err(bridge.surprised()),
+    }
+}
+
+fn tell_how_to_return(job: Job) {
+    let job = short(job);
+    eprintln!(
+        "cargo deploy: it goes on by itself. `cargo deploy logs -f {job}` shows it, `attach` and `kill` act on it, \
+         `why` explains its end."
+    );
+}
+
+/// As much of a name as a person types: nobody has so many jobs that two begin alike.
+fn short(job: Job) -> String {
+    job.to_string().chars().take(8).collect()
+}

@@ -1,0 +1,169 @@
+//! `cargo deploy why`: how it came to the ends of processes, in a sentence each.
+//!
+//! Deliberately absent: guesses. What is not known is not said.
+
+use crate::{cli, failure::Failure, listing};
+use deploy_wire::{
+    client::{Answer, Ask, LifeView},
+    exit::{ExitStatus, Reason},
+};
+use serde_json::{Value, json};
+
+/// Explains a job or a process.
+pub fn why(why: &cli::Why) -> Result<i32, Failure> {
+    let is_json = listing::is_json(&why.shown)?;
+    let (job, process) = listing::job_and_process(&why.what);
+    let is_one = process.is_some();
+    let ask = Ask::Why { job, process };
+    let lives = listing::ask(why.target.as_deref(), &ask, |answer| match answer {
+        Answer::Lives(lives) => Some(lives),
+        _ => None,
+    })?;
+    listing::print(match (is_json, is_one) {
+        (true, _) => listing::lines(lives.iter().map(json)),
+        (false, true) => lives.iter().map(|life| sentence(life) + "\n").collect(),
+        (false, false) => story(&lives),
+    })
+}
+
+/// Of a whole job: who is to blame first, and what else there is to say.
+fn story(lives: &[LifeView]) -> String {
+    if lives.is_empty() {
+        return "Nothing has begun yet.\n".to_string();
+    }
+    let blamed = lives.iter().find(|life| life.is_blamed);
+    let head = match blamed {
+        Some(life) => format!("The exit code comes from {}:\n", life.pid),
+        None => "Nothing has failed by itself.\n".to_string(),
+    };
+    let sentences = lives.iter().map(|life| format!("  {}\n", sentence(life)));
+    head + &sentences.collect::<String>()
+}
+
+fn sentence(life: &LifeView) -> String {
+    let LifeView {
+        pid, worker, node, ..
+    } = life;
+    let who = format!("{pid} ({worker} on {node})");
+    let Some(status) = life.status else {
+        return format!("{who} runs.");
+    };
+    let how = match (status.reason(), &life.by) {
+        (Some(Reason::OutOfMemory), _) => format!(
+            "was killed because it used more than the {} of memory that it was granted",
+            life.resources.mem
+        ),
+        (Some(Reason::NodeLost), _) => {
+            format!("was lost with its node {node}, which the master no longer heard")
+        }
+        (Some(Reason::Linked), Some(by)) => format!("was ended by {by}, its parent"),
+        (Some(_), Some(by)) => format!("was ended by {by}{}", with(status)),
+        (Some(reason), None) => format!("ended: {reason}{}", with(status)),
+        (None, _) => by_itself(status),
+    };
+    format!("{who} {how}.")
+}
+
+/// With which signal or code, where somebody else ended it.
+fn with(status: ExitStatus) -> String {
+    match (status.signal_name(), status.code()) {
+        (Some(signal), _) => format!(" with {signal}"),
+        (None, Some(code)) => format!(", and returned {code}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn by_itself(status: ExitStatus) -> String {
+    match (status.signal_name(), status.code()) {
+        (_, Some(0)) => "ended well".to_string(),
+        (_, Some(101)) => {
+            "exited with code 101, as a panic does; its last words are in the log".to_string()
+        }
+        (_, Some(code)) => format!("exited with code {code}"),
+        (Some(signal), None) => {
+            format!("was ended by {signal}, which it raised itself or something on its node sent")
+        }
+        (None, None) => "ended".to_string(),
+    }
+}
+
+fn json(life: &LifeView) -> Value {
+    let status = life.status.map(|status| {
+        json!({
+            "code": status.code(),
+            "signal": status.signal_name(),
+            "reason": status.reason().map(Reason::word),
+        })
+    });
+    json!({
+        "pid": life.pid.to_string(),
+        "parent": life.parent.map(|parent| parent.to_string()),
+        "node": life.node,
+        "worker": life.worker,
+        "resources": listing::resources_json(life.resources),
+        "status": status,
+        "by": life.by,
+        "blamed": life.is_blamed,
+        "sentence": sentence(life),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deploy_wire::{
+        exit::End,
+        pid::{Job, Pid},
+        resources::Resources,
+    };
+
+    /// The sentence for this end, from behind who it is about.
+    fn check(status: ExitStatus, by: Option<&str>, expected: &str) {
+        let life = LifeView {
+            pid: Pid::new(Job::from_bits(5), 1),
+            parent: None,
+            node: "n1".into(),
+            worker: "hello::worker".into(),
+            resources: Resources::default(),
+            status: Some(status),
+            by: by.map(str::to_string),
+            is_blamed: false,
+        };
+        let said = sentence(&life);
+        let (_, how) = said.split_once("(hello::worker on n1) ").unwrap();
+        assert_eq!(how, expected);
+    }
+
+    #[test]
+    fn each_end_is_a_sentence() {
+        let signal = ExitStatus::new(End::Signal(9));
+        let code = |code| ExitStatus::new(End::Code(code));
+        check(code(0), None, "ended well.");
+        check(code(3), None, "exited with code 3.");
+        check(
+            signal.because(Reason::OutOfMemory),
+            None,
+            "was killed because it used more than the 256MiB of memory that it was granted.",
+        );
+        check(
+            signal.because(Reason::Killed),
+            Some("process 3fecd01"),
+            "was ended by process 3fecd01 with SIGKILL.",
+        );
+        check(
+            signal.because(Reason::Interrupted),
+            Some("ada"),
+            "was ended by ada with SIGKILL.",
+        );
+        check(
+            signal.because(Reason::NodeLost),
+            None,
+            "was lost with its node n1, which the master no longer heard.",
+        );
+    }
+
+    #[test]
+    fn a_job_in_which_nothing_failed_says_so() {
+        assert_eq!(story(&[]), "Nothing has begun yet.\n");
+    }
+}

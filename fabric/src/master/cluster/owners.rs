@@ -1,0 +1,298 @@
+//! Whose a job is, and who has it: clients come, go, and come back.
+//!
+//! # Who is gone
+//! A job's client that ends its session, or says nothing for [`GONE_AFTER`], is gone. Its job goes on for [`GRACE`], so that
+//! it can come back; then the job is ended, unless it is detached. While nobody has a job, what it writes is paid for at
+//! once: it is written down, and that is all that can be waited for.
+//!
+//! Deliberately absent: who only looks on (`desk.rs`), for whom no job waits.
+
+use super::{Action, ClientId, Cluster, Job, pid};
+use deploy_wire::{
+    client::{Answer, GONE_AFTER, GRACE, JobView, RunRequest},
+    code::OwnCode,
+};
+use std::time::{Duration, Instant};
+
+/// A job, and whose it is.
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub job: Job,
+    pub user: String,
+    /// Who has it.
+    pub client: Option<ClientId>,
+    /// Whether it goes on without.
+    is_detached: bool,
+    /// Since when nobody has it.
+    left: Option<Instant>,
+    since: Instant,
+    /// Why its initial process could not begin.
+    pub refusal: Option<(OwnCode, String)>,
+}
+
+/// Somebody's session.
+#[derive(Debug)]
+pub(super) struct Client {
+    user: String,
+    /// The job that it has.
+    pub job: Option<pid::Job>,
+    heard: Instant,
+    /// It has said that it would be silent.
+    is_stopped: bool,
+}
+
+/// A job as who attaches to it finds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Handed {
+    /// How many bytes of standard input have come.
+    pub input: u64,
+    /// Whether it goes on without a client.
+    pub is_detached: bool,
+}
+
+impl Cluster {
+    /// A client has said who it is.
+    pub fn handle_client(&mut self, client: ClientId, user: String, now: Instant) {
+        let new = Client {
+            user,
+            job: None,
+            heard: now,
+            is_stopped: false,
+        };
+        self.clients.insert(client, new);
+    }
+
+    /// A client has said anything at all.
+    pub fn handle_heard(&mut self, client: ClientId, now: Instant) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.heard = now;
+            client.is_stopped = false;
+        }
+    }
+
+    /// A client wants a program run, whose file is there. `id` and `key` are random. False, and an answer, if not.
+    pub fn run(
+        &mut self,
+        client: ClientId,
+        id: pid::Job,
+        key: [u8; 32],
+        request: RunRequest,
+        now: Instant,
+    ) -> bool {
+        let Some(asker) = self.clients.get_mut(&client) else {
+            return false;
+        };
+        if asker.job.is_some() {
+            let why = "this session runs a job already: open another".to_string();
+            self.refuse(client, OwnCode::Setting, why);
+            return false;
+        }
+        let is_detached = request.is_detached;
+        if !is_detached {
+            asker.job = Some(id);
+        }
+        let user = asker.user.clone();
+        let mut job = Job::new(id, key, request);
+        if is_detached {
+            job.handle_input(Vec::new()); // Nobody will ever type anything.
+        }
+        let owned = Owned {
+            job,
+            user,
+            client: (!is_detached).then_some(client),
+            is_detached,
+            left: None,
+            since: now,
+            refusal: None,
+        };
+        self.jobs.insert(id, owned);
+        self.answer(client, Answer::Started { job: id });
+        true
+    }
+
+    /// A job that was just run begins; whoever is to see what comes of it looks on by now.
+    pub fn begin(&mut self, id: pid::Job, now: Instant) {
+        self.follow(id, now);
+    }
+
+    /// A client wants to have this job, which is its user's. Nothing if it is over.
+    pub fn attach(&mut self, client: ClientId, id: pid::Job) -> Option<Handed> {
+        let owned = self.jobs.get_mut(&id)?;
+        let asker = self.clients.get_mut(&client)?;
+        asker.job = Some(id);
+        owned.left = None;
+        // What is still on its way to somebody else was written down.
+        owned.job.handle_unwatched();
+        let handed = Handed {
+            input: owned.job.input(),
+            is_detached: owned.is_detached,
+        };
+        let earlier = owned.client.replace(client).filter(|it| *it != client);
+        if let Some(earlier) = earlier {
+            if let Some(earlier) = self.clients.get_mut(&earlier) {
+                earlier.job = None;
+            }
+            let answer = Answer::Refused {
+                code: OwnCode::Connection.number() as u8,
+                why: format!(
+                    "the job is attached elsewhere now: `cargo deploy attach {id}` brings it back"
+                ),
+            };
+            self.actions.push_back(Action::Part(earlier, answer));
+        }
+        Some(handed)
+    }
+
+    /// A client's session has ended: its job is left alone.
+    pub fn handle_client_gone(&mut self, client: ClientId, now: Instant) {
+        let Some(job) = self.clients.remove(&client).and_then(|client| client.job) else {
+            return;
+        };
+        if let Some(owned) = self.jobs.get_mut(&job) {
+            owned.client = None;
+            owned.left = Some(now);
+            owned.job.handle_unwatched();
+            self.follow(job, now);
+        }
+    }
+
+    /// The user of a client; nobody, if it is gone.
+    pub fn user(&self, client: ClientId) -> String {
+        let client = self.clients.get(&client);
+        client.map_or_else(String::new, |client| client.user.clone())
+    }
+
+    /// Until something is due of what is looked after here.
+    pub(super) fn owners_timeout(&self) -> Option<Instant> {
+        let owned = self.jobs.values();
+        let ends = owned.filter_map(Owned::grace_ends);
+        let clients = self.clients.values();
+        let silences = clients.filter_map(Client::silence_ends);
+        ends.chain(silences).min()
+    }
+
+    /// Who is silent for too long is gone, and a job that nobody came back to is ended.
+    pub(super) fn look_after_owners(&mut self, now: Instant) {
+        let clients = self.clients.iter();
+        let is_silent = |client: &Client| client.silence_ends().is_some_and(|end| end <= now);
+        let silent = clients.filter(|(_, client)| is_silent(client));
+        let silent: Vec<ClientId> = silent.map(|(id, _)| *id).collect();
+        for client in silent {
+            let answer = Answer::Refused {
+                code: OwnCode::Connection.number() as u8,
+                why: format!("nothing came from here for {} s", GONE_AFTER.as_secs()),
+            };
+            self.actions.push_back(Action::Part(client, answer));
+            self.handle_client_gone(client, now);
+        }
+        let is_due = |owned: &Owned| owned.grace_ends().is_some_and(|end| end <= now);
+        let due = self.jobs.iter().filter(|(_, owned)| is_due(owned));
+        let due: Vec<pid::Job> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            self.with_job(Some(id), now, |job| job.handle_persons_kill(NOBODY_CAME));
+            if let Some(owned) = self.jobs.get_mut(&id) {
+                owned.left = None;
+            }
+        }
+    }
+
+    /// It is about to be stopped, and is not to be waited for.
+    pub(super) fn handle_stopped(&mut self, client: ClientId) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.is_stopped = true;
+        }
+    }
+
+    pub(super) fn handle_input(&mut self, client: ClientId, bytes: Vec<u8>, now: Instant) {
+        let mut is_taken = true;
+        let job = self.clients.get(&client).and_then(|client| client.job);
+        self.with_job(job, now, |job| is_taken = job.handle_input(bytes));
+        if !is_taken {
+            let why = "more standard input comes than there is room for".to_string();
+            self.refuse(client, OwnCode::Connection, why);
+        }
+    }
+
+    pub(super) fn kill(
+        &mut self,
+        client: ClientId,
+        name: &str,
+        process: Option<&str>,
+        now: Instant,
+    ) {
+        let user = self.user(client);
+        let jobs = self.jobs.iter().filter(|(_, owned)| owned.user == user);
+        let job = match named(jobs.map(|(id, _)| *id), name) {
+            Ok(job) => job,
+            Err(why) => return self.refuse(client, OwnCode::Setting, why),
+        };
+        let owned = self.jobs.get_mut(&job).expect("it was just found");
+        match process.map(|name| (name, owned.job.process(name))) {
+            None => owned.job.handle_persons_kill(&user),
+            Some((_, Some(number))) => owned.job.handle_kill(number, &user),
+            Some((name, None)) => {
+                let why = format!("the job has no process {name:?}");
+                return self.refuse(client, OwnCode::Setting, why);
+            }
+        }
+        self.answer(client, Answer::Done);
+        self.follow(job, now);
+    }
+
+    pub(super) fn job_views(&self, client: ClientId, now: Instant) -> Vec<JobView> {
+        let user = self.user(client);
+        let jobs = self.jobs.iter().filter(|(_, owned)| owned.user == user);
+        jobs.map(|(id, owned)| JobView {
+            job: *id,
+            worker: owned.job.worker().to_string(),
+            user: owned.user.clone(),
+            processes: owned.job.processes(),
+            seconds: now.saturating_duration_since(owned.since).as_secs(),
+            state: owned.state(now),
+        })
+        .collect()
+    }
+}
+
+impl Owned {
+    fn grace_ends(&self) -> Option<Instant> {
+        let left = self.left.filter(|_| !self.is_detached);
+        left.map(|left| left + GRACE)
+    }
+
+    fn state(&self, now: Instant) -> String {
+        match (self.grace_ends(), self.is_detached) {
+            (Some(end), _) => {
+                let left: Duration = end.saturating_duration_since(now);
+                format!("left alone, ends in {} s", left.as_secs())
+            }
+            (None, true) => "detached".to_string(),
+            (None, false) => "runs".to_string(),
+        }
+    }
+}
+
+impl Client {
+    fn silence_ends(&self) -> Option<Instant> {
+        (self.job.is_some() && !self.is_stopped).then(|| self.heard + GONE_AFTER)
+    }
+}
+
+/// Which of these jobs is called so, or begins so.
+pub fn named(jobs: impl Iterator<Item = pid::Job>, name: &str) -> Result<pid::Job, String> {
+    let is_meant = |id: &pid::Job| !name.is_empty() && id.to_string().starts_with(name);
+    let found: Vec<pid::Job> = jobs.filter(is_meant).collect();
+    match found[..] {
+        [job] => Ok(job),
+        [] => Err(format!(
+            "none of your jobs is called {name:?}: `cargo deploy ps` lists them"
+        )),
+        _ => Err(format!(
+            "{} of your jobs begin with {name:?}: give more of the name",
+            found.len()
+        )),
+    }
+}
+
+/// Who ends a job in the end, in words that follow "by".
+const NOBODY_CAME: &str = "the master, because its person was gone for 60 s";

@@ -1,0 +1,452 @@
+//! Who is told what has happened in which job, and from where on: the records of all jobs, and those who read them.
+//!
+//! Deliberately absent: sessions, and what becomes of jobs. It is told what happens ([`Desk::handle_told`]) and asked what
+//! clients are to be sent ([`Desk::poll_message`]).
+//!
+//! # The story
+//! 1. A job is opened, and each of its events written down with its number.
+//! 2. Who reads from somewhere before the last event is *behind*, and is sent what was kept piece by piece, as there is room
+//!    in its session and as it has granted credit. Where the disk has not kept something it is told so.
+//! 3. Who has read all is *live*, and is sent each event as it comes. Its own client is sent all, because it is that one's
+//!    credit that bounds what comes; whoever only looks on and has granted no more is behind again.
+//! 4. When the job is over, so is the reading at its end. The record stays for others, until it is too old or others need the
+//!    room.
+
+use super::{
+    cluster::{ClientId, named},
+    lives::Lives,
+    record::{self, Cursor, Found, Limits, Record},
+};
+use deploy_wire::{
+    client::{Answer, CREDIT_BYTES_FIRST, JobView, LifeView, Position},
+    code::OwnCode,
+    event::Event,
+    pid,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// All records, and all readers.
+#[derive(Debug)]
+pub struct Desk {
+    dir: PathBuf,
+    files: BTreeMap<pid::Job, File>,
+    readers: BTreeMap<ClientId, Reader>,
+    /// Those who may have to be sent something that is on the disk.
+    behind: BTreeSet<ClientId>,
+    /// What was added to these has not been handed to the disk.
+    unflushed: BTreeSet<pid::Job>,
+    messages: VecDeque<(ClientId, Vec<u8>)>,
+}
+
+/// A job, as it is remembered.
+#[derive(Debug)]
+struct File {
+    user: String,
+    worker: String,
+    since: Instant,
+    record: Record,
+    lives: Lives,
+    readers: BTreeSet<ClientId>,
+    over: Option<Over>,
+}
+
+#[derive(Debug)]
+struct Over {
+    at: Instant,
+    refusal: Option<(OwnCode, String)>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    job: pid::Job,
+    cursor: Cursor,
+    part: Part,
+    /// How much more output it may be sent.
+    credit: i64,
+    /// What it was sent of what was written down before it came, and has not granted anew: no warden waits for that.
+    old: u64,
+    /// What was before it came.
+    old_until: u64,
+    is_live: bool,
+}
+
+/// What somebody reads a record for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// It has the job.
+    Owner,
+    /// It looks on.
+    Follower,
+    /// It wants to know what there was.
+    Reader,
+}
+
+impl Desk {
+    /// With its records in this directory, which is made if it is not there. What is left of an earlier master goes.
+    ///
+    /// # Errors
+    /// If that cannot be.
+    pub fn open(dir: &Path) -> io::Result<Desk> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        for left in fs::read_dir(dir)? {
+            record::remove(&left?.path());
+        }
+        Ok(Desk {
+            dir: dir.to_owned(),
+            files: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            behind: BTreeSet::new(),
+            unflushed: BTreeSet::new(),
+            messages: VecDeque::new(),
+        })
+    }
+
+    /// A job begins.
+    ///
+    /// # Errors
+    /// If nothing can be written down.
+    pub fn begin(
+        &mut self,
+        job: pid::Job,
+        user: &str,
+        worker: &str,
+        now: Instant,
+    ) -> io::Result<()> {
+        let file = File {
+            user: user.to_string(),
+            worker: worker.to_string(),
+            since: now,
+            record: Record::create(self.dir.join(job.to_string()), LIMITS)?,
+            lives: Lives::default(),
+            readers: BTreeSet::new(),
+            over: None,
+        };
+        self.files.insert(job, file);
+        Ok(())
+    }
+
+    /// A job did not begin after all.
+    pub fn discard(&mut self, job: pid::Job) {
+        self.files.remove(&job);
+    }
+
+    /// The job that a user means by this.
+    ///
+    /// # Errors
+    /// A sentence, if there is none or more than one.
+    pub fn find(&self, user: &str, name: &str) -> Result<pid::Job, String> {
+        let files = self.files.iter().filter(|(_, file)| file.user == user);
+        named(files.map(|(job, _)| *job), name)
+    }
+
+    /// A client is to be told what happens in a job, which is there, from this position on.
+    pub fn attach(&mut self, client: ClientId, job: pid::Job, from: Position, part: Part) {
+        self.forget(client);
+        let Some(file) = self.files.get_mut(&job) else {
+            return;
+        };
+        file.readers.insert(client);
+        let end = file.record.next();
+        // Nothing lies behind the end.
+        let next = match from.sequence > end.sequence {
+            true => end,
+            false => from,
+        };
+        let reader = Reader {
+            job,
+            cursor: Cursor::at(next),
+            part,
+            credit: CREDIT_BYTES_FIRST as i64,
+            old: 0,
+            old_until: end.sequence,
+            is_live: false,
+        };
+        self.readers.insert(client, reader);
+        self.behind.insert(client);
+    }
+
+    /// A client is gone, or reads nothing more.
+    pub fn forget(&mut self, client: ClientId) {
+        if let Some(reader) = self.readers.remove(&client)
+            && let Some(file) = self.files.get_mut(&reader.job)
+        {
+            file.readers.remove(&client);
+        }
+        self.behind.remove(&client);
+    }
+
+    /// Something has happened in a job; `by` says who brought it about.
+    pub fn handle_told(&mut self, job: pid::Job, event: Event, by: Option<String>) {
+        let Some(file) = self.files.get_mut(&job) else {
+            return;
+        };
+        let output = match &event {
+            Event::Output { bytes, .. } => bytes.len() as u32,
+            _ => 0,
+        };
+        let sequence = file.record.next().sequence;
+        file.lives.handle_event(sequence, &event, by);
+        let message = Answer::Event { event, sequence }.encode();
+        file.record.push(&message, output);
+        self.unflushed.insert(job);
+        for client in &file.readers {
+            let reader = self.readers.get_mut(client).expect("readers are in both");
+            if !reader.is_live {
+                continue;
+            }
+            if reader.part == Part::Owner || reader.credit > 0 {
+                reader.credit -= i64::from(output);
+                reader.cursor = Cursor::at(file.record.next());
+                self.messages.push_back((*client, message.clone()));
+            } else {
+                reader.is_live = false;
+                self.behind.insert(*client);
+            }
+        }
+    }
+
+    /// A job is over; perhaps because it was refused its first process.
+    pub fn handle_over(&mut self, job: pid::Job, refusal: Option<(OwnCode, String)>, now: Instant) {
+        if let Some(file) = self.files.get_mut(&job) {
+            file.over = Some(Over { at: now, refusal });
+            self.behind.extend(file.readers.iter().copied());
+            self.unflushed.insert(job);
+        }
+    }
+
+    /// A client has written so many bytes more. Returns how many of them the job's writers wait for.
+    pub fn handle_credit(&mut self, client: ClientId, bytes: u64) -> u64 {
+        let Some(reader) = self.readers.get_mut(&client) else {
+            return 0;
+        };
+        let more = i64::try_from(bytes).unwrap_or(i64::MAX);
+        reader.credit = reader.credit.saturating_add(more);
+        if !reader.is_live {
+            self.behind.insert(client);
+        }
+        let old = bytes.min(reader.old);
+        reader.old -= old;
+        match reader.part {
+            Part::Owner => bytes - old,
+            Part::Follower | Part::Reader => 0,
+        }
+    }
+
+    /// How it came to the ends of a job, or of one process of it.
+    pub fn lives(&self, job: pid::Job, process: Option<&str>) -> Vec<LifeView> {
+        let file = self.files.get(&job);
+        file.map_or_else(Vec::new, |file| file.lives.views(process))
+    }
+
+    /// A user's jobs that are over.
+    pub fn past(&self, user: &str) -> Vec<JobView> {
+        let files = self.files.iter().filter(|(_, file)| file.user == user);
+        let views = files.filter_map(|(job, file)| {
+            let over = file.over.as_ref()?;
+            Some(JobView {
+                job: *job,
+                worker: file.worker.clone(),
+                user: file.user.clone(),
+                processes: 0,
+                seconds: over.at.saturating_duration_since(file.since).as_secs(),
+                state: file.outcome(),
+            })
+        });
+        views.collect()
+    }
+
+    /// Hands to the disk what was added, and sends on whoever is behind, as far as `has_room` says that its session takes
+    /// anything. Returns what is to be told to whoever looks after the master.
+    pub fn turn(&mut self, has_room: impl Fn(ClientId) -> bool) -> Vec<String> {
+        let mut notes = Vec::new();
+        for job in std::mem::take(&mut self.unflushed) {
+            notes.extend(self.flush(job));
+        }
+        for client in std::mem::take(&mut self.behind) {
+            match has_room(client) {
+                true => notes.extend(self.send_on(client)),
+                false => drop(self.behind.insert(client)),
+            }
+        }
+        notes
+    }
+
+    /// Whether there is more to do at once, for somebody whose session has room.
+    pub fn is_busy(&self, has_room: impl Fn(ClientId) -> bool) -> bool {
+        let mut behind = self.behind.iter();
+        behind.any(|client| has_room(*client))
+    }
+
+    /// The next message for a client.
+    pub fn poll_message(&mut self) -> Option<(ClientId, Vec<u8>)> {
+        self.messages.pop_front()
+    }
+
+    /// When [`Desk::tidy`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let over = self.files.values().filter_map(|file| file.over.as_ref());
+        over.map(|over| over.at + KEPT_FOR).min()
+    }
+
+    /// Forgets jobs that are over and that nobody reads: those that are too old, and the oldest of too many or too long.
+    pub fn tidy(&mut self, now: Instant) {
+        let past = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.readers.is_empty());
+        let past = past.filter_map(|(job, file)| Some((file.over.as_ref()?.at, *job)));
+        let mut past: Vec<(Instant, pid::Job)> = past.collect();
+        past.sort();
+        let bytes = |(_, job): &(Instant, pid::Job)| self.files[job].record.bytes();
+        let mut count = past.len();
+        let mut all_bytes: u64 = past.iter().map(bytes).sum();
+        let mut gone = Vec::new();
+        for one in &past {
+            let is_old = now.saturating_duration_since(one.0) >= KEPT_FOR;
+            if !is_old && count <= KEPT_MAX && all_bytes <= KEPT_BYTES_MAX {
+                break;
+            }
+            count -= 1;
+            all_bytes -= bytes(one);
+            gone.push(one.1);
+        }
+        for job in gone {
+            self.files.remove(&job);
+        }
+    }
+
+    fn flush(&mut self, job: pid::Job) -> Option<String> {
+        let file = self.files.get_mut(&job)?;
+        let flushed = file.record.flush();
+        if file.over.is_some() {
+            file.record.seal();
+        }
+        let error = flushed.err()?;
+        let text = format!(
+            "the disk of the master takes nothing ({error}): what is printed is shown to who watches, and not kept"
+        );
+        // Word of it is for who watches now, and could not be kept either.
+        if let Some(pid) = file.lives.initial() {
+            let text = text.clone();
+            self.handle_told(job, Event::Noted { pid, text }, None);
+        }
+        Some(format!("job {job}: {text}"))
+    }
+
+    /// Sends somebody who is behind the next piece of what was kept.
+    fn send_on(&mut self, client: ClientId) -> Option<String> {
+        let reader = self.readers.get_mut(&client)?;
+        let file = self.files.get(&reader.job)?;
+        let before = reader.cursor.next;
+        if reader.credit <= 0 && before.sequence < file.record.next().sequence {
+            return None; // Until it grants some.
+        }
+        match file.record.read(&mut reader.cursor, PIECE_BYTES) {
+            Ok(Found::Events(events)) => {
+                for (sequence, kept) in (before.sequence..).zip(events) {
+                    reader.credit -= i64::from(kept.output);
+                    if sequence < reader.old_until {
+                        reader.old += u64::from(kept.output);
+                    }
+                    self.messages.push_back((client, kept.message));
+                }
+                self.behind.insert(client);
+                None
+            }
+            Ok(Found::Gap(at)) => {
+                self.tell_missed(client, before, at);
+                None
+            }
+            Ok(Found::End) => {
+                self.handle_end(client);
+                None
+            }
+            Err(error) => {
+                let job = reader.job;
+                let end = file.record.next();
+                reader.cursor = Cursor::at(end);
+                self.tell_missed(client, before, end);
+                Some(format!("the record of job {job} cannot be read: {error}"))
+            }
+        }
+    }
+
+    /// Between these two nothing was kept but who lived and who failed.
+    fn tell_missed(&mut self, client: ClientId, before: Position, at: Position) {
+        let Some(file) = self
+            .readers
+            .get(&client)
+            .and_then(|reader| self.files.get(&reader.job))
+        else {
+            return;
+        };
+        let bytes = at.output.saturating_sub(before.output);
+        self.messages
+            .push_back((client, Answer::Missed { bytes }.encode()));
+        for (sequence, event) in file.lives.events_between(before.sequence, at.sequence) {
+            let message = Answer::Event { event, sequence }.encode();
+            self.messages.push_back((client, message));
+        }
+        self.behind.insert(client);
+    }
+
+    /// Somebody has read all that there is.
+    fn handle_end(&mut self, client: ClientId) {
+        let Some(reader) = self.readers.get_mut(&client) else {
+            return;
+        };
+        let Some(file) = self.files.get(&reader.job) else {
+            return;
+        };
+        let last = match (&file.over, reader.part) {
+            (Some(over), _) => over.message(),
+            (None, Part::Reader) => Answer::Done,
+            (None, Part::Owner | Part::Follower) => return reader.is_live = true,
+        };
+        self.messages.push_back((client, last.encode()));
+        self.forget(client);
+    }
+}
+
+impl File {
+    fn outcome(&self) -> String {
+        let refusal = self.over.as_ref().and_then(|over| over.refusal.as_ref());
+        match (refusal, self.lives.blamed()) {
+            (Some(_), _) => "could not begin".to_string(),
+            (None, Some((_, status))) => format!("failed: {status}"),
+            (None, None) => "ended: 0".to_string(),
+        }
+    }
+}
+
+impl Over {
+    fn message(&self) -> Answer {
+        match &self.refusal {
+            Some((code, why)) => Answer::Refused {
+                code: code.number() as u8,
+                why: why.clone(),
+            },
+            None => Answer::Finished,
+        }
+    }
+}
+
+/// Of each job: more than most print in their life, and little beside a program's files.
+const LIMITS: Limits = Limits {
+    segment_bytes: 4 << 20,
+    record_bytes: 128 << 20,
+};
+/// A job that is over is remembered so long: over a week-end, and what came after it.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// As many jobs that are over are remembered, and together they take so much of the disk.
+const KEPT_MAX: usize = 1000;
+const KEPT_BYTES_MAX: u64 = 1 << 30;
+/// What is read at a time for somebody who is behind.
+const PIECE_BYTES: usize = 256 << 10;

@@ -1,0 +1,105 @@
+//! The standard input of a job's initial process, as it passes through here.
+//!
+//! Deliberately absent: any look at the bytes; a queue, for what the process does not take stays with the client.
+//!
+//! An initial process may be replaced by another on another node, before any code behind its `init` has run. What was sent to
+//! the first is sent to the second; so it is kept here until it is clear that the first one stays.
+
+use super::{Deed, Job, Stage};
+use deploy_wire::{client::INPUT_BYTES_MAX, job::JobOrder};
+
+/// How much came, and how much of it was taken.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    /// All that ever came from clients.
+    received: u64,
+    /// What the initial process that there is now has taken.
+    taken: u64,
+    /// What the client was told of that.
+    told: u64,
+    is_over: bool,
+    before: Before,
+}
+
+/// What another initial process would have to be sent.
+#[derive(Debug)]
+enum Before {
+    Kept(Vec<u8>),
+    /// None can take its place any more, or it could not be given what this one had.
+    Settled,
+}
+
+impl Default for Before {
+    fn default() -> Before {
+        Before::Kept(Vec::new())
+    }
+}
+
+impl Job {
+    /// Bytes for the initial process's standard input; none: its end. False if they are more than there is room for.
+    pub fn handle_input(&mut self, bytes: Vec<u8>) -> bool {
+        let input = &mut self.input;
+        let received = input.received + bytes.len() as u64;
+        if received > input.told + INPUT_BYTES_MAX {
+            return false;
+        }
+        input.received = received;
+        input.is_over |= bytes.is_empty();
+        if let Before::Kept(kept) = &mut input.before {
+            kept.extend_from_slice(&bytes);
+            if kept.len() as u64 > INPUT_BYTES_MAX {
+                input.before = Before::Settled; // Who has taken so much is behind its `init`.
+            }
+        }
+        self.send_input(bytes);
+        true
+    }
+
+    /// How many bytes of standard input have come.
+    pub fn input(&self) -> u64 {
+        self.input.received
+    }
+
+    /// The initial process has taken so much more.
+    pub(super) fn handle_input_taken(&mut self, bytes: u64) {
+        let input = &mut self.input;
+        input.taken += bytes;
+        if input.taken > input.told {
+            input.told = input.taken;
+            let bytes = input.told;
+            self.deeds.push_back(Deed::TellTaken { bytes });
+        }
+    }
+
+    /// Whether so much more can have been taken.
+    pub(super) fn is_sent(&self, bytes: u64) -> bool {
+        bytes <= self.input.received - self.input.taken
+    }
+
+    /// The initial process stays the one.
+    pub(super) fn settle_input(&mut self) {
+        self.input.before = Before::Settled;
+    }
+
+    /// Another initial process begins in the place of the first, or the first does.
+    pub(super) fn repeat_input(&mut self) {
+        let Before::Kept(kept) = &self.input.before else {
+            return;
+        };
+        let (kept, is_over) = (kept.clone(), self.input.is_over);
+        self.input.taken = 0;
+        if !kept.is_empty() {
+            self.send_input(kept);
+        }
+        if is_over {
+            self.send_input(Vec::new());
+        }
+    }
+
+    /// Before there is an initial process, nothing is lost by this: it is sent when it begins.
+    fn send_input(&mut self, bytes: Vec<u8>) {
+        if !self.processes.is_empty() && self.stage(self.initial) != Stage::Gone {
+            self.order(self.initial, JobOrder::Input { bytes });
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! What has happened in one job, kept on the disk within a bound: events in the order of their numbers, the oldest dropped
+//! first.
+//!
+//! Deliberately absent: what the events say; who reads them (`desk.rs`); and any promise beyond a crash of the machine, for
+//! nothing here waits for the disk.
+//!
+//! # On the disk
+//! A directory of files, *segments*, each called by the position of its first event. An event is a head of [`HEAD_BYTES`]
+//! (length of its message `u32`, its number `u64`, bytes of output before it `u64`, bytes of output in it `u32`, little
+//! end first) and the message that tells a client of it. A reader sees by the numbers where something is missing: a
+//! segment that was dropped, or what came while the disk took nothing.
+
+use deploy_wire::client::Position;
+use std::{
+    collections::VecDeque,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// The events of one job.
+#[derive(Debug)]
+pub struct Record {
+    dir: PathBuf,
+    segments: VecDeque<Segment>,
+    /// The last segment, while it can be written.
+    file: Option<File>,
+    /// Where the next event goes.
+    next: Position,
+    /// Events that are to be written together.
+    unwritten: Vec<u8>,
+    unwritten_from: Position,
+    /// Whether the disk took nothing the last time.
+    is_failing: bool,
+    limits: Limits,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A segment ends when it is so long.
+    pub segment_bytes: u64,
+    /// The oldest segment goes when all together are longer.
+    pub record_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Segment {
+    first: Position,
+    bytes: u64,
+}
+
+/// Somebody's place in a record.
+#[derive(Default, Debug)]
+pub struct Cursor {
+    /// What comes next.
+    pub next: Position,
+    place: Option<Place>,
+}
+
+impl Cursor {
+    /// Before the event of this position.
+    pub fn at(next: Position) -> Cursor {
+        Cursor { next, place: None }
+    }
+}
+
+/// A segment that is being read; it can be read to its end also when it was dropped meanwhile.
+#[derive(Debug)]
+struct Place {
+    first: u64,
+    file: File,
+    offset: u64,
+}
+
+/// What lies behind a cursor.
+#[derive(Debug)]
+pub enum Found {
+    /// The next events, at least one. The cursor stands behind them.
+    Events(Vec<Kept>),
+    /// The next events were not kept: it goes on here, and so does the cursor.
+    Gap(Position),
+    /// Nothing more, so far.
+    End,
+}
+
+/// An event that was kept.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// The message that tells of it.
+    pub message: Vec<u8>,
+    /// Its bytes of output.
+    pub output: u32,
+}
+
+impl Record {
+    /// A new one in this directory, which is made.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub fn create(dir: PathBuf, limits: Limits) -> io::Result<Record> {
+        DirBuilder::new().mode(0o700).create(&dir)?;
+        Ok(Record {
+            dir,
+            segments: VecDeque::new(),
+            file: None,
+            next: Position::default(),
+            unwritten: Vec::new(),
+            unwritten_from: Position::default(),
+            is_failing: false,
+            limits,
+        })
+    }
+
+    /// Where the next event goes.
+    pub fn next(&self) -> Position {
+        self.next
+    }
+
+    /// What it takes of the disk, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Adds the next event: the message that tells of it, and its bytes of output. It is read after [`Record::flush`].
+    pub fn push(&mut self, message: &[u8], output: u32) {
+        let len = u32::try_from(message.len()).expect("a message of the wire is shorter");
+        self.unwritten.extend(len.to_le_bytes());
+        self.unwritten.extend(self.next.sequence.to_le_bytes());
+        self.unwritten.extend(self.next.output.to_le_bytes());
+        self.unwritten.extend(output.to_le_bytes());
+        self.unwritten.extend(message);
+        self.next.sequence += 1;
+        self.next.output += u64::from(output);
+    }
+
+    /// Hands to the system what was added, in one piece, by which the record may be longer than its limit. Blocks as a write to a file does.
+    ///
+    /// # Errors
+    /// If the disk has no room, once: then what was added is not kept, nor is what follows until there is room again.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let written = self.write();
+        self.unwritten.clear();
+        self.unwritten_from = self.next;
+        let was_failing = std::mem::replace(&mut self.is_failing, written.is_err());
+        match written {
+            Err(error) if !was_failing => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing more will be added: what only writing needs is given back.
+    pub fn seal(&mut self) {
+        self.file = None;
+        self.unwritten = Vec::new();
+    }
+
+    /// What lies behind a cursor: events of about this many bytes, or one.
+    ///
+    /// # Errors
+    /// If the disk fails, or something that is not ours is in the directory.
+    pub fn read(&self, cursor: &mut Cursor, bytes: usize) -> io::Result<Found> {
+        loop {
+            if cursor.next.sequence >= self.unwritten_from.sequence {
+                return Ok(Found::End);
+            }
+            if cursor.place.is_none() {
+                cursor.place = self.place(cursor.next.sequence)?;
+            }
+            let Some(place) = &mut cursor.place else {
+                cursor.next = self.unwritten_from;
+                return Ok(Found::Gap(cursor.next));
+            };
+            let end = self.end_of(place)?;
+            if place.offset < end {
+                if let Some(found) = take(place, &mut cursor.next, end, bytes)? {
+                    return Ok(found);
+                }
+                continue;
+            }
+            // Behind this segment: there is a later one, or what follows was not kept.
+            let read = place.first;
+            let later = self
+                .segments
+                .iter()
+                .find(|segment| segment.first.sequence > read);
+            let Some(later) = later else {
+                cursor.next = self.unwritten_from;
+                return Ok(Found::Gap(cursor.next));
+            };
+            cursor.place = Some(self.open(later)?);
+        }
+    }
+
+    /// The segment where an event is, or would be, or the first behind it.
+    fn place(&self, sequence: u64) -> io::Result<Option<Place>> {
+        let mut before = self.segments.iter().rev();
+        let segment = before.find(|segment| segment.first.sequence <= sequence);
+        let segment = segment.or(self.segments.front());
+        segment.map(|segment| self.open(segment)).transpose()
+    }
+
+    fn open(&self, segment: &Segment) -> io::Result<Place> {
+        Ok(Place {
+            first: segment.first.sequence,
+            file: File::open(self.path(segment.first))?,
+            offset: 0,
+        })
+    }
+
+    fn end_of(&self, place: &Place) -> io::Result<u64> {
+        let mut segments = self.segments.iter();
+        match segments.find(|segment| segment.first.sequence == place.first) {
+            Some(segment) => Ok(segment.bytes),
+            None => Ok(place.file.metadata()?.len()),
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => self.begin_segment()?,
+        };
+        let segment = self
+            .segments
+            .back_mut()
+            .expect("it was begun with its file");
+        if let Err(error) = file.write_all(&self.unwritten) {
+            // A piece of an event is worse than none. The next goes to a segment of its own.
+            let _ = file.set_len(segment.bytes);
+            if segment.bytes == 0 {
+                self.drop_segment(self.segments.len() - 1);
+            }
+            return Err(error);
+        }
+        segment.bytes += self.unwritten.len() as u64;
+        if segment.bytes < self.limits.segment_bytes {
+            self.file = Some(file);
+        }
+        while self.bytes() > self.limits.record_bytes && self.segments.len() > 1 {
+            self.drop_segment(0);
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&mut self) -> io::Result<File> {
+        let first = self.unwritten_from;
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.path(first))?;
+        self.segments.push_back(Segment { first, bytes: 0 });
+        Ok(file)
+    }
+
+    fn drop_segment(&mut self, index: usize) {
+        if let Some(segment) = self.segments.remove(index) {
+            // What cannot be removed goes with the directory.
+            let _ = fs::remove_file(self.path(segment.first));
+        }
+    }
+
+    fn path(&self, first: Position) -> PathBuf {
+        let Position { sequence, output } = first;
+        self.dir.join(format!("{sequence:016x}-{output:016x}"))
+    }
+}
+
+/// The directory goes with what it is the record of.
+impl Drop for Record {
+    fn drop(&mut self) {
+        remove(&self.dir);
+    }
+}
+
+/// Removes the record in this directory.
+pub fn remove(dir: &Path) {
+    // If it cannot be removed now, the next master tries again.
+    let _ = fs::remove_dir_all(dir);
+}
+
+/// Takes events from a place, behind `next`. Nothing if all that was read is before it.
+fn take(
+    place: &mut Place,
+    next: &mut Position,
+    end: u64,
+    bytes: usize,
+) -> io::Result<Option<Found>> {
+    let mut buffer = read_at(place, end, bytes.max(HEAD_BYTES))?;
+    let mut events = Vec::new();
+    let mut offset = 0;
+    while let Some(head) = buffer.get(offset..offset + HEAD_BYTES).map(Head::read) {
+        let whole = HEAD_BYTES + head.message_bytes;
+        if offset == 0 && buffer.len() < whole {
+            buffer = read_at(place, end, whole)?; // One that is longer than was asked for.
+        }
+        let Some(message) = buffer.get(offset + HEAD_BYTES..offset + whole) else {
+            break;
+        };
+        if head.at.sequence > next.sequence {
+            if events.is_empty() {
+                place.offset += offset as u64;
+                *next = head.at;
+                return Ok(Some(Found::Gap(head.at)));
+            }
+            break;
+        }
+        if head.at.sequence == next.sequence {
+            next.sequence += 1;
+            next.output = head.at.output + u64::from(head.output);
+            events.push(Kept {
+                message: message.to_vec(),
+                output: head.output,
+            });
+        }
+        offset += whole;
+    }
+    if offset == 0 {
+        let why = "a record of a job is cut off";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    place.offset += offset as u64;
+    Ok((!events.is_empty()).then_some(Found::Events(events)))
+}
+
+fn read_at(place: &Place, end: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let left = usize::try_from(end - place.offset).unwrap_or(usize::MAX);
+    let mut buffer = vec![0; bytes.min(left)];
+    place.file.read_exact_at(&mut buffer, place.offset)?;
+    Ok(buffer)
+}
+
+/// What stands before each message.
+struct Head {
+    message_bytes: usize,
+    at: Position,
+    output: u32,
+}
+
+impl Head {
+    fn read(bytes: &[u8]) -> Head {
+        let u32_at = |at: usize| {
+            let four = bytes[at..at + 4].try_into();
+            u32::from_le_bytes(four.expect("four are four"))
+        };
+        let u64_at = |at: usize| {
+            let eight = bytes[at..at + 8].try_into();
+            u64::from_le_bytes(eight.expect("eight are eight"))
+        };
+        Head {
+            message_bytes: u32_at(0) as usize,
+            at: Position {
+                sequence: u64_at(4),
+                output: u64_at(12),
+            },
+            output: u32_at(20),
+        }
+    }
+}
+
+const HEAD_BYTES: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: Limits = Limits {
+        segment_bytes: 200,
+        record_bytes: 1000,
+    };
+
+    fn record(dir: &tempfile::TempDir) -> Record {
+        Record::create(dir.path().join("record"), LIMITS).unwrap()
+    }
+
+    /// Numbered messages of various lengths, whose output is their number's last digit.
+    fn add(record: &mut Record, count: u64) {
+        for added in 0..count {
+            let sequence = record.next().sequence;
+            record.push(&message(sequence), (sequence % 10) as u32);
+            if added % 3 == 0 || added + 1 == count {
+                record.flush().unwrap();
+            }
+        }
+    }
+
+    fn message(sequence: u64) -> Vec<u8> {
+        format!("{sequence}{}", "x".repeat((sequence % 90) as usize)).into_bytes()
+    }
+
+    /// Reads to the end: each event, and how many were missing before.
+    fn read(record: &Record, cursor: &mut Cursor, bytes: usize) -> (Vec<Kept>, u64) {
+        let (mut events, mut missing) = (Vec::new(), 0);
+        loop {
+            let before = cursor.next.sequence;
+            match record.read(cursor, bytes).unwrap() {
+                Found::Events(found) => events.extend(found),
+                Found::Gap(at) => missing += at.sequence - before,
+                Found::End => return (events, missing),
+            }
+        }
+    }
+
+    fn numbers(events: &[Kept]) -> Vec<u64> {
+        let number = |kept: &Kept| {
+            let text = String::from_utf8(kept.message.clone()).unwrap();
+            let number = text.trim_end_matches('x').parse().unwrap();
+            assert_eq!(
+                (&kept.message, kept.output),
+                (&message(number), (number % 10) as u32)
+            );
+            number
+        };
+        events.iter().map(number).collect()
+    }
+
+    #[test]
+    fn what_was_added_is_read_from_anywhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut record = record(&dir);
+        add(&mut record, 12);
+        for first in 0..13 {
+            for bytes in [1, 100, 10_000] {
+                let mut cursor = Cursor::default();
+                cursor.next.sequence = first;
+                let (events, missing) = read(&record, &mut cursor, bytes);
+                assert_eq!(numbers(&events), (first..12).collect::<Vec<_>>());
+                assert_eq!(missing, 0);
+                assert_eq!(cursor.next.sequence, record.next().sequence);
+            }
+        }
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_a_reader_learns_how_much_it_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut record = record(&dir);
+        let mut slow = Cursor::default();
+        add(&mut record, 3);
+        assert_eq!(numbers(&read(&record, &mut slow, 10).0), [0, 1, 2]);
+        add(&mut record, 300);
+        assert!(record.bytes() <= LIMITS.record_bytes);
+        let files = fs::read_dir(dir.path().join("record")).unwrap();
+        let bytes: u64 = files
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum();
+        assert_eq!(bytes, record.bytes());
+        for mut cursor in [slow, Cursor::default()] {
+            let before = cursor.next;
+            let (events, missing) = read(&record, &mut cursor, 100);
+            let numbers = numbers(&events);
+            assert_eq!(numbers.last(), Some(&302));
+            assert!(numbers.is_sorted());
+            assert_eq!(numbers.len() as u64 + missing, 303 - before.sequence);
+            assert_eq!(cursor.next, record.next());
+        }
+    }
+
+    #[test]
+    fn a_disk_without_room_costs_what_comes_meanwhile_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut record = record(&dir);
+        add(&mut record, 3);
+        // Nothing can be begun in a directory that is gone.
+        let (path, away) = (dir.path().join("record"), dir.path().join("away"));
+        fs::rename(&path, &away).unwrap();
+        record.file = None;
+        record.push(&message(3), 3);
+        assert!(record.flush().is_err(), "it is told once");
+        record.push(&message(4), 4);
+        record.flush().unwrap();
+        fs::rename(&away, &path).unwrap();
+        let mut cursor = Cursor::default();
+        let (events, missing) = read(&record, &mut cursor, 100);
+        assert_eq!((numbers(&events), missing), (vec![0, 1, 2], 2));
+        add(&mut record, 2);
+        let (events, missing) = read(&record, &mut cursor, 100);
+        assert_eq!((numbers(&events), missing), (vec![5, 6], 0));
+        let (events, missing) = read(&record, &mut Cursor::default(), 100);
+        assert_eq!((numbers(&events), missing), (vec![0, 1, 2, 5, 6], 2));
+    }
+
+    #[test]
+    fn it_goes_with_its_job() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut record = record(&dir);
+        add(&mut record, 3);
+        drop(record);
+        assert!(!dir.path().join("record").exists());
+    }
+
+    proptest! {
+        #[test]
+        fn each_event_is_read_once_and_whole_or_missed(
+            steps in proptest::collection::vec((0_u64..20, 1_usize..400), 1..30),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut record = record(&dir);
+            let mut cursor = Cursor::default();
+            for (count, bytes) in steps {
+                add(&mut record, count);
+                let before = cursor.next.sequence;
+                let (events, missing) = read(&record, &mut cursor, bytes);
+                prop_assert_eq!(before + missing + events.len() as u64, record.next().sequence);
+                let numbers = numbers(&events);
+                prop_assert!(numbers.is_sorted());
+                prop_assert_eq!(cursor.next, record.next());
+            }
+        }
+    }
+}

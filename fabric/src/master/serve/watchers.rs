@@ -1,0 +1,155 @@
+//! What clients ask of jobs that run or have run: to begin one, to have one, to look on, to know why.
+//!
+//! Deliberately absent: whose jobs they are, which the cluster and the desk know.
+
+use super::{Master, random_key, refused};
+use crate::master::{cluster::ClientId, desk::Part};
+use deploy_wire::{
+    client::{Answer, Ask, Position, RunRequest},
+    code::OwnCode,
+    pid::Job,
+};
+use mio::Token;
+use std::time::Instant;
+
+impl Master {
+    /// Answers what concerns records; gives back what does not.
+    pub(super) fn handle_watcher(
+        &mut self,
+        token: Token,
+        client: ClientId,
+        ask: Ask,
+        now: Instant,
+    ) -> Option<Ask> {
+        match ask {
+            Ask::Attach { job, from } => {
+                self.record(token, "attach", &[("job", &job)]);
+                self.attach(client, &job, from, Part::Owner);
+            }
+            Ask::Logs { job, from, follow } => {
+                let part = if follow { Part::Follower } else { Part::Reader };
+                self.attach(client, &job, from, part);
+            }
+            Ask::Why { job, process } => self.explain(client, &job, process.as_deref()),
+            Ask::Past => {
+                let past = self.desk.past(&self.cluster.user(client));
+                self.answer(client, &Answer::Jobs(past));
+            }
+            Ask::Credit { bytes } => {
+                let bytes = self.desk.handle_credit(client, bytes);
+                self.cluster.handle_ask(client, Ask::Credit { bytes }, now);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    pub(super) fn run_job(
+        &mut self,
+        token: Token,
+        client: ClientId,
+        request: RunRequest,
+        now: Instant,
+    ) {
+        let (Ok(id), Ok(key)) = (deploy_sys::random::bits(), random_key()) else {
+            return self.drop_party(token);
+        };
+        let job = Job::from_bits(id);
+        let image: String = request.image.iter().map(|b| format!("{b:02x}")).collect();
+        let facts = [
+            ("job", &*job.to_string()),
+            ("worker", &*request.worker),
+            ("program", &*image),
+        ];
+        self.record(token, "run", &facts);
+        let user = self.cluster.user(client);
+        if let Err(error) = self.desk.begin(job, &user, &request.worker, now) {
+            let why = format!("the master's disk takes nothing: {error}");
+            return self.answer(client, &refused(why));
+        }
+        let is_detached = request.is_detached;
+        if !self.cluster.run(client, job, key, request, now) {
+            return self.desk.discard(job);
+        }
+        self.act(); // It is told that the job has started, before anything of it.
+        if !is_detached {
+            self.desk
+                .attach(client, job, Position::default(), Part::Owner);
+        }
+        self.cluster.begin(job, now);
+    }
+
+    /// Hands on what there is to tell, and says what is to be known about the disk.
+    pub(super) fn turn_desk(&mut self) {
+        let parties = &self.parties;
+        let has_room = |client: ClientId| {
+            let party = parties.get(&Token(client.0 as usize));
+            party.is_some_and(super::Party::has_room)
+        };
+        for note in self.desk.turn(has_room) {
+            eprintln!("{note}");
+        }
+        self.post();
+    }
+
+    /// Whether the desk has more for somebody who has room.
+    pub(super) fn is_desk_busy(&self) -> bool {
+        self.desk.is_busy(|client| {
+            let party = self.parties.get(&Token(client.0 as usize));
+            party.is_some_and(super::Party::has_room)
+        })
+    }
+
+    /// What the desk has for clients goes on its way.
+    pub(super) fn post(&mut self) {
+        while let Some((client, message)) = self.desk.poll_message() {
+            if let Some(party) = self.find_client(client) {
+                party.queue(message);
+            }
+        }
+    }
+
+    fn attach(&mut self, client: ClientId, name: &str, from: Position, part: Part) {
+        let job = match self.desk.find(&self.cluster.user(client), name) {
+            Ok(job) => job,
+            Err(why) => return self.refuse(client, why),
+        };
+        let handed = match part {
+            Part::Owner => self.cluster.attach(client, job),
+            Part::Follower | Part::Reader => None,
+        };
+        let attached = Answer::Attached {
+            job,
+            input: handed.map_or(0, |handed| handed.input),
+            is_detached: handed.is_some_and(|handed| handed.is_detached),
+        };
+        self.answer(client, &attached);
+        self.desk.attach(client, job, from, part);
+    }
+
+    fn explain(&mut self, client: ClientId, name: &str, process: Option<&str>) {
+        let job = match self.desk.find(&self.cluster.user(client), name) {
+            Ok(job) => job,
+            Err(why) => return self.refuse(client, why),
+        };
+        let lives = self.desk.lives(job, process);
+        match process {
+            Some(process) if lives.is_empty() => {
+                let why = format!("the job has no process {process:?}, or had it long ago");
+                self.refuse(client, why);
+            }
+            _ => self.answer(client, &Answer::Lives(lives)),
+        }
+    }
+
+    fn refuse(&mut self, client: ClientId, why: String) {
+        let code = OwnCode::Setting.number() as u8;
+        self.answer(client, &Answer::Refused { code, why });
+    }
+
+    fn answer(&mut self, client: ClientId, answer: &Answer) {
+        if let Some(party) = self.find_client(client) {
+            party.queue(answer.encode());
+        }
+    }
+}
