@@ -158,12 +158,15 @@ impl Client {
         }
     }
 
-    /// What it asks next; nothing when it has gone, or for longer than `patience` nothing has come.
+    /// What it asks next, but whether somebody is here; nothing when it has gone, or for longer than `patience` nothing has come.
     pub fn hear_within(&mut self, patience: Duration) -> Option<Ask> {
         let deadline = Instant::now() + patience;
         loop {
             match self.session.poll_message() {
-                Ok(Some(message)) => return Some(Ask::decode(&message).unwrap()),
+                Ok(Some(message)) => match Ask::decode(&message).unwrap() {
+                    Ask::Beat => self.tell(&Answer::Beat),
+                    ask => return Some(ask),
+                },
                 Ok(None) => {}
                 Err(_) => return None,
             }
