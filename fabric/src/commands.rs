@@ -6,7 +6,7 @@ use crate::{
     cli::{Cli, Command, Serve, State, TokenCommand},
     confine, head,
     images::{Images, KEPT_BYTES_MAX},
-    node::{self, Data, Estate, Node},
+    node::{self, Data, Estate, Node, Tenants},
     warden,
 };
 use deploy_sys::fd;
@@ -128,10 +128,11 @@ fn serve(how: &Serve) -> Result<()> {
         address,
         capacity: capacity(how),
         labels: how.labels.labels.clone(),
-        images: Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?,
-        estate,
     };
-    Ok(Node::new(config, poll, Data::Door(Box::new(door)))?.run()?)
+    let images = Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?;
+    let tenants = Tenants::new(images, estate);
+    let data = Data::Door(Box::new(door));
+    Ok(Node::new(config, tenants, poll, data)?.run()?)
 }
 
 /// Waits until somebody has joined here, by another command.

@@ -12,7 +12,7 @@ use crate::{
         rights,
         serve::{Books, Inlet, Master},
     },
-    node::{self, Data, Estate, Node},
+    node::{self, Data, Estate, Node, Tenants},
 };
 use deploy_trust::{
     authority::{Authority, AuthorityError},
@@ -111,10 +111,10 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         address: plan.address,
         capacity: given(plan.capacity),
         labels: plan.labels.clone(),
-        images: Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?,
-        estate,
     };
-    let node = Node::new(config, node_poll, Data::Inlet(receiver))?;
+    let kept = Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?;
+    let tenants = Tenants::new(kept, estate);
+    let node = Node::new(config, tenants, node_poll, Data::Inlet(receiver))?;
     for (address, mem, cpu) in &plan.expected {
         cluster.expect(address.to_string(), resources(*mem, *cpu));
     }

@@ -13,9 +13,9 @@
 
 mod dwelling;
 mod fetch;
+mod tenants;
 mod warden_link;
 
-use crate::images::{ImageError, Images};
 use deploy_sys::{random, signal::Signals};
 use deploy_trust::{
     door::{Arrival, Door, TOKENS},
@@ -25,26 +25,23 @@ use deploy_trust::{
     state::StateDir,
 };
 use deploy_wire::{
-    client::Digest,
     hello,
-    job::{JobOrder, JobReport},
+    job::JobOrder,
     node::{NodeHello, Order, Report, VERSION},
-    pid::Job,
     resources::Resources,
 };
 pub use dwelling::Estate;
-use fetch::Fetch;
 use mio::{Events, Interest, Poll, Token, Waker, net::TcpStream, unix::SourceFd};
 use nix::sys::signal::Signal;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     io,
     net::SocketAddr,
     os::fd::AsRawFd,
     sync::{Arc, mpsc::Receiver},
     time::{Duration, Instant, SystemTime},
 };
-use warden_link::WardenLink;
+pub use tenants::Tenants;
 
 /// What a node is to serve.
 #[derive(Debug)]
@@ -61,10 +58,6 @@ pub struct Config {
     pub capacity: Resources,
     /// What else it goes by than its name.
     pub labels: Vec<String>,
-    /// Where its programs are kept.
-    pub images: Images,
-    /// Where its jobs live.
-    pub estate: Estate,
 }
 
 /// A running node.
@@ -80,10 +73,7 @@ pub struct Node {
     renew_at: Instant,
     /// Why this machine is no member of the cluster any more.
     dismissed: Option<String>,
-    wardens: BTreeMap<Job, Warden>,
-    tokens_made: usize,
-    /// The jobs by their warden's or fetch's token.
-    jobs: BTreeMap<Token, Job>,
+    tenants: Tenants,
 }
 
 /// Where connections for data come from.
@@ -104,35 +94,27 @@ struct Master {
     waiting: VecDeque<Vec<u8>>,
 }
 
-/// A job's warden here.
-#[derive(Debug)]
-struct Warden {
-    /// The program is not here yet.
-    fetch: Option<Fetch>,
-    link: Option<WardenLink>,
-    image: Digest,
-    /// Orders that wait for it to start.
-    early: VecDeque<(JobOrder, Option<Vec<u8>>)>,
-}
-
 impl Node {
-    /// A node whose data comes from there.
+    /// A node for these jobs, whose data comes from there.
     ///
     /// # Errors
     /// If its identity is of no use.
-    pub fn new(config: Config, poll: Poll, data: Data) -> Result<Node, SessionError> {
+    pub fn new(
+        config: Config,
+        tenants: Tenants,
+        poll: Poll,
+        data: Data,
+    ) -> Result<Node, SessionError> {
         Ok(Node {
             connector: Connector::member(&config.identity)?,
             config,
+            tenants,
             poll,
             data,
             master: None,
             dial_at: Instant::now(),
             renew_at: Instant::now(),
             dismissed: None,
-            wardens: BTreeMap::new(),
-            tokens_made: 0,
-            jobs: BTreeMap::new(),
         })
     }
 
@@ -178,10 +160,7 @@ impl Node {
 
     /// Kills what runs here, and then says goodbye: by that the master knows that nothing runs on.
     fn stop(&mut self) {
-        let jobs: Vec<Job> = self.wardens.keys().copied().collect();
-        for job in jobs {
-            self.forget(job);
-        }
+        self.tenants.end_all(self.poll.registry());
         if let Some(master) = &mut self.master {
             master.session.finish();
             // Whoever is not told finds out by waiting.
@@ -217,11 +196,7 @@ impl Node {
                     door.handle_ready(token, now);
                 }
             }
-            token => {
-                if let Some(job) = self.jobs.get(&token).copied() {
-                    self.handle_job(job);
-                }
-            }
+            token => self.tenants.handle_ready(token, self.poll.registry()),
         }
     }
 
@@ -295,7 +270,7 @@ impl Node {
             capacity: self.config.capacity,
             incarnation: random::bits().map_err(SessionError::Cut)?,
             arch: std::env::consts::ARCH.to_string(),
-            isolation: self.config.estate.isolation(),
+            isolation: self.tenants.isolation(),
             labels: self.config.labels.clone(),
         })
     }
@@ -325,10 +300,12 @@ impl Node {
                 image,
                 file,
             } => {
+                let registry = self.poll.registry();
                 if let (JobOrder::Open(_), Some(image)) = (&order, image) {
-                    self.open(job, image);
+                    let from = (&self.connector, self.config.master);
+                    self.tenants.open(job, image, from, registry);
                 }
-                self.order(job, order, file);
+                self.tenants.order(job, order, file, registry);
             }
         }
         Ok(())
@@ -359,138 +336,6 @@ impl Node {
         Ok(())
     }
 
-    /// Has a warden for this job, once its program is here.
-    fn open(&mut self, job: Job, image: Digest) {
-        let token = self.new_token(job);
-        let mut warden = Warden {
-            fetch: None,
-            link: None,
-            image,
-            early: VecDeque::new(),
-        };
-        match self.config.images.find(&image) {
-            Ok(Some(_)) => {
-                self.wardens.insert(job, warden);
-                self.start(job);
-            }
-            Ok(None) => {
-                let fetch = Fetch::begin(
-                    &self.connector,
-                    self.config.master,
-                    &self.config.images,
-                    image,
-                    self.poll.registry(),
-                    token,
-                );
-                match fetch {
-                    Ok(fetch) => warden.fetch = Some(fetch),
-                    Err(error) => return self.fail(job, &error.to_string()),
-                }
-                self.wardens.insert(job, warden);
-            }
-            Err(error) => self.fail(job, &error.to_string()),
-        }
-    }
-
-    /// Starts the warden of a job whose program is here, and gives it what has waited.
-    fn start(&mut self, job: Job) {
-        let token = self.new_token(job);
-        let Some(warden) = self.wardens.get_mut(&job) else {
-            return;
-        };
-        let made = self.config.estate.make(job);
-        let started = made
-            .map_err(|error| format!("there is no place for the job on this node: {error}"))
-            .and_then(|dwelling| {
-                WardenLink::start(
-                    &self.config.images,
-                    &warden.image,
-                    dwelling,
-                    self.poll.registry(),
-                    token,
-                )
-            });
-        match started {
-            Err(why) => self.fail(job, &why),
-            Ok(link) => {
-                warden.link = Some(link);
-                for (order, file) in std::mem::take(&mut warden.early) {
-                    self.order(job, order, file);
-                }
-            }
-        }
-    }
-
-    /// Passes an order on.
-    fn order(&mut self, job: Job, order: JobOrder, file: Option<Vec<u8>>) {
-        let Some(warden) = self.wardens.get_mut(&job) else {
-            return; // It has closed, and the master will hear of that.
-        };
-        let Some(link) = &mut warden.link else {
-            return warden.early.push_back((order, file));
-        };
-        if let Err(why) = link.order(order, file, None) {
-            self.fail(job, &why);
-        }
-    }
-
-    /// The warden of this job, or the session that fetches its program, has something.
-    fn handle_job(&mut self, job: Job) {
-        let Some(warden) = self.wardens.get_mut(&job) else {
-            return;
-        };
-        if let Some(fetch) = warden.fetch.take() {
-            match fetch.finish() {
-                Ok(()) => self.start(job),
-                Err(why) => self.fail(job, &why),
-            }
-            return;
-        }
-        loop {
-            let Some(link) = self
-                .wardens
-                .get_mut(&job)
-                .and_then(|warden| warden.link.as_mut())
-            else {
-                return;
-            };
-            match link.hear() {
-                Ok(None) => return,
-                Ok(Some((report, file))) => {
-                    let is_last = matches!(report, JobReport::Closed | JobReport::Failed { .. });
-                    self.report(&Report::Job { job, report, file });
-                    if is_last {
-                        return self.forget(job);
-                    }
-                }
-                Err(why) => return self.fail(job, &why),
-            }
-        }
-    }
-
-    /// A job cannot run here, or not any more.
-    fn fail(&mut self, job: Job, why: &str) {
-        self.forget(job);
-        let report = JobReport::Failed {
-            why: why.to_string(),
-        };
-        self.report(&Report::Job {
-            job,
-            report,
-            file: None,
-        });
-    }
-
-    /// What is left of a job here is killed.
-    fn forget(&mut self, job: Job) {
-        if let Some(warden) = self.wardens.remove(&job)
-            && let Some(link) = warden.link
-        {
-            link.end(self.poll.registry());
-        }
-        self.jobs.retain(|_, other| *other != job);
-    }
-
     /// Connections for data go to the wardens of their jobs.
     fn take_data(&mut self, now: Instant) {
         loop {
@@ -507,13 +352,8 @@ impl Node {
             let Some((stream, first)) = arrived else {
                 return;
             };
-            let job = hello::job_of(&first);
-            let link = job
-                .and_then(|job| self.wardens.get_mut(&job))
-                .and_then(|warden| warden.link.as_mut());
-            if let Some(link) = link {
-                // Whoever dialed sees it closed if it cannot be passed on.
-                let _ = link.order(JobOrder::Accept { hello: first }, None, Some(stream.into()));
+            if let Some(job) = hello::job_of(&first) {
+                self.tenants.accept(job, first, stream.into());
             }
         }
     }
@@ -525,6 +365,9 @@ impl Node {
     }
 
     fn send(&mut self) -> Result<(), SessionError> {
+        while let Some(report) = self.tenants.poll_report() {
+            self.report(&report);
+        }
         let Some(master) = &mut self.master else {
             return Ok(());
         };
@@ -553,26 +396,11 @@ impl Node {
         eprintln!("master {}: {why}; trying again", self.config.master);
         self.master = None;
         self.dial_at = now + DIAL_EVERY;
-        let jobs: Vec<Job> = self.wardens.keys().copied().collect();
-        for job in jobs {
+        for job in self.tenants.end_all(self.poll.registry()) {
             eprintln!(
                 "killed the processes of job {job}, which the master cannot know of any more"
             );
-            self.forget(job);
         }
-    }
-
-    fn new_token(&mut self, job: Job) -> Token {
-        self.tokens_made += 1;
-        let token = Token(TOKENS + self.tokens_made);
-        self.jobs.insert(token, job);
-        token
-    }
-}
-
-impl From<ImageError> for String {
-    fn from(error: ImageError) -> String {
-        error.to_string()
     }
 }
 
