@@ -1,13 +1,13 @@
 //! Looks at a program before it is sent: what could not run on any node is better told here than there.
 //!
-//! Deliberately absent: what the nodes have. Whether theirs is new enough they see themselves.
+//! Deliberately absent: which libraries the nodes have, beside glibc.
 
 use crate::{
     elf::{self, Elf},
     failure::Failure,
     strip,
 };
-use deploy_wire::client::Digest;
+use deploy_wire::client::{Digest, NodeView};
 use std::{env::consts::ARCH, fs::File, path::Path};
 
 /// A program that can be sent.
@@ -66,13 +66,49 @@ pub fn needs(elf: &Elf) -> String {
     };
     let mut needs = interpreter.clone();
     if let Some(version) = &elf.glibc {
-        let numbers: Vec<String> = version.iter().map(ToString::to_string).collect();
-        needs += &format!(", glibc {} or newer", numbers.join("."));
+        needs += &format!(", glibc {} or newer", dotted(version));
     }
     for library in strange_libraries(elf) {
         needs += &format!(", {library}");
     }
     needs
+}
+
+/// Whether the nodes' glibc is new enough: a sentence for the person if some have an older one, and a failure if all do.
+pub fn check_nodes(image: &Image, nodes: &[NodeView]) -> Result<Option<String>, Failure> {
+    let Some(needed) = &image.elf.glibc else {
+        return Ok(None);
+    };
+    let known = nodes
+        .iter()
+        .filter_map(|node| Some((numbers(&node.glibc)?, node)));
+    let (older, fit): (Vec<_>, Vec<_>) = known.partition(|(has, _)| has < needed);
+    let Some((has, newest)) = older.iter().max_by_key(|(has, _)| has) else {
+        return Ok(None);
+    };
+    let (name, needed, has) = (&image.name, dotted(needed), dotted(has));
+    if fit.is_empty() {
+        return Err(Failure::launch(format!(
+            "`{name}` needs glibc {needed} or newer, and the newest of the cluster's machines has {has} ({}): build it \
+             on an older system, or with `--target {ARCH}-unknown-linux-musl`, which needs none",
+            newest.name
+        )));
+    }
+    let names: Vec<&str> = older.iter().map(|(_, node)| node.name.as_str()).collect();
+    let names = names.join(", ");
+    Ok(Some(format!(
+        "{name} needs glibc {needed} or newer, and will not start on {names}"
+    )))
+}
+
+/// `2.36` as numbers.
+fn numbers(version: &str) -> Option<Vec<u32>> {
+    version.split('.').map(|part| part.parse().ok()).collect()
+}
+
+fn dotted(version: &[u32]) -> String {
+    let numbers: Vec<String> = version.iter().map(ToString::to_string).collect();
+    numbers.join(".")
 }
 
 /// The libraries that a machine with glibc need not have.
@@ -124,6 +160,7 @@ const MACHINES: [(u16, &str); 6] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use deploy_wire::resources::Resources;
     use std::env;
 
     #[test]
@@ -154,6 +191,42 @@ mod tests {
         );
         assert!(unfit(&elf(own, false)).unwrap().contains("not a program"));
         assert_eq!(unfit(&elf(own, true)), None);
+    }
+
+    #[test]
+    fn an_older_glibc_is_told_before_anything_is_sent() {
+        let image = Image {
+            bytes: Vec::new(),
+            digest: [0; 32],
+            name: "hello".into(),
+            elf: Elf {
+                glibc: Some(vec![2, 39]),
+                ..Elf::default()
+            },
+        };
+        let node = |name: &str, glibc: &str| NodeView {
+            name: name.into(),
+            address: String::new(),
+            state: "up".into(),
+            capacity: Resources::default(),
+            free: Resources::default(),
+            processes: 0,
+            isolation: String::new(),
+            labels: Vec::new(),
+            glibc: glibc.into(),
+        };
+        let check = |nodes: &[NodeView]| check_nodes(&image, nodes);
+        let (new, old, older) = (node("n1", "2.39"), node("n2", "2.36"), node("n3", "2.4"));
+        assert_eq!(check(&[new.clone(), node("n4", "")]).unwrap(), None);
+        assert_eq!(
+            check(&[new, old.clone(), older.clone()]).unwrap().unwrap(),
+            "hello needs glibc 2.39 or newer, and will not start on n2, n3"
+        );
+        let failure = check(&[older, old]).unwrap_err().to_string();
+        assert!(
+            failure.starts_with("`hello` needs glibc 2.39 or newer, and the newest of the cluster's machines has 2.36 (n2)"),
+            "{failure}"
+        );
     }
 
     #[test]

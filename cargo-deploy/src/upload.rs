@@ -4,7 +4,12 @@
 //! was sent before, where the cluster still has that. Deliberately absent: any trust in what lies in the
 //! cache. If the cluster cannot make the program of what came, it is sent once more, as a whole.
 
-use crate::{earlier, failure::Failure, preflight::Image, session::Bridge};
+use crate::{
+    earlier,
+    failure::Failure,
+    preflight::{self, Image},
+    session::Bridge,
+};
 use deploy_parcel::Packed;
 use deploy_wire::client::{Answer, Ask, CHUNK_BYTES_MAX, CHUNKS_UNDER_WAY_MAX, Digest};
 use std::{
@@ -53,6 +58,11 @@ fn try_upload(
         Answer::ImageWanted { offset, base } => (offset, base),
         _ => return Err(bridge.surprised()),
     };
+    if let Some(warning) = ask_nodes(bridge, image)?
+        && !is_quiet
+    {
+        eprintln!("cargo deploy: {warning}");
+    }
     let missing = usize::try_from(offset).ok();
     let missing = missing.and_then(|offset| image.bytes.get(offset..));
     let missing = missing.ok_or_else(|| bridge.surprised())?;
@@ -65,6 +75,14 @@ fn try_upload(
     let count = send(bridge, image, frame.map_err(Failure::internal)?, is_quiet)?;
     let is_change = base.is_some();
     Ok(Sent::Bytes { count, is_change })
+}
+
+/// Whether it could run on any node; what to say if it could not on some.
+fn ask_nodes(bridge: &mut Bridge, image: &Image) -> Result<Option<String>, Failure> {
+    match bridge.ask(&Ask::Nodes)? {
+        Answer::Nodes(nodes) => preflight::check_nodes(image, &nodes),
+        _ => Err(bridge.surprised()),
+    }
 }
 
 /// Sends a frame; returns how many bytes it had, once the program is there.

@@ -16,7 +16,7 @@ mod fetch;
 mod tenants;
 mod warden_link;
 
-use deploy_sys::{random, signal::Signals};
+use deploy_sys::{glibc, random, signal::Signals};
 use deploy_trust::{
     door::{Arrival, Door, TOKENS},
     endpoint::Connector,
@@ -272,6 +272,7 @@ impl Node {
             arch: std::env::consts::ARCH.to_string(),
             isolation: self.tenants.isolation(),
             labels: self.config.labels.clone(),
+            glibc: glibc::version().unwrap_or_default(),
         })
     }
 

@@ -211,6 +211,7 @@ impl Client {
                     let (offset, base) = (0, None);
                     self.tell(&Answer::ImageWanted { offset, base });
                 }
+                Ask::Nodes => self.tell(&Answer::Nodes(Vec::new())),
                 Ask::Chunk { bytes } => {
                     frame.extend(bytes);
                     match unpacked(&frame, wanted) {

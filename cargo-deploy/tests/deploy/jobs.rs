@@ -145,6 +145,8 @@ fn what_is_known_is_not_sent_and_what_was_begun_is_continued() {
         if *visits == 1 {
             let (offset, base) = (len - 1000, None);
             client.tell(&Answer::ImageWanted { offset, base });
+            assert_eq!(client.hear(), Some(Ask::Nodes));
+            client.tell(&Answer::Nodes(Vec::new()));
             let Some(Ask::Chunk { bytes }) = client.hear() else {
                 panic!("nothing is sent");
             };

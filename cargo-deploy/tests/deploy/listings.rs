@@ -46,6 +46,7 @@ fn node() -> NodeView {
         processes: 3,
         isolation: "own user, control group".into(),
         labels: vec!["gpu-box".into(), "disk=ssd".into()],
+        glibc: "2.36".into(),
     }
 }
 

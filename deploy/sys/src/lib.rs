@@ -11,6 +11,7 @@ pub mod code;
 pub mod exit;
 pub mod fd;
 pub mod fork;
+pub mod glibc;
 pub mod group_limits;
 pub mod hierarchy;
 pub mod landlock;

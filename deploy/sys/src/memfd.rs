@@ -12,6 +12,8 @@ use std::{
     fs::File,
     io::{self, Write},
     os::fd::AsRawFd,
+    thread,
+    time::Duration,
 };
 
 /// A new file with these bytes, sealed against every change. The name is for people who look into `/proc`.
@@ -20,8 +22,20 @@ pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut file = File::from(memfd_create(name.as_c_str(), flags)?);
     file.write_all(bytes)?;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::all()))?;
+    seal(&file)?;
     Ok(file)
+}
+
+/// The kernel refuses while it holds a page of the file itself, as when it moves memory about: then not for long.
+fn seal(file: &File) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match fcntl(file, FcntlArg::F_ADD_SEALS(SealFlag::all())) {
+            Err(Errno::EBUSY) if tries < BUSY_MAX => tries += 1,
+            done => return Ok(done.map(drop)?),
+        }
+        thread::sleep(BUSY_WAIT);
+    }
 }
 
 /// All of a file, from its beginning, wherever somebody else has read to. Its memory is written once, not zeroed before.
@@ -44,6 +58,10 @@ pub fn read_all(file: &File) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+/// Seen once, under load; the kernel has then waited for some 200 ms by itself.
+const BUSY_MAX: u32 = 20;
+const BUSY_WAIT: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {

@@ -250,6 +250,8 @@ pub struct NodeView {
     pub isolation: String,
     /// What else it goes by, such as `disk=ssd`.
     pub labels: Vec<String>,
+    /// Its glibc, such as `2.36`; nothing if that is not known.
+    pub glibc: String,
 }
 
 /// A job, as people see it.
@@ -597,6 +599,7 @@ impl NodeView {
         write_list(w, &self.labels, |w, label| {
             w.text(label);
         });
+        w.text(&self.glibc);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<NodeView, Malformed> {
@@ -609,6 +612,7 @@ impl NodeView {
             processes: r.u32()?,
             isolation: r.text()?.to_string(),
             labels: read_list(r, |r| Ok(r.text()?.to_string()))?,
+            glibc: r.text()?.to_string(),
         })
     }
 }
@@ -850,6 +854,7 @@ mod tests {
             processes: 3,
             isolation: "own user, control group".into(),
             labels: vec!["gpu".into()],
+            glibc: "2.36".into(),
         };
         let view = JobView {
             job,

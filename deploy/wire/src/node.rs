@@ -67,6 +67,8 @@ pub struct NodeHello {
     pub isolation: String,
     /// What else it goes by, such as `disk=ssd`.
     pub labels: Vec<String>,
+    /// Its glibc, such as `2.36`; nothing if that is not known.
+    pub glibc: String,
 }
 
 /// Ordered by the master.
@@ -176,6 +178,7 @@ impl NodeHello {
         write_list(w, &self.labels, |w, label| {
             w.text(label);
         });
+        w.text(&self.glibc);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<NodeHello, Malformed> {
@@ -187,6 +190,7 @@ impl NodeHello {
             arch: r.text()?.to_string(),
             isolation: r.text()?.to_string(),
             labels: read_list(r, |r| Ok(r.text()?.to_string()))?,
+            glibc: r.text()?.to_string(),
         })
     }
 }
@@ -292,6 +296,7 @@ mod tests {
             arch: "x86_64".into(),
             isolation: "own user".into(),
             labels: vec!["gpu".into(), "disk=ssd".into()],
+            glibc: "2.36".into(),
         };
         let mut all = vec![
             Report::Hello(Box::new(hello)),

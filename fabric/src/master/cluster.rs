@@ -491,6 +491,7 @@ impl Cluster {
                     processes: state.grants,
                     isolation: member.hello.isolation.clone(),
                     labels: member.hello.labels.clone(),
+                    glibc: member.hello.glibc.clone(),
                 })
             })
             .collect();
@@ -505,6 +506,7 @@ impl Cluster {
                     processes: 0,
                     isolation: String::new(),
                     labels: Vec::new(),
+                    glibc: String::new(),
                 });
             }
         }

@@ -75,6 +75,7 @@ impl World {
             arch: "x86_64".to_string(),
             isolation: String::new(),
             labels: labels.iter().map(|label| label.to_string()).collect(),
+            glibc: "2.36".into(),
         };
         let name = format!("n{index}");
         self.cluster.handle_hello(name, hello, self.now)

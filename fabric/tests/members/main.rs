@@ -14,3 +14,4 @@ mod leaving;
 mod matrix;
 mod renewal;
 mod slow;
+mod uploads;

@@ -98,6 +98,7 @@ fn hello() -> NodeHello {
         arch: "x86_64".to_string(),
         isolation: String::new(),
         labels: Vec::new(),
+        glibc: String::new(),
     }
 }
 

@@ -110,6 +110,7 @@ fn answers() -> Vec<Answer> {
         processes: 3,
         isolation: "own user".into(),
         labels: vec!["gpu".into()],
+        glibc: "2.36".into(),
     };
     let (worker, user) = ("hello::main".to_string(), "ada".to_string());
     let view = JobView {

@@ -182,6 +182,7 @@ fn reports() -> Vec<Report> {
         arch: "x86_64".into(),
         isolation: "own user".into(),
         labels: vec!["gpu".into(), "disk=ssd".into()],
+        glibc: "2.36".into(),
     };
     let of_job = |report| Report::Job {
         job: JOB,
