@@ -78,56 +78,80 @@
 //! | 74   | what the processes printed could not be written, as on a full disk |
 //! | 78   | a variable of the environment says nothing that we know          |
 
+#[cfg(feature = "distributed")]
 mod alone;
+#[cfg(feature = "distributed")]
 mod bytes;
+#[cfg(feature = "distributed")]
 mod carrier;
-#[cfg(test)]
+#[cfg(all(test, feature = "distributed"))]
 mod channel_tests;
+#[cfg(feature = "distributed")]
 mod codec;
+#[cfg(feature = "distributed")]
 mod control;
+#[cfg(feature = "distributed")]
 mod drain;
+#[cfg(feature = "distributed")]
 mod error;
+#[cfg(feature = "distributed")]
 mod future;
-#[cfg(test)]
+#[cfg(all(test, feature = "distributed"))]
 mod future_tests;
+#[cfg(feature = "distributed")]
 mod hub;
+#[cfg(feature = "distributed")]
 mod init;
+#[cfg(feature = "distributed")]
 mod iter;
+#[cfg(feature = "distributed")]
 mod link;
+#[cfg(feature = "distributed")]
 mod links;
+#[cfg(feature = "distributed")]
 mod long;
-#[cfg(test)]
+#[cfg(all(test, feature = "distributed"))]
 mod many_tests;
+#[cfg(feature = "distributed")]
 mod outlet;
 mod park;
+#[cfg(feature = "distributed")]
 mod pid;
 mod pool;
+#[cfg(feature = "distributed")]
 mod process;
+#[cfg(feature = "distributed")]
 mod reactor;
+#[cfg(feature = "distributed")]
 mod receiver;
+#[cfg(feature = "distributed")]
 mod scratch;
+#[cfg(feature = "distributed")]
 mod select;
-#[cfg(test)]
+#[cfg(all(test, feature = "distributed"))]
 mod select_tests;
+#[cfg(feature = "distributed")]
 mod selectable;
+#[cfg(feature = "distributed")]
 mod sender;
+#[cfg(feature = "distributed")]
 mod spawn;
+mod spawn_error;
+#[cfg(feature = "distributed")]
 mod spin;
-#[cfg(test)]
+#[cfg(all(test, feature = "distributed"))]
 mod stress_tests;
-#[cfg(test)]
+#[cfg(all(test, feature = "distributed"))]
 mod tampered_tests;
+#[cfg(feature = "distributed")]
 mod turn;
 
+#[cfg(feature = "distributed")]
 pub use crate::{
-    error::{
-        ChannelError, End, ExitStatus, Lost, ParseAmountError, Reason, RecvTimeoutError,
-        SpawnError, TryRecvError, TrySendError, WaitError,
-    },
+    error::{ChannelError, Lost, RecvTimeoutError, TryRecvError, TrySendError, WaitError},
     init::init,
     iter::{IntoIter, Iter},
     pid::Pid,
-    pool::{Call, DistributedResult, DistributionError, Map, Pool},
     process::{parent, pid, resources},
     receiver::Receiver,
     select::{Select, SelectedOperation},
@@ -135,8 +159,94 @@ pub use crate::{
     sender::Sender,
     spawn::{Builder, spawn},
 };
-pub use deploy_macros::{on, with};
-pub use deploy_wire::resources::{Cpu, Mem, Resources};
+pub use crate::{
+    pool::{Broadcast, Call, DistributedResult, DistributionError, Map, Pool},
+    spawn_error::SpawnError,
+};
+/// Has a function run in the worker processes of a [`Pool`]: `#[on(POOL)]`.
+///
+/// The function returns a [`Call`] of what it returned before: a future of `Result<T, DistributionError>`, or a value that
+/// a thread [waits](Call::wait) for. Its body stays as it is.
+///
+/// ```no_run
+/// use deploy::*;
+///
+/// static POOL: Pool = Pool::new();
+///
+/// #[on(POOL)]
+/// fn shout(text: &str) -> String {
+///     text.to_uppercase()
+/// }
+///
+/// fn main() -> Result<(), DistributionError> {
+///     init(Resources::default());
+///     println!("{}", shout("hello").wait()?);
+///     Ok(())
+/// }
+/// ```
+///
+/// It may be any function or method that is not a trait's: generic, `async`, nested, in a library, with up to 12 arguments.
+/// - Arguments and result are copied to another process and back: they are `Serialize + DeserializeOwned + Send + 'static`.
+///   An argument may be a reference whose owned form is that, as `&str`, `&[T]` or `&self` of a type that is `Clone`.
+/// - What a call changes in its process, a `static` for one, is the worker's own, and later calls there find it.
+/// - Where the function calls itself, it calls the pool: from within a worker, one of the worker's own.
+/// - An `async` function is the only task of its worker, which has no runtime but what the function starts.
+/// - `T` may be a `Result`; what the function returned is then within what the call returns.
+///
+/// [`Pool::retries`] says which calls may run twice.
+///
+/// With the crate's feature `distributed` off there are no processes, and the function runs where it is awaited.
+///
+/// ```compile_fail
+/// # use deploy::*;
+/// # static POOL: Pool = Pool::new();
+/// struct Picture; // It has no `Serialize`, and the error names it.
+///
+/// #[on(POOL)]
+/// fn mirrored(picture: Picture) -> Picture {
+///     picture
+/// }
+/// # fn main() {}
+/// ```
+pub use deploy_macros::on;
+
+/// The same as [`on`], with what each call needs beyond the pool's own: `#[with(POOL, mem = "1GiB", cpu = 2)]`.
+///
+/// | word      | what                                                | written as                                   |
+/// |-----------|-----------------------------------------------------|----------------------------------------------|
+/// | `mem`     | memory of a worker                                  | `"1GiB"`, or a [`Mem`]                       |
+/// | `cpu`     | cores of a worker                                   | `2`, `0.5`, or a [`Cpu`]                     |
+/// | `gpu`     | GPUs of a worker                                    | `1`                                          |
+/// | `retries` | how often it is repeated where its worker died      | `0`                                          |
+/// | `timeout` | how long it may run                                 | `"10s"`, `"250ms"`, or a `Duration`          |
+///
+/// Functions with other resources than the pool's have workers of their own in it, up to the pool's number for each.
+///
+/// ```no_run
+/// use deploy::*;
+///
+/// static POOL: Pool = Pool::new();
+///
+/// #[with(POOL, mem = "1GiB", cpu = 2, timeout = "1min")]
+/// fn sorted(mut numbers: Vec<u64>) -> Vec<u64> {
+///     numbers.sort();
+///     numbers
+/// }
+///
+/// fn main() {
+///     init(Resources::default());
+///     assert_eq!(sorted(vec![2, 1]).wait(), Ok(vec![1, 2]));
+/// }
+/// ```
+pub use deploy_macros::with;
+pub use deploy_wire::{
+    exit::{End, ExitStatus, Reason},
+    resources::{Cpu, Mem, ParseAmountError, Resources},
+};
+
+/// Nothing to begin: the program is this process alone.
+#[cfg(not(feature = "distributed"))]
+pub fn init(_resources: Resources) {}
 
 /// What the attributes' own code needs.
 #[doc(hidden)]

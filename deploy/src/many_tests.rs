@@ -4,16 +4,13 @@
 //! Deliberately absent: what many real processes do (`tests/programs`).
 
 use crate::{
-    channel_tests::end,
-    error::{End, ExitStatus},
-    link::Link,
-    links::Links,
-    receiver::Receiver,
+    channel_tests::end, error::ExitStatus, link::Link, links::Links, receiver::Receiver,
     sender::Sender,
 };
 use deploy_sys::{fd, packet, process, stream};
 use deploy_wire::{
     control::Notice,
+    exit::End,
     inbound::{Inbound, Taken, WINDOW_UNITS_MIN},
     outbound::{Outbound, record_units},
     pid::{Job, Pid},

@@ -3,31 +3,54 @@
 //! A pool is plain data, so that it can be a `static` or a `const`: where it stands in the source, and what was said about
 //! it. What it has at work in a process is kept in `registry.rs`. Deliberately absent here: all that moves.
 
-mod arguments;
-mod call;
-mod crew;
 mod error;
-mod hand;
 mod map;
-mod message;
 mod panics;
-mod plan;
-#[cfg(test)]
-mod plan_tests;
 mod progress;
+
+// Where calls go to other processes.
+#[cfg(feature = "distributed")]
+mod arguments;
+#[cfg(feature = "distributed")]
+mod broadcast;
+#[cfg(feature = "distributed")]
+mod call;
+#[cfg(feature = "distributed")]
+mod crew;
+#[cfg(feature = "distributed")]
+mod hand;
+#[cfg(feature = "distributed")]
+mod message;
+#[cfg(feature = "distributed")]
+mod plan;
+#[cfg(all(test, feature = "distributed"))]
+mod plan_tests;
+#[cfg(feature = "distributed")]
 mod registry;
+#[cfg(feature = "distributed")]
 mod ticket;
+#[cfg(feature = "distributed")]
 mod worker;
 
+// Where they do not.
+#[cfg(not(feature = "distributed"))]
+mod in_place;
+
+#[cfg(not(feature = "distributed"))]
+pub use self::in_place::{Broadcast, Call, Travels, call, call_async, returns};
+#[cfg(feature = "distributed")]
 pub(crate) use self::registry::retire;
+#[cfg(feature = "distributed")]
 pub use self::{
     arguments::Travels,
+    broadcast::Broadcast,
     call::{Call, call, call_async, returns},
+};
+pub use self::{
     error::{DistributedResult, DistributionError},
     map::Map,
 };
 
-use self::plan::Limits;
 use deploy_wire::resources::{Cpu, Mem, Resources};
 use std::{ops::RangeInclusive, panic::Location, time::Duration};
 
@@ -69,6 +92,16 @@ pub(crate) struct Rules {
     pub(crate) replicas_max: usize,
     pub(crate) in_flight: usize,
     pub(crate) idle: Duration,
+}
+
+/// What a call may cost.
+#[cfg(feature = "distributed")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Limits {
+    /// How often it may be repeated.
+    pub(crate) retries: u32,
+    /// How long it may run.
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Pool {
@@ -143,7 +176,10 @@ impl Pool {
 
     /// How many workers it has in this process now.
     pub fn workers(&self) -> usize {
-        registry::workers(self)
+        #[cfg(feature = "distributed")]
+        return registry::workers(self);
+        #[cfg(not(feature = "distributed"))]
+        1 // The caller.
     }
 }
 
@@ -179,6 +215,7 @@ impl Terms {
         timeout: None,
     };
 
+    #[cfg(feature = "distributed")]
     fn resources(&self, pool: &Pool) -> Resources {
         Resources {
             mem: self.mem.unwrap_or(pool.resources.mem),
@@ -187,6 +224,7 @@ impl Terms {
         }
     }
 
+    #[cfg(feature = "distributed")]
     fn limits(&self, pool: &Pool) -> Limits {
         Limits {
             retries: self.retries.unwrap_or(pool.retries),

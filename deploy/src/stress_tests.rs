@@ -5,7 +5,7 @@
 
 use crate::{
     channel_tests::{Ends, connected},
-    error::{ChannelError, End, ExitStatus, Lost, RecvTimeoutError, TryRecvError, TrySendError},
+    error::{ChannelError, ExitStatus, Lost, RecvTimeoutError, TryRecvError, TrySendError},
     link::Link,
     receiver::Receiver,
     select::Select,
@@ -13,7 +13,7 @@ use crate::{
     turn::Seat,
 };
 use deploy_sys::stream;
-use deploy_wire::{frame::Kind, outbound::RECORD_BYTES_MAX};
+use deploy_wire::{exit::End, frame::Kind, outbound::RECORD_BYTES_MAX};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::{
     sync::{Arc, Mutex, mpsc},

@@ -1,7 +1,7 @@
 //! A function on a pool called with one input after another: in order, in any order, as a stream, endlessly, and dropped.
 
 //= run
-//= main: exits 0, out "ordered true\nunordered true\nstream true\nerrors [Ok(1), Err(\"panicked\"), Ok(3)]\nendless 9998\ndropped true\nreduced 14\n"
+//= main: exits 0, out "ordered true\nunordered true\nstream true\nerrors [Ok(1), Err(\"panicked\"), Ok(3)]\nendless 9998\ndropped true\nreduced 10\n"
 //=   pool_worker: exits 0
 //=   pool_worker: exits 0, err "\n*panicked at*\ntwo is even\n*\n"
 
@@ -32,10 +32,10 @@ fn odd(number: u64) -> u64 {
 fn main() {
     init(Resources::default());
     let right: Vec<u64> = (0..1000).map(|number| number * 2).collect();
-    let ordered: Vec<u64> = Iterator::map(POOL.map(double, 0..1000), Result::unwrap).collect();
+    let ordered: Vec<u64> = POOL.map(double, 0..1000).map(Result::unwrap).collect();
     println!("ordered {}", ordered == right);
     let unordered = POOL.map_unordered(double, 0..1000);
-    let mut unordered: Vec<u64> = Iterator::map(unordered, Result::unwrap).collect();
+    let mut unordered: Vec<u64> = unordered.map(Result::unwrap).collect();
     unordered.sort();
     println!("unordered {}", unordered == right);
     let stream = POOL.map(double, 0..1000).into_stream();
@@ -44,20 +44,18 @@ fn main() {
     println!("stream {}", stream == right);
     errors();
     endless();
-    println!(
-        "reduced {}",
-        Iterator::fold(POOL.map(double, 2..=3), 4, |sum, more| sum + more.unwrap())
-    );
+    let sum = POOL.map(double, 2..=3).sum::<Result<u64, _>>();
+    println!("reduced {}", sum.unwrap());
 }
 
 fn errors() {
-    let results: Vec<Result<u64, &str>> = Iterator::map(POOL.map(odd, 1..=3), |result| {
+    let results = POOL.map(odd, 1..=3).map(|result| {
         result.map_err(|error| match error {
             DistributionError::Panicked { .. } => "panicked",
             _ => "something else",
         })
-    })
-    .collect();
+    });
+    let results: Vec<_> = results.collect();
     println!("errors {results:?}");
 }
 
@@ -68,7 +66,7 @@ fn endless() {
         taken.fetch_add(1, SeqCst);
     });
     let mut map = POOL.map(double, inputs);
-    let last = Iterator::nth(&mut map, 4999).unwrap().unwrap();
+    let last = map.nth(4999).unwrap().unwrap();
     println!("endless {last}");
     assert!(taken.load(SeqCst) <= 5000 + 2 * 8, "{taken:?}");
     drop(map);

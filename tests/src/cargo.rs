@@ -30,6 +30,11 @@ pub struct Built {
 impl Crate {
     /// A new crate below `temporary`, the test's own `CARGO_TARGET_TMPDIR`.
     pub fn new(temporary: &str, name: &str, edition: &str) -> Crate {
+        Crate::with_features(temporary, name, edition, true)
+    }
+
+    /// The same; Deploy with the features that it has by default, or with none.
+    pub fn with_features(temporary: &str, name: &str, edition: &str, features: bool) -> Crate {
         let temporary = Path::new(temporary);
         let directory = temporary.join(name);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -39,7 +44,7 @@ impl Crate {
         let _ = fs::remove_dir_all(&directory);
         let manifest = format!(
             "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"{edition}\"\n\n[workspace]\n\n\
-             [dependencies]\ndeploy = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n",
+             [dependencies]\ndeploy = {{ path = {:?}, default-features = {features} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n",
             root.join("deploy")
         );
         let written = Crate {

@@ -73,6 +73,142 @@ fn a_message_that_cannot_travel_is_refused() {
     );
 }
 
+/// Each function is refused in words that say what to do, at the place that is wrong.
+#[test]
+fn functions_that_cannot_run_on_a_pool_are_refused() {
+    let functions = [
+        ("#[on] fn unnamed() {}", "name the pool first"),
+        ("#[with(mem = 1)] fn unnamed() {}", "name the pool first"),
+        (
+            "#[on(POOL, cpu = 2)] fn more() {}",
+            "write #[with(POOL, ..)]",
+        ),
+        ("#[on(NOWHERE)] fn lost() {}", "cannot find value `NOWHERE`"),
+        (
+            "#[on(POOL)] fn hidden() -> impl Iterator {}",
+            "write it in place of `impl`",
+        ),
+        (
+            "#[on(POOL)] fn any(_: impl ToString) {}",
+            "write it in place of `impl`",
+        ),
+        (
+            "#[on(POOL)] fn named<'a>(_: &'a str) {}",
+            "Leave the lifetime out",
+        ),
+        (
+            "#[on(POOL)] fn within(_: Option<&str>) {}",
+            "must own what it holds",
+        ),
+        (
+            "#[on(POOL)] fn borrowed() -> &'static str {}",
+            "return `String` for `&str`",
+        ),
+        (
+            "#[on(POOL)] fn changed(_: &mut u32) {}",
+            "does not come back",
+        ),
+        ("#[on(POOL)] const fn constant() {}", "cannot be `const`"),
+        ("#[on(POOL)] fn never() -> ! {}", "never comes back"),
+        ("#[on(POOL)] struct Thing;", "stands before a function"),
+        (
+            "#[with(POOL, mem = \"much\")] fn much() {}",
+            "\"much\" is not an amount of memory",
+        ),
+        (
+            "#[with(POOL, timeout = \"5\")] fn late() {}",
+            "\"5\" is not a time",
+        ),
+        (
+            "#[with(POOL, colour = 1)] fn red() {}",
+            "colour is unknown: there are mem, cpu",
+        ),
+        (
+            "#[with(POOL, cpu = 1, cpu = 2)] fn twice() {}",
+            "cpu is said twice",
+        ),
+    ];
+    let all: Vec<&str> = functions.iter().map(|(function, _)| *function).collect();
+    let built = check_pool("pool-functions", &all.join("\n"));
+    for (function, message) in functions {
+        assert!(
+            built.contains(message),
+            "{function}: no {message:?} in:\n{built}"
+        );
+        // The compiler shows the line that it means.
+        assert!(
+            built.contains(function),
+            "{function} is not shown in:\n{built}"
+        );
+    }
+}
+
+/// The argument is named, and its type; nothing else of the program is complained of.
+#[test]
+fn what_cannot_travel_to_a_pool_is_named() {
+    let built = check_pool(
+        "pool-types",
+        "struct Unsendable;
+         #[on(POOL)] fn takes(size: u32, picture: Unsendable) -> u32 { let _ = picture; size }
+         #[on(POOL)] fn returns(size: u32) -> Vec<Unsendable> { let _ = size; vec![] }
+         #[on(7)] fn nowhere() {}",
+    );
+    for message in [
+        "`Unsendable: serde",
+        "argument_picture",
+        "result",
+        "expected `Pool`, found integer",
+    ] {
+        assert!(built.contains(message), "no {message:?} in:\n{built}");
+    }
+    assert!(!built.contains("argument_size"), "{built}");
+}
+
+/// What the compiler says of functions beside a pool.
+fn check_pool(name: &str, functions: &str) -> String {
+    let program = format!(
+        "#![allow(dead_code)]\nuse deploy::*;\nstatic POOL: Pool = Pool::new();\n{functions}\n\
+         fn main() {{ init(Resources::default()); }}\n"
+    );
+    let built = Crate::new(env!("CARGO_TARGET_TMPDIR"), name, "2024")
+        .file("src/main.rs", &program)
+        .cargo(&["check"], "debug");
+    assert!(!built.success(), "it compiles");
+    built.said()
+}
+
+/// Functions on a pool in a program without processes: the same, where they are called, and next to nothing is built.
+#[test]
+fn without_processes_a_function_on_a_pool_runs_where_it_is_called() {
+    let program = "use deploy::*;
+        static POOL: Pool = Pool::new().replicas(1..=8).in_flight(64).retries(2);
+        #[on(POOL)]
+        fn square(u: u64) -> u64 { assert!(u != 3, \"not {u}\"); u * u }
+        #[with(POOL, mem = \"1GiB\", cpu = 2)]
+        async fn longest(words: Broadcast<Vec<String>>, least: &str) -> usize {
+            words.iter().map(String::len).max().unwrap_or(0).max(least.len())
+        }
+        struct Unsendable(u32);
+        impl Unsendable {
+            #[on(POOL)]
+            fn double(self) -> Unsendable { Unsendable(self.0 * 2) }
+        }
+        fn main() {
+            init(Resources::default());
+            let sum: u64 = POOL.map(square, 4..7).sum::<Result<u64, _>>().unwrap();
+            let words = POOL.broadcast(vec![\"four\".to_string()]);
+            let longest = longest(words, \"five!\").wait().unwrap();
+            let why = square(3).wait().unwrap_err();
+            println!(\"{sum} {longest} {} {why}\", Unsendable(4).double().wait().unwrap().0);
+        }";
+    let built = Crate::with_features(env!("CARGO_TARGET_TMPDIR"), "pool-in-place", "2021", false)
+        .file("src/main.rs", program)
+        .cargo(&["build"], "debug");
+    let finished = finish(&mut Command::new(built.program()), b"").unwrap();
+    let out = finished.out_text();
+    assert_eq!(out, "77 5 8 it panicked at src/main.rs:4: not 3\n");
+}
+
 /// Builds a program with these statements in `main`, which has to fail with `message`.
 fn refused(name: &str, statements: &str, message: &str) {
     let program = format!(

@@ -20,6 +20,12 @@ fn random_kills_lose_nothing_and_leave_nothing() {
 }
 
 #[test]
+fn every_call_on_a_pool_is_answered_once_while_workers_are_killed() {
+    let args = ["--calls", "20000", "--kills", "30", "--seed", "20"];
+    check(env!("CARGO_BIN_EXE_pool_kills"), &args, &[]);
+}
+
+#[test]
 fn a_sender_that_nobody_reads_holds_no_more_than_a_window() {
     let offered = env!("CARGO_BIN_EXE_offered");
     check(offered, &["--gib", "1", "--seconds", "1"], &[]);

@@ -7,6 +7,7 @@ mod round_trip;
 mod start;
 mod stream;
 
+use crate::pooled;
 use std::{
     io,
     net::{TcpListener, TcpStream},
@@ -24,6 +25,7 @@ pub fn measure(words: &[&str]) -> f64 {
             stream::measure(over, number(bytes), number(batch_bytes))
         }
         ["stream-values", over, bytes] => stream::measure_values(over, number(bytes)),
+        ["farm"] => pooled::farm_ideal(),
         ["start", way] => start::measure_one(way),
         ["start-many", way, count, then] => start::measure_many(way, number(count), then),
         _ => panic!("there is no floor {words:?}"),

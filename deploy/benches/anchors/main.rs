@@ -23,6 +23,7 @@ mod cpu;
 mod floors;
 mod measure;
 mod ours;
+mod pooled;
 mod programs;
 mod report;
 mod samples;

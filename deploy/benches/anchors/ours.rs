@@ -2,7 +2,7 @@
 //! The process that runs the rounds sleeps meanwhile.
 
 use crate::{
-    cpu,
+    cpu, pooled,
     samples::{STREAM, median, median_of, median_trip_us},
 };
 use deploy::{Builder, ChannelError, Pid, Receiver, Sender};
@@ -19,6 +19,14 @@ pub enum Task {
     RoundTrip { bytes: usize, one_cpu: bool },
     /// Messages a second, one way, numbers of eight bytes or a `Vec` of so many.
     Stream { bytes: usize },
+    /// Microseconds for a call on a pool, awaited before the next.
+    CallLatency,
+    /// Calls a second on a pool, a thousand begun at once.
+    CallThroughput,
+    /// Calls a second on a pool, 64 of them out at any time.
+    CallsInFlight,
+    /// Milliseconds for 2000 calls of a millisecond.
+    Farm,
     /// Microseconds from asking for a child until it was heard.
     Start,
     /// Milliseconds from asking for so many children until all were heard.
@@ -44,6 +52,9 @@ impl Task {
             ["stream", bytes] => Task::Stream {
                 bytes: number(bytes),
             },
+            ["call-latency"] => Task::CallLatency,
+            ["call-throughput"] => Task::CallThroughput,
+            ["calls-in-flight"] => Task::CallsInFlight,
             _ => panic!("there is no task {words:?}"),
         }
     }
@@ -70,6 +81,10 @@ fn measure(parent: Pid, task: Task) {
         Task::RoundTrip { bytes, one_cpu } => round_trip(vec![7_u8; bytes], one_cpu),
         Task::Stream { bytes: 8 } => stream(0_u64, |last| last + 1),
         Task::Stream { bytes } => stream(vec![7_u8; bytes], Vec::clone),
+        Task::CallLatency => pooled::latency(),
+        Task::CallThroughput => pooled::throughput(),
+        Task::CallsInFlight => pooled::in_flight(),
+        Task::Farm => pooled::farm(),
         Task::Start => start(),
         Task::StartMany { count } => median_of(1, BURSTS, || start_many(count)),
         Task::StartAlive { count } => start_alive(count).0,

@@ -99,6 +99,12 @@ fn line(workload: &Workload, aim: &Aim, results: &Results) -> [String; 7] {
 fn verdict(bound: Bound, ours: Option<f64>, ratio: Option<f64>) -> String {
     let (aim, met) = match bound {
         Bound::TimesFloorMax(times) => (format!("<= {times} x"), ratio.map(|ratio| ratio <= times)),
+        Bound::TimesFloorAndMax(times, more) => (
+            format!("<= {times} x + {more}"),
+            // The ratio says what the floor was.
+            ours.zip(ratio)
+                .map(|(ours, ratio)| ours <= ours / ratio * times + more),
+        ),
         Bound::TimesFloorMin(times) => (format!(">= {times} x"), ratio.map(|ratio| ratio >= times)),
         Bound::Max(value) => (
             format!("<= {}", figure(value)),

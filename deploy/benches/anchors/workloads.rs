@@ -37,6 +37,8 @@ pub struct Aim {
 pub enum Bound {
     /// So many times the floor, or less of it.
     TimesFloorMax(f64),
+    /// So many times the floor and so much more, or less of it.
+    TimesFloorAndMax(f64, f64),
     /// So many times the floor, or more of it.
     TimesFloorMin(f64),
     Max(f64),
@@ -98,6 +100,20 @@ pub fn all() -> Vec<Workload> {
         round_trip("rtt/16MiB", 16 << 20, BEST, Bound::TimesFloorMax(1.0)),
         stream_small(),
         stream_large(),
+        calls("task/latency", "us", Task::CallLatency, "call-latency"),
+        calls(
+            "task/throughput",
+            "/s",
+            Task::CallThroughput,
+            "call-throughput",
+        ),
+        calls(
+            "calls/s, 64 in flight",
+            "/s",
+            Task::CallsInFlight,
+            "calls-in-flight",
+        ),
+        farm(),
         start(),
         start_many(
             "spawn-64+all-msgs",
@@ -229,6 +245,35 @@ fn stream_large() -> Workload {
     workload.aims.push(values);
     workload.scale = bytes as f64 / 1e9;
     workload
+}
+
+/// Functions on a pool. One call is held against a round trip of the same bytes, made by hand.
+fn calls(name: &'static str, unit: &'static str, task: Task, words: &'static str) -> Workload {
+    const BY_HAND: &str = "deploy, by hand";
+    let (bytes, one_cpu) = (8, false);
+    let mut rows = vec![row(DEPLOY, Ours(task))];
+    let aims = match task {
+        Task::CallLatency => {
+            rows.push(row(BY_HAND, Ours(Task::RoundTrip { bytes, one_cpu })));
+            vec![aim(DEPLOY, &[BY_HAND], Bound::TimesFloorAndMax(1.5, 10.0))]
+        }
+        Task::CallThroughput => vec![aim(DEPLOY, &[], Bound::Min(150e3))],
+        _ => vec![aim(DEPLOY, &[], Bound::Min(200e3))],
+    };
+    with_tcp(
+        workload(name, unit, rows, aims),
+        &[],
+        words,
+        Bound::None,
+        Bound::None,
+    )
+}
+
+fn farm() -> Workload {
+    const IDEAL: &str = "floor: one thread, divided by processors";
+    let rows = vec![row(IDEAL, floor("farm")), row(DEPLOY, Ours(Task::Farm))];
+    let aims = vec![aim(DEPLOY, &[IDEAL], Bound::TimesFloorMax(1.05))];
+    workload("farm/2000x1ms", "ms", rows, aims)
 }
 
 fn start() -> Workload {

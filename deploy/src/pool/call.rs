@@ -5,6 +5,7 @@
 use super::{
     Pool, Terms,
     arguments::{Arguments, Travels},
+    broadcast,
     crew::Crew,
     error::{DistributedResult, DistributionError},
     message::Bytes,
@@ -162,6 +163,8 @@ impl<T> Drop for Call<T> {
     }
 }
 
+impl<T> Unpin for Call<T> {}
+
 impl<T> fmt::Debug for Call<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Call<{}>", type_name::<T>())
@@ -215,10 +218,12 @@ fn job<A: Arguments>(
     let function =
         code::offset(entry).map_err(|_| DistributionError::Refused(SpawnError::NotInProgram))?;
     let mut bytes = Vec::new();
-    given.encode(&mut bytes).map_err(DistributionError::Codec)?;
+    let (coded, named) = broadcast::naming(|| given.encode(&mut bytes));
+    coded.map_err(DistributionError::Codec)?;
     Ok(Job {
         function,
         given: Bytes(Arc::new(bytes)),
+        named,
         limits: terms.limits(pool),
     })
 }

@@ -279,7 +279,8 @@ impl State {
                 nanoseconds,
                 outcome,
             }) => {
-                let took = Duration::from_nanos(nanoseconds);
+                let has_run = !matches!(outcome, Outcome::CalledOff);
+                let took = has_run.then_some(Duration::from_nanos(nanoseconds));
                 self.plan.handle_answer(worker, id, took, Instant::now());
                 self.answer(id, answer(outcome));
             }
@@ -312,11 +313,7 @@ impl State {
             Deed::Hand(worker, id) => {
                 let ticket = self.tickets.get(&id);
                 if let (Some(hand), Some(ticket)) = (self.hands.get_mut(&worker), ticket) {
-                    hand.tell(Message::Call {
-                        id,
-                        function: ticket.job.function,
-                        given: ticket.job.given.clone(),
-                    });
+                    hand.call(id, &ticket.job);
                 }
             }
             Deed::CallOff(worker, id) => {

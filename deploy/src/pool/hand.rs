@@ -3,8 +3,10 @@
 //! Deliberately absent: what it is told and what its words mean (`crew.rs`).
 
 use super::{
+    broadcast::Sent,
     crew::News,
     message::{Message, Reply},
+    ticket::Job,
 };
 use crate::{
     error::{ChannelError, TryRecvError},
@@ -17,8 +19,8 @@ use crate::{
     turn::Seat,
 };
 use std::{
-    collections::VecDeque,
-    sync::Arc,
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Weak},
     task::{Context, Poll, Waker},
 };
 
@@ -31,6 +33,8 @@ pub(crate) struct Hand {
     /// What waits until there is room.
     outbox: VecDeque<Message>,
     sending: Option<Sending<Message>>,
+    /// The broadcast values that it has.
+    broadcasts: HashMap<u64, Weak<Sent>>,
     /// Whether a caller looks at the socket itself, or did: then the reactor does not.
     is_kept: bool,
     pub(crate) news: Arc<News>,
@@ -49,6 +53,7 @@ impl Hand {
             seat: Seat::default(),
             outbox: VecDeque::new(),
             sending: None,
+            broadcasts: HashMap::new(),
             is_kept: false,
             waker: Waker::from(news.clone()),
             news,
@@ -86,6 +91,34 @@ impl Hand {
 
     pub(crate) fn is_kept(&self) -> bool {
         self.is_kept
+    }
+
+    /// Hands it a call, and before it what the call names.
+    pub(crate) fn call(&mut self, id: u64, job: &Job) {
+        for sent in &job.named {
+            if self.broadcasts.contains_key(&sent.name) {
+                continue;
+            }
+            self.forget_broadcasts();
+            if let Ok(value) = &sent.value {
+                let (name, value) = (sent.name, value.clone());
+                self.broadcasts.insert(name, Arc::downgrade(sent));
+                self.tell(Message::Broadcast { name, value });
+            }
+        }
+        self.tell(Message::Call {
+            id,
+            function: job.function,
+            given: job.given.clone(),
+        });
+    }
+
+    /// What nobody holds any more is forgotten.
+    fn forget_broadcasts(&mut self) {
+        let gone = |sent: &Weak<Sent>| sent.strong_count() == 0;
+        for (name, _) in self.broadcasts.extract_if(|_, sent| gone(sent)) {
+            self.outbox.push_back(Message::Forget { name });
+        }
     }
 
     /// Tells it this, behind what it was told before.

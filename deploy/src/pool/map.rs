@@ -4,7 +4,7 @@
 //! endless. Deliberately absent: a thread. Calls that are out go on while nobody asks for a result; the next ones begin
 //! when somebody does.
 
-use super::{Pool, arguments::Travels, call::Call, error::DistributedResult, progress::Progress};
+use super::{Call, Pool, Travels, error::DistributedResult, progress::Progress};
 use crate::park;
 use futures_core::Stream;
 use std::{
@@ -12,13 +12,13 @@ use std::{
     collections::VecDeque,
     fmt,
     iter::{Fuse, FusedIterator},
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
 };
 
 impl Pool {
     /// Calls a function with each of the inputs, and yields the results in the order of the inputs: as an iterator, which
-    /// blocks, and as a [`Stream`] for tasks. It takes inputs as it needs them, at most twice as many as are [in
+    /// blocks, or [as a `Stream`](Map::into_stream) for tasks. It takes inputs as it needs them, at most twice as many as are [in
     /// flight](Pool::in_flight) ahead of the results; so they may be endless, and hold the memory of no more than that.
     ///
     /// On a terminal it tells now and then how far it is. Dropped early, it calls off what has not begun.
@@ -42,8 +42,6 @@ impl Pool {
     /// ```
     ///
     /// A function of several arguments is called in a closure, which runs here: `POOL.map(|(a, b)| add(a, b), pairs)`.
-    /// Where `StreamExt` is imported beside it, say which is meant: [`Map::into_iter`](IntoIterator::into_iter) is an
-    /// iterator as it stands, and [`Map::into_stream`] only a stream.
     pub fn map<I: IntoIterator, F: FnMut(I::Item) -> Call<T>, T: Travels>(
         &self,
         function: F,
@@ -98,7 +96,23 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Map<I, F, T> {
         }
     }
 
-    /// The same, and nothing but a stream.
+    /// The same results for a task. (A type that is an iterator and a stream would have two methods of each name.)
+    ///
+    /// ```no_run
+    /// # use deploy::*;
+    /// # static POOL: Pool = Pool::new();
+    /// # #[on(POOL)]
+    /// # fn square(number: u64) -> u64 { number * number }
+    /// # async fn sum() -> Result<(), DistributionError> {
+    /// use futures::StreamExt;
+    ///
+    /// let mut squares = POOL.map(square, 0..1000).into_stream();
+    /// while let Some(square) = squares.next().await {
+    ///     println!("{}", square?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_stream(self) -> impl Stream<Item = DistributedResult<T>> + Unpin + use<I, F, T> {
         MapStream(self)
     }
@@ -112,11 +126,12 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Map<I, F, T> {
         let Some(place) = self.ready(waker) else {
             return Poll::Pending;
         };
-        let call = self.calls.remove(place).expect("it was found there");
+        let call = self.calls.get_mut(place).expect("it was found there");
+        let result = ready!(Pin::new(call).poll(&mut Context::from_waker(waker)));
+        self.calls.remove(place);
         self.fill(); // Before the result is looked at, which may take its time.
         self.progress.step(|| self.pool.workers());
-        let result = pin!(call).poll(&mut Context::from_waker(Waker::noop()));
-        result.map(Some)
+        Poll::Ready(Some(result))
     }
 
     /// Begins as many calls as the window holds.
@@ -171,14 +186,6 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Iterator for Map<I, 
 impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> FusedIterator for Map<I, F, T> {}
 
 impl<I: Iterator, F, T> Unpin for Map<I, F, T> {}
-
-impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Stream for Map<I, F, T> {
-    type Item = DistributedResult<T>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll(cx.waker())
-    }
-}
 
 impl<I: Iterator, F, T> fmt::Debug for Map<I, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,17 +25,17 @@ pub(crate) enum Message {
         /// The call's.
         id: u64,
     },
-    /// A value that calls behind this name.
+    /// A value that calls behind this one name.
     Broadcast {
         /// Its name.
-        id: u64,
+        name: u64,
         /// The value.
         value: Bytes,
     },
     /// No call names this value any more.
     Forget {
         /// Its name.
-        id: u64,
+        name: u64,
     },
 }
 

@@ -15,7 +15,7 @@
 //! The first call starts the workers that there are at least. Another is started where what waits would wait for longer
 //! than a worker takes to begin, one at a time. A refusal ends nothing but that try, unless there is no worker at all.
 
-use super::Rules;
+use super::{Limits, Rules};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
@@ -40,15 +40,6 @@ pub(crate) struct Plan {
     /// Not before then another worker is asked for, and how many were refused in a row.
     growth_after: Option<Instant>,
     refusals: u32,
-}
-
-/// What a call may cost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Limits {
-    /// How often it may be repeated.
-    pub(crate) retries: u32,
-    /// How long it may run.
-    pub(crate) timeout: Option<Duration>,
 }
 
 /// What is to be done.
@@ -197,8 +188,14 @@ impl Plan {
         }
     }
 
-    /// An answer came, after the call had run for so long.
-    pub(crate) fn handle_answer(&mut self, worker: u32, id: u64, took: Duration, now: Instant) {
+    /// An answer came, after the call had run for so long; nothing, if it did not run.
+    pub(crate) fn handle_answer(
+        &mut self,
+        worker: u32,
+        id: u64,
+        took: Option<Duration>,
+        now: Instant,
+    ) {
         let Some(member) = self.members.get_mut(&worker) else {
             return;
         };
@@ -212,6 +209,7 @@ impl Plan {
         let call = self.calls.remove(&id).expect("a call is known to its end");
         let (_, expected) = call.with.expect("whoever answers had it");
         member.load -= expected;
+        let Some(took) = took else { return };
         let pace = self.paces.entry(call.function).or_default();
         pace.expected = Some(match pace.expected {
             None => took,

@@ -1,8 +1,8 @@
 //! The plan by itself: workers and calls that are numbers, and times that are said.
 
 use super::{
-    Rules,
-    plan::{Deed, Limits, Plan},
+    Limits, Rules,
+    plan::{Deed, Plan},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -56,7 +56,7 @@ fn calls_that_take_microseconds_share_a_worker_and_start_no_other() {
     plan.handle_started(0);
     plan.handle_ready(0, now);
     deeds(&mut plan, now);
-    plan.handle_answer(0, 0, Duration::from_micros(5), now);
+    plan.handle_answer(0, 0, Some(Duration::from_micros(5)), now);
     for id in 1..100 {
         plan.handle_call(id, 1, limits(2));
     }
@@ -72,7 +72,7 @@ fn what_dies_with_its_worker_is_repeated_alone_and_then_an_error() {
     deeds(&mut plan, now);
     plan.handle_started(0);
     deeds(&mut plan, now);
-    plan.handle_answer(0, 0, Duration::from_micros(5), now);
+    plan.handle_answer(0, 0, Some(Duration::from_micros(5)), now);
     // The second of three kills its worker whenever it runs.
     for id in 1..4 {
         plan.handle_call(id, 1, limits(2));
@@ -81,7 +81,7 @@ fn what_dies_with_its_worker_is_repeated_alone_and_then_an_error() {
         deeds(&mut plan, now),
         [Deed::Hand(0, 1), Deed::Hand(0, 2), Deed::Hand(0, 3)]
     );
-    plan.handle_answer(0, 1, Duration::from_micros(5), now);
+    plan.handle_answer(0, 1, Some(Duration::from_micros(5)), now);
     assert_eq!(plan.handle_end(0), []);
     for worker in [1, 2] {
         assert_eq!(deeds(&mut plan, now), [Deed::Start(worker)]);
@@ -104,7 +104,7 @@ fn without_retries_a_call_is_alone_and_runs_once() {
     deeds(&mut plan, now);
     plan.handle_started(0);
     assert_eq!(deeds(&mut plan, now), [Deed::Hand(0, 0)]);
-    plan.handle_answer(0, 0, Duration::from_nanos(1), now);
+    plan.handle_answer(0, 0, Some(Duration::from_nanos(1)), now);
     assert_eq!(deeds(&mut plan, now), [Deed::Hand(0, 1)]);
     assert_eq!(plan.handle_end(0), [(1, 1)]);
 }
@@ -146,7 +146,7 @@ fn workers_without_work_are_let_go_but_for_the_least_number() {
         deeds(&mut plan, now);
     }
     for worker in 0..2 {
-        plan.handle_answer(worker, u64::from(worker), Duration::from_secs(1), now);
+        plan.handle_answer(worker, u64::from(worker), Some(Duration::from_secs(1)), now);
     }
     assert_eq!(deeds(&mut plan, now), []);
     let due = plan.poll_timeout().unwrap();
@@ -192,7 +192,7 @@ fn a_call_that_is_called_off_before_it_is_handed_out_never_is() {
     plan.handle_called_off(1);
     plan.handle_called_off(0);
     assert_eq!(deeds(&mut plan, now), [Deed::CallOff(0, 0)]);
-    plan.handle_answer(0, 0, Duration::ZERO, now);
+    plan.handle_answer(0, 0, Some(Duration::ZERO), now);
     assert_eq!(deeds(&mut plan, now), [Deed::Hand(0, 2)]);
 }
 
@@ -333,7 +333,7 @@ impl Run {
         let (worker, id) = (*worker, calls.pop_front());
         let Some(id) = id else { return };
         let took = Duration::from_micros(self.next(5000));
-        self.plan.handle_answer(worker, id, took, self.now);
+        self.plan.handle_answer(worker, id, Some(took), self.now);
         self.waited_for.remove(&id); // It may have been called off.
     }
 

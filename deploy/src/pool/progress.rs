@@ -3,7 +3,6 @@
 //! Each word is a line of its own: what a process prints moves no cursor. Deliberately absent: how often whoever asks for
 //! results does so; a line comes with a result.
 
-use crate::process;
 use std::{
     io::Write,
     time::{Duration, Instant},
@@ -27,7 +26,7 @@ struct Shown {
 impl Progress {
     /// Of so many calls, where that is known, of the function with this path.
     pub(crate) fn new(path: &'static str, total: Option<usize>) -> Progress {
-        let is_seen = process::find().is_some_and(|process| process.stderr_is_terminal);
+        let is_seen = is_seen();
         let name = path.rsplit("::").next().unwrap_or(path);
         let shown = Shown {
             name: if name.contains('{') { "map" } else { name },
@@ -89,6 +88,17 @@ fn time(seconds: u64) -> String {
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
+}
+
+/// Whether what is said is for a person.
+#[cfg(feature = "distributed")]
+fn is_seen() -> bool {
+    crate::process::find().is_some_and(|process| process.stderr_is_terminal)
+}
+
+#[cfg(not(feature = "distributed"))]
+fn is_seen() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
 }
 
 fn say(line: &str) {

@@ -2,10 +2,10 @@
 //!
 //! Deliberately absent: who runs it (`plan.rs`), and what the bytes mean (`call.rs`).
 
-use super::{error::DistributionError, message::Bytes, plan::Limits};
+use super::{Limits, broadcast::Sent, error::DistributionError, message::Bytes};
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::*},
     },
     task::Waker,
@@ -18,6 +18,8 @@ pub(crate) struct Job {
     pub(crate) function: i64,
     /// What it is called with.
     pub(crate) given: Bytes,
+    /// The broadcast values that it names.
+    pub(crate) named: Vec<Arc<Sent>>,
     pub(crate) limits: Limits,
 }
 

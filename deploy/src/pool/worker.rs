@@ -1,10 +1,16 @@
 //! A worker: one call after the other, in the order in which they come, until the pool lets go of it.
 
 use super::{
+    broadcast,
     message::{Bytes, Message, Outcome, Reply},
     panics,
 };
-use crate::{error::TryRecvError, pid::Pid, receiver::Receiver, sender::Sender};
+use crate::{
+    error::{ChannelError, TryRecvError},
+    pid::Pid,
+    receiver::Receiver,
+    sender::Sender,
+};
 use deploy_sys::code;
 use std::{
     collections::VecDeque,
@@ -17,30 +23,18 @@ use std::{
 pub(crate) fn pool_worker(pool: Pid, (): ()) {
     panics::watch();
     let mut worker = Worker {
-        calls: Receiver::new(pool),
+        messages: Receiver::new(pool),
+        replies: Sender::new(pool),
         queue: VecDeque::new(),
         looked: Instant::now(),
     };
-    let replies = Sender::<Reply>::new(pool);
-    if replies.send(Reply::Ready).is_err() {
-        return;
-    }
-    while let Some((id, function, given)) = worker.next() {
-        let start = Instant::now();
-        let outcome = run(function, Arc::unwrap_or_clone(given.0));
-        let answer = Reply::Answer {
-            id,
-            nanoseconds: start.elapsed().as_nanos() as u64,
-            outcome,
-        };
-        if replies.send(answer).is_err() {
-            return;
-        }
-    }
+    // Where the pool is gone nothing more comes either.
+    let _ = worker.serve();
 }
 
 struct Worker {
-    calls: Receiver<Message>,
+    messages: Receiver<Message>,
+    replies: Sender<Reply>,
     /// What has come and was not looked at.
     queue: VecDeque<Message>,
     /// When it was last looked what had come.
@@ -48,37 +42,66 @@ struct Worker {
 }
 
 impl Worker {
-    /// The next call; nothing, when the pool has let go. Blocks until there is one.
-    fn next(&mut self) -> Option<(u64, i64, Bytes)> {
+    /// Runs what it is told to until the pool has let go.
+    fn serve(&mut self) -> Result<(), ChannelError> {
+        self.replies.send(Reply::Ready)?;
         loop {
             if self.looked.elapsed() > LOOK_EVERY {
-                self.look();
+                self.look()?;
             }
             let message = match self.queue.pop_front() {
                 Some(message) => message,
-                None => self.calls.recv().ok()?,
+                None => self.messages.recv()?,
             };
-            if let Message::Call {
-                id,
-                function,
-                given,
-            } = message
-            {
-                return Some((id, function, given));
+            match message {
+                Message::Call {
+                    id,
+                    function,
+                    given,
+                } => self.run(id, function, given)?,
+                Message::CallOff { .. } => {} // It was done before.
+                Message::Broadcast { name, value } => broadcast::learn(name, value),
+                Message::Forget { name } => broadcast::forget(name),
             }
         }
     }
 
-    fn look(&mut self) {
+    fn run(&mut self, id: u64, function: i64, given: Bytes) -> Result<(), ChannelError> {
+        let start = Instant::now();
+        let outcome = run(function, Arc::unwrap_or_clone(given.0));
+        self.replies.send(Reply::Answer {
+            id,
+            nanoseconds: start.elapsed().as_nanos() as u64,
+            outcome,
+        })
+    }
+
+    /// Looks what has come, and whether it calls something off.
+    fn look(&mut self) -> Result<(), ChannelError> {
         self.looked = Instant::now();
         loop {
-            match self.calls.try_recv() {
+            match self.messages.try_recv() {
+                Ok(Message::CallOff { id }) => self.call_off(id)?,
                 Ok(message) => self.queue.push_back(message),
-                Err(TryRecvError::Empty) => return,
-                // Nobody hears what would come of them.
-                Err(TryRecvError::Channel(_)) => return self.queue.clear(),
+                Err(TryRecvError::Empty) => return Ok(()),
+                // Nobody hears what would come of the others.
+                Err(TryRecvError::Channel(end)) => return Err(end),
             }
         }
+    }
+
+    fn call_off(&mut self, id: u64) -> Result<(), ChannelError> {
+        let is_meant =
+            |message: &Message| matches!(message, Message::Call { id: other, .. } if *other == id);
+        let Some(place) = self.queue.iter().position(is_meant) else {
+            return Ok(());
+        };
+        self.queue.remove(place);
+        self.replies.send(Reply::Answer {
+            id,
+            nanoseconds: 0,
+            outcome: Outcome::CalledOff,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! that the process was born with. Requests carry an id and their answers repeat it. Descriptors travel beside the
 //! packet: at most one each, named in the variant's sentence.
 
+pub use crate::refusal::{NodeResources, Refusal};
 use crate::{
     bytes::{Malformed, Reader, Writer},
     exit::{End, ExitStatus, Reason},
@@ -11,7 +12,6 @@ use crate::{
     resources::{Cpu, Mem, Resources},
     secret::Seal,
 };
-use std::fmt;
 
 /// Asked by a process of its monitor.
 #[derive(Clone, PartialEq, Debug)]
@@ -164,80 +164,6 @@ pub enum Notice {
         /// Who lives.
         peer: Pid,
     },
-}
-
-/// Why a process was not started.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Refusal {
-    /// It does not fit now.
-    OutOfResources {
-        /// What was asked.
-        asked: Resources,
-        /// What each node has free, the largest first.
-        nodes: Vec<NodeResources>,
-        /// How many other nodes there are.
-        others: u32,
-    },
-    /// No node could ever hold it.
-    NeverFits {
-        /// What was asked.
-        asked: Resources,
-        /// What each node has in all, the largest first.
-        nodes: Vec<NodeResources>,
-        /// How many other nodes there are.
-        others: u32,
-    },
-    /// The machine could not start it; the reason completes "could not start the process: ..".
-    Launch {
-        /// Why.
-        why: String,
-    },
-}
-
-/// As a person reads it.
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (nodes, others) = match self {
-            Refusal::OutOfResources {
-                asked,
-                nodes,
-                others,
-            } => {
-                write!(f, "out of resources: asked for {asked}; free are ")?;
-                (nodes, others)
-            }
-            Refusal::NeverFits {
-                asked,
-                nodes,
-                others,
-            } => {
-                write!(f, "no node can ever hold it: asked for {asked}; there are ")?;
-                (nodes, others)
-            }
-            Refusal::Launch { why } => return write!(f, "could not start the process: {why}"),
-        };
-        if nodes.is_empty() {
-            return f.write_str("no such nodes");
-        }
-        for (index, NodeResources { name, resources }) in nodes.iter().enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            write!(f, "{comma}{resources} on {name}")?;
-        }
-        match others {
-            0 => Ok(()),
-            1 => f.write_str(" (1 other node is not named)"),
-            _ => write!(f, " ({others} other nodes are not named)"),
-        }
-    }
-}
-
-/// What one node has.
-#[derive(Clone, PartialEq, Debug)]
-pub struct NodeResources {
-    /// Its name.
-    pub name: String,
-    /// How much.
-    pub resources: Resources,
 }
 
 impl Request {

@@ -1,17 +1,20 @@
 //! How a process ended: what the kernel says, and why it came to that where we know.
 
+#[cfg(feature = "protocol")]
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How a process ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "protocol", derive(Serialize, Deserialize))]
 pub struct ExitStatus {
     end: End,
     reason: Option<Reason>,
 }
 
 /// What the kernel says of an end.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "protocol", derive(Serialize, Deserialize))]
 pub enum End {
     /// It returned, or called `exit`, with this code.
     Code(i32),
@@ -20,7 +23,8 @@ pub enum End {
 }
 
 /// Why a process ended, where somebody other than itself brought it about.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "protocol", derive(Serialize, Deserialize))]
 #[non_exhaustive]
 pub enum Reason {
     /// A process of the job called `kill` on it.

@@ -1,5 +1,6 @@
 //! How much memory, processor and accelerators a process needs, with units and arithmetic.
 
+#[cfg(feature = "protocol")]
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -15,7 +16,8 @@ use std::{
 /// let needs = Resources { mem: 2 * Mem::GIB, cpu: Cpu::CORE / 4, ..Resources::default() };
 /// assert_eq!(needs.to_string(), "2GiB of memory and 0.25 of a core");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "protocol", derive(Serialize, Deserialize))]
 pub struct Resources {
     /// Memory: a limit on a cluster.
     pub mem: Mem,
@@ -63,7 +65,8 @@ impl fmt::Display for Resources {
 /// assert_eq!(20 * Mem::MIB, Mem::B * 20_971_520u64);
 /// assert_eq!("1.5GiB".parse::<Mem>().unwrap(), 1536 * Mem::MIB);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "protocol", derive(Serialize, Deserialize))]
 pub struct Mem(u64);
 
 impl Mem {
@@ -123,7 +126,8 @@ impl FromStr for Mem {
 /// assert_eq!((Cpu::CORE / 4).to_string(), "0.25");
 /// assert_eq!("34".parse::<Cpu>().unwrap(), 34 * Cpu::CORE);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "protocol", derive(Serialize, Deserialize))]
 pub struct Cpu(u64);
 
 impl Cpu {
@@ -171,11 +175,18 @@ impl FromStr for Cpu {
 }
 
 /// A text that is no amount.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{text:?} is not {expected}")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ParseAmountError {
     text: String,
     expected: &'static str,
+}
+
+impl std::error::Error for ParseAmountError {}
+
+impl fmt::Display for ParseAmountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not {}", self.text, self.expected)
+    }
 }
 
 /// What both amounts have: a text for programmers that is the one for people, and arithmetic. Like integers' own, it panics when the result does not fit.
