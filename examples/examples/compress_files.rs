@@ -19,7 +19,7 @@ use std::{
     process::{self, ExitCode},
 };
 
-static POOL: Pool = Pool::new().replicas(2..=8).in_flight(16);
+static POOL: Pool = Pool::new().replicas(4..=4).in_flight(16);
 
 /// The bytes, packed.
 #[on(POOL)]

@@ -12,7 +12,7 @@ use deploy::*;
 use serde::{Deserialize, Serialize};
 use std::{env, error::Error, fs::File, io::Write, process};
 
-static POOL: Pool = Pool::new().replicas(2..=8);
+static POOL: Pool = Pool::new().replicas(4..=4);
 
 /// What is looked at, and by how many points.
 #[derive(Clone, Copy, Serialize, Deserialize)]

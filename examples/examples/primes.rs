@@ -10,7 +10,7 @@
 use deploy::*;
 use std::{env, ops::Range, process};
 
-static POOL: Pool = Pool::new().replicas(2..=8);
+static POOL: Pool = Pool::new().replicas(4..=4);
 
 /// How many primes lie in the range.
 #[on(POOL)]

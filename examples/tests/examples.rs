@@ -163,6 +163,83 @@ fn pipeline() {
 }
 
 #[test]
+fn primes() {
+    for end in [0_usize, 3, 120_001] {
+        let mut is_prime = vec![true; end];
+        for number in 2..end {
+            let multiples = (2 * number..end).step_by(number);
+            multiples.for_each(|multiple| is_prime[multiple] = false);
+        }
+        let count = is_prime.iter().skip(2).filter(|prime| **prime).count();
+        let workers = if end == 0 { "" } else { "//=   pool_worker x4: exits 0\n" };
+        check(
+            "primes",
+            &format!(
+                "//= args {end}\n\
+                 //= main: exits 0, out \"{count} primes below {end}\\n\"\n{workers}"
+            ),
+        );
+    }
+    refused("primes", "many");
+}
+
+#[test]
+fn mandelbrot() {
+    let pictures = Texts::new("mandelbrot");
+    let path = pictures.directory.join("set.png");
+    check(
+        "mandelbrot",
+        &format!(
+            "//= args 60 40 \"{0}\"\n\
+             //= main: exits 0, out \"{0}: 60 x 40 points\\n\"\n\
+             //=   pool_worker x4: exits 0\n",
+            path.display()
+        ),
+    );
+    let file = fs::read(path).unwrap();
+    let (header, rest) = file.split_at(33);
+    assert_eq!(&header[..8], b"\x89PNG\r\n\x1a\n");
+    assert_eq!(&header[16..24], [0, 0, 0, 60, 0, 0, 0, 40]);
+    // Of the points, which are one block that is stored: length, kind, zlib's and the block's headers before them.
+    let row_bytes = 1 + 3 * 60;
+    let points = &rest[8 + 2 + 5..][..40 * row_bytes];
+    let row = |y: usize| &points[y * row_bytes..][..row_bytes];
+    assert!((1..40).all(|y| row(y)[0] == 0 && row(y) == row(40 - y)), "the set is symmetric");
+    let point = |x: usize, y: usize| &row(y)[1 + 3 * x..][..3];
+    assert_eq!((point(44, 20), point(30, 20)), (&[0; 3][..], &[0; 3][..]));
+    assert_ne!(point(0, 0), [0; 3]);
+    refused("mandelbrot", "0 40");
+    refused("mandelbrot", "60 wide");
+}
+
+#[test]
+fn compress_files() {
+    let texts = Texts::new("compress_files");
+    texts.write("from/empty", b"");
+    texts.write("from/short", b"short");
+    texts.write("from/long", &b"again and again, ".repeat(20_000));
+    texts.write("from/below/other", b"not looked at");
+    let (from, to) = (texts.directory.join("from"), texts.directory.join("to"));
+    check(
+        "compress_files",
+        &format!(
+            "//= args \"{}\" \"{}\"\n\
+             //= main: exits 0, out \"3 files, 340005 bytes packed into *\\n\"\n\
+             //=   pool_worker x4: exits 0\n",
+            from.display(),
+            to.display()
+        ),
+    );
+    for name in ["empty", "short", "long"] {
+        let packed = fs::read(to.join(format!("{name}.zst"))).unwrap();
+        let unpacked = zstd::bulk::decompress(&packed, 1 << 20).unwrap();
+        assert_eq!(unpacked, fs::read(from.join(name)).unwrap());
+    }
+    assert_eq!(fs::read_dir(to).unwrap().count(), 3);
+    refused("compress_files", "only");
+}
+
+#[test]
 fn word_count() {
     let texts = Texts::new("word_count");
     // `common` comes once in each file, `word3` three times in its one file.
