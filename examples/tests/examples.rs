@@ -171,7 +171,11 @@ fn primes() {
             multiples.for_each(|multiple| is_prime[multiple] = false);
         }
         let count = is_prime.iter().skip(2).filter(|prime| **prime).count();
-        let workers = if end == 0 { "" } else { "//=   pool_worker x4: exits 0\n" };
+        let workers = if end == 0 {
+            ""
+        } else {
+            "//=   pool_worker x4: exits 0\n"
+        };
         check(
             "primes",
             &format!(
@@ -204,7 +208,10 @@ fn mandelbrot() {
     let row_bytes = 1 + 3 * 60;
     let points = &rest[8 + 2 + 5..][..40 * row_bytes];
     let row = |y: usize| &points[y * row_bytes..][..row_bytes];
-    assert!((1..40).all(|y| row(y)[0] == 0 && row(y) == row(40 - y)), "the set is symmetric");
+    assert!(
+        (1..40).all(|y| row(y)[0] == 0 && row(y) == row(40 - y)),
+        "the set is symmetric"
+    );
     let point = |x: usize, y: usize| &row(y)[1 + 3 * x..][..3];
     assert_eq!((point(44, 20), point(30, 20)), (&[0; 3][..], &[0; 3][..]));
     assert_ne!(point(0, 0), [0; 3]);

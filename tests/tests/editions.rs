@@ -78,12 +78,11 @@ fn a_message_that_cannot_travel_is_refused() {
 fn functions_that_cannot_run_on_a_pool_are_refused() {
     let functions = [
         ("#[on] fn unnamed() {}", "name the pool first"),
-        ("#[with(mem = 1)] fn unnamed() {}", "name the pool first"),
+        ("#[with(mem = 1)] fn nameless() {}", "name the pool first"),
         (
             "#[on(POOL, cpu = 2)] fn more() {}",
             "write #[with(POOL, ..)]",
         ),
-        ("#[on(NOWHERE)] fn lost() {}", "cannot find value `NOWHERE`"),
         (
             "#[on(POOL)] fn hidden() -> impl Iterator {}",
             "write it in place of `impl`",
@@ -154,14 +153,17 @@ fn what_cannot_travel_to_a_pool_is_named() {
          #[on(7)] fn nowhere() {}",
     );
     for message in [
-        "`Unsendable: serde",
+        "`Unsendable` cannot travel",
         "argument_picture",
-        "result",
-        "expected `Pool`, found integer",
+        "`result`",
+        "expected `&Pool`, found",
     ] {
         assert!(built.contains(message), "no {message:?} in:\n{built}");
     }
     assert!(!built.contains("argument_size"), "{built}");
+    let built = check_pool("pool-missing", "#[on(NOWHERE)] fn lost() {}");
+    let message = "cannot find value `NOWHERE` in this scope";
+    assert!(built.contains(message), "{built}");
 }
 
 /// What the compiler says of functions beside a pool.

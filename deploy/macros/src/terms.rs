@@ -3,7 +3,7 @@
 //! Deliberately absent: whether there is such a pool, which the compiler says by itself, at its name.
 
 use crate::amount;
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{
     Error, Expr, ExprLit, Ident, Lit, Result, Token, parse::ParseStream, parse::Parser,
@@ -56,7 +56,7 @@ pub(crate) fn parse_with(brackets: TokenStream) -> Result<Terms> {
 
 fn parse_pool(input: ParseStream) -> Result<Expr> {
     if input.is_empty() {
-        return Err(input.error(MISSING));
+        return Err(Error::new(Span::call_site(), MISSING));
     }
     let pool: Expr = input.parse()?;
     if let Expr::Assign(_) = pool {

@@ -6,6 +6,11 @@ use crate::codec::{self, CodecError};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// What can be passed to a function on a pool, and returned by it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel to the workers of a pool",
+    label = "it needs `serde::Serialize` and `serde::Deserialize`, and to own what it holds",
+    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to a type of your own"
+)]
 pub trait Travels: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Travels for T {}
