@@ -15,6 +15,7 @@
 //=   pool_worker: exits 0
 
 //= run killed by a stranger, and repeated
+//= only alone
 //= args stranger
 //= code 137
 //= main: exits 0, out "7 after 2\n"
@@ -34,6 +35,7 @@
 //=   pool_worker: exits 0
 
 //= run dropped before they run
+//= only alone
 //= args dropped
 //= main: exits 0, out "ran: 1\n"
 //=   pool_worker: exits 0

@@ -1,13 +1,19 @@
 //! A function on a pool called with one input after another: in order, in any order, as a stream, endlessly, and dropped.
 
-//= run
+//= run in every way
 //= main: exits 0, out "ordered true\nunordered true\nstream true\nerrors [Ok(1), Err(\"panicked\"), Ok(3)]\nendless 9998\ndropped true\nreduced 10\n"
 //=   pool_worker: exits 0
 //=   pool_worker: exits 0, err "\n*panicked at*\ntwo is even\n*\n"
 
+//= run silent where nobody watches
+//= args slow
+//= main: exits 0, out "40 naps\n"
+//=   pool_worker x2: exits 0
+
 use deploy::*;
 use futures::StreamExt;
 use std::{
+    env,
     sync::atomic::{AtomicU64, Ordering::*},
     thread,
     time::Duration,
@@ -29,8 +35,17 @@ fn odd(number: u64) -> u64 {
     number
 }
 
+#[on(POOL)]
+fn nap(_: u32) {
+    thread::sleep(Duration::from_millis(60));
+}
+
 fn main() {
     init(Resources::default());
+    if env::args().nth(1).is_some() {
+        println!("{} naps", POOL.map(nap, 0..40).count());
+        return;
+    }
     let right: Vec<u64> = (0..1000).map(|number| number * 2).collect();
     let ordered: Vec<u64> = POOL.map(double, 0..1000).map(Result::unwrap).collect();
     println!("ordered {}", ordered == right);

@@ -77,6 +77,19 @@ fn a_prompt_is_seen_before_its_line_ends() {
 }
 
 #[test]
+fn a_map_says_how_far_it_is() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pool_map"));
+    let (code, shown) = Terminal::with(command.arg("slow")).finish();
+    assert_eq!(code, 0);
+    let said = |text: &str| shown.matches(text).count();
+    assert!(said("nap: ") >= 2 && said("/s") >= 2, "{shown:?}");
+    assert!(
+        said("nap: 40 of 40 done, ") == 1 && said(", 2 workers") >= 2,
+        "{shown:?}"
+    );
+}
+
+#[test]
 fn ctrl_c_ends_all_processes_and_the_shell_sees_it() {
     let mut terminal = talk(&["wait"], &[]);
     terminal.expect("waiting");

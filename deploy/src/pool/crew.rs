@@ -246,7 +246,22 @@ impl State {
         while let Some(deed) = self.plan.poll_deed(now) {
             self.act(crew, deed);
         }
+        self.give_up_unsent(crew, now);
         self.set_alarm(now);
+    }
+
+    /// Answers the calls that could not be sent to their workers.
+    fn give_up_unsent(&mut self, crew: &Arc<Crew>, now: Instant) {
+        let unsent = self.hands.iter_mut().flat_map(|(worker, hand)| {
+            let unsent = hand.take_unsent().into_iter();
+            unsent.map(|(id, why)| (*worker, id, why))
+        });
+        let unsent: Vec<(u32, u64, String)> = unsent.collect();
+        for (worker, id, why) in unsent {
+            self.plan.handle_answer(worker, id, None, now);
+            self.answer(id, Err(DistributionError::Codec(why)));
+            crew.has_news.store(true, SeqCst); // There is room for another.
+        }
     }
 
     /// Takes all that a worker has said, and has its next word be news again.

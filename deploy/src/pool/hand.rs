@@ -32,7 +32,9 @@ pub(crate) struct Hand {
     seat: Seat,
     /// What waits until there is room.
     outbox: VecDeque<Message>,
-    sending: Option<Sending<Message>>,
+    sending: Option<(Option<u64>, Sending<Message>)>,
+    /// Calls that could not be sent, and why: a long one needs a thread of its own.
+    unsent: Vec<(u64, String)>,
     /// The broadcast values that it has.
     broadcasts: HashMap<u64, Weak<Sent>>,
     /// Whether a caller looks at the socket itself, or did: then the reactor does not.
@@ -53,6 +55,7 @@ impl Hand {
             seat: Seat::default(),
             outbox: VecDeque::new(),
             sending: None,
+            unsent: Vec::new(),
             broadcasts: HashMap::new(),
             is_kept: false,
             waker: Waker::from(news.clone()),
@@ -133,17 +136,28 @@ impl Hand {
         let mut context = Context::from_waker(&self.waker);
         loop {
             if self.sending.is_none() {
-                let message = self.outbox.pop_front();
-                self.sending = message.map(|next| Sending::new(sender.outlet.clone(), next));
+                self.sending = self.outbox.pop_front().map(|message| {
+                    let id = message.call();
+                    (id, Sending::new(sender.outlet.clone(), message))
+                });
             }
-            let Some(sending) = &mut self.sending else {
+            let Some((id, sending)) = &mut self.sending else {
                 return;
             };
-            if sending.poll(&mut context).is_pending() {
-                return;
+            match (sending.poll(&mut context), *id) {
+                (Poll::Pending, _) => return,
+                (Poll::Ready(Err(ChannelError::Codec(why))), Some(id)) => {
+                    self.unsent.push((id, why));
+                }
+                _ => {} // Another error is that of a worker that ended, which its silence tells.
             }
-            self.sending = None; // An error is that of a worker that ended, which its silence tells.
+            self.sending = None;
         }
+    }
+
+    /// The calls that could not be sent, once.
+    pub(crate) fn take_unsent(&mut self) -> Vec<(u64, String)> {
+        std::mem::take(&mut self.unsent)
     }
 
     /// It may end, when it has done what it was told.

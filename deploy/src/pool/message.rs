@@ -39,6 +39,16 @@ pub(crate) enum Message {
     },
 }
 
+impl Message {
+    /// Which call it is, if it is one.
+    pub(crate) fn call(&self) -> Option<u64> {
+        match self {
+            Message::Call { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+}
+
 /// Said by a worker.
 #[derive(Serialize, Deserialize, Debug)]
 pub(crate) enum Reply {

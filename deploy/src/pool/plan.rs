@@ -146,6 +146,10 @@ impl Plan {
                 let function = call.function;
                 self.calls.remove(&id);
                 self.count_waiting(function, -1);
+                // Otherwise who calls and gives up again and again behind one long call would fill the line.
+                if self.line.len() > 2 * self.waiting + LINE_SLACK {
+                    self.line.retain(|id| self.calls.contains_key(id));
+                }
             }
         }
     }
@@ -423,6 +427,9 @@ const CALLS_AHEAD_MAX: usize = 64;
 
 /// About what a worker takes to begin. What waits for less is done before.
 const WORTH_A_WORKER: Duration = Duration::from_millis(2);
+
+/// How many places in the line may be kept for calls that were called off: so that few of them cost no look at all.
+const LINE_SLACK: usize = 64;
 
 /// Every so many calls the older half of what was learned is forgotten.
 const PACE_MEMORY: u32 = 8;
