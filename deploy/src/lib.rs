@@ -84,7 +84,8 @@ mod alone;
 mod bytes;
 #[cfg(feature = "distributed")]
 mod carrier;
-#[cfg(all(test, feature = "distributed"))]
+#[cfg(test)]
+#[cfg(feature = "distributed")]
 mod channel_tests;
 #[cfg(feature = "distributed")]
 mod codec;
@@ -96,7 +97,8 @@ mod drain;
 mod error;
 #[cfg(feature = "distributed")]
 mod future;
-#[cfg(all(test, feature = "distributed"))]
+#[cfg(test)]
+#[cfg(feature = "distributed")]
 mod future_tests;
 #[cfg(feature = "distributed")]
 mod hub;
@@ -110,7 +112,8 @@ mod link;
 mod links;
 #[cfg(feature = "distributed")]
 mod long;
-#[cfg(all(test, feature = "distributed"))]
+#[cfg(test)]
+#[cfg(feature = "distributed")]
 mod many_tests;
 #[cfg(feature = "distributed")]
 mod outlet;
@@ -128,7 +131,8 @@ mod receiver;
 mod scratch;
 #[cfg(feature = "distributed")]
 mod select;
-#[cfg(all(test, feature = "distributed"))]
+#[cfg(test)]
+#[cfg(feature = "distributed")]
 mod select_tests;
 #[cfg(feature = "distributed")]
 mod selectable;
@@ -139,9 +143,11 @@ mod spawn;
 mod spawn_error;
 #[cfg(feature = "distributed")]
 mod spin;
-#[cfg(all(test, feature = "distributed"))]
+#[cfg(test)]
+#[cfg(feature = "distributed")]
 mod stress_tests;
-#[cfg(all(test, feature = "distributed"))]
+#[cfg(test)]
+#[cfg(feature = "distributed")]
 mod tampered_tests;
 #[cfg(feature = "distributed")]
 mod turn;

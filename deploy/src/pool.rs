@@ -23,7 +23,8 @@ mod hand;
 mod message;
 #[cfg(feature = "distributed")]
 mod plan;
-#[cfg(all(test, feature = "distributed"))]
+#[cfg(test)]
+#[cfg(feature = "distributed")]
 mod plan_tests;
 #[cfg(feature = "distributed")]
 mod registry;
