@@ -377,13 +377,12 @@ fn table(nodes: &[NodeView]) -> String {
     )];
     for node in nodes {
         lines.push(format!(
-            "{:width$}  {:21}  {:9}  {:9}  {} of {}{}",
+            "{:width$}  {:21}  {:9}  {:9}  {}{}",
             node.name,
             node.address,
             node.state,
             node.processes,
-            node.free,
-            node.capacity,
+            room(node),
             [node.labels.join(" "), node.isolation.clone()]
                 .iter()
                 .filter(|words| !words.is_empty())
@@ -392,6 +391,19 @@ fn table(nodes: &[NodeView]) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// What a node has free of what it has.
+fn room(node: &NodeView) -> String {
+    let (free, all) = (node.free, node.capacity);
+    let text = format!(
+        "{} of {}, {} of {} cores",
+        free.mem, all.mem, free.cpu, all.cpu
+    );
+    match all.gpu {
+        0 => text,
+        gpus => format!("{text}, {} of {gpus} GPUs", free.gpu),
+    }
 }
 
 /// How long a master may take to answer.

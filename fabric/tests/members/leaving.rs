@@ -31,6 +31,8 @@ fn a_removed_user_is_cut_off_within_a_second_and_others_are_not() {
     let members = cluster.say(&["members"]);
     let line = |name: &str| members.lines().find(|line| line.contains(name)).unwrap();
     assert!(line(" ada ").contains("removed"), "{members}");
+    // Columns are columns.
+    assert_eq!(line(" ada ").find("ada"), members.find("NAME"), "{members}");
     assert!(line(" bob ").contains("89 days left"), "{members}");
     let audit = cluster.audit();
     assert!(audit.contains(r#""event":"removed","time""#), "{audit}");
