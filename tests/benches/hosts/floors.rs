@@ -2,6 +2,10 @@
 
 use super::ours::STREAM;
 use deploy_tests::cluster::Cluster;
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
 use std::{
     hint,
     io::{ErrorKind, Read, Write},
@@ -27,6 +31,7 @@ fn round_trip(cluster: &Cluster, spins: bool) -> f64 {
             socket
                 .set_nonblocking(spins)
                 .expect("a socket can be set so");
+            pin(spins, 1);
             let mut bytes = [0; 8];
             while receive(&mut socket, &mut bytes) {
                 socket
@@ -38,6 +43,7 @@ fn round_trip(cluster: &Cluster, spins: bool) -> f64 {
             socket
                 .set_nonblocking(spins)
                 .expect("a socket can be set so");
+            pin(spins, 0);
             median_trip_us(|| {
                 socket
                     .write_all(&[7; 8])
@@ -46,6 +52,19 @@ fn round_trip(cluster: &Cluster, spins: bool) -> f64 {
             })
         },
     )
+}
+
+/// Keeps a thread that spins on the n-th processor, because on a busy machine the kernel puts both on one, and then each
+/// waits in vain until its time is up.
+fn pin(spins: bool, index: usize) {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).expect("a thread may ask where it runs");
+    let mut allowed = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
+    if let (true, Some(cpu)) = (spins, allowed.nth(index)) {
+        let mut only = CpuSet::new();
+        only.set(cpu).expect("the number came from such a set");
+        sched_setaffinity(this, &only).expect("a thread may choose among its processors");
+    }
 }
 
 /// Says whether they came, rather than the end.

@@ -215,8 +215,10 @@ impl Bench {
             Way::Alone(task) => {
                 let mut command = itself();
                 command.args(["measure", task, "local", "local"]);
-                let output = command.stderr(Stdio::inherit()).output();
-                number(&output.expect("this program starts again").stdout)
+                let output = command.output().expect("this program starts again");
+                let why = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{task}: {why}");
+                number(&output.stdout)
             }
             Way::OnHosts(task, here, there) => {
                 let words = ["measure", task, here, there].map(str::to_string);
