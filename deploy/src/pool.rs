@@ -139,7 +139,8 @@ impl Pool {
         self
     }
 
-    /// How many calls are with workers at a time: those beyond wait in line, in the order of calling.
+    /// How many calls are with workers at a time: those beyond wait in line, in the order of calling. Functions that need
+    /// other resources than the pool's have a line of their own.
     ///
     /// # Panics
     /// If it is 0.

@@ -11,6 +11,9 @@
 //!    likely. Each is repeated, if it may be, and from now on it is alone with its worker: so one that kills whoever runs
 //!    it takes no others along for a second time.
 //!
+//! What is deliberately absent: taking a call back from a worker that has begun a long one, where another is free. So calls
+//! that were expected to be short may wait behind one that is unexpectedly long.
+//!
 //! # The crew
 //! The first call starts the workers that there are at least. Another is started where what waits would wait for longer
 //! than a worker takes to begin, one at a time. A refusal ends nothing but that try, unless there is no worker at all.
