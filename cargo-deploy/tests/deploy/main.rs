@@ -9,6 +9,7 @@ mod builds;
 mod jobs;
 mod listings;
 mod logins;
+mod outlive;
 mod person;
 mod runners;
 mod terminals;
