@@ -102,7 +102,7 @@ pub enum Command {
     /// Show the cluster's machines, and what is free on each.
     Nodes(Listing),
     /// Show your jobs that run.
-    Ps(Listing),
+    Ps(Ps),
     /// End a job, or one process of it.
     Kill(Kill),
     /// Show what a job has printed, also when it is over; the exit code is the job's, if it is over or -f waits for that.
@@ -111,6 +111,8 @@ pub enum Command {
     Attach(Attach),
     /// Say how it came to the ends of a job or of one process.
     Why(Why),
+    /// Show the machines and your jobs, again and again, until you press q.
+    Top(Top),
     /// Run a program for cargo: as the `runner` of a target in cargo's configuration, so that `cargo run`, `cargo test` and
     /// `cargo bench` run on the cluster.
     Runner(Runner),
@@ -157,6 +159,23 @@ pub struct Kill {
     /// The job as `ps` shows it, and behind a slash one process of it, if not all.
     #[arg(value_name = "JOB[/PID]")]
     pub what: String,
+    /// The cluster; may be left out if you have logged in to one only.
+    pub target: Option<String>,
+}
+
+/// Which jobs to show.
+#[derive(Args, Debug)]
+pub struct Ps {
+    /// Also those that are over, as far as they are remembered.
+    #[arg(short, long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub listing: Listing,
+}
+
+/// What to look at.
+#[derive(Args, Debug)]
+pub struct Top {
     /// The cluster; may be left out if you have logged in to one only.
     pub target: Option<String>,
 }

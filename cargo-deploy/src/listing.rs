@@ -1,7 +1,7 @@
 //! `cargo deploy nodes`, `ps` and `kill`: one question each.
 
 use crate::{
-    cli::{Kill, Listing, Shown},
+    cli::{Kill, Listing, Ps, Shown},
     clusters,
     failure::Failure,
     session::Bridge,
@@ -27,24 +27,28 @@ pub fn nodes(listing: &Listing) -> Result<i32, Failure> {
     )?;
     print(match is_json {
         true => lines(nodes.iter().map(node_json)),
-        false => table(NODE_HEAD, nodes.iter().map(node_row).collect()),
+        false => node_table(&nodes),
     })
 }
 
-/// Shows one's jobs.
-pub fn jobs(listing: &Listing) -> Result<i32, Failure> {
-    let is_json = is_json(&listing.shown)?;
-    let jobs = ask(
-        listing.target.as_deref(),
-        &Ask::Jobs,
-        |answer| match answer {
+/// Shows one's jobs, those that are over first.
+pub fn jobs(ps: &Ps) -> Result<i32, Failure> {
+    let is_json = is_json(&ps.listing.shown)?;
+    let target = ps.listing.target.as_deref();
+    let ask = |asked: &Ask| {
+        ask(target, asked, |answer| match answer {
             Answer::Jobs(jobs) => Some(jobs),
             _ => None,
-        },
-    )?;
+        })
+    };
+    let mut jobs = match ps.all {
+        true => ask(&Ask::Past)?,
+        false => Vec::new(),
+    };
+    jobs.extend(ask(&Ask::Jobs)?);
     print(match is_json {
         true => lines(jobs.iter().map(job_json)),
-        false => table(JOB_HEAD, jobs.iter().map(job_row).collect()),
+        false => job_table(&jobs),
     })
 }
 
@@ -97,6 +101,16 @@ pub fn print(text: String) -> Result<i32, Failure> {
 /// Objects, one a line.
 pub fn lines(objects: impl Iterator<Item = Value>) -> String {
     objects.map(|object| format!("{object}\n")).collect()
+}
+
+/// Machines for people.
+pub fn node_table(nodes: &[NodeView]) -> String {
+    table(NODE_HEAD, nodes.iter().map(node_row).collect())
+}
+
+/// Jobs for people.
+pub fn job_table(jobs: &[JobView]) -> String {
+    table(JOB_HEAD, jobs.iter().map(job_row).collect())
 }
 
 /// Columns as wide as their widest cell; the last one as it is.

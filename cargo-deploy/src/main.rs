@@ -25,6 +25,7 @@ mod runner;
 mod session;
 mod stdin;
 mod strip;
+mod top;
 mod upload;
 mod watch;
 mod why;
@@ -60,6 +61,7 @@ fn act(cli: Cli) -> Result<i32, Failure> {
         Some(Command::Logs(logs)) => jobs::logs(&logs),
         Some(Command::Attach(attach)) => jobs::attach(&attach),
         Some(Command::Why(why)) => why::why(&why),
+        Some(Command::Top(what)) => top::top(&what),
         Some(Command::Runner(runner)) => runner::run(&runner),
     }
 }

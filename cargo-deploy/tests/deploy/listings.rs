@@ -18,6 +18,10 @@ fn cluster() -> Bridge {
                 Ask::Hello { .. } => client.greet(),
                 Ask::Nodes => client.tell(&Answer::Nodes(vec![node()])),
                 Ask::Jobs => client.tell(&Answer::Jobs(vec![job()])),
+                Ask::Past => client.tell(&Answer::Jobs(vec![JobView {
+                    state: "failed: 3".into(),
+                    ..job()
+                }])),
                 Ask::Kill { job, process } if job == "ab" => {
                     assert!(process.is_none_or(|process| process == "3fecd01"));
                     client.tell(&Answer::Done);
@@ -79,6 +83,12 @@ fn tables_for_people_and_lines_for_programs() {
         shown(&["ps"]),
         "JOB                               PROGRAM      USER  PROCESSES  TIME      STATE\n\
          ab000000000000000000000000000000  hello::main  ada   2          1:05 min  detached\n"
+    );
+    assert_eq!(shown(&["ps", "--all"]).matches("failed: 3\n").count(), 1);
+    let once = shown(&["top"]);
+    assert!(
+        once.starts_with("NODE ") && once.contains("\n\nJOB "),
+        "{once}"
     );
     let lines = shown(&["nodes", "--format", "json"]);
     let line: serde_json::Value = serde_json::from_str(&lines).unwrap();

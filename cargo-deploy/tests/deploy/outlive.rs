@@ -245,8 +245,9 @@ fn a_job_whose_clients_are_killed_is_found_whole_by_the_next() {
             .spawn()
             .unwrap();
         let mut read = Vec::new();
-        let output = client.stdout.take().unwrap();
-        output.take(wanted).read_to_end(&mut read).unwrap();
+        // Open until the end: nobody has stopped to read.
+        let mut output = client.stdout.take().unwrap();
+        (&mut output).take(wanted).read_to_end(&mut read).unwrap();
         client.kill().unwrap();
         client.wait().unwrap();
         same(&read, &lines[..wanted as usize]);

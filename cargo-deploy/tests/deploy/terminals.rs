@@ -6,7 +6,7 @@ use crate::{
 };
 use deploy_tests::pty::Terminal;
 use deploy_wire::{
-    client::Ask,
+    client::{Answer, Ask},
     event::Stream,
     exit::{End, ExitStatus, Reason},
 };
@@ -77,6 +77,37 @@ fn in_the_background_nothing_is_read_and_nobody_is_stopped() {
     shell.expect(PROMPT);
     shell.keys("exit\n");
     assert_eq!(shell.finish().0, 0);
+}
+
+#[test]
+fn top_is_shown_until_a_key_is_pressed_and_leaves_the_terminal_as_it_was() {
+    let bridge = Bridge::start(|mut client| {
+        while let Some(ask) = client.hear() {
+            match ask {
+                Ask::Hello { .. } => client.greet(),
+                Ask::Nodes => client.tell(&Answer::Nodes(Vec::new())),
+                Ask::Jobs => client.tell(&Answer::Jobs(Vec::new())),
+                other => panic!("{other:?} is not asked here"),
+            }
+        }
+    });
+    let person = Person::of(&bridge);
+    let mut shell = Terminal::shell();
+    shell.line(&format!(
+        "export XDG_CONFIG_HOME={}",
+        person.home().display()
+    ));
+    let before = shell.line("stty -g");
+    for key in ["q", "\x03"] {
+        shell.keys(&format!("{BINARY} deploy top\n"));
+        shell.expect("q: quit");
+        shell.expect("q: quit");
+        shell.keys(key);
+        shell.expect(PROMPT);
+        assert_eq!(shell.line("stty -g"), before);
+    }
+    shell.keys("exit\n");
+    shell.finish();
 }
 
 /// As the shells of these tests have it.

@@ -578,7 +578,9 @@ fn one_client_has_a_job_the_latest() {
     world.cluster.handle_ask(CLIENT, Ask::Input { bytes }, now);
     let other = ClientId(2);
     world.cluster.handle_client(other, "ada".to_string(), now);
-    assert_eq!(world.cluster.attach(other, JOB).unwrap().input, 5);
+    world.report(node, JobReport::InputTaken { bytes: 3 });
+    let handed = world.cluster.attach(other, JOB).unwrap();
+    assert_eq!((handed.input, handed.input_taken), (5, 3));
     world.settle();
     assert_eq!(world.parted, [CLIENT]);
     // Whoever had it before does nothing to it any more, also not by going.

@@ -46,6 +46,8 @@ pub(super) struct Client {
 pub struct Handed {
     /// How many bytes of standard input have come.
     pub input: u64,
+    /// How many of them were taken: word of that may have been lost with the connection.
+    pub input_taken: u64,
     /// Whether it goes on without a client.
     pub is_detached: bool,
 }
@@ -125,6 +127,7 @@ impl Cluster {
         owned.job.handle_unwatched();
         let handed = Handed {
             input: owned.job.input(),
+            input_taken: owned.job.input_taken(),
             is_detached: owned.is_detached,
         };
         let earlier = owned.client.replace(client).filter(|it| *it != client);

@@ -60,6 +60,11 @@ impl Job {
         self.input.received
     }
 
+    /// How many of them were taken, as far as a client was to be told.
+    pub fn input_taken(&self) -> u64 {
+        self.input.told
+    }
+
     /// The initial process has taken so much more.
     pub(super) fn handle_input_taken(&mut self, bytes: u64) {
         let input = &mut self.input;

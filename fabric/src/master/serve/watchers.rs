@@ -124,6 +124,10 @@ impl Master {
             is_detached: handed.is_some_and(|handed| handed.is_detached),
         };
         self.answer(client, &attached);
+        if let Some(handed) = handed {
+            let bytes = handed.input_taken;
+            self.answer(client, &Answer::InputTaken { bytes });
+        }
         self.desk.attach(client, job, from, part);
     }
 
