@@ -52,6 +52,9 @@ pub struct Run {
     /// clean. May be given again.
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = Variable::parser(), action = clap::ArgAction::Append)]
     pub env: Vec<Variable>,
+    /// Files and directories that the program finds in its directory there, as they lie below the one that you are in.
+    #[arg(long, value_name = "PATH", num_args = 1.., action = clap::ArgAction::Append)]
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub needs: Needs,
     /// Print which job it is, and leave: it goes on without a terminal. `cargo deploy logs -f JOB` shows it.
@@ -130,6 +133,9 @@ pub struct Runner {
     /// Set an environment variable of the program. May be given again.
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = Variable::parser(), action = clap::ArgAction::Append)]
     pub env: Vec<Variable>,
+    /// Files and directories that the program finds in its directory there, as they lie below the one that it is started in.
+    #[arg(long, value_name = "PATH", num_args = 1.., action = clap::ArgAction::Append)]
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub needs: Needs,
 }
@@ -353,6 +359,7 @@ Exit codes:
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::path::Path;
 
     fn parse(words: &str) -> Result<Cli, String> {
         let words = ["cargo-deploy"].into_iter().chain(words.split_whitespace());
@@ -399,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_runner_is_given_the_program_by_cargo() {
-        let words = "runner lab --mem 1GiB --env A=b -- target/debug/deps/it-0123 --exact name";
+        let words = "runner lab --mem 1GiB --env A=b --files data x.txt -- target/debug/deps/it-0123 --exact name";
         let Some(Command::Runner(runner)) = parse(words).unwrap().command else {
             panic!("it is no runner");
         };
@@ -407,6 +414,7 @@ mod tests {
         let (program, args) = runner.program();
         assert_eq!(program, "target/debug/deps/it-0123");
         assert_eq!(args, ["--exact", "name"]);
+        assert_eq!(runner.files, [Path::new("data"), Path::new("x.txt")]);
         assert_eq!(runner.needs.resources().unwrap().mem, Mem::GIB);
     }
 

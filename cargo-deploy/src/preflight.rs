@@ -7,10 +7,15 @@ use crate::{
     failure::Failure,
     strip,
 };
+use deploy_parcel::tree;
 use deploy_wire::client::{Digest, NodeView};
-use std::{env::consts::ARCH, fs::File, path::Path};
+use std::{
+    env::{self, consts::ARCH},
+    fs::File,
+    path::{Path, PathBuf},
+};
 
-/// A program that can be sent.
+/// A program that can be sent, or files for one.
 pub struct Image {
     /// What is sent of it.
     pub bytes: Vec<u8>,
@@ -51,6 +56,22 @@ pub fn look(path: &Path, with_symbols: bool) -> Result<Image, Failure> {
         name: name.to_string_lossy().into_owned(),
         elf,
     })
+}
+
+/// The files at these paths, below the directory that we are in, to be sent as a program is; none, if there are none.
+pub fn files(paths: &[PathBuf]) -> Result<Option<Image>, Failure> {
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let packed = env::current_dir().and_then(|here| tree::pack(&here, paths, FILES_BYTES_MAX));
+    let bytes = packed
+        .map_err(|error| Failure::setting(format!("--files cannot be taken along: {error}")))?;
+    Ok(Some(Image {
+        digest: *blake3::hash(&bytes).as_bytes(),
+        bytes,
+        name: "files".to_string(),
+        elf: Elf::default(),
+    }))
 }
 
 /// What people call what its first process runs: `hello::main`.
@@ -147,6 +168,8 @@ fn unfit(elf: &Elf) -> Option<String> {
     (!elf.is_program).then(|| "it is a library or an object file, not a program".into())
 }
 
+/// They lie in memory here until they are sent.
+const FILES_BYTES_MAX: u64 = 512 << 20;
 /// Numbers of machines in ELF files, and what Rust calls them.
 const MACHINES: [(u16, &str); 6] = [
     (3, "x86"),
@@ -161,7 +184,6 @@ const MACHINES: [(u16, &str); 6] = [
 mod tests {
     use super::*;
     use deploy_wire::resources::Resources;
-    use std::env;
 
     #[test]
     fn this_test_could_be_sent() {

@@ -33,6 +33,7 @@ pub fn run(run: &Run) -> Result<i32, Failure> {
         return Ok(BUILD_FAILED);
     };
     let image = preflight::look(&path, wants_symbols(run))?;
+    let files = preflight::files(&run.files)?;
     tell_needs(run, &image);
     let request = RunRequest {
         image: image.digest,
@@ -43,26 +44,30 @@ pub fn run(run: &Run) -> Result<i32, Failure> {
         stdout_is_terminal: screen.terminals.0,
         stderr_is_terminal: screen.terminals.1,
         is_detached: run.is_detached,
+        files: files.as_ref().map(|files| files.digest),
     };
     let told = Told {
         is_quiet: run.cargo.quiet,
         is_verbose: run.cargo.verbose > 0,
     };
-    send_and_show(identity, &image, request, screen, told)
+    let all: Vec<Image> = [image].into_iter().chain(files).collect();
+    send_and_show(identity, &all, request, screen, told)
 }
 
-/// Brings the program to the cluster, has it run and shows it; returns the code to exit with.
+/// Brings the program and its files to the cluster, has it run and shows it; returns the code to exit with.
 pub fn send_and_show(
     identity: Identity,
-    image: &Image,
+    all: &[Image],
     request: RunRequest,
     screen: Screen,
     told: Told,
 ) -> Result<i32, Failure> {
     let mut bridge = Bridge::connect(&identity)?;
-    let sent = upload(&mut bridge, image, told.is_quiet)?;
-    if told.is_verbose {
-        tell_sent(&sent, image);
+    for image in all {
+        let sent = upload(&mut bridge, image, told.is_quiet)?;
+        if told.is_verbose {
+            tell_sent(&sent, image);
+        }
     }
     jobs::begin(bridge, identity, request, screen, told)
 }

@@ -39,6 +39,7 @@ pub fn run(runner: &Runner) -> Result<i32, Failure> {
     let identity = clusters::find(Some(&runner.target))?;
     let with_symbols = env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     let image = preflight::look(Path::new(program), with_symbols)?;
+    let files = preflight::files(&runner.files)?;
     let is_plain = !image.has(KNOWS_DEPLOY);
     let screen = Screen::new(env::var_os("DEPLOY_FORMAT"))?;
     let screen = match is_plain {
@@ -54,12 +55,14 @@ pub fn run(runner: &Runner) -> Result<i32, Failure> {
         stdout_is_terminal: screen.terminals.0,
         stderr_is_terminal: screen.terminals.1,
         is_detached: false,
+        files: files.as_ref().map(|files| files.digest),
     };
     let told = Told {
         is_quiet: false,
         is_verbose: false,
     };
-    run::send_and_show(identity, &image, request, screen, told)
+    let all: Vec<Image> = [image].into_iter().chain(files).collect();
+    run::send_and_show(identity, &all, request, screen, told)
 }
 
 /// The program's own name first. Cargo's test harness looks whether it writes to a terminal; there it never does, so it

@@ -300,11 +300,13 @@ impl Node {
                 order,
                 image,
                 file,
+                files,
             } => {
                 let registry = self.poll.registry();
                 if let (JobOrder::Open(_), Some(image)) = (&order, image) {
                     let from = (&self.connector, self.config.master);
-                    self.tenants.open(job, image, from, registry);
+                    self.tenants
+                        .open(job, (image, files.map(|files| *files)), from, registry);
                 }
                 self.tenants.order(job, order, file, registry);
             }

@@ -13,6 +13,7 @@
 
 use crate::confine;
 use deploy_monitor::{Control, Deed, Head, Outpost, Posting, Program};
+use deploy_parcel::tree;
 use deploy_sys::{code, fd, packet, process, signal};
 use deploy_wire::{
     bytes::Malformed,
@@ -27,7 +28,7 @@ use std::{
     collections::{HashSet, VecDeque},
     ffi::OsString,
     fs::File,
-    io,
+    io::{self, BufReader},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStringExt,
@@ -61,7 +62,8 @@ fn run(socket: OwnedFd, hidden: Option<&Path>) -> io::Result<()> {
     let Some(descriptors) = packet::receive(socket.as_fd(), &mut packet)? else {
         return Ok(()); // The node ended before it had a job for this warden.
     };
-    let program = descriptors.into_iter().next();
+    let mut descriptors = descriptors.into_iter();
+    let (program, files) = (descriptors.next(), descriptors.next());
     let (JobOrder::Open(open), Some(program)) = (decode(&packet)?, program) else {
         return Err(nonsense(
             "the first order is not Open, or the program is missing",
@@ -71,7 +73,8 @@ fn run(socket: OwnedFd, hidden: Option<&Path>) -> io::Result<()> {
     let program = File::from(fd::raise(program)?);
     let mut far = Far::new(socket);
     let kept_out = hidden.map_or(Ok(()), |hidden| confine::keep_out(hidden, &program));
-    let outpost = match kept_out.and_then(|()| post(*open, &program)) {
+    let furnished = kept_out.and_then(|()| files.map_or(Ok(()), furnish));
+    let outpost = match furnished.and_then(|()| post(*open, &program)) {
         Ok(outpost) => outpost,
         Err(error) => {
             let why = format!("the job could not be prepared: {error}");
@@ -83,6 +86,11 @@ fn run(socket: OwnedFd, hidden: Option<&Path>) -> io::Result<()> {
     outpost.run(&mut far)?;
     far.report(&JobReport::Closed, None);
     far.finish()
+}
+
+/// Puts the files that the job finds into its directory, which this process is in, as the user that it is.
+fn furnish(files: OwnedFd) -> io::Result<()> {
+    tree::unpack(BufReader::new(File::from(files)), Path::new("."))
 }
 
 fn post(open: OpenJob, program: &File) -> io::Result<Outpost> {

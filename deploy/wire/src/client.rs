@@ -141,6 +141,8 @@ pub struct RunRequest {
     pub stderr_is_terminal: bool,
     /// Whether it goes on without the client, which only wants to know its name.
     pub is_detached: bool,
+    /// Files that are to be in its directory, known as a program is.
+    pub files: Option<Digest>,
 }
 
 /// How far a job's events were told.
@@ -452,7 +454,10 @@ impl RunRequest {
         w.option(self.resources, write_resources)
             .bool(self.stdout_is_terminal)
             .bool(self.stderr_is_terminal)
-            .bool(self.is_detached);
+            .bool(self.is_detached)
+            .option(self.files.as_ref(), |w, digest| {
+                w.bytes(digest);
+            });
     }
 
     fn read(r: &mut Reader<'_>) -> Result<RunRequest, Malformed> {
@@ -465,6 +470,7 @@ impl RunRequest {
             stdout_is_terminal: r.bool()?,
             stderr_is_terminal: r.bool()?,
             is_detached: r.bool()?,
+            files: r.option(read_digest)?,
         })
     }
 }
@@ -789,6 +795,7 @@ mod tests {
             stdout_is_terminal: true,
             stderr_is_terminal: false,
             is_detached: true,
+            files: Some([6; 32]),
         };
         let job = "ab12".to_string();
         let from = Position {

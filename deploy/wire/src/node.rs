@@ -96,6 +96,8 @@ pub enum Order {
         image: Option<Digest>,
         /// The argument's file, where one travels beside the order.
         file: Option<Vec<u8>>,
+        /// Files for the job's directory, with `Open`.
+        files: Option<Box<Digest>>,
     },
     /// Answers `Fetch`.
     Chunk {
@@ -212,12 +214,16 @@ impl Order {
                 order,
                 image,
                 file,
+                files,
             } => {
                 order.write(w.u8(3).u128(job.bits()));
                 w.option(image.as_ref(), |w, digest| {
                     w.bytes(digest);
                 });
                 write_file(&mut w, file);
+                w.option(files.as_ref(), |w, digest| {
+                    w.bytes(&**digest);
+                });
             }
             Order::Chunk { len, bytes } => {
                 w.u8(4).u64(*len).bytes(bytes);
@@ -249,6 +255,7 @@ impl Order {
                 order: JobOrder::read(r)?,
                 image: r.option(read_digest)?,
                 file: read_file(r)?,
+                files: r.option(read_digest)?.map(Box::new),
             },
             4 => Order::Chunk {
                 len: r.u64()?,
@@ -336,6 +343,7 @@ mod tests {
             order,
             image: Some([7; 32]),
             file: None,
+            files: Some(Box::new([6; 32])),
         }));
         for order in all {
             let bytes = order.encode();

@@ -7,6 +7,7 @@
 
 pub mod delta;
 mod search;
+pub mod tree;
 
 use std::io::{self, BufReader, Cursor, Read, Write};
 use zstd::stream::read::{Decoder, Encoder};

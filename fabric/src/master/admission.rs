@@ -107,6 +107,7 @@ mod tests {
             stdout_is_terminal: false,
             stderr_is_terminal: false,
             is_detached: false,
+            files: None,
         }
     }
 

@@ -201,19 +201,19 @@ impl Cluster {
         self.lose(node, now);
     }
 
-    /// Whether some job has this program run on the node of this name.
+    /// Whether some job has this program, or its files, on the node of this name.
     pub fn may_fetch(&self, name: &str, image: &Digest) -> bool {
         let node = self.nodes.iter().find(|(_, node)| node.name == name);
         node.is_some_and(|(node, _)| {
             let mut jobs = self.jobs.values().map(|owned| &owned.job);
-            jobs.any(|job| job.image() == *image && job.is_on(*node))
+            jobs.any(|job| job.needs(image) && job.is_on(*node))
         })
     }
 
-    /// Whether a job runs this program.
+    /// Whether a job runs this program, or has these files.
     pub fn runs(&self, image: &Digest) -> bool {
         let mut jobs = self.jobs.values().map(|owned| &owned.job);
-        jobs.any(|job| job.image() == *image)
+        jobs.any(|job| job.needs(image))
     }
 
     /// A node's session has ended without goodbye: it kills its jobs, or is dead.
@@ -349,12 +349,15 @@ impl Cluster {
                     self.forget_ticket(id, ask);
                 }
                 job::Deed::Order { node, order, file } => {
-                    let image = matches!(order, JobOrder::Open(_)).then(|| owned.job.image());
+                    let is_open = matches!(order, JobOrder::Open(_));
+                    let image = is_open.then(|| owned.job.image());
+                    let files = owned.job.files().filter(|_| is_open).map(Box::new);
                     let order = Order::Job {
                         job: id,
                         order,
                         image,
                         file,
+                        files,
                     };
                     self.actions.push_back(Action::Order(node, order));
                 }

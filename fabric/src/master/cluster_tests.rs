@@ -96,6 +96,7 @@ impl World {
             stdout_is_terminal: false,
             stderr_is_terminal: false,
             is_detached,
+            files: None,
         };
         assert!((self.cluster).run(CLIENT, JOB, [3; 32], request, self.now));
         self.cluster.begin(JOB, self.now);

@@ -23,7 +23,7 @@ use crate::scheduler::NodeId;
 use credit::Way;
 use deploy_monitor::{Action, Roster};
 use deploy_wire::{
-    client::RunRequest,
+    client::{Digest, RunRequest},
     control::{Notice, Refusal},
     event::{Event, Stream},
     job::JobOrder,
@@ -186,8 +186,18 @@ impl Job {
     }
 
     /// The program that it runs.
-    pub fn image(&self) -> deploy_wire::client::Digest {
+    pub fn image(&self) -> Digest {
         self.request.image
+    }
+
+    /// The files that it finds.
+    pub fn files(&self) -> Option<Digest> {
+        self.request.files
+    }
+
+    /// Whether this is its program, or its files.
+    pub fn needs(&self, digest: &Digest) -> bool {
+        self.request.image == *digest || self.request.files.as_ref() == Some(digest)
     }
 
     /// Whether something of it is, or was, on this node.

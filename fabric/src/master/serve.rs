@@ -43,7 +43,7 @@ pub struct Master {
     cluster: Cluster,
     images: Images,
     uploads: Uploads,
-    /// The programs of jobs, which must stay on the disk for the nodes that will fetch them.
+    /// The programs of jobs, and their files, which must stay on the disk for the nodes that will fetch them.
     programs: BTreeMap<Digest, File>,
     desk: Desk,
     parties: BTreeMap<Token, Party>,
@@ -306,14 +306,14 @@ impl Master {
 
     fn may_run(&mut self, request: &RunRequest) -> Result<(), String> {
         admission::check(request)?;
-        match self.images.find(&request.image) {
-            Ok(Some(program)) => {
-                self.programs.insert(request.image, program);
-                Ok(())
+        for digest in [request.image].into_iter().chain(request.files) {
+            match self.images.find(&digest) {
+                Ok(Some(program)) => drop(self.programs.insert(digest, program)),
+                Ok(None) => return Err("send the program and its files first".to_string()),
+                Err(error) => return Err(error.to_string()),
             }
-            Ok(None) => Err("send the program first".to_string()),
-            Err(error) => Err(error.to_string()),
         }
+        Ok(())
     }
 
     fn handle_image(&mut self, token: Token, wanted: Wanted) -> Option<Answer> {

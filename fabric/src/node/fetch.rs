@@ -1,4 +1,4 @@
-//! A program on its way from the master, over a session of its own and on a thread of its own: it waits for the network
+//! Programs and their files on their way from the master, each over a session of its own, on one thread: it waits for the network
 //! and for the disk, and the node for neither.
 //!
 //! Deliberately absent: going on where an earlier try was cut. Between machines that takes no longer than to find out.
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One program, until it is here. Whoever drops this does not wait for it.
+/// What one job needs, until it is here. Whoever drops this does not wait for it.
 #[derive(Debug)]
 pub(super) struct Fetch {
     /// Ends when the thread does.
@@ -26,12 +26,12 @@ pub(super) struct Fetch {
 }
 
 impl Fetch {
-    /// Begins to fetch a program from the master; `token` is told when that has ended.
+    /// Begins to fetch these from the master; `token` is told when that has ended.
     pub(super) fn begin(
         connector: &Connector,
         master: SocketAddr,
         images: &Images,
-        digest: Digest,
+        missing: Vec<Digest>,
         registry: &Registry,
         token: Token,
     ) -> io::Result<Fetch> {
@@ -41,7 +41,8 @@ impl Fetch {
         let thread = thread::Builder::new().name("fetch".to_string());
         let thread = thread.spawn(move || {
             let _until_the_end = sender;
-            fetch(&connector, master, &images, digest)
+            let mut all = missing.into_iter();
+            all.try_for_each(|digest| fetch(&connector, master, &images, digest))
                 .map_err(|error| format!("fetching the program failed: {error}"))
         })?;
         Ok(Fetch { _end: end, thread })

@@ -14,6 +14,7 @@ use deploy_wire::{
 use mio::{Registry, Token};
 use std::{
     collections::{BTreeMap, VecDeque},
+    fs::File,
     net::SocketAddr,
     os::fd::OwnedFd,
 };
@@ -38,6 +39,8 @@ struct Warden {
     fetch: Option<Fetch>,
     link: Option<WardenLink>,
     image: Digest,
+    /// What else it finds in its directory.
+    files: Option<Digest>,
     /// Orders that wait for it to start.
     early: VecDeque<(JobOrder, Option<Vec<u8>>)>,
 }
@@ -60,11 +63,11 @@ impl Tenants {
         self.estate.isolation()
     }
 
-    /// Has a warden for this job, once its program is here; if it is not, it is fetched from that master.
+    /// Has a warden for this job, once its program and files are here; what is not is fetched from that master.
     pub(super) fn open(
         &mut self,
         job: Job,
-        image: Digest,
+        (image, files): (Digest, Option<Digest>),
         (connector, master): (&Connector, SocketAddr),
         registry: &Registry,
     ) {
@@ -73,22 +76,22 @@ impl Tenants {
             fetch: None,
             link: None,
             image,
+            files,
             early: VecDeque::new(),
         };
-        match self.images.find(&image) {
-            Ok(Some(_)) => {
-                self.wardens.insert(job, warden);
-                self.start(job, registry);
+        let wanted = [image].into_iter().chain(files);
+        let missing: Vec<Digest> = wanted.filter(|digest| !self.images.has(digest)).collect();
+        if !missing.is_empty() {
+            let fetch = Fetch::begin(connector, master, &self.images, missing, registry, token);
+            match fetch {
+                Ok(fetch) => warden.fetch = Some(fetch),
+                Err(error) => return self.fail(job, &error.to_string(), registry),
             }
-            Ok(None) => {
-                let fetch = Fetch::begin(connector, master, &self.images, image, registry, token);
-                match fetch {
-                    Ok(fetch) => warden.fetch = Some(fetch),
-                    Err(error) => return self.fail(job, &error.to_string(), registry),
-                }
-                self.wardens.insert(job, warden);
-            }
-            Err(error) => self.fail(job, &error.to_string(), registry),
+        }
+        let is_here = warden.fetch.is_none();
+        self.wardens.insert(job, warden);
+        if is_here {
+            self.start(job, registry);
         }
     }
 
@@ -102,7 +105,10 @@ impl Tenants {
         let started = made
             .map_err(|error| format!("there is no place for the job on this node: {error}"))
             .and_then(|dwelling| {
-                WardenLink::start(&self.images, &warden.image, dwelling, registry, token)
+                let kept = |digest| kept(&self.images, digest);
+                let program = kept(&warden.image)?;
+                let files = warden.files.as_ref().map(kept).transpose()?;
+                WardenLink::start(program, files, dwelling, registry, token)
             });
         match started {
             Err(why) => self.fail(job, &why, registry),
@@ -227,6 +233,12 @@ impl Tenants {
         self.jobs.insert(token, job);
         token
     }
+}
+
+/// Open, and so kept as long as the warden has it.
+fn kept(images: &Images, digest: &Digest) -> Result<File, String> {
+    let found = images.find(digest)?;
+    found.ok_or_else(|| "the program or its files have gone from this node's disk".to_string())
 }
 
 impl From<ImageError> for String {

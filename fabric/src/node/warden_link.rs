@@ -1,12 +1,9 @@
 //! A warden as its node sees it: a process of ours, and the socket that orders and reports travel on.
 
 use super::dwelling::Dwelling;
-use crate::{images::Images, warden::ARGUMENT_BYTES_MAX};
+use crate::warden::ARGUMENT_BYTES_MAX;
 use deploy_sys::{limit, memfd, packet};
-use deploy_wire::{
-    client::Digest,
-    job::{JobOrder, JobReport},
-};
+use deploy_wire::job::{JobOrder, JobReport};
 use mio::{Interest, Registry, Token, unix::SourceFd};
 use std::{
     collections::VecDeque,
@@ -24,24 +21,23 @@ type Reported = (JobReport, Option<Vec<u8>>);
 pub(super) struct WardenLink {
     child: Child,
     socket: OwnedFd,
-    image: Option<File>,
+    /// What it is given first: the program, and the files that its job finds.
+    kept: Vec<OwnedFd>,
     /// Where the job lives. It goes after all that lives in it.
     dwelling: Dwelling,
     /// What the socket has no room for yet.
-    waiting: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
+    waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
 }
 
 impl WardenLink {
-    /// Starts a warden for a job that runs this program and lives there.
+    /// Starts a warden for a job that runs this program, finds these files and lives there.
     pub(super) fn start(
-        images: &Images,
-        image: &Digest,
+        program: File,
+        files: Option<File>,
         dwelling: Dwelling,
         registry: &Registry,
         token: Token,
     ) -> Result<WardenLink, String> {
-        let image = images.find(image)?;
-        let image = image.ok_or("the program has gone from this node's disk")?;
         let (socket, theirs) = packet::pair().map_err(|error| explain(&error))?;
         let mut command = Command::new("/proc/self/exe");
         command
@@ -59,7 +55,11 @@ impl WardenLink {
         let link = WardenLink {
             child,
             socket,
-            image: Some(image),
+            kept: [program]
+                .into_iter()
+                .chain(files)
+                .map(OwnedFd::from)
+                .collect(),
             dwelling,
             waiting: VecDeque::new(),
         };
@@ -80,15 +80,15 @@ impl WardenLink {
             self.dwelling.furnish(&mut open.env);
         }
         let beside = match (&order, file) {
-            (JobOrder::Open(_), _) => self.image.take().map(OwnedFd::from),
+            (JobOrder::Open(_), _) => std::mem::take(&mut self.kept),
             (_, Some(bytes)) => {
                 let file = memfd::sealed("deploy-argument", &bytes);
-                Some(file.map_err(|error| explain(&error))?.into())
+                vec![file.map_err(|error| explain(&error))?.into()]
             }
-            (_, None) => connection,
+            (_, None) => connection.into_iter().collect(),
         };
         for packet in packets(order)? {
-            self.waiting.push_back((packet, None));
+            self.waiting.push_back((packet, Vec::new()));
         }
         if let Some((_, last)) = self.waiting.back_mut() {
             *last = beside;

@@ -56,6 +56,7 @@ fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
         stdout_is_terminal: false,
         stderr_is_terminal: false,
         is_detached: false,
+        files: None,
     };
     let started = ask(&mut client, &Ask::Run(Box::new(request))).unwrap();
     assert!(matches!(started, Answer::Started { .. }), "{started:?}");
@@ -320,6 +321,7 @@ fn a_program_is_not_given_what_would_change_how_it_is_loaded() {
         stdout_is_terminal: false,
         stderr_is_terminal: false,
         is_detached: false,
+        files: None,
     };
     let answer = ask(&mut greeted(&eve), &Ask::Run(Box::new(request))).unwrap();
     assert!(

@@ -86,6 +86,7 @@ fn run() -> RunRequest {
         stdout_is_terminal: false,
         stderr_is_terminal: false,
         is_detached: false,
+        files: None,
     }
 }
 

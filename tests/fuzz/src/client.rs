@@ -49,6 +49,7 @@ fn asks() -> Vec<Ask> {
         stdout_is_terminal: true,
         stderr_is_terminal: false,
         is_detached: true,
+        files: None,
     };
     let (job, process) = ("ab12".to_string(), Some("3fecd01".to_string()));
     let from = Position {

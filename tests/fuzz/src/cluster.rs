@@ -167,6 +167,7 @@ fn orders() -> Vec<Order> {
         order,
         image: Some([7; 32]),
         file: Some(vec![3; 30]),
+        files: Some(Box::new([6; 32])),
     };
     let mut all = vec![welcome, chunk, Order::Beat { sequence: 8 }];
     all.extend(job_orders().into_iter().map(of_job));

@@ -1,0 +1,202 @@
+//! Files and directories in one run of bytes, for programs that need some of their own.
+//!
+//! Deliberately absent: owners, times, links (what they lead to is taken along), and any place outside of one directory.
+//!
+//! # The format
+//! Each entry is a `u8` (1 a directory, 2 a file, 3 one that can be executed), the path with its length as `u16`, and for
+//! files the content with its length as `u64`; little-endian.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind, Read},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{OpenOptionsExt, PermissionsExt},
+    },
+    path::{Component, Path, PathBuf},
+};
+
+/// All that is at these paths, which lie in `root` and keep their names relative to it.
+///
+/// # Errors
+/// If one lies elsewhere or cannot be read, or all together are longer than `bytes_max`.
+pub fn pack(root: &Path, paths: &[PathBuf], bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for path in paths {
+        let inside = path.strip_prefix(root).unwrap_or(path);
+        let inside: PathBuf = inside
+            .components()
+            .filter(|c| *c != Component::CurDir)
+            .collect();
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        if !is_inside(&inside) {
+            let why = "it lies outside of the directory that you are in";
+            return Err(named(io::Error::new(ErrorKind::InvalidInput, why)));
+        }
+        pack_one(root, &inside, bytes_max, &mut bytes).map_err(named)?;
+    }
+    Ok(bytes)
+}
+
+fn pack_one(root: &Path, path: &Path, bytes_max: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let place = root.join(path);
+    let facts = fs::metadata(&place)?;
+    if facts.is_dir() {
+        if path != Path::new("") {
+            put_head(bytes, DIRECTORY, path)?;
+        }
+        let entries = fs::read_dir(&place)?.map(|entry| entry.map(|entry| entry.file_name()));
+        let mut names = entries.collect::<io::Result<Vec<_>>>()?;
+        // The same files are the same bytes, which then need not be sent again.
+        names.sort();
+        for name in names {
+            pack_one(root, &path.join(name), bytes_max, bytes)?;
+        }
+        return Ok(());
+    }
+    if bytes.len() as u64 + facts.len() > bytes_max {
+        let why = format!("with it the files have more than {} MiB", bytes_max >> 20);
+        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+    }
+    let is_executable = facts.permissions().mode() & 0o111 != 0;
+    put_head(bytes, if is_executable { EXECUTABLE } else { FILE }, path)?;
+    let content = fs::read(&place)?;
+    bytes.extend((content.len() as u64).to_le_bytes());
+    bytes.extend(content);
+    Ok(())
+}
+
+fn put_head(bytes: &mut Vec<u8>, kind: u8, path: &Path) -> io::Result<()> {
+    let path = path.as_os_str().as_bytes();
+    let len = u16::try_from(path.len()).map_err(|_| ErrorKind::InvalidFilename)?;
+    bytes.push(kind);
+    bytes.extend(len.to_le_bytes());
+    bytes.extend(path);
+    Ok(())
+}
+
+/// Makes all that is in these bytes below `root`, and nothing anywhere else.
+///
+/// # Errors
+/// If it is there already, the disk fails, or the bytes make no sense.
+pub fn unpack(mut bytes: impl Read, root: &Path) -> io::Result<()> {
+    while let Some((kind, path)) = next_head(&mut bytes)? {
+        let place = root.join(path);
+        if kind == DIRECTORY {
+            DirBuilder::new().recursive(true).create(&place)?;
+            continue;
+        }
+        if let Some(parent) = place.parent() {
+            DirBuilder::new().recursive(true).create(parent)?;
+        }
+        let mode = if kind == EXECUTABLE { 0o755 } else { 0o644 };
+        let mut file: File = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&place)?;
+        let mut len = [0; 8];
+        bytes.read_exact(&mut len)?;
+        let len = u64::from_le_bytes(len);
+        if io::copy(&mut (&mut bytes).take(len), &mut file)? != len {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+/// What comes next; nothing at the end.
+fn next_head(bytes: &mut impl Read) -> io::Result<Option<(u8, PathBuf)>> {
+    let mut kind = [0];
+    if bytes.read(&mut kind)? == 0 {
+        return Ok(None);
+    }
+    let mut len = [0; 2];
+    bytes.read_exact(&mut len)?;
+    let mut path = vec![0; u16::from_le_bytes(len).into()];
+    bytes.read_exact(&mut path)?;
+    let path = PathBuf::from(std::ffi::OsStr::from_bytes(&path));
+    match (kind, is_inside(&path)) {
+        ([DIRECTORY | FILE | EXECUTABLE], true) if path != Path::new("") => {
+            Ok(Some((kind[0], path)))
+        }
+        _ => {
+            let why = "these are no files for a program";
+            Err(io::Error::new(ErrorKind::InvalidData, why))
+        }
+    }
+}
+
+/// Relative, and never upwards.
+fn is_inside(path: &Path) -> bool {
+    let is_name = |component| matches!(component, Component::Normal(_));
+    path.components().all(is_name)
+}
+
+const DIRECTORY: u8 = 1;
+const FILE: u8 = 2;
+const EXECUTABLE: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that goes with the test.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Place {
+            let path = std::env::temp_dir().join(format!("tree-{}-{name}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Place(path)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn files_come_back_where_they_were() {
+        let (from, to) = (Place::new("from"), Place::new("to"));
+        fs::create_dir_all(from.0.join("data/empty")).unwrap();
+        fs::write(from.0.join("data/x.txt"), "x").unwrap();
+        fs::write(from.0.join("run.sh"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(from.0.join("run.sh"), PermissionsExt::from_mode(0o700)).unwrap();
+        std::os::unix::fs::symlink("x.txt", from.0.join("data/link")).unwrap();
+        let paths = ["./data".into(), from.0.join("run.sh")];
+        let bytes = pack(&from.0, &paths, 1 << 20).unwrap();
+        assert_eq!(bytes, pack(&from.0, &paths, 1 << 20).unwrap());
+        unpack(bytes.as_slice(), &to.0).unwrap();
+        assert_eq!(fs::read_to_string(to.0.join("data/x.txt")).unwrap(), "x");
+        assert_eq!(fs::read_to_string(to.0.join("data/link")).unwrap(), "x");
+        assert!(to.0.join("data/empty").is_dir());
+        let mode = fs::metadata(to.0.join("run.sh")).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o111, 0o111);
+        for cut in [1, 2, bytes.len() - 1] {
+            let to = Place::new(&format!("cut-{cut}"));
+            assert!(unpack(&bytes[..cut], &to.0).is_err());
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_or_read_elsewhere() {
+        let place = Place::new("inside");
+        for path in ["../x", "/x", "a/../../x", ""] {
+            let mut bytes = vec![FILE];
+            bytes.extend((path.len() as u16).to_le_bytes());
+            bytes.extend(path.as_bytes());
+            bytes.extend([0; 8]);
+            let error = unpack(bytes.as_slice(), &place.0).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidData, "{path}");
+        }
+        let error = pack(&place.0, &["../x".into()], 1 << 20).unwrap_err();
+        assert!(error.to_string().contains("outside"), "{error}");
+        fs::write(place.0.join("long"), [0; 100]).unwrap();
+        let error = pack(&place.0, &["long".into()], 99).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+    }
+}
