@@ -68,7 +68,7 @@ fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
 }
 
 /// All that the job writes, until it has ended.
-fn output(mut client: Client) -> String {
+pub fn output(mut client: Client) -> String {
     let mut text = String::new();
     loop {
         let message = client.recv(Instant::now() + PATIENCE).unwrap();

@@ -1,10 +1,14 @@
 //! Programs on their way to a master: cut, changed on the way, sent by two at once, and faster than was asked for.
 
-use crate::daemons::{Cluster, PATIENCE, ask, greeted};
-use deploy_parcel::Packed;
+use crate::{
+    confined::output,
+    daemons::{Cluster, PATIENCE, ask, greeted},
+};
+use deploy_parcel::{Packed, tree};
 use deploy_trust::{client::Client, subject::Role};
-use deploy_wire::client::{Answer, Ask, CHUNK_BYTES_MAX, Digest};
+use deploy_wire::client::{Answer, Ask, CHUNK_BYTES_MAX, CREDIT_BYTES_FIRST, Digest, RunRequest};
 use std::{
+    fs,
     io::Read,
     time::{Instant, SystemTime},
 };
@@ -143,4 +147,48 @@ fn a_program_larger_than_the_disk_has_room_for_is_refused_in_words() {
         panic!("it is taken in");
     };
     assert!(why.contains("MiB, and 8192 are kept at most"), "{why}");
+}
+
+#[test]
+fn a_program_finds_the_files_that_were_sent_with_it() {
+    let cluster = Cluster::start();
+    let mut client = person(&cluster);
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("data")).unwrap();
+    fs::write(place.path().join("data/x.txt"), "taken along\n").unwrap();
+    let files = tree::pack(place.path(), &["data".into()], 1 << 20).unwrap();
+    let cat = fs::read("/bin/cat").unwrap();
+    let [cat, files] = [cat, files].map(|bytes| Program {
+        digest: *blake3::hash(&bytes).as_bytes(),
+        bytes,
+    });
+    let run = |files| {
+        let words = [&b"cat"[..], b"data/x.txt"];
+        Ask::Run(Box::new(RunRequest {
+            image: cat.digest,
+            worker: "cat::main".to_string(),
+            args: words.map(<[u8]>::to_vec).to_vec(),
+            env: Vec::new(),
+            resources: None,
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
+            is_detached: false,
+            files,
+        }))
+    };
+    for program in [&cat, &files] {
+        let refused = ask(&mut client, &run(Some(files.digest))).unwrap();
+        assert!(matches!(refused, Answer::Refused { .. }), "{refused:?}");
+        program.offer(&mut client);
+        assert_eq!(program.send(&mut client, 0), Answer::ImageKnown);
+    }
+    let started = ask(&mut client, &run(Some(files.digest))).unwrap();
+    assert!(matches!(started, Answer::Started { .. }), "{started:?}");
+    let credit = Ask::Credit {
+        bytes: CREDIT_BYTES_FIRST,
+    };
+    client
+        .send(credit.encode(), Instant::now() + PATIENCE)
+        .unwrap();
+    assert_eq!(output(client), "taken along\n");
 }
