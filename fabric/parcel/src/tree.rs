@@ -141,6 +141,7 @@ const EXECUTABLE: u8 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A directory that goes with the test.
     struct Place(PathBuf);
@@ -179,6 +180,30 @@ mod tests {
         for cut in [1, 2, bytes.len() - 1] {
             let to = Place::new(&format!("cut-{cut}"));
             assert!(unpack(&bytes[..cut], &to.0).is_err());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_files_or_not(
+            entries in proptest::collection::vec((0_u8..5, "[a/.]{0,6}", 0_u64..9), 0..4),
+            cut in 0_usize..60,
+        ) {
+            static NUMBER: AtomicUsize = AtomicUsize::new(0);
+            let outer = Place::new(&format!("any-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+            let root = outer.0.join("root");
+            fs::create_dir(&root).unwrap();
+            let mut bytes = Vec::new();
+            for (kind, path, len) in entries {
+                bytes.push(kind);
+                bytes.extend((path.len() as u16).to_le_bytes());
+                bytes.extend(path.as_bytes());
+                bytes.extend(len.to_le_bytes());
+                bytes.extend([7; 4]);
+            }
+            bytes.truncate(cut);
+            let _ = unpack(bytes.as_slice(), &root);
+            assert_eq!(fs::read_dir(&outer.0).unwrap().count(), 1);
         }
     }
 
