@@ -44,7 +44,7 @@ extern "C" fn drain() {
 /// Blocks until the peer has everything up to `sequence`, or is gone, or until the deadline; says whether it is so.
 fn is_taken_in(link: &Arc<Link>, sequence: u64, deadline: Option<Instant>) -> bool {
     // As long as the peer lives its runtime takes everything in, without its user's code: the window says so.
-    let done = || link.is_acknowledged(sequence) || link.has_ended();
+    let done = || link.is_delivered() || link.is_acknowledged(sequence) || link.has_ended();
     link.wait_until(deadline, || Look::of(done().then_some(())))
         .is_some()
 }

@@ -45,6 +45,9 @@ pub(crate) struct Link {
     /// Names it to the reactor.
     pub(crate) token: u64,
     socket: OnceLock<OwnedFd>,
+    /// Whether that is a socket pair, whose kernel keeps for the peer what was written even when this process is gone.
+    /// TCP does not: where the peer has said anything that was not read here, it resets the connection.
+    keeps: AtomicBool,
     tx: Mutex<Tx>,
     rx: Mutex<Rx>,
     /// How the peer ended, once that is known; `None` if there never was such a process.
@@ -131,6 +134,7 @@ impl Link {
             hub,
             token,
             socket: OnceLock::new(),
+            keeps: AtomicBool::new(false),
             tx: Mutex::new(Tx {
                 out: Outbound::new(),
                 way: Outgoing::Closed,
@@ -182,6 +186,7 @@ impl Link {
         if self.socket.get().is_some() {
             return;
         }
+        self.keeps.store(seal.is_none(), Relaxed);
         let (incoming, outgoing) = carrier::begin(socket.as_fd(), seal);
         rx.way = incoming;
         let set = self.socket.set(socket);
@@ -247,6 +252,12 @@ impl Link {
     /// Whether the peer's runtime holds everything up to `sequence`.
     pub(crate) fn is_acknowledged(&self, sequence: u64) -> bool {
         self.acknowledged.load(Acquire) >= sequence
+    }
+
+    /// Whether the peer will have all that was sent, as long as it lives, whatever becomes of this process.
+    pub(crate) fn is_delivered(&self) -> bool {
+        let tx = self.tx();
+        self.keeps.load(Relaxed) && !tx.way.is_closed() && tx.out.pending() == 0
     }
 
     /// How many units the sending half may queue now: none while too much waits for the socket.

@@ -38,6 +38,11 @@ impl Attention {
             is_to_reap: false,
         }
     }
+
+    /// The loop found that some have come.
+    pub(crate) fn handle_readable(&mut self) {
+        self.signals.handle_readable();
+    }
 }
 
 impl Household {

@@ -151,6 +151,7 @@ impl Household {
             leaf: self.nursery.take(),
             is_dead: false,
             control: Control::new(fd::raise(socket)?),
+            awaits_room: false,
         };
         // Fails only if it has ended already.
         let _ = process::limit_descriptors_of(child.process.id(), self.about.descriptor_limit);
@@ -165,13 +166,10 @@ impl Household {
             .into_iter()
             .chain(STREAMS.into_iter().filter_map(pipe));
         for (descriptor, source) in sources {
-            let interest = match source {
-                Source::Control => Interest::READABLE | Interest::WRITABLE,
-                _ => Interest::READABLE,
-            };
             let raw = descriptor.as_raw_fd();
+            let token = token(number, source);
             self.registry
-                .register(&mut SourceFd(&raw), token(number, source), interest)?;
+                .register(&mut SourceFd(&raw), token, Interest::READABLE)?;
         }
         Ok(())
     }
@@ -209,7 +207,7 @@ impl Household {
             let sent = child.control.send(birth.encode(), descriptors);
             sent.expect("a new outbox has room");
         }
-        self.note_refusal(number);
+        self.note_backlog(number);
         self.claim_early(number);
         self.prepare();
     }

@@ -26,6 +26,8 @@ pub(crate) struct Child {
     /// Whether it has been reaped.
     pub(crate) is_dead: bool,
     pub(crate) control: Control,
+    /// Whether the loop is told when the control socket has room.
+    pub(crate) awaits_room: bool,
 }
 
 impl Child {

@@ -12,6 +12,7 @@ use crate::{
     launcher::{self, Launcher},
     outside::Outside,
     ready::Ready,
+    run::token,
     spare::Spare,
     voice::{Heard, STREAMS},
 };
@@ -26,11 +27,12 @@ use deploy_wire::{
     event::Stream,
     pid::{Job, Pid},
 };
+use mio::{Interest, unix::SourceFd};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::File,
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -251,7 +253,7 @@ impl Household {
         if child.control.tell(notice, descriptor).is_err() {
             self.kill(number);
         }
-        self.note_refusal(number);
+        self.note_backlog(number);
     }
 
     /// Kills a process. What it started follows when it is reaped.
@@ -320,15 +322,31 @@ impl Household {
     pub(crate) fn flush(&mut self, number: u32) {
         if let Some(child) = self.children.get_mut(&number) {
             child.control.flush();
-            self.note_refusal(number);
+            self.note_backlog(number);
         }
     }
 
-    /// Remembers whether the kernel would not take what a process was told.
-    pub(crate) fn note_refusal(&mut self, number: u32) {
-        let child = self.children.get(&number);
-        if child.is_some_and(|child| child.control.is_refused()) {
+    /// Remembers whether the kernel would not take what a process was told, and has it say when there is room. Only then:
+    /// otherwise each packet that a process takes would wake this one.
+    pub(crate) fn note_backlog(&mut self, number: u32) {
+        let Some(child) = self.children.get_mut(&number) else {
+            return;
+        };
+        let is_waiting = child.control.waiting() > 0;
+        if child.control.is_refused() {
             self.refused.insert(number);
+        } else if is_waiting || child.awaits_room {
+            let interest = match is_waiting {
+                true => Interest::READABLE | Interest::WRITABLE,
+                false => Interest::READABLE,
+            };
+            let raw = child.control.as_fd().as_raw_fd();
+            let token = token(number, Source::Control);
+            let told = (self.registry).reregister(&mut SourceFd(&raw), token, interest);
+            child.awaits_room = is_waiting;
+            if told.is_err() && is_waiting {
+                self.refused.insert(number); // Then it is asked again shortly.
+            }
         }
     }
 

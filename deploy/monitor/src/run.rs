@@ -258,6 +258,7 @@ impl Loop {
     fn note(&mut self, event: &event::Event, head: &mut dyn Head) {
         match event.token() {
             SPARE => return self.household.handle_spares_end(),
+            SIGNALS => return self.household.attention.handle_readable(),
             HEAD => return head.handle_socket(),
             INPUT => return self.household.feed(head),
             Token(greeting) if greeting >= GREETINGS => {

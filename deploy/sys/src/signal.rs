@@ -11,7 +11,7 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd},
     ptr,
-    sync::atomic::{AtomicI32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, Ordering},
 };
 
 /// The signals that are caught from now on.
@@ -58,10 +58,14 @@ impl Signals {
         })
     }
 
-    /// The next one that came, without waiting.
+    /// The next one that came, without waiting; asks the kernel only where there may be one.
     pub fn take(&mut self) -> Option<Caught> {
+        if !COMING.swap(false, Ordering::SeqCst) {
+            return None;
+        }
         let mut record = [0; RECORD_BYTES];
         self.pipe.read_exact(&mut record).ok()?;
+        COMING.store(true, Ordering::SeqCst); // There may be more.
         let [signal, code, sender] = from_record(record);
         let from_kernel = code == libc::SI_KERNEL;
         let sender = if from_kernel { 0 } else { sender as u32 };
@@ -70,6 +74,11 @@ impl Signals {
             from_kernel,
             sender,
         })
+    }
+
+    /// The descriptor was found readable: a handler on another thread may say so late.
+    pub fn handle_readable(&mut self) {
+        COMING.store(true, Ordering::SeqCst);
     }
 }
 
@@ -133,6 +142,7 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut l
     // place holds other numbers, which the reader ignores or has no use for.
     let (code, sender) = unsafe { ((*info).si_code, (*info).si_pid()) };
     let record = to_record([signal, code, sender]);
+    COMING.store(true, Ordering::SeqCst);
     let writer = WRITER.load(Ordering::SeqCst);
     // SAFETY: `write` may be called in a handler; the buffer and its length are true. A full pipe loses the signal,
     // after thousands that nobody has read.
@@ -182,6 +192,8 @@ fn from_record(record: [u8; RECORD_BYTES]) -> [i32; 3] {
 /// The writing end of the pipe that handlers write to.
 static WRITER: AtomicI32 = AtomicI32::new(NONE);
 const NONE: RawFd = -1;
+/// Whether a handler has begun to write since the pipe was found empty.
+static COMING: AtomicBool = AtomicBool::new(false);
 /// A write this short is whole or does not happen.
 const RECORD_BYTES: usize = 12;
 
