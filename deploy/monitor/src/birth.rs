@@ -239,8 +239,10 @@ impl Household {
     /// Makes the group of the next process ahead of time, where groups can be made.
     pub(crate) fn prepare(&mut self) {
         if let (None, Some(tree)) = (&self.nursery, &self.tree) {
-            self.nursery = tree.leaf(&self.groups_made.to_string()).ok();
-            self.groups_made += 1;
+            self.nursery = self.vacant.pop().or_else(|| {
+                self.groups_made += 1;
+                tree.leaf(&self.groups_made.to_string()).ok()
+            });
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     household::{Household, SIGKILL, Source},
     voice::STREAMS,
 };
-use deploy_sys::{pidfd::Process, process};
+use deploy_sys::{cgroup::Occupancy, pidfd::Process, process};
 use deploy_wire::exit::End;
 use std::{
     collections::BTreeSet,
@@ -34,7 +34,7 @@ impl Household {
         };
         child.is_dead = true;
         let mut out_of_memory = false;
-        if let Some(leaf) = &child.leaf {
+        if let Some(leaf) = &mut child.leaf {
             // A process may live on without one of its own that was killed for want of memory.
             let may_be_why = self.about.is_limited && end != End::Code(0);
             out_of_memory = may_be_why && leaf.has_run_out_of_memory();
@@ -76,7 +76,25 @@ impl Household {
         self.ready.forget(number);
         head.handle_farewell(number, now);
         self.emptying.extend(child.leaf);
-        self.emptying.retain(|leaf| !leaf.try_remove());
+        self.clear_groups();
+    }
+
+    /// Keeps a few of the groups in which nothing is alive any more, and removes the others. To make and remove one
+    /// takes the kernel ten times as long as to look whether it can be used again.
+    fn clear_groups(&mut self) {
+        for leaf in std::mem::take(&mut self.emptying) {
+            let occupancy = match self.about.is_limited {
+                true => Occupancy::Unknown, // What was counted in it would count for the next.
+                false => leaf.occupancy(),
+            };
+            let has_room = self.vacant.len() < VACANT_GROUPS_MAX;
+            match occupancy {
+                Occupancy::AsNew if has_room => self.vacant.push(leaf),
+                Occupancy::Populated => self.emptying.push(leaf),
+                _ if leaf.try_remove() => {}
+                _ => self.emptying.push(leaf),
+            }
+        }
     }
 
     /// Some child has ended, perhaps one that we only adopted.
@@ -147,6 +165,8 @@ fn kill(adopted: u32) {
     }
 }
 
+/// As many as begin and end together where many do; each takes the kernel some 20 KiB.
+const VACANT_GROUPS_MAX: usize = 16;
 /// More than the socket holds.
 const LAST_TURNS_MAX: usize = 1 << 10;
 /// Killing takes some milliseconds; what is left after this cannot be killed at all.

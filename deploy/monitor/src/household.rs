@@ -54,6 +54,8 @@ pub(crate) struct Household {
     pub(crate) keeper_due: Option<Instant>,
     /// The group that the next process will be born in.
     pub(crate) nursery: Option<Leaf>,
+    /// Groups whose processes have ended, in which others may be born.
+    pub(crate) vacant: Vec<Leaf>,
     /// How many groups were made: each has a name of its own.
     pub(crate) groups_made: u64,
     /// What waits to become the next process.
@@ -137,6 +139,7 @@ impl Household {
             keeper: None,
             keeper_due: None,
             nursery: None,
+            vacant: Vec::new(),
             groups_made: 0,
             spare: Spare::default(),
             children: BTreeMap::new(),

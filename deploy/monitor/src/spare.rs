@@ -113,7 +113,7 @@ impl Household {
             return;
         };
         self.spare.is_over = true;
-        if let Some(leaf) = child.leaf {
+        if let Some(mut leaf) = child.leaf {
             let _ = leaf.kill(); // Fails where the group has been removed under us.
             self.emptying.push(leaf);
         }

@@ -15,10 +15,11 @@ use nix::{
     sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs},
 };
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
+        unix::fs::{MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     thread,
@@ -44,6 +45,19 @@ pub struct Leaf {
     directory: PathBuf,
     kind: Kind,
     sides: Vec<PathBuf>,
+    /// Whether the kernel was asked to kill what is in it. Linux 6.18 kills whatever is born there ever after.
+    was_killed: bool,
+}
+
+/// Whether another process can be born in a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Occupancy {
+    /// Something in it lives or is dying.
+    Populated,
+    /// Nothing lives in it, nothing was killed in it, and nobody made groups below it or froze it: it is as it was made.
+    AsNew,
+    /// It may be in use, or be otherwise than it was made.
+    Unknown,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,6 +168,7 @@ impl Tree {
             directory: directory.into(),
             kind: self.kind,
             sides: self.sides.iter().map(|side| side.join(name)).collect(),
+            was_killed: false,
         }
     }
 }
@@ -162,7 +177,7 @@ impl Tree {
 impl Drop for Tree {
     fn drop(&mut self) {
         for directory in groups_in(&self.directory) {
-            let leaf = self.leaf_in(&directory);
+            let mut leaf = self.leaf_in(&directory);
             let _ = leaf.kill();
             wait_until(|| leaf.try_remove());
         }
@@ -226,15 +241,53 @@ impl Leaf {
         (self.kind == Kind::Unified).then(opened).flatten()
     }
 
+    /// What became of it; only for one without limits.
+    pub fn occupancy(&self) -> Occupancy {
+        if self.kind != Kind::Unified {
+            return Occupancy::Unknown;
+        }
+        let events = self.read_briefly("cgroup.events").unwrap_or_default();
+        let says = |line| events.lines().any(|other| other == line);
+        if says("populated 1") {
+            return Occupancy::Populated;
+        }
+        let is_plain = says("populated 0") && !says("frozen 1") && !self.has_groups();
+        match is_plain && !self.was_killed {
+            true => Occupancy::AsNew,
+            false => Occupancy::Unknown,
+        }
+    }
+
+    /// Whether nothing lives in it or ever will, told without asking about what is dying.
+    fn is_deserted(&self) -> bool {
+        let members = self.read_briefly(MEMBERS);
+        members.is_ok_and(|members| members.is_empty()) && !self.has_groups()
+    }
+
+    fn has_groups(&self) -> bool {
+        fs::metadata(&self.directory).map_or(true, |file| file.nlink() > 2)
+    }
+
+    /// The beginning of a file, in three system calls.
+    fn read_briefly(&self, name: &str) -> io::Result<String> {
+        let mut text = [0; BRIEF_BYTES];
+        let count = fs::File::open(self.directory.join(name))?.read(&mut text)?;
+        Ok(String::from_utf8_lossy(&text[..count]).into_owned())
+    }
+
     /// Whether nothing in it is alive.
     pub fn is_empty(&self) -> bool {
         members(&self.directory).is_empty()
     }
 
     /// Kills everything in it, also what tries to escape by starting other processes.
-    pub fn kill(&self) -> io::Result<()> {
+    pub fn kill(&mut self) -> io::Result<()> {
         match self.kind {
-            Kind::Unified => write(&self.directory.join("cgroup.kill"), "1"),
+            Kind::Unified if self.is_deserted() => Ok(()),
+            Kind::Unified => {
+                self.was_killed = true;
+                write(&self.directory.join("cgroup.kill"), "1")
+            }
             Kind::Freezer => self.kill_frozen(),
         }
     }
@@ -261,7 +314,7 @@ impl Leaf {
     }
 
     /// Kills everything in it and removes it, within a bounded time. Says whether it is gone.
-    pub fn clear(&self) -> bool {
+    pub fn clear(&mut self) -> bool {
         // Fails where somebody has removed it under us.
         let _ = self.kill();
         wait_until(|| self.try_remove());
@@ -376,6 +429,8 @@ pub(crate) fn write(file: &Path, text: &str) -> io::Result<()> {
         .write_all(text.as_bytes())
 }
 
+/// More than the two lines of its events.
+const BRIEF_BYTES: usize = 64;
 const ATTEMPTS_MAX: usize = 3;
 pub(crate) const MEMBERS: &str = "cgroup.procs";
 /// Freezing takes some 7 ms among processes that fork without pause, dying about as long.
@@ -415,7 +470,7 @@ mod tests {
     #[test]
     fn all_that_a_process_started_is_killed_with_its_group() {
         for tree in trees("deploy-test-kill") {
-            let leaf = tree.leaf("1").unwrap();
+            let mut leaf = tree.leaf("1").unwrap();
             assert!(leaf.is_empty());
             let mut child = shell("read go; setsid sleep 1000 & sleep 1000");
             leaf.enter(child.id()).unwrap();

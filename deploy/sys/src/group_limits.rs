@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn a_group_has_no_more_processes_than_it_may() {
         let forking = "exec 2>/dev/null; for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; exit 0";
-        let Some((status, leaf, _tree)) = limited("forking", LIMITS, forking) else {
+        let Some((status, mut leaf, _tree)) = limited("forking", LIMITS, forking) else {
             return;
         };
         // The shell ends when it cannot start another.

@@ -173,7 +173,7 @@ impl Dwelling {
 
 impl Drop for Dwelling {
     fn drop(&mut self) {
-        if let Some(group) = &self.group
+        if let Some(group) = &mut self.group
             && !group.clear()
         {
             eprintln!(
