@@ -15,7 +15,11 @@ use deploy_wire::{
     exit::ExitStatus,
     pid::Pid,
 };
-use std::{io, sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Shows a job on our own two streams.
 ///
@@ -39,6 +43,8 @@ pub struct Terminal {
     stdout: Writer,
     stderr: Option<Writer>,
     spares: Arc<Spares>,
+    /// When what waits is written, if nothing has it written before.
+    due: Option<Instant>,
 }
 
 /// What there is to say when all has been shown.
@@ -87,18 +93,25 @@ impl Terminal {
                 false => Some(Writer::new("bridge-stderr", stderr, spares.clone(), wake)?),
             },
             spares,
+            due: None,
         })
     }
 
     /// Takes in what became known, however full the queues are.
     pub fn handle_event(&mut self, event: Event, now: Instant) {
         self.family.handle_event(&event);
+        let is_output = matches!(event, Event::Output { .. });
         match &mut self.formatter {
             Formatter::Human(human) => human.handle_event(event, now),
             Formatter::Json(json) => json.handle_event(event),
             Formatter::Plain(plain) => plain.handle_event(event),
         }
-        self.write();
+        self.queue();
+        if is_output {
+            self.write();
+        } else {
+            self.due.get_or_insert(now + NOTES_AFTER);
+        }
     }
 
     /// Whether no more output should be read for now: somebody reads slowly what we write.
@@ -113,18 +126,20 @@ impl Terminal {
 
     /// When to call [`Terminal::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.formatter {
+        let shown = match &self.formatter {
             Formatter::Human(human) => human.poll_timeout(),
             Formatter::Json(_) | Formatter::Plain(_) => None,
-        }
+        };
+        shown.into_iter().chain(self.due).min()
     }
 
     /// Shows what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Formatter::Human(human) = &mut self.formatter {
             human.handle_timeout(now);
-            self.write();
+            self.queue();
         }
+        self.write();
     }
 
     /// An empty buffer of 256 KiB to read output into, used before if possible.
@@ -144,7 +159,7 @@ impl Terminal {
             Formatter::Json(json) => json.finish(),
             Formatter::Plain(_) => {}
         }
-        self.write();
+        self.queue();
         let writers = [
             (Stream::Stdout, Some(self.stdout)),
             (Stream::Stderr, self.stderr),
@@ -160,7 +175,14 @@ impl Terminal {
         }
     }
 
+    /// Has the writers write what is queued.
     fn write(&mut self) {
+        self.due = None;
+        self.stdout.rouse();
+        self.stderr.iter().for_each(Writer::rouse);
+    }
+
+    fn queue(&mut self) {
         while let Some(Write { stream, bytes }) = self.formatter.poll_write() {
             self.writer(stream).push(bytes);
         }
@@ -189,3 +211,7 @@ impl Formatter {
         }
     }
 }
+
+/// How long what is told of processes may wait for company, where many begin and end: to wake the writer for each costs
+/// more than to write it. What they print waits for nothing.
+const NOTES_AFTER: Duration = Duration::from_millis(1);

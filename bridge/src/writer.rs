@@ -70,14 +70,18 @@ impl Writer {
 
     /// Queues bytes, however full the queue is; drops them if the destination is broken.
     pub fn push(&self, bytes: Vec<u8>) {
+        let spare = self.shared.lock().push(bytes);
+        self.shared.spares.give(spare);
+    }
+
+    /// Has the thread write what is queued, unless it is at work already.
+    pub fn rouse(&self) {
         let mut state = self.shared.lock();
-        let spare = state.push(bytes);
-        let idle = mem::take(&mut state.idle);
+        let sleeps = !state.queue.is_empty() && mem::take(&mut state.idle);
         drop(state);
-        if idle {
+        if sleeps {
             self.shared.changed.notify_one();
         }
-        self.shared.spares.give(spare);
     }
 
     /// Whether more should wait until the owner is woken.

@@ -99,11 +99,26 @@ impl Household {
 
     /// Some child has ended, perhaps one that we only adopted.
     pub(crate) fn reap(&mut self) {
-        if process::has_dead_child() {
-            let ours = self.own_children();
-            process::reap_adopted(|child| ours.contains(&child));
+        while let Some(dead) = process::dead_child() {
+            if self.is_own(dead) {
+                // Its descriptor tells of it, and then whoever may stand behind it is looked at.
+                self.attention.is_to_reap = true;
+                break;
+            }
+            if self.about.strangers.contains(&dead) {
+                let ours = self.own_children();
+                process::reap_adopted(|child| ours.contains(&child));
+                break;
+            }
+            process::reap(dead);
         }
         self.kill_left_behind();
+    }
+
+    fn is_own(&self, id: u32) -> bool {
+        let mut children = self.children.values();
+        self.spare.id() == Some(id)
+            || children.any(|child| !child.is_dead && child.process.id() == id)
     }
 
     /// Without control groups: kills what dead processes left behind and could still speak in their name. What says

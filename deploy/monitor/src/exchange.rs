@@ -75,7 +75,7 @@ impl Exchange {
         match self {
             Exchange::Sockets => {
                 let (one, other) = fd::socketpair_stream()?;
-                Ok((End::new(one, None)?, End::new(other, None)?))
+                Ok((End::new(one, None), End::new(other, None)))
             }
             Exchange::Tcp(tcp) => tcp.connect(from, to),
         }
@@ -83,9 +83,8 @@ impl Exchange {
 }
 
 impl End {
-    pub(crate) fn new(socket: OwnedFd, seal: Option<Seal>) -> io::Result<End> {
-        let socket = fd::raise(socket)?;
-        Ok(End { socket, seal })
+    pub(crate) fn new(socket: OwnedFd, seal: Option<Seal>) -> End {
+        End { socket, seal }
     }
 }
 
@@ -103,8 +102,8 @@ impl Tcp {
         }
         let (one, other) = self.key.seals(route.from, route.to, self.encrypted);
         Ok((
-            End::new(dialed.into(), Some(one))?,
-            End::new(accepted.into(), Some(other))?,
+            End::new(dialed.into(), Some(one)),
+            End::new(accepted.into(), Some(other)),
         ))
     }
 

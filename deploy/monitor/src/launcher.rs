@@ -2,13 +2,20 @@
 //!
 //! What a process is told once it runs is its certificate, which is written elsewhere.
 
-use deploy_sys::{cgroup::Leaf, launch::Launch, limit, pidfd::Process, process::descriptor_limit};
+use deploy_sys::{
+    cgroup::Leaf,
+    fd,
+    launch::{Launch, Texts},
+    limit,
+    pidfd::Process,
+    process::descriptor_limit,
+};
 use deploy_wire::birth::BIRTH_VARIABLE;
 use std::{
     ffi::{CStr, CString, OsStr, OsString},
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd},
+        fd::{AsRawFd, BorrowedFd, RawFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::PathBuf,
@@ -43,21 +50,23 @@ pub struct Wrap {
 pub(crate) struct Launcher {
     program: Program,
     plain: Command,
-    /// With one place left at its end for the number of the descriptor that a process finds what it is on.
+    /// But for the number of the descriptor on which a process finds what it is.
     environment: Vec<CString>,
+    /// That number and the whole environment, of every process but the initial one.
+    usual: Option<(RawFd, Texts)>,
     signals_blocked: u64,
 }
 
 #[derive(Debug)]
 struct Command {
     program: CString,
-    arguments: Vec<CString>,
+    arguments: Texts,
 }
 
 /// The descriptors that a process is started with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stdio<'a> {
-    /// The monitor's own, if none.
+    /// The monitor's own, if none: then the process has all that the shell left open.
     pub(crate) stdin: Option<BorrowedFd<'a>>,
     pub(crate) stdout: BorrowedFd<'a>,
     pub(crate) stderr: BorrowedFd<'a>,
@@ -76,12 +85,23 @@ impl Launcher {
             .map(variable)
             .collect::<io::Result<_>>()?;
         let plain = Command::new(program.exe.as_os_str(), &program.args)?;
-        Ok(Launcher {
+        let mut launcher = Launcher {
             program,
             plain,
             environment,
+            usual: None,
             signals_blocked,
-        })
+        };
+        if let Some(number) = fd::high_number() {
+            launcher.usual = Some((number, launcher.environment_with(&birth_variable(number))?));
+        }
+        Ok(launcher)
+    }
+
+    fn environment_with(&self, variable: &str) -> io::Result<Texts> {
+        let mut environment = self.environment.clone();
+        environment.push(text(variable.as_bytes())?);
+        Ok(Texts::new(environment))
     }
 
     /// Whether a process is started by way of the wrapping command. The initial process runs no `worker`.
@@ -97,7 +117,7 @@ impl Launcher {
 
     /// Starts a process, in a group if there is one.
     pub(crate) fn start(
-        &mut self,
+        &self,
         is_wrapped: bool,
         stdio: Stdio<'_>,
         group: Option<&Leaf>,
@@ -107,67 +127,70 @@ impl Launcher {
             _ => None,
         };
         let command = wrapped.as_ref().unwrap_or(&self.plain);
-        let number = stdio.birth.as_raw_fd();
-        self.environment.push(text(
-            format!("{BIRTH_VARIABLE}={number},{}", std::process::id()).as_bytes(),
-        )?);
+        let own;
+        let inherits = stdio.stdin.is_none();
+        let (kept_as, environment) = match &self.usual {
+            // What the shell left open may have that number.
+            Some((number, environment)) if !inherits => (Some(*number), environment),
+            _ => {
+                own = self.environment_with(&birth_variable(stdio.birth.as_raw_fd()))?;
+                (None, &own)
+            }
+        };
         let launch = Launch {
             program: &command.program,
             arguments: &command.arguments,
-            environment: &self.environment,
+            environment,
             stdin: stdio.stdin,
             stdout: stdio.stdout,
             stderr: stdio.stderr,
             kept: stdio.birth,
+            kept_as,
+            inherits,
             signals_blocked: self.signals_blocked,
         };
-        let started = match group {
+        match group {
             Some(group) => launch.start_in(group),
             None => launch.start(),
-        };
-        self.environment.pop();
-        started
+        }
     }
 
     /// Starts the program under another name and apart from everything: `null` is all it can read and write. The
     /// number of the one descriptor that it keeps stands in `variable`. No signal but SIGKILL ends it.
     pub(crate) fn start_apart(
-        &mut self,
+        &self,
         name: &CStr,
         variable: &str,
         null: BorrowedFd<'_>,
         kept: BorrowedFd<'_>,
     ) -> io::Result<Process> {
-        let number = kept.as_raw_fd();
-        self.environment
-            .push(text(format!("{variable}={number}").as_bytes())?);
+        let environment = self.environment_with(&format!("{variable}={}", kept.as_raw_fd()))?;
         // The program's own arguments, because what stands before `init` may read them.
-        let own = self.plain.arguments.iter().skip(1).cloned();
-        let arguments: Vec<_> = [name.to_owned()].into_iter().chain(own).collect();
+        let own = self.program.args.iter().skip(1);
+        let own = own.map(|word| text(word.as_bytes()));
+        let arguments = [Ok(name.to_owned())].into_iter().chain(own);
         let launch = Launch {
             program: &self.plain.program,
-            arguments: &arguments,
-            environment: &self.environment,
+            arguments: &Texts::new(arguments.collect::<io::Result<_>>()?),
+            environment: &environment,
             stdin: Some(null),
             stdout: null,
             stderr: null,
             kept,
+            kept_as: None,
+            inherits: false,
             signals_blocked: u64::MAX,
         };
-        let started = launch.start_apart();
-        self.environment.pop();
-        started
+        launch.start_apart()
     }
 }
 
 impl Command {
     fn new(program: &OsStr, arguments: &[OsString]) -> io::Result<Command> {
+        let arguments = arguments.iter().map(|word| text(word.as_bytes()));
         Ok(Command {
             program: text(program.as_bytes())?,
-            arguments: arguments
-                .iter()
-                .map(|word| text(word.as_bytes()))
-                .collect::<io::Result<_>>()?,
+            arguments: Texts::new(arguments.collect::<io::Result<_>>()?),
         })
     }
 
@@ -211,6 +234,10 @@ pub(crate) fn explain(error: &io::Error) -> String {
         "{error}; raise the hard limit on open files (ulimit -Hn), {hard}: \
          the first process takes four or five for each that lives"
     )
+}
+
+fn birth_variable(number: RawFd) -> String {
+    format!("{BIRTH_VARIABLE}={number},{}", std::process::id())
 }
 
 fn is_named(worker: &str, name: &str) -> bool {

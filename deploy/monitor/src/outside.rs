@@ -138,7 +138,7 @@ impl Outside {
         let socket = net::TcpStream::from(OwnedFd::from(greeting.socket));
         socket.set_nodelay(true)?;
         socket.set_nonblocking(false)?;
-        End::new(socket.into(), Some(seal))
+        Ok(End::new(socket.into(), Some(seal)))
     }
 }
 

@@ -3,8 +3,9 @@
 //! Nothing is read or written here. Owners are `OwnedFd`; a bare number appears only where one crosses an exec.
 
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
+    fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
     sys::{
+        resource::{Resource, getrlimit},
         socket::{AddressFamily, SockFlag, SockType, getsockopt, socketpair, sockopt},
         stat::fstat,
         statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs},
@@ -20,12 +21,23 @@ use std::{
 /// It is closed on exec afterwards. Where the limit on descriptors leaves no number that high, it stays where it was.
 pub fn raise(descriptor: OwnedFd) -> io::Result<OwnedFd> {
     use nix::errno::Errno;
+    if descriptor.as_raw_fd() >= RAISED_MIN {
+        fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        return Ok(descriptor);
+    }
     match fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(RAISED_MIN)) {
         // SAFETY: the kernel has just made this number for us, so nothing else owns it.
         Ok(number) => Ok(unsafe { OwnedFd::from_raw_fd(number) }),
         Err(Errno::EINVAL | Errno::EMFILE) => Ok(descriptor),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A number that no program closes or duplicates onto by accident, for a descriptor of a process that is started; none
+/// where the limit on descriptors leaves none that high.
+pub fn high_number() -> Option<RawFd> {
+    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    (soft > RAISED_MIN as u64).then_some(RAISED_MIN)
 }
 
 /// Whether this error says that a number of ours names nothing any more, or something that is no socket: the program
@@ -110,7 +122,7 @@ fn adopt_if(
     if !is_right(borrowed)? {
         return Err(io::Error::from_raw_os_error(libc::EPROTOTYPE));
     }
-    fcntl(borrowed, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
+    fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     // SAFETY: it is open, and as the documentation asks nobody else owns what was inherited under this number.
     Ok(unsafe { OwnedFd::from_raw_fd(borrowed.as_raw_fd()) })
 }

@@ -28,19 +28,47 @@ pub struct Launch<'a> {
     /// Its file; a name without a slash is looked for in `PATH`.
     pub program: &'a CStr,
     /// Its arguments, its own name first.
-    pub arguments: &'a [CString],
+    pub arguments: &'a Texts,
     /// Its environment, `NAME=value` each.
-    pub environment: &'a [CString],
+    pub environment: &'a Texts,
     /// Standard input; the caller's own, if none.
     pub stdin: Option<BorrowedFd<'a>>,
     /// Standard output.
     pub stdout: BorrowedFd<'a>,
     /// Standard error.
     pub stderr: BorrowedFd<'a>,
-    /// The one descriptor that it gets beside these, under the same number as here.
+    /// The one descriptor that it gets beside these.
     pub kept: BorrowedFd<'a>,
+    /// Under which number it gets that; the same as here, if none.
+    pub kept_as: Option<RawFd>,
+    /// Whether it has too what is open here and not closed on exec.
+    pub inherits: bool,
     /// The signals that it blocks from the start, beside those that stop; see [`crate::process::blocked_signals`].
     pub signals_blocked: u64,
+}
+
+/// Arguments or an environment, as the kernel takes them: put together once, for many starts.
+#[derive(Debug)]
+pub struct Texts {
+    pointers: Vec<*const libc::c_char>,
+    /// What these point at, but for the null at their end.
+    texts: Vec<CString>,
+}
+
+impl Texts {
+    /// In this order.
+    pub fn new(texts: Vec<CString>) -> Texts {
+        let pointers = texts.iter().map(|text| text.as_ptr());
+        Texts {
+            pointers: pointers.chain([ptr::null()]).collect(),
+            texts,
+        }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &CStr> {
+        self.texts.iter().map(CString::as_c_str)
+    }
 }
 
 impl Launch<'_> {
@@ -71,19 +99,23 @@ impl Launch<'_> {
         if !self.program.to_bytes().contains(&b'/') {
             return Err(Failure::Unavailable);
         }
-        let arguments = pointers(self.arguments);
-        let environment = pointers(self.environment);
+        let duplicates = self.duplicates();
+        let kept = self.kept.as_raw_fd();
+        let needed = duplicates.iter().flatten().map(|(source, _)| *source);
+        let last = needed.fold(kept.max(libc::STDERR_FILENO), RawFd::max);
         let mut plan = Plan {
-            duplicates: self.duplicates(),
-            kept: self.kept.as_raw_fd(),
+            without_from: (!self.inherits).then_some(last as libc::c_uint + 1),
+            duplicates,
+            kept: (kept, self.kept_number()),
             blocked: signal_set(self.signals_blocked | mask_of(&STOPPING)),
             program: self.program.as_ptr(),
-            arguments: arguments.as_ptr(),
-            environment: environment.as_ptr(),
+            arguments: self.arguments.pointers.as_ptr(),
+            environment: self.environment.pointers.as_ptr(),
+            has_own_table: false,
             error: 0,
         };
-        // SAFETY: the pointers are to live values of this function or of `self`: a string that ends in a zero, and
-        // two lists of such strings that end in a null.
+        // SAFETY: the pointers are to live values of `self`: a string that ends in a zero, and two lists of such strings
+        // that end in a null.
         unsafe { clone::start(&mut plan, group) }
     }
 
@@ -96,6 +128,10 @@ impl Launch<'_> {
                 .next()
                 .and_then(|target| Some((source?.as_raw_fd(), target)))
         })
+    }
+
+    fn kept_number(&self) -> RawFd {
+        self.kept_as.unwrap_or(self.kept.as_raw_fd())
     }
 
     /// Starts it. The child runs its program when this returns.
@@ -113,11 +149,9 @@ impl Launch<'_> {
         for (source, target) in self.duplicates().into_iter().flatten() {
             actions.duplicate(source, target)?;
         }
-        // Onto itself: that is how it loses its close-on-exec mark, in the child only.
-        actions.duplicate(self.kept.as_raw_fd(), self.kept.as_raw_fd())?;
+        // Even onto itself: that is how it loses its close-on-exec mark, in the child only.
+        actions.duplicate(self.kept.as_raw_fd(), self.kept_number())?;
         let attributes = Attributes::new(self.signals_blocked | mask_of(&STOPPING), flags)?;
-        let arguments = pointers(self.arguments);
-        let environment = pointers(self.environment);
         let mut id = 0;
         // SAFETY: every pointer is to a live value of this function or of `self`: a string that ends in a zero, two
         // lists of such strings that end in a null, and two objects that their makers initialised.
@@ -127,8 +161,8 @@ impl Launch<'_> {
                 self.program.as_ptr(),
                 &actions.0,
                 &attributes.0,
-                arguments.as_ptr().cast(),
-                environment.as_ptr().cast(),
+                self.arguments.pointers.as_ptr().cast(),
+                self.environment.pointers.as_ptr().cast(),
             )
         })?;
         Process::open(id as u32)
@@ -144,11 +178,6 @@ fn abandon(id: libc::pid_t) {
         libc::kill(id, libc::SIGKILL);
         libc::waitpid(id, ptr::null_mut(), 0);
     }
-}
-
-fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
-    let pointers = texts.iter().map(|text| text.as_ptr());
-    pointers.chain([ptr::null()]).collect()
 }
 
 fn mask_of(signals: &[libc::c_int]) -> u64 {
@@ -277,15 +306,17 @@ mod tests {
         let null = File::open("/dev/null").unwrap();
         let (stdout, output) = pipe().unwrap();
         let (birth, theirs) = packet::pair().unwrap();
-        let number = format!("BIRTH={}", theirs.as_raw_fd());
+        let number = CString::new(format!("BIRTH={KEPT}")).unwrap();
         let launch = Launch {
             program: &CString::new(program).unwrap(),
-            arguments: &arguments,
-            environment: &[CString::new(number).unwrap(), c"PATH=/bin:/usr/bin".into()],
+            arguments: &Texts::new(arguments),
+            environment: &Texts::new(vec![number, c"PATH=/bin:/usr/bin".into()]),
             stdin: Some(null.as_fd()),
             stdout: output.as_fd(),
             stderr: output.as_fd(),
             kept: theirs.as_fd(),
+            kept_as: Some(KEPT),
+            inherits: true,
             signals_blocked,
         };
         Ok(Started {
@@ -311,6 +342,8 @@ mod tests {
         };
         (3..900).filter(marked).map(|n| n.to_string()).collect()
     }
+
+    const KEPT: RawFd = 777;
 
     #[test]
     fn a_child_has_its_descriptors_and_no_other() {

@@ -9,18 +9,19 @@ use nix::{
 };
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
 };
 
-/// A new pipe, its reading end first: that one does not wait, and only the other may be given away.
+/// A new pipe, its reading end first: that one does not wait, and only the other may be given away. It has a high number,
+/// and the other a low one, as [`crate::launch`] wishes for what it is to hand on.
 ///
 /// It holds a mebibyte, or what the kernel grants anyway where this user's pipes hold too much already.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    fd::set_nonblocking(reader.as_fd())?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     // A smaller pipe is slower and nothing else.
     let _ = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
-    Ok((fd::raise(reader)?, fd::raise(writer)?))
+    Ok((fd::raise(reader)?, writer))
 }
 
 /// Reads at most `bytes_max` bytes in one call and appends them; 0 at the end of file.
@@ -55,7 +56,7 @@ const PIPE_BYTES: i32 = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs::File, io::Write};
+    use std::{fs::File, io::Write, os::fd::AsFd};
 
     #[test]
     fn bytes_come_through_and_the_reader_never_waits() {

@@ -108,22 +108,28 @@ pub(crate) fn numbers(text: &str) -> impl Iterator<Item = u32> {
 /// Reaps every dead child that is not one of ours as `is_ours` says: those adopted from descendants that ended.
 pub fn reap_adopted(is_ours: impl Fn(u32) -> bool) {
     for child in children().into_iter().filter(|child| !is_ours(*child)) {
-        let flags = libc::WEXITED | libc::WNOHANG;
-        // SAFETY: a null `siginfo` is allowed and says that we want none.
-        unsafe { libc::waitid(libc::P_PID, child, std::ptr::null_mut(), flags) };
+        reap(child);
     }
 }
 
-/// Whether some child has ended and is not reaped.
-pub fn has_dead_child() -> bool {
+/// Reaps this child, if it has ended.
+pub fn reap(child: u32) {
+    let flags = libc::WEXITED | libc::WNOHANG;
+    // SAFETY: a null `siginfo` is allowed and says that we want none.
+    unsafe { libc::waitid(libc::P_PID, child, std::ptr::null_mut(), flags) };
+}
+
+/// The kernel's id of a child that has ended and is not reaped, if there is one: the eldest.
+pub fn dead_child() -> Option<u32> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: the kernel writes a whole `siginfo`, or leaves the zeros, which are one as well; `si_pid` is valid to
     // read in both cases.
-    unsafe {
-        libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) == 0
-            && info.assume_init().si_pid() != 0
-    }
+    let dead = unsafe {
+        let done = libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) == 0;
+        if done { info.assume_init().si_pid() } else { 0 }
+    };
+    (dead != 0).then_some(dead as u32)
 }
 
 /// The signals that the calling thread blocks; bit `n - 1` is signal `n`.
