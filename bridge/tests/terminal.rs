@@ -203,14 +203,20 @@ fn json_is_all_on_standard_output() {
     stage
         .terminal
         .handle_event(output(0, Stream::Stderr, "é"), now);
-    stage.terminal.handle_event(exited(0, End::Code(0)), now);
     assert_eq!(stage.terminal.poll_timeout(), None);
-    stage.terminal.finish();
+    stage.terminal.handle_event(exited(0, End::Code(0)), now);
+    let due = stage.terminal.poll_timeout().expect("a note is due");
+    stage.terminal.handle_timeout(due);
+    assert_eq!(stage.terminal.poll_timeout(), None);
     let expect = format!(
         "{{\"event\":\"output\",\"pid\":\"{0}\",\"fd\":2,\"text\":\"é\"}}\n{{\"event\":\"exit\",\"pid\":\"{0}\",\"status\":{{\"code\":0}}}}\n",
         pid(0)
     );
-    assert_eq!(read_all(stage.stdout).join().unwrap(), expect.into_bytes());
+    let mut written = vec![0; expect.len()];
+    stage.stdout.read_exact(&mut written).unwrap();
+    assert_eq!(written, expect.into_bytes());
+    stage.terminal.finish();
+    assert_eq!(read_all(stage.stdout).join().unwrap(), b"");
     assert_eq!(read_all(stage.stderr).join().unwrap(), b"");
 }
 

@@ -491,6 +491,34 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_as_new_unless_something_was_killed_or_made_in_it() {
+        let unified = |tree: &Tree| tree.kind == Kind::Unified;
+        for tree in trees("deploy-test-vacant").into_iter().filter(unified) {
+            let mut leaf = tree.leaf("1").unwrap();
+            let run = |leaf: &mut Leaf, kill: bool| {
+                let mut child = shell("read go; exit 0");
+                leaf.enter(child.id()).unwrap();
+                assert_eq!(leaf.occupancy(), Occupancy::Populated);
+                match kill {
+                    true => leaf.kill().unwrap(),
+                    false => drop(child.stdin.take()),
+                }
+                child.wait().unwrap();
+                wait_until(|| leaf.occupancy() != Occupancy::Populated);
+                leaf.occupancy()
+            };
+            for _ in 0..2 {
+                assert_eq!(run(&mut leaf, false), Occupancy::AsNew);
+                leaf.kill().unwrap(); // Nothing was there.
+            }
+            fs::create_dir(leaf.directory.join("below")).unwrap();
+            assert_eq!(leaf.occupancy(), Occupancy::Unknown);
+            fs::remove_dir(leaf.directory.join("below")).unwrap();
+            assert_eq!(run(&mut leaf, true), Occupancy::Unknown);
+        }
+    }
+
+    #[test]
     fn a_dropped_tree_leaves_nothing() {
         for tree in trees("deploy-test-drop") {
             let leaf = tree.leaf("1").unwrap();

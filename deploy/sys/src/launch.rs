@@ -359,6 +359,36 @@ mod tests {
     }
 
     #[test]
+    fn a_child_born_in_a_group_leaves_our_descriptors_as_they_are() {
+        let Some(tree) = Tree::create("deploy-test-table-", &std::process::id().to_string()) else {
+            eprintln!("skipped: no group may be made here");
+            return;
+        };
+        let leaf = tree.leaf("1").unwrap();
+        let kept_open = crate::fd::raise(File::open("/dev/null").unwrap().into()).unwrap();
+        let arguments = ["-c", "cd /proc/$$/fd; echo *"];
+        let alone = |launch: &Launch<'_>| {
+            let apart = Launch {
+                inherits: false,
+                ..*launch
+            };
+            apart.start_in(&leaf)
+        };
+        let text = output(start_as("/bin/sh", &arguments, 0, alone).unwrap());
+        let open: BTreeSet<_> = text.split_whitespace().collect();
+        // The shell has one more for the directory that it lists.
+        let own = BTreeSet::from(["0", "1", "2", "777"]);
+        assert!(
+            own.is_subset(&open) && open.len() <= own.len() + 1,
+            "{text}"
+        );
+        assert!(crate::fd::same_file(
+            kept_open.as_fd(),
+            File::open("/dev/null").unwrap().as_fd()
+        ));
+    }
+
+    #[test]
     fn a_child_blocks_what_it_is_told_and_what_stops() {
         let text = output(
             start(
