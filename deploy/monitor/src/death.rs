@@ -117,7 +117,7 @@ impl Household {
 
     fn is_own(&self, id: u32) -> bool {
         let mut children = self.children.values();
-        self.spare.id() == Some(id)
+        self.spare.ids().any(|spare| spare == id)
             || children.any(|child| !child.is_dead && child.process.id() == id)
     }
 
@@ -166,7 +166,7 @@ impl Household {
     fn own_children(&self) -> BTreeSet<u32> {
         let started = self.children.values().map(|child| child.process.id());
         started
-            .chain(self.spare.id())
+            .chain(self.spare.ids())
             .chain(self.about.strangers.iter().copied())
             .collect()
     }

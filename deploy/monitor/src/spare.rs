@@ -1,15 +1,15 @@
 //! The spare: a process started ahead of time, which waits in `init` for its identity.
 //!
-//! Deliberately absent: more than one of them, and any event, number or resource of its own: it is no process of the job
-//! until one is asked for.
+//! Deliberately absent: any event, number or resource of its own: it is no process of the job until one is asked for.
 //!
 //! # Its life
 //! 1. A process needs nothing of its identity before it reads its certificate. So the program is started once more
-//!    [a while](SPARE_AFTER) after a process was asked for, when nobody asks for another just then; at once if processes
-//!    are asked for in a row, so that it is started while its asker is on the way to ask.
-//! 2. The next process that is asked for is the spare, if it is there: it has only to be told who it is. What it has
-//!    written before that has stayed in its pipes, and is its own from then on.
-//! 3. One that is not needed is killed as soon as nobody lives who could ask for it.
+//!    [a while](SPARE_AFTER) after a process was asked for, when nobody asks for another just then; at once if many are
+//!    asked for without a pause, so that it is started while its asker is on the way to ask. Where one is asked for
+//!    [soon](ROW_GAP_MAX) after the other, with work in between, there are [a few](SPARES_IN_ROW).
+//! 2. The next process that is asked for is the eldest spare, if there is one: it has only to be told who it is. What it
+//!    has written before that has stayed in its pipes, and is its own from then on.
+//! 3. Those that are not needed are killed as soon as nobody lives who could ask for them.
 //!
 //! # Signals
 //! The terminal's keys reach the spare as they reach every process, and end it. What another person's signal would have
@@ -23,14 +23,18 @@ use crate::{
 };
 use mio::{Interest, unix::SourceFd};
 use std::{
+    collections::VecDeque,
     os::fd::{AsFd, AsRawFd},
     time::{Duration, Instant},
 };
 
-/// The spare, or when there will be one.
+/// The spares, and when there will be one more.
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
-    child: Option<Child>,
+    /// The eldest first.
+    children: VecDeque<Child>,
+    /// How many there should be.
+    wanted: usize,
     due: Option<Instant>,
     /// When the latest process was asked for and had been started.
     asked: Option<Instant>,
@@ -44,9 +48,9 @@ impl Spare {
         self.due
     }
 
-    /// The kernel's id of one that is not reaped.
-    pub(crate) fn id(&self) -> Option<u32> {
-        self.child.as_ref().map(|child| child.process.id())
+    /// The kernel's ids of those that are not reaped.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.children.iter().map(|child| child.process.id())
     }
 }
 
@@ -54,13 +58,16 @@ impl Household {
     /// A process that was asked for at this time was started: another may follow.
     pub(crate) fn expect_spawn(&mut self, asked: Instant) {
         let before = self.spare.asked.replace(Instant::now());
-        let in_row = before.is_some_and(|before| asked < before + SPARE_AFTER);
-        if self.spare.child.is_none() && !self.spare.is_over {
-            // The next one of a row comes as soon as its asker has run: it is started meanwhile.
-            let begin = if in_row {
-                asked
-            } else {
-                Instant::now() + SPARE_AFTER
+        let follows = |gap| before.is_some_and(|before| asked < before + gap);
+        self.spare.wanted = match follows(ROW_GAP_MAX) {
+            true => SPARES_IN_ROW,
+            false => 1,
+        };
+        if self.spare.children.len() < self.spare.wanted && !self.spare.is_over {
+            // The next one of many comes as soon as its asker has run: it is started meanwhile.
+            let begin = match follows(SPARE_AFTER) {
+                true => asked,
+                false => Instant::now() + SPARE_AFTER,
             };
             self.spare.due = Some(begin);
         }
@@ -71,10 +78,9 @@ impl Household {
         if self.spare.is_over {
             return None; // What is left of it waits to be reaped.
         }
-        let child = self
-            .spare
-            .child
-            .take_if(|child| matches!(child.end(), Ok(None)))?;
+        let lives = |child: &Child| matches!(child.end(), Ok(None));
+        let eldest = self.spare.children.iter().position(lives)?;
+        let child = self.spare.children.remove(eldest)?;
         let raw = child.process.as_fd().as_raw_fd();
         // It was registered, so this cannot fail in a way that matters: it is registered anew, or that fails.
         let _ = self.registry.deregister(&mut SourceFd(&raw));
@@ -99,21 +105,25 @@ impl Household {
         let watched = self
             .registry
             .register(&mut SourceFd(&raw), SPARE, Interest::READABLE);
-        self.spare.child = Some(child);
+        self.spare.children.push_back(child);
         if watched.is_err() {
-            self.dismiss_spare();
+            return self.dismiss_spare();
         }
         self.prepare();
+        if self.spare.children.len() < self.spare.wanted {
+            self.spare.due = Some(now); // In the next turn, unless somebody asks before.
+        }
     }
 
     /// The spare may have ended.
     pub(crate) fn handle_spares_end(&mut self) {
         let ended = |child: &mut Child| !matches!(child.reap(), Ok(None));
-        let Some(child) = self.spare.child.take_if(ended) else {
+        let Some(place) = self.spare.children.iter_mut().position(ended) else {
             return;
         };
-        self.spare.is_over = true;
-        if let Some(mut leaf) = child.leaf {
+        self.dismiss_spare();
+        let child = self.spare.children.remove(place);
+        if let Some(mut leaf) = child.and_then(|child| child.leaf) {
             let _ = leaf.kill(); // Fails where the group has been removed under us.
             self.emptying.push(leaf);
         }
@@ -123,7 +133,7 @@ impl Household {
     pub(crate) fn dismiss_spare(&mut self) {
         self.spare.is_over = true;
         self.spare.due = None;
-        if let Some(child) = &self.spare.child {
+        for child in &self.spare.children {
             let _ = child.process.signal(SIGKILL); // Fails only for what has gained rights that we have not.
         }
     }
@@ -131,12 +141,13 @@ impl Household {
     /// Gives back at once all that the spare holds, because it is wanted for something else. False if there is none.
     pub(crate) fn release_spare(&mut self) -> bool {
         self.dismiss_spare();
-        let Some(child) = self.spare.child.take() else {
-            return false;
-        };
-        let _ = child.process.wait(); // Only the monitor reaps it, and it was killed.
-        self.emptying.extend(child.leaf);
-        true
+        let children = std::mem::take(&mut self.spare.children);
+        let had_some = !children.is_empty();
+        for child in children {
+            let _ = child.process.wait(); // Only the monitor reaps it, and it was killed.
+            self.emptying.extend(child.leaf);
+        }
+        had_some
     }
 
     /// Whether nobody lives who could ask for anything.
@@ -148,3 +159,7 @@ impl Household {
 /// Long enough for the process that has just begun to get to its work undisturbed, and for those who ask for many to
 /// have asked.
 const SPARE_AFTER: Duration = Duration::from_micros(300);
+/// Who asks again so soon, with work in between, asks before the next one could be started.
+const ROW_GAP_MAX: Duration = Duration::from_millis(5);
+/// So most of those who ask so have one that is ready. Each takes some 160 KiB, and stays until it is needed.
+const SPARES_IN_ROW: usize = 4;
