@@ -3,6 +3,7 @@
 
 //= run pair
 //= args pair
+//= env DEPLOY_CHANNELS=
 //= only alone
 //= main: exits 0
 //=   stops: exits 0, out "received 1000\n"

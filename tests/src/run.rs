@@ -53,10 +53,12 @@ pub fn on_cluster(cluster: &Cluster, program: &Path, source: &str) -> Result<(),
 }
 
 /// The same with the processes connected as `DEPLOY_CHANNELS` says, as JSON lines only: what is written is no different.
+/// Not what says itself how they are connected.
 pub fn alone_over(channels: &str, program: &Path, source: &str) {
     let runs = header::parse(source).unwrap_or_else(|why| panic!("{why}"));
-    for mut run in runs.into_iter().filter(is_alone) {
-        let variable = ("DEPLOY_CHANNELS".to_string(), channels.to_string());
+    let is_open = |run: &Run| run.variable(CHANNELS).is_none();
+    for mut run in runs.into_iter().filter(is_alone).filter(is_open) {
+        let variable = (CHANNELS.to_string(), channels.to_string());
         run.env.push(variable);
         if let Err(why) = check_json(Place::Alone, program, &run) {
             panic!("run {:?} over {channels}: {why}", run.name);
@@ -234,7 +236,7 @@ fn command(program: &Path, run: &Run) -> Command {
     for name in [
         "DEPLOY_FORMAT",
         CAPACITY,
-        "DEPLOY_CHANNELS",
+        CHANNELS,
         "NO_COLOR",
         "RUST_BACKTRACE",
     ] {
@@ -257,6 +259,8 @@ fn join<T>(thread: thread::JoinHandle<T>) -> T {
 
 /// In the environment of a program that runs alone it says how large the machine is.
 const CAPACITY: &str = "DEPLOY_CAPACITY";
+/// How its processes are connected.
+const CHANNELS: &str = "DEPLOY_CHANNELS";
 /// A run that takes longer has hung.
 const DEADLINE: Duration = Duration::from_secs(60);
 
