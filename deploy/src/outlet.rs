@@ -154,7 +154,7 @@ impl Outlet {
         let is_batch = self.link.send_record(&mut tx, record);
         drop(tx);
         if is_batch {
-            self.link.hear();
+            self.link.hear(true);
         }
         Look::Found(Ok(()))
     }
@@ -306,7 +306,7 @@ impl Long<'_> {
                 return Err(ChannelError::Closed); // The sender was dropped: nobody hears this.
             }
             bytes = rest;
-            link.hear();
+            link.hear(room - piece.len() < PIECE_BYTES_MAX);
             if bytes.is_empty() {
                 return Ok(());
             }

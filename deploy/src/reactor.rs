@@ -131,9 +131,7 @@ fn look(links: &Links, link: &Arc<Link>) -> bool {
             return false;
         }
         if in_use {
-            if link.streams() {
-                link.read(false); // Its sender only reads when it has a batch.
-            }
+            link.read(false); // Its sender only reads when it has a batch, or little room.
             return link.turn.want_attention();
         }
         link.take_back();

@@ -292,11 +292,13 @@ impl Link {
     }
 
     /// A sender of batches or pieces hears the peer by itself, where nobody listens: the reactor would be woken for each
-    /// acknowledgement, and stand in its way.
-    pub(crate) fn hear(self: &Arc<Link>) {
+    /// acknowledgement, and stand in its way. While there is room for more it need not look yet.
+    pub(crate) fn hear(self: &Arc<Link>, is_pressed: bool) {
         if self.turn.listeners.load(SeqCst) == 0 {
             self.lease();
-            self.read(false);
+            if is_pressed {
+                self.read(false);
+            }
         }
     }
 
