@@ -260,6 +260,19 @@ impl Link {
         self.keeps.load(Relaxed) && !tx.way.is_closed() && tx.out.pending() == 0
     }
 
+    /// How long the peer may need to take in what it has not acknowledged, before it can answer.
+    pub(crate) fn peers_work(&self) -> Duration {
+        let sent = self.tx().out.sequence();
+        let unacknowledged = sent.saturating_sub(self.acknowledged.load(Acquire));
+        Duration::from_nanos(unacknowledged / COPIED_BYTES_PER_NS).min(PEERS_WORK_MAX)
+    }
+
+    /// Whether what comes next probably is a part of a long value. Who sleeps for that does so in `poll`: in `recv` it
+    /// would be woken again and again while the peer takes in what was sent to it.
+    pub(crate) fn expects_long(&self) -> bool {
+        self.rx().inbound.expects_long()
+    }
+
     /// How many units the sending half may queue now: none while too much waits for the socket.
     pub(crate) fn room(&self, tx: &Tx) -> u64 {
         if tx.out.pending() > PENDING_BYTES_MAX {
@@ -589,6 +602,12 @@ const STREAM_VALUES: u32 = 64;
 
 /// How much may wait for the socket: a few batches. Beyond it, senders wait for the reader's process to read.
 const PENDING_BYTES_MAX: usize = 256 << 10;
+
+/// How fast a process takes in what lies in its socket, while others use the machine too.
+const COPIED_BYTES_PER_NS: u64 = 4;
+
+/// Long values are worth a longer look, but not for ever: it is a megabyte's time.
+const PEERS_WORK_MAX: Duration = Duration::from_micros(300);
 
 /// What a thread that sleeps reads as it wakes: a short message. Of a longer one the rest is read where it belongs.
 const SHORT_READ_BYTES: usize = 1 << 10;

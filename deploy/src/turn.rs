@@ -332,7 +332,8 @@ impl Link {
             return None;
         }
         let start = Instant::now();
-        let end = deadline.map_or(start + SPIN, |deadline| deadline.min(start + SPIN));
+        let end = start + SPIN + self.peers_work();
+        let end = deadline.map_or(end, |deadline| deadline.min(end));
         loop {
             match look(Who::Spinner) {
                 Look::Found(found) => {
@@ -407,7 +408,7 @@ impl Link {
             let left = time_left(deadline)?;
             self.acknowledge_if_owed();
             let socket = self.socket().expect("an owner has a socket");
-            if left.is_none() && !self.is_blocked() {
+            if left.is_none() && !self.is_blocked() && !self.expects_long() {
                 who = self.sleep_and_read(socket);
                 continue;
             }

@@ -229,6 +229,11 @@ impl Inbound {
         &mut self.buffer[self.end..self.end + space]
     }
 
+    /// Whether what comes next probably is a part of a long value.
+    pub fn expects_long(&self) -> bool {
+        self.long_lately
+    }
+
     /// Whether a header comes next, and behind it probably a part of a long value.
     pub fn wants_header(&self) -> bool {
         self.start == self.end && self.arriving.is_none() && self.long_lately
