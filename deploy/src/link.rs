@@ -45,8 +45,8 @@ pub(crate) struct Link {
     /// Names it to the reactor.
     pub(crate) token: u64,
     socket: OnceLock<OwnedFd>,
-    /// Whether that is a socket pair, whose kernel keeps for the peer what was written even when this process is gone.
-    /// TCP does not: where the peer has said anything that was not read here, it resets the connection.
+    /// Whether the peer itself has the other end of a socket pair: then the kernel keeps for it what was written, even
+    /// when this process is gone. TCP does not: where the peer has said anything that was not read here, it is reset.
     keeps: AtomicBool,
     tx: Mutex<Tx>,
     rx: Mutex<Rx>,
