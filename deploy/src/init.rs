@@ -94,6 +94,8 @@ fn certificate() -> Option<Papers> {
         std::process::exit(OwnCode::Setting.number())
     }
     let socket = adopted.ok()?;
+    // A spare waits here, and has done by then what needs no certificate.
+    let prepared = prepare();
     let mut bytes = Vec::new();
     let Some(beside) = packet::receive(socket.as_fd(), &mut bytes).ok()? else {
         exit::vanish() // The monitor ended before it had a use for this process.
@@ -117,7 +119,23 @@ fn certificate() -> Option<Papers> {
         birth,
         beside,
         packet: bytes,
+        prepared,
     })
+}
+
+/// What any process of a job has. Where this is none, it does no harm.
+fn prepare() -> io::Result<Prepared> {
+    fork::watch()?;
+    drain::prepare()?;
+    Ok(Prepared {
+        poller: Poller::new()?,
+        spin: Spin::new(newborn::has_processors()),
+    })
+}
+
+struct Prepared {
+    poller: Poller,
+    spin: Spin,
 }
 
 /// What a process is born with.
@@ -127,6 +145,7 @@ struct Papers {
     beside: Beside,
     /// What the certificate came in: memory for other packets.
     packet: Vec<u8>,
+    prepared: io::Result<Prepared>,
 }
 
 /// Takes up what the certificate says. Returns if this is the initial process; every other runs its function and ends.
@@ -143,8 +162,8 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     os::raise_descriptor_limit()?;
     os::set_blocked_signals(birth.signals_blocked);
     let mut descriptors = papers.beside.descriptors;
-    let spin = Spin::new(newborn::has_processors());
-    let hub = Hub::new(birth.resources.mem.bytes(), spin, Poller::new()?);
+    let Prepared { poller, spin } = papers.prepared?;
+    let hub = Hub::new(birth.resources.mem.bytes(), spin, poller);
     let links = Arc::new(Links::new(Arc::new(hub)));
     let socket = control::raise(papers.socket);
     let control = Arc::new(Control::new(socket, links.clone(), papers.packet)?);
@@ -170,8 +189,6 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     if let (Some(parent), Some(socket)) = (birth.parent, descriptors.pop()) {
         links.handle_connected(parent, control::raise(socket), birth.seal);
     }
-    fork::watch()?;
-    drain::prepare()?;
     let reactor = Reactor::new(control, links);
     let Some(work) = birth.work else {
         return reactor.start();

@@ -15,17 +15,15 @@ use std::{
 
 fn main() {
     // Before `init` there is one more: that of the birth.
-    let birth = env::var("DEPLOY_BIRTH").ok();
-    let mut before = open_below_512();
-    let is_birth = |number: &RawFd| {
-        let birth = birth.as_ref().and_then(|birth| birth.split_once(','));
-        birth.is_some_and(|(birth, _)| *birth == number.to_string())
-    };
-    before.retain(|number| !is_birth(number));
+    let birth = env::var("DEPLOY_BIRTH").unwrap_or_default();
+    let birth = birth
+        .split_once(',')
+        .and_then(|(birth, _)| birth.parse().ok());
+    let before = open_below_512(birth);
     init(Resources::default());
     let mut input = String::new();
     io::stdin().read_to_string(&mut input).unwrap();
-    let after = open_below_512();
+    let after = open_below_512(None);
     let same = before == after;
     assert!(same, "{before:?} before init and {after:?} after it");
     println!(
@@ -38,7 +36,7 @@ fn main() {
 fn worker(_: Pid, (): ()) {
     let input = fs::read_link("/proc/self/fd/0").unwrap();
     assert_eq!(input.to_str(), Some("/dev/null"));
-    let open: Vec<String> = open_below_512().iter().map(RawFd::to_string).collect();
+    let open: Vec<String> = open_below_512(None).iter().map(RawFd::to_string).collect();
     println!("open: {}; input: none", open.join(" "));
     let script = "for n in 0 1 2 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$n && echo $n; done; true";
     let open = Command::new("sh").args(["-c", script]).output().unwrap();
@@ -49,8 +47,8 @@ fn worker(_: Pid, (): ()) {
     );
 }
 
-/// Descriptors below 512; all others have to be closed by exec.
-fn open_below_512() -> Vec<RawFd> {
+/// Descriptors below 512 but one; all others have to be closed by exec, but that one.
+fn open_below_512(birth: Option<RawFd>) -> Vec<RawFd> {
     let mut low = Vec::new();
     for entry in fs::read_dir("/proc/self/fd").unwrap() {
         let path = entry.unwrap().path();
@@ -60,6 +58,7 @@ fn open_below_512() -> Vec<RawFd> {
             continue;
         }
         match number {
+            _ if birth == Some(number) => {}
             0..512 => low.push(number),
             // Only ours are up there, and those that were there before `init`.
             _ => assert!(closes_on_exec(number), "{number} stays open"),
