@@ -18,7 +18,7 @@ use std::{
         fd::{AsRawFd, BorrowedFd, RawFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// What is executed, and how.
@@ -147,6 +147,7 @@ impl Launcher {
             kept: stdio.birth,
             kept_as,
             inherits,
+            by: descriptor_of(&self.program.exe),
             signals_blocked: self.signals_blocked,
         };
         match group {
@@ -179,6 +180,7 @@ impl Launcher {
             kept,
             kept_as: None,
             inherits: false,
+            by: descriptor_of(&self.program.exe),
             signals_blocked: u64::MAX,
         };
         launch.start_apart()
@@ -234,6 +236,12 @@ pub(crate) fn explain(error: &io::Error) -> String {
         "{error}; raise the hard limit on open files (ulimit -Hn), {hard}: \
          the first process takes four or five for each that lives"
     )
+}
+
+/// The descriptor of ours by which a program is named, if it is.
+fn descriptor_of(exe: &Path) -> Option<RawFd> {
+    let number = exe.strip_prefix("/proc/self/fd").ok()?;
+    number.to_str()?.parse().ok()
 }
 
 fn birth_variable(number: RawFd) -> String {

@@ -43,6 +43,8 @@ pub struct Launch<'a> {
     pub kept_as: Option<RawFd>,
     /// Whether it has too what is open here and not closed on exec.
     pub inherits: bool,
+    /// The descriptor by which the program's file is named, if it is.
+    pub by: Option<RawFd>,
     /// The signals that it blocks from the start, beside those that stop; see [`crate::process::blocked_signals`].
     pub signals_blocked: u64,
 }
@@ -102,7 +104,8 @@ impl Launch<'_> {
         let duplicates = self.duplicates();
         let kept = self.kept.as_raw_fd();
         let needed = duplicates.iter().flatten().map(|(source, _)| *source);
-        let last = needed.fold(kept.max(libc::STDERR_FILENO), RawFd::max);
+        let least = kept.max(self.by.unwrap_or(libc::STDERR_FILENO));
+        let last = needed.fold(least, RawFd::max);
         let mut plan = Plan {
             without_from: (!self.inherits).then_some(last as libc::c_uint + 1),
             duplicates,
@@ -317,6 +320,7 @@ mod tests {
             kept: theirs.as_fd(),
             kept_as: Some(KEPT),
             inherits: true,
+            by: None,
             signals_blocked,
         };
         Ok(Started {
@@ -367,14 +371,17 @@ mod tests {
         let leaf = tree.leaf("1").unwrap();
         let kept_open = crate::fd::raise(File::open("/dev/null").unwrap().into()).unwrap();
         let arguments = ["-c", "cd /proc/$$/fd; echo *"];
+        let shell = crate::fd::raise(File::open("/bin/sh").unwrap().into()).unwrap();
         let alone = |launch: &Launch<'_>| {
             let apart = Launch {
                 inherits: false,
+                by: Some(shell.as_raw_fd()),
                 ..*launch
             };
             apart.start_in(&leaf)
         };
-        let text = output(start_as("/bin/sh", &arguments, 0, alone).unwrap());
+        let program = format!("/proc/self/fd/{}", shell.as_raw_fd());
+        let text = output(start_as(&program, &arguments, 0, alone).unwrap());
         let open: BTreeSet<_> = text.split_whitespace().collect();
         // The shell has one more for the directory that it lists.
         let own = BTreeSet::from(["0", "1", "2", "777"]);
