@@ -260,6 +260,12 @@ impl Link {
         self.keeps.load(Relaxed) && !tx.way.is_closed() && tx.out.pending() == 0
     }
 
+    /// Whether something was sent that the peer has not said it has.
+    pub(crate) fn has_unacknowledged(&self) -> bool {
+        let sent = self.tx().out.sequence();
+        !self.is_acknowledged(sent)
+    }
+
     /// How long the peer may need to take in what it has not acknowledged, before it can answer.
     pub(crate) fn peers_work(&self) -> Duration {
         let sent = self.tx().out.sequence();

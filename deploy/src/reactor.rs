@@ -131,7 +131,9 @@ fn look(links: &Links, link: &Arc<Link>) -> bool {
             return false;
         }
         if in_use {
-            link.read(false); // Its sender only reads when it has a batch, or little room.
+            if link.streams() || link.has_unacknowledged() {
+                link.read(false); // Its sender only reads when it has a batch, or little room.
+            }
             return link.turn.want_attention();
         }
         link.take_back();
