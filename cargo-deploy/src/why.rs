@@ -57,20 +57,14 @@ fn sentence(life: &LifeView) -> String {
             format!("was lost with its node {node}, which the master no longer heard")
         }
         (Some(Reason::Linked), Some(by)) => format!("was ended by {by}, its parent"),
-        (Some(_), Some(by)) => format!("was ended by {by}{}", with(status)),
-        (Some(reason), None) => format!("ended: {reason}{}", with(status)),
+        (Some(_), Some(by)) => match status.signal_name() {
+            Some(signal) => format!("was ended with {signal} by {by}"),
+            None => format!("was asked to end by {by}, and {}", by_itself(status)),
+        },
+        (Some(reason), None) => format!("ended: {reason}"),
         (None, _) => by_itself(status),
     };
     format!("{who} {how}.")
-}
-
-/// With which signal or code, where somebody else ended it.
-fn with(status: ExitStatus) -> String {
-    match (status.signal_name(), status.code()) {
-        (Some(signal), _) => format!(" with {signal}"),
-        (None, Some(code)) => format!(", and returned {code}"),
-        (None, None) => String::new(),
-    }
 }
 
 fn by_itself(status: ExitStatus) -> String {
@@ -148,12 +142,12 @@ mod tests {
         check(
             signal.because(Reason::Killed),
             Some("process 3fecd01"),
-            "was ended by process 3fecd01 with SIGKILL.",
+            "was ended with SIGKILL by process 3fecd01.",
         );
         check(
             signal.because(Reason::Interrupted),
             Some("ada"),
-            "was ended by ada with SIGKILL.",
+            "was ended with SIGKILL by ada.",
         );
         check(
             signal.because(Reason::NodeLost),
