@@ -50,6 +50,7 @@
 //= args leave
 //= code 5
 //= main: exits 5
+//=   witness: killed SIGKILL (killed)
 //=   pool_worker: killed SIGKILL (killed)
 
 //= run main is killed
@@ -175,9 +176,10 @@ fn main() {
             panic!("on purpose");
         }
         "leave" => {
-            let mut call = slow_forever();
+            let witness = spawn(witness, (), Resources::default()).unwrap();
+            let mut call = slow_forever(witness);
             assert!((&mut call).now_or_never().is_none());
-            thread::sleep(Duration::from_millis(100));
+            witness.wait().unwrap();
             process::exit(5);
         }
         "killed" => {
@@ -193,7 +195,17 @@ fn main() {
 }
 
 #[with(POOL, retries = 0)]
-fn slow_forever() {
+fn slow_forever(witness: Pid) {
+    witness.kill().unwrap();
+    park_forever();
+}
+
+/// Its end tells that a call has begun: the worker's one channel to whoever calls is the pool's.
+fn witness(_: Pid, (): ()) {
+    park_forever();
+}
+
+fn park_forever() -> ! {
     loop {
         thread::park();
     }

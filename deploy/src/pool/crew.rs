@@ -170,8 +170,8 @@ impl Crew {
         Some((*worker, hand.link().clone()))
     }
 
-    /// The process ends, and lets its workers go. Returns their connections.
-    pub(crate) fn retire(self: &Arc<Crew>) -> Vec<Arc<Link>> {
+    /// The process ends, and lets its workers go.
+    pub(crate) fn retire(self: &Arc<Crew>) -> Vec<Leaver> {
         let patience = Instant::now() + BIRTHS_PATIENCE;
         loop {
             if let Ok(mut state) = self.state.try_lock() {
@@ -402,11 +402,14 @@ impl State {
         }
     }
 
-    /// Lets all workers go, and returns the connections to them.
-    fn let_go(&mut self) -> Vec<Arc<Link>> {
+    /// Lets all workers go.
+    fn let_go(&mut self) -> Vec<Leaver> {
         self.hands.values_mut().for_each(Hand::let_go);
-        let links = self.hands.values().map(|hand| hand.link().clone());
-        links.collect()
+        let leavers = self.hands.iter().map(|(worker, hand)| Leaver {
+            link: hand.link().clone(),
+            is_busy: self.plan.is_busy(*worker),
+        });
+        leavers.collect()
     }
 }
 
@@ -463,21 +466,40 @@ impl Wake for News {
     }
 }
 
-/// Blocks until these workers, which were let go, have ended: those that are in the midst of a call are killed soon.
-pub(crate) fn await_ends(links: &[Arc<Link>]) {
+/// A worker that was let go.
+pub(crate) struct Leaver {
+    link: Arc<Link>,
+    /// Whether it had calls.
+    is_busy: bool,
+}
+
+impl Leaver {
+    /// Blocks until it has ended, or then.
+    fn has_ended(&self, deadline: Instant) -> bool {
+        let look = || Look::of(self.link.has_fate().then_some(()));
+        self.link.wait_until(Some(deadline), look).is_some()
+    }
+
+    fn kill(&self) {
+        process::current().control.kill_unheard(self.link.peer);
+    }
+}
+
+/// Blocks until these have ended. Those that are in the midst of a call are killed soon; the others go by themselves, and
+/// only have to be given a processor.
+pub(crate) fn await_ends(leavers: &[Leaver]) {
     let soon = Instant::now() + CALLS_PATIENCE;
-    let has_ended = |link: &Arc<Link>, deadline: Instant| {
-        let look = || Look::of(link.has_fate().then_some(()));
-        link.wait_until(Some(deadline), look).is_some()
-    };
-    let late = links.iter().filter(|link| !has_ended(link, soon));
-    let late: Vec<&Arc<Link>> = late.collect();
-    for link in &late {
-        process::current().control.kill_unheard(link.peer);
+    let busy = leavers.iter().filter(|leaver| leaver.is_busy);
+    for leaver in busy {
+        if !leaver.has_ended(soon) {
+            leaver.kill();
+        }
     }
     let patience = Instant::now() + ENDS_PATIENCE;
-    for link in late {
-        has_ended(link, patience);
+    for leaver in leavers {
+        if !leaver.has_ended(patience) {
+            leaver.kill();
+        }
     }
 }
 
@@ -488,5 +510,5 @@ const BIRTHS_LOOK: Duration = Duration::from_micros(200);
 /// How long a process that ends waits for the calls that its workers are in the midst of: their results are nobody's.
 const CALLS_PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long it waits for the ends of those that it killed. They die with it if they have not.
+/// How long it waits for the ends of the others, and of those that it killed. They die with it if they have not.
 const ENDS_PATIENCE: Duration = Duration::from_secs(2);

@@ -42,8 +42,8 @@ pub(crate) fn workers(pool: &Pool) -> usize {
 pub(crate) fn retire() {
     let Some(known) = CREWS.get() else { return };
     let all: Vec<Arc<Crew>> = crews(known).values().cloned().collect();
-    let links: Vec<_> = all.iter().flat_map(|crew| crew.retire()).collect();
-    crew::await_ends(&links);
+    let leavers: Vec<_> = all.iter().flat_map(|crew| crew.retire()).collect();
+    crew::await_ends(&leavers);
 }
 
 fn crews(known: &Mutex<Crews>) -> MutexGuard<'_, Crews> {
