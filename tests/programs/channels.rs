@@ -8,6 +8,7 @@
 //=   visitor x300: exits 0
 
 use deploy::*;
+use deploy_tests::memory::resident_kib;
 use std::{
     env, fs, thread,
     time::{Duration, Instant},
@@ -99,17 +100,6 @@ fn settle(expected: usize) -> usize {
 
 fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
 }
 
 /// Figures for whoever asked for the long form.

@@ -9,6 +9,7 @@
 //=   endless: killed SIGKILL (killed)
 
 use deploy::*;
+use deploy_tests::memory::status_kib;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     env, fs,
@@ -173,17 +174,6 @@ fn endless(parent: Pid, len: usize) {
 fn forget_peak() -> u64 {
     fs::write("/proc/self/clear_refs", "5").unwrap();
     status_kib("VmHWM:")
-}
-
-fn status_kib(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(name));
-    line.unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
 }
 
 /// Figures for whoever asked for the long form.

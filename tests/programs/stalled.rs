@@ -7,8 +7,9 @@
 //=   offer x40: exits 0
 
 use deploy::*;
+use deploy_tests::memory::resident_kib;
 use std::{
-    env, fs, thread,
+    env, thread,
     time::{Duration, Instant},
 };
 
@@ -75,17 +76,6 @@ fn offer(parent: Pid, stall: Duration) {
         more_kib = more_kib.max(resident_kib().saturating_sub(before_kib));
     }
     sender.send(vec![more_kib]).unwrap();
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
 }
 
 const SENDERS: usize = 40;

@@ -7,6 +7,7 @@
 //! Deliberately absent: many senders at once (`programs/stalled.rs`).
 
 use deploy::*;
+use deploy_tests::memory::status_kib;
 use std::{
     env, fs, process,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
@@ -80,13 +81,6 @@ fn figures(last: &[u8]) -> [u64; 2] {
 
 fn value(index: u64) -> Vec<u8> {
     vec![index as u8; 1 << 20]
-}
-
-fn status_kib(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(name));
-    let kib = line.unwrap().split_whitespace().nth(1);
-    kib.unwrap().parse().unwrap()
 }
 
 fn number(args: &[String], name: &str, default: u64) -> u64 {

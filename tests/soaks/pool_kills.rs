@@ -6,9 +6,10 @@
 //! Deliberately absent: kills of the process that calls (`pool_deaths`), and of machines.
 
 use deploy::*;
+use deploy_tests::memory::resident_kib;
 use futures::{StreamExt, executor::block_on, stream};
 use std::{
-    env, fs,
+    env,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::*},
@@ -121,17 +122,6 @@ fn kill_some(
             killed.fetch_add(1, SeqCst);
         }
     }
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
 }
 
 fn number(args: &[String], name: &str, default: u64) -> u64 {

@@ -15,6 +15,7 @@ pub mod family;
 pub mod header;
 pub mod hosts;
 pub mod leftovers;
+pub mod memory;
 pub mod pattern;
 pub mod pty;
 pub mod run;
