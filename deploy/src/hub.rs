@@ -176,12 +176,12 @@ fn interest(link: &Link) -> Interest {
     }
 }
 
-/// How large all windows of a process with this much memory may be together. What waits in a window has a buffer half as
-/// large again.
+/// How large all windows of a process with this much memory may be together: half of what they may cost, since an
+/// allocator keeps about as much again, of buffers that were outgrown.
 fn window_units(mem_bytes: u64) -> u64 {
-    WINDOWS_BYTES_MAX.min(mem_bytes / 4) / 3 * 2
+    WINDOWS_BYTES_MAX.min(mem_bytes / 4) / 2
 }
 
-/// What all stalled receivers may cost a process together. Six hundred with the smallest window cost as much; where there
+/// What all stalled receivers may cost a process together. Five hundred with the smallest window cost as much; where there
 /// are more, each costs its smallest window and none has a larger one.
 const WINDOWS_BYTES_MAX: u64 = 64 << 20;
