@@ -190,13 +190,13 @@ impl Cluster {
         &mut self.daemons.last_mut().expect("it was just added").1
     }
 
-    /// Stops all daemons, by the signal that no shell has a background job ignore, and fails if anything is left of them.
+    /// Stops all daemons as somebody at their terminals would, and fails if anything is left of them.
     ///
     /// # Panics
     /// If so.
     pub fn finish(mut self) {
         for (host, daemon) in self.daemons.drain(..).rev() {
-            daemon.signal(Signal::SIGTERM);
+            daemon.signal(Signal::SIGINT);
             let (status, said) = daemon.end();
             assert!(status.success(), "{host} ends with {status}:\n{said}");
         }

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: programs that end by themselves (`run.rs`), and any look at what a daemon does but by its words.
 
+use deploy_sys::signal;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -28,6 +29,8 @@ impl Daemon {
     /// # Panics
     /// If it does not start.
     pub fn start(command: &mut Command) -> Daemon {
+        // A suite that was started with `&` ignores SIGINT, and so would the daemon and all its jobs.
+        signal::forget_ignored().expect("dispositions may be changed");
         let (reader, writer) = io::pipe().expect("a pipe can be made");
         let twice = writer.try_clone().expect("a descriptor is free");
         let child = command

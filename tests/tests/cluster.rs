@@ -153,7 +153,7 @@ fn two_daemons_live_on_one_machine_each_with_its_state() {
     is(&cluster, "n1", "up");
     is(&cluster, "n1-2", "up");
     // One name, one node: whoever leaves and joins anew is somebody else.
-    daemon.signal(Signal::SIGTERM);
+    daemon.signal(Signal::SIGINT);
     assert!(daemon.end().0.success());
     let leave = "leave --state /var/lib/second";
     assert_eq!(cluster.run("n1", leave).code, 0);

@@ -1,10 +1,13 @@
 //! The short runs of the commands in `soaks/`, each of which prints its figures and fails where they are not what is
 //! promised.
 
+use deploy_sys::signal;
 use deploy_tests::run;
 use std::process::Command;
 
 fn check(program: &str, args: &[&str], env: &[(&str, &str)]) {
+    // A suite that was started with `&` ignores SIGINT, and so would what runs here.
+    signal::forget_ignored().unwrap();
     let mut command = Command::new(program);
     command.args(args).envs(env.iter().copied());
     let finished = run::finish(&mut command, b"").unwrap();
