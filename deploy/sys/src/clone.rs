@@ -114,7 +114,9 @@ extern "C" fn live(plan: *mut Plan) -> ! {
         let plan = &mut *plan;
         plan.has_own_table = leave_shared_table(plan.without_from);
         let (kept, number) = plan.kept;
+        // A program that knows nothing of us does not ask for it, and is to end with who started it like any other.
         let done = plan.has_own_table
+            && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
             && plan
                 .duplicates
                 .iter()

@@ -7,6 +7,10 @@
 //! The starting thread waits until the child has executed its program. A child stopped before that, by Ctrl-Z at the
 //! wrong moment, would stop its parent with no way to go on. So the signals that stop are blocked in the child, which
 //! is to set its signal mask once it runs.
+//!
+//! # Ended with its parent
+//! A child that is born in a group gets SIGKILL when the thread that started it ends. `posix_spawn` cannot be told that: there
+//! the program has to ask for it itself.
 
 use crate::{
     cgroup::Leaf,
@@ -394,6 +398,29 @@ mod tests {
             kept_open.as_fd(),
             File::open("/dev/null").unwrap().as_fd()
         ));
+    }
+
+    #[test]
+    fn a_child_born_in_a_group_ends_with_who_started_it() {
+        let Some(tree) = Tree::create("deploy-test-orphan-", &std::process::id().to_string())
+        else {
+            eprintln!("skipped: no group may be made here");
+            return;
+        };
+        let leaf = tree.leaf("1").unwrap();
+        if leaf.birthplace().is_none() {
+            eprintln!("skipped: no process may be born in a group here");
+            return;
+        }
+        // For the kernel who started it is the thread.
+        let started = std::thread::scope(|scope| {
+            let start = || start_where("/bin/sleep", &["1000"], 0, Some(&leaf)).unwrap();
+            scope.spawn(start).join().unwrap()
+        });
+        assert_eq!(
+            started.process.wait().unwrap(),
+            Death::Signal(libc::SIGKILL)
+        );
     }
 
     #[test]
