@@ -92,6 +92,8 @@ struct Master {
     /// When the latest beat came.
     heard: Instant,
     waiting: VecDeque<Vec<u8>>,
+    /// What leaves when nothing else waits: pieces of relayed connections, bounded by their windows.
+    bulk: VecDeque<Vec<u8>>,
 }
 
 impl Node {
@@ -233,6 +235,7 @@ impl Node {
                     is_welcome: false,
                     heard: now,
                     waiting: VecDeque::new(),
+                    bulk: VecDeque::new(),
                 });
             }
         }
@@ -363,7 +366,11 @@ impl Node {
 
     fn report(&mut self, report: &Report) {
         if let Some(master) = &mut self.master {
-            master.waiting.push_back(report.encode());
+            let queue = match report {
+                Report::Job { report, .. } if report.is_bulk() => &mut master.bulk,
+                _ => &mut master.waiting,
+            };
+            queue.push_back(report.encode());
         }
     }
 
@@ -388,7 +395,12 @@ impl Node {
                 }
             }
             master.session.flush()?;
-            if master.waiting.is_empty() || master.session.is_full() {
+            if master.waiting.is_empty() && master.session.is_flushed() {
+                match master.bulk.pop_front() {
+                    Some(message) => master.waiting.push_back(message),
+                    None => return Ok(()),
+                }
+            } else if master.waiting.is_empty() || master.session.is_full() {
                 return Ok(());
             }
         }

@@ -19,6 +19,7 @@ use deploy_wire::{
     event::Stream,
     exit::End,
     job::Begin,
+    relay::{Piece, Relay},
 };
 use std::{
     net::SocketAddr,
@@ -69,6 +70,9 @@ pub trait Head {
     /// These two could not be connected, one of which is here and the other on another machine.
     fn handle_not_connected(&mut self, one: u32, other: u32, why: String);
 
+    /// Something of a relayed connection is to go to its other end.
+    fn handle_relayed(&mut self, channel: u32, piece: Piece);
+
     /// The next thing to do.
     fn poll_deed(&mut self) -> Option<Deed>;
 
@@ -111,6 +115,10 @@ pub enum Deed {
     Connect(u32, u32),
     /// Connect the first, which is here, to the second, which is where this data port is.
     Dial(u32, u32, SocketAddr),
+    /// Give a process here an end of a connection whose bytes go by way of the head.
+    Relay(Box<Relay>),
+    /// Something of such a connection came from its other end.
+    Relayed(u32, Piece),
     /// Another machine has dialed, and said this.
     Accept(OwnedFd, Vec<u8>),
     /// Kill a process and all that it started.

@@ -12,6 +12,7 @@ use crate::{
     launcher::{self, Launcher},
     outside::Outside,
     ready::Ready,
+    relay::Relays,
     run::token,
     spare::Spare,
     voice::{Heard, STREAMS},
@@ -46,6 +47,8 @@ pub(crate) struct Household {
     pub(crate) tree: Option<Tree>,
     /// Connections with other machines, while they are being made.
     pub(crate) outside: Outside,
+    /// Connections whose bytes go by way of the head.
+    pub(crate) relays: Relays,
     /// The standard input of the initial process; this process's own, if none.
     pub(crate) input: Option<Input>,
     /// Who clears the tree away if this process is killed.
@@ -135,6 +138,7 @@ impl Household {
             launcher,
             tree,
             outside,
+            relays: Relays::default(),
             input,
             keeper: None,
             keeper_due: None,
@@ -178,6 +182,7 @@ impl Household {
         }
         self.act(head, now);
         self.meet(head, now);
+        self.carry(head);
         self.farewell_all(head, now);
         self.act(head, now);
         self.start_keeper(now);
@@ -192,7 +197,7 @@ impl Household {
             Source::Control => !is_choked,
             Source::Output(_) => !is_full,
         };
-        if self.ready.iter().any(is_due) {
+        if self.ready.iter().any(is_due) || (self.relays.is_ready() && !is_choked) {
             return Some(now);
         }
         let retry = !self.refused.is_empty() || !self.postponed.is_empty();
@@ -221,6 +226,8 @@ impl Household {
                 }
                 Deed::Connect(one, other) => self.connect(one, other),
                 Deed::Dial(one, other, at) => self.dial(one, other, at, head, now),
+                Deed::Relay(relay) => self.relay(*relay, head),
+                Deed::Relayed(channel, piece) => self.handle_relayed(channel, piece, head),
                 Deed::Accept(socket, hello) => self.accept(socket, &hello, now),
                 Deed::Kill(number) => self.kill(number),
                 Deed::Signal(number, signal) => self.signal(number, signal),

@@ -16,6 +16,7 @@ use deploy_wire::{
     exit::{End, ExitStatus, Reason},
     job::Begin,
     pid::Job,
+    relay::Piece,
     resources::Resources,
 };
 use std::{
@@ -318,6 +319,10 @@ impl Head for Local<'_> {
 
     fn handle_not_connected(&mut self, one: u32, other: u32, why: String) {
         unreachable!("{one} and {other} are on one machine, but: {why}")
+    }
+
+    fn handle_relayed(&mut self, channel: u32, _: Piece) {
+        unreachable!("both ends of connection {channel} are on one machine, and nothing is relayed")
     }
 
     fn handle_input_taken(&mut self, bytes: u64) {

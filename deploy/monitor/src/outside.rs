@@ -6,7 +6,8 @@
 //! # The story
 //! 1. The head orders one of the two machines to dial the other's data port. There the node takes the connection in and
 //!    passes it on, with the first words that came, to its part of the job.
-//! 2. Both play their parts of the hello (`deploy_wire::hello`), for at most [`GREETING_TIME_MAX`].
+//! 2. Both play their parts of the hello (`deploy_wire::hello`), for at most [`GREETING_TIME_MAX`]. Who has dialed and is not
+//!    answered within [`DIAL_TIME_MAX`] gives up.
 //! 3. Each gives its process the connection, and what the process makes it its own with.
 //!
 //! A connection may come for a process whose beginning was ordered and did not happen yet: it waits as long.
@@ -144,11 +145,15 @@ impl Outside {
 
 impl Greeting {
     fn new(socket: TcpStream, hello: Hello, now: Instant) -> Greeting {
+        let patience = match hello {
+            Hello::Dial(..) => DIAL_TIME_MAX,
+            Hello::Accept(_) => GREETING_TIME_MAX,
+        };
         Greeting {
             socket,
             hello,
             outgoing: Vec::new(),
-            deadline: now + GREETING_TIME_MAX,
+            deadline: now + patience,
         }
     }
 
@@ -267,7 +272,7 @@ impl Household {
             .map(|(token, _)| *token)
             .collect();
         for token in late {
-            self.give_up(token, "the other node did not answer in 5 s", head);
+            self.give_up(token, "the other node did not answer in time", head);
         }
         self.outside.early.retain(|early| early.deadline > now);
     }
@@ -319,12 +324,16 @@ impl Household {
         }
     }
 
-    fn hand_over(&mut self, number: u32, peer: Pid, end: End) {
+    /// A process has a connection with one on another machine.
+    pub(crate) fn hand_over(&mut self, number: u32, peer: Pid, end: End) {
         let seal = end.seal;
         self.tell(number, &Notice::Connected { peer, seal }, Some(end.socket));
     }
 }
 
+/// How long the other machine may take to answer: a packet that was lost is sent again after a second. Then the head looks
+/// for another way.
+const DIAL_TIME_MAX: Duration = Duration::from_secs(2);
 /// Far longer than a hello takes between two machines that are up.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(5);
 /// How many that others began may be half way: each holds a descriptor of ours.

@@ -261,6 +261,9 @@ impl Loop {
             SIGNALS => return self.household.attention.handle_readable(),
             HEAD => return head.handle_socket(),
             INPUT => return self.household.feed(head),
+            Token(relayed) if (RELAYS..GREETINGS).contains(&relayed) => {
+                return self.household.relays.handle_ready(event.token());
+            }
             Token(greeting) if greeting >= GREETINGS => {
                 return self.household.outside.handle_ready(event.token());
             }
@@ -307,6 +310,8 @@ pub(crate) const INPUT: Token = Token(usize::MAX - 4);
 /// The first of the tokens of connections that are being made; behind them come the few above. No process has so high a
 /// number.
 pub(crate) const GREETINGS: usize = 1 << (usize::BITS - 1);
+/// The first of the tokens of relayed connections.
+pub(crate) const RELAYS: usize = 1 << (usize::BITS - 2);
 /// A turn's worth; more come in the next.
 const EVENTS_MAX: usize = 256;
 const FIRST_OF_OTHERS: i32 = 3;

@@ -79,6 +79,18 @@ pub fn shutdown(socket: BorrowedFd<'_>) {
     let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Both);
 }
 
+/// Ends what we write: whoever reads at the other end finds the end of file behind it.
+pub fn shutdown_write(socket: BorrowedFd<'_>) {
+    // As above.
+    let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Write);
+}
+
+/// Reads no more: whoever writes at the other end is told so.
+pub fn shutdown_read(socket: BorrowedFd<'_>) {
+    // As above.
+    let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Read);
+}
+
 /// Asks for a send buffer of this many bytes; the kernel gives what the administrator lets it.
 pub fn enlarge_send_buffer(socket: BorrowedFd<'_>, bytes: usize) {
     // A smaller one than asked is slower for long values, and nothing else.
@@ -134,6 +146,19 @@ mod tests {
         let start = std::time::Instant::now();
         wait(one.as_fd(), false, Some(Duration::from_millis(20)));
         assert!(start.elapsed() >= Duration::from_millis(19));
+    }
+
+    #[test]
+    fn each_direction_ends_by_itself() {
+        let (one, other) = socketpair_stream().unwrap();
+        write(one.as_fd(), b"x", b"").unwrap();
+        shutdown_write(one.as_fd());
+        assert_eq!(read(other.as_fd(), &mut [0; 8]).unwrap(), 1);
+        assert_eq!(read(other.as_fd(), &mut [0; 8]).unwrap(), 0);
+        assert_eq!(write(other.as_fd(), b"y", b"").unwrap(), 1);
+        shutdown_read(one.as_fd());
+        let refused = write(other.as_fd(), b"z", b"").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     event::Stream,
     exit::End,
     pid::Job,
+    relay::{Piece, Relay},
     resources::Resources,
 };
 use std::net::SocketAddr;
@@ -75,6 +76,15 @@ pub enum JobOrder {
     Unread {
         /// Where.
         stream: Stream,
+    },
+    /// Give a process an end of a connection whose bytes go by way of the master; the other end is given out elsewhere.
+    Relay(Box<Relay>),
+    /// Something of such a connection came from its other end.
+    Relayed {
+        /// Which.
+        channel: u32,
+        /// What.
+        piece: Piece,
     },
 }
 
@@ -189,6 +199,13 @@ pub enum JobReport {
         /// So many bytes more.
         bytes: u64,
     },
+    /// Something of a relayed connection, for its other end.
+    Relayed {
+        /// Which.
+        channel: u32,
+        /// What.
+        piece: Piece,
+    },
 }
 
 impl JobOrder {
@@ -230,7 +247,14 @@ impl JobOrder {
                 w.u8(10);
             }
             JobOrder::Unread { stream } => write_stream(w.u8(11), *stream),
+            JobOrder::Relay(relay) => relay.write(w.u8(12)),
+            JobOrder::Relayed { channel, piece } => piece.write(w.u8(13).u32(*channel)),
         }
+    }
+
+    /// Whether it may wait for other orders.
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, JobOrder::Relayed { piece, .. } if piece.is_bulk())
     }
 
     /// The order in these bytes.
@@ -266,6 +290,11 @@ impl JobOrder {
             10 => JobOrder::Close,
             11 => JobOrder::Unread {
                 stream: read_stream(r)?,
+            },
+            12 => JobOrder::Relay(Box::new(Relay::read(r)?)),
+            13 => JobOrder::Relayed {
+                channel: r.u32()?,
+                piece: Piece::read(r)?,
             },
             _ => return Err(Malformed("an unknown order to a warden")),
         })
@@ -373,7 +402,16 @@ impl JobReport {
             }
             JobReport::Closed => w.u8(11),
             JobReport::InputTaken { bytes } => w.u8(12).u64(*bytes),
+            JobReport::Relayed { channel, piece } => {
+                piece.write(w.u8(13).u32(*channel));
+                w
+            }
         };
+    }
+
+    /// Whether it may wait for other reports.
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, JobReport::Relayed { piece, .. } if piece.is_bulk())
     }
 
     /// The report in these bytes.
@@ -418,6 +456,10 @@ impl JobReport {
             },
             11 => JobReport::Closed,
             12 => JobReport::InputTaken { bytes: r.u64()? },
+            13 => JobReport::Relayed {
+                channel: r.u32()?,
+                piece: Piece::read(r)?,
+            },
             _ => return Err(Malformed("an unknown report of a warden")),
         })
     }
@@ -432,9 +474,34 @@ pub(crate) fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, Malformed> 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::secret::{Role, Secret};
     use proptest::prelude::*;
 
+    fn pieces() -> impl Iterator<Item = Piece> {
+        let bytes = Piece::Bytes(vec![7; 3]);
+        [
+            bytes,
+            Piece::Credit(9),
+            Piece::End,
+            Piece::Stop,
+            Piece::Over,
+        ]
+        .into_iter()
+    }
+
     pub(crate) fn orders() -> Vec<JobOrder> {
+        let relay = Relay {
+            channel: 5,
+            one: 3,
+            other: 4,
+            seal: Seal {
+                secret: Secret::from_bytes([6; 32]),
+                role: Role::Responder,
+                encrypted: true,
+            },
+            window: 1 << 20,
+        };
+        let relayed = pieces().map(|piece| JobOrder::Relayed { channel: 5, piece });
         let open = OpenJob {
             job: Job::from_bits(1 << 77),
             key: [5; 32],
@@ -466,7 +533,8 @@ pub(crate) mod tests {
             work: None,
             resources: Resources::default(),
         };
-        vec![
+        let others = vec![
+            JobOrder::Relay(Box::new(relay)),
             JobOrder::Open(Box::new(open)),
             JobOrder::Begin(Box::new(begin)),
             JobOrder::Begin(Box::new(initial)),
@@ -496,12 +564,14 @@ pub(crate) mod tests {
             JobOrder::Unread {
                 stream: Stream::Stdout,
             },
-        ]
+        ];
+        others.into_iter().chain(relayed).collect()
     }
 
     pub(crate) fn reports() -> Vec<JobReport> {
         let pid = crate::pid::Pid::new(Job::from_bits(7), 2);
-        vec![
+        let relayed = pieces().map(|piece| JobReport::Relayed { channel: 5, piece });
+        let others = vec![
             JobReport::Opened,
             JobReport::Failed { why: "no".into() },
             JobReport::Asked {
@@ -535,7 +605,8 @@ pub(crate) mod tests {
             },
             JobReport::Closed,
             JobReport::InputTaken { bytes: 1 << 20 },
-        ]
+        ];
+        others.into_iter().chain(relayed).collect()
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub mod pid;
 #[cfg(feature = "protocol")]
 pub mod record;
 pub mod refusal;
+#[cfg(feature = "protocol")]
+pub mod relay;
 pub mod resources;
 #[cfg(feature = "protocol")]
 pub mod secret;

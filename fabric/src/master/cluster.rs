@@ -426,7 +426,7 @@ impl Cluster {
         let place = Place {
             node,
             name: member.name.clone(),
-            address: member.hello.address,
+            address: Some(member.hello.address),
         };
         if let Some(owned) = self.jobs.get_mut(&id) {
             owned.job.handle_granted(ask, place);

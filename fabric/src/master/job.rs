@@ -13,6 +13,7 @@
 
 mod credit;
 mod input;
+mod relay;
 mod report;
 mod room;
 mod wardens;
@@ -31,6 +32,7 @@ use deploy_wire::{
     resources::Resources,
 };
 use input::Input;
+use relay::Relays;
 use room::Want;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wardens::Warden;
@@ -56,6 +58,7 @@ pub struct Job {
     deeds: VecDeque<Deed>,
     way: Way,
     input: Input,
+    relays: Relays,
     /// What nobody reads any more.
     unread: BTreeSet<Stream>,
     /// Who was killed by whom, until that is told.
@@ -170,6 +173,7 @@ impl Job {
             deeds: VecDeque::new(),
             way: Way::default(),
             input: Input::default(),
+            relays: Relays::default(),
             unread: BTreeSet::new(),
             killers: BTreeMap::new(),
             interrupter: String::new(),
@@ -309,14 +313,6 @@ impl Job {
             self.order_warden(node, JobOrder::Close);
         }
         self.deeds.push_back(Deed::Finish);
-    }
-
-    fn connect(&mut self, one: u32, other: u32) {
-        let at = match self.node_of(one) == self.node_of(other) {
-            true => None,
-            false => Some(self.wardens[&self.node_of(other)].place.address),
-        };
-        self.order(one, JobOrder::Connect { one, other, at });
     }
 
     fn tell(&mut self, number: u32, notice: Notice) {

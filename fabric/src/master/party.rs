@@ -23,6 +23,8 @@ pub struct Party {
     /// What the session has no room for yet.
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
+    /// What leaves when nothing else waits: pieces of relayed connections, bounded by their windows.
+    bulk: VecDeque<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl Party {
             purpose,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            bulk: VecDeque::new(),
         }
     }
 
@@ -119,6 +122,7 @@ impl Party {
     pub fn forget_node(&mut self) {
         self.waiting.clear();
         self.waiting_bytes = 0;
+        self.bulk.clear();
         self.purpose = Purpose::Leaving;
     }
 
@@ -215,6 +219,13 @@ impl Party {
         self.waiting.push_back(message);
     }
 
+    /// Tells it something as soon as nothing else waits, so that neither beats nor what is told of jobs wait behind it.
+    pub fn queue_bulk(&mut self, message: Vec<u8>) {
+        if !matches!(self.purpose, Purpose::Removed { .. } | Purpose::Leaving) {
+            self.bulk.push_back(message);
+        }
+    }
+
     /// Whether what is not in a hurry had better wait: its session takes no more for now.
     pub fn has_room(&self) -> bool {
         self.waiting.is_empty() && !self.session.is_full()
@@ -232,6 +243,13 @@ impl Party {
                 self.session.finish();
             }
             self.session.flush()?;
+            if self.waiting.is_empty()
+                && self.session.is_flushed()
+                && let Some(message) = self.bulk.pop_front()
+            {
+                self.queue(message);
+                continue;
+            }
             let has_more =
                 !self.waiting.is_empty() || matches!(self.purpose, Purpose::Fetch { .. });
             if !has_more || self.session.is_full() {

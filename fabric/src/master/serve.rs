@@ -332,8 +332,12 @@ impl Master {
         while let Some(action) = self.cluster.poll_action() {
             match action {
                 Action::Order(node, order) => {
+                    let is_bulk = matches!(&order, Order::Job { order, .. } if order.is_bulk());
                     if let Some(party) = self.find_node(node) {
-                        party.queue(order.encode());
+                        match is_bulk {
+                            true => party.queue_bulk(order.encode()),
+                            false => party.queue(order.encode()),
+                        }
                     }
                 }
                 Action::Answer(client, answer) => {

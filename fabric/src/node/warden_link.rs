@@ -1,7 +1,7 @@
 //! A warden as its node sees it: a process of ours, and the socket that orders and reports travel on.
 
 use super::dwelling::Dwelling;
-use crate::warden::ARGUMENT_BYTES_MAX;
+use deploy_monitor::ARGUMENT_BYTES_MAX;
 use deploy_sys::{limit, memfd, packet};
 use deploy_wire::job::{JobOrder, JobReport};
 use mio::{Interest, Registry, Token, unix::SourceFd};

@@ -52,7 +52,10 @@ impl Job {
                 let pid = self.roster.pid(number);
                 self.tell_watchers(Event::Noted { pid, text });
             }
-            JobReport::ConnectFailed { one, other, .. } => self.sever(one, other),
+            JobReport::ConnectFailed { one, other, .. } => self.handle_connect_failed(one, other),
+            JobReport::Relayed { channel, piece } => {
+                return self.handle_relayed(node, channel, piece);
+            }
             JobReport::InputTaken { bytes } => {
                 if self.node_of(self.initial) == node {
                     self.handle_input_taken(bytes);
@@ -252,14 +255,7 @@ impl Job {
             warden.is_closed = true;
         }
         self.way.handle_closed(node);
-    }
-
-    /// Two that cannot be connected, though both live: each loses the other.
-    fn sever(&mut self, one: u32, other: u32) {
-        for (to, peer) in [(one, other), (other, one)] {
-            let peer = self.roster.pid(peer);
-            self.tell(to, Notice::Lives { peer });
-        }
+        self.end_legs(node);
     }
 
     /// Whether this can come from that node now.
@@ -277,6 +273,8 @@ impl Job {
                 JobReport::Asked { from: number, .. } | JobReport::Died { number, .. } => {
                     is(number, &[Stage::Alive])
                 }
+                // It is looked at where it is counted.
+                JobReport::Relayed { .. } => true,
                 // From one that was replaced it may come too late.
                 JobReport::InputTaken { bytes } => {
                     !self.processes.is_empty()
@@ -289,6 +287,7 @@ impl Job {
                 JobReport::ConnectFailed { one, other, .. } => {
                     is(one, &[Stage::Alive, Stage::Dead, Stage::Gone])
                         && (*other as usize) < self.processes.len()
+                        && self.node_of(*other) != node
                 }
             }
     }

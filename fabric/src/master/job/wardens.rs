@@ -17,8 +17,8 @@ pub struct Place {
     pub node: NodeId,
     /// What it is called.
     pub name: String,
-    /// Its data port.
-    pub address: SocketAddr,
+    /// Its data port; none, where nobody can dial it and it dials nobody.
+    pub address: Option<SocketAddr>,
 }
 
 #[derive(Debug)]

@@ -1,0 +1,352 @@
+//! A head at the other end of a packet socket: reports go there, and orders come from there.
+//!
+//! Deliberately absent: any decision, and who carries the packets on.
+
+use crate::{
+    child::Control,
+    head::{Deed, Head},
+};
+use deploy_sys::packet;
+use deploy_wire::{
+    bytes::Malformed,
+    control::{Argument, Notice, Refusal, Request},
+    event::Stream,
+    exit::End,
+    job::{Begin, JobOrder, JobReport},
+    pid::Pid,
+    relay::Piece,
+};
+use std::{
+    collections::{HashSet, VecDeque},
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+/// The head, as far as it is here.
+#[derive(Debug)]
+pub struct Far {
+    link: Control,
+    /// Whether the socket may hold another order.
+    is_readable: bool,
+    /// How many bytes of output the head will still take. One read may overrun it.
+    credit: i64,
+    /// Nobody reads what is written there.
+    unread: HashSet<Stream>,
+    /// The numbers of all processes that were ever to begin here.
+    numbers: HashSet<u32>,
+    /// What was decided here.
+    own: VecDeque<Deed>,
+    /// Whether no order follows: the job was closed, or the other end is gone.
+    is_over: bool,
+    /// What made no sense.
+    nonsense: Option<Malformed>,
+    packet: Vec<u8>,
+    /// What output is read into, again and again.
+    buffer: Vec<u8>,
+}
+
+impl Far {
+    /// One that hears on this socket, behind `Open`.
+    pub fn new(socket: OwnedFd) -> Far {
+        Far {
+            link: Control::new(socket),
+            is_readable: true,
+            credit: 0,
+            unread: HashSet::new(),
+            numbers: HashSet::new(),
+            own: VecDeque::new(),
+            is_over: false,
+            nonsense: None,
+            packet: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Reports something.
+    pub fn report(&mut self, report: &JobReport, file: Option<OwnedFd>) {
+        self.send(report.encode(), file);
+    }
+
+    fn send(&mut self, packet: Vec<u8>, file: Option<OwnedFd>) {
+        if self.link.send(packet, file.into_iter().collect()).is_err() {
+            self.give_up(Malformed("nobody reads what is reported"));
+        }
+    }
+
+    /// Has everything that waits sent, and says whether all made sense.
+    ///
+    /// # Errors
+    /// If it did not.
+    pub fn finish(mut self) -> io::Result<()> {
+        let _ = self.link.flush_blocking(); // Fails only if the other end is gone, and nobody is left to tell.
+        self.nonsense.map_or(Ok(()), |why| Err(nonsense(why.0)))
+    }
+
+    fn give_up(&mut self, why: Malformed) {
+        self.is_over = true;
+        self.is_readable = false;
+        self.nonsense.get_or_insert(why);
+    }
+
+    /// The deed that an order asks for; none, if there is nothing to do about it.
+    fn handle_order(
+        &mut self,
+        order: JobOrder,
+        beside: Option<OwnedFd>,
+    ) -> Result<Option<Deed>, Malformed> {
+        Ok(Some(match order {
+            JobOrder::Open(_) => return Err(Malformed("a job is opened once")),
+            JobOrder::Begin(begin) => {
+                self.check(&begin, beside.is_some())?;
+                Deed::Begin(begin, beside)
+            }
+            JobOrder::Tell { number, notice } => Deed::Tell(number, notice),
+            JobOrder::Connect { one, other, at } => {
+                let are_numbers = one.max(other) < Pid::COUNT_MAX && one != other;
+                match at {
+                    _ if !are_numbers => return Err(Malformed("these two cannot be connected")),
+                    Some(at) => Deed::Dial(one, other, at),
+                    None => Deed::Connect(one, other),
+                }
+            }
+            JobOrder::Accept { hello } => {
+                let missing = Malformed("the connection is missing");
+                Deed::Accept(beside.ok_or(missing)?, hello)
+            }
+            JobOrder::Relay(relay) => {
+                if relay.one.max(relay.other) >= Pid::COUNT_MAX || relay.window > WINDOW_BYTES_MAX {
+                    return Err(Malformed("these two cannot be connected"));
+                }
+                Deed::Relay(relay)
+            }
+            JobOrder::Relayed { channel, piece } => Deed::Relayed(channel, piece),
+            JobOrder::Kill { number } => Deed::Kill(number),
+            JobOrder::Signal { number, signal } => Deed::Signal(number, signal),
+            JobOrder::Input { bytes } => Deed::Input(bytes),
+            JobOrder::Credit { bytes } => {
+                let more = i64::try_from(bytes).unwrap_or(i64::MAX);
+                self.credit = self.credit.saturating_add(more);
+                return Ok(None);
+            }
+            JobOrder::Close => self.end(),
+            JobOrder::Unread { stream } => {
+                self.unread.insert(stream);
+                return Ok(None);
+            }
+        }))
+    }
+
+    /// No order follows.
+    fn end(&mut self) -> Deed {
+        self.is_over = true;
+        self.is_readable = false;
+        Deed::End
+    }
+
+    fn check(&mut self, begin: &Begin, has_file: bool) -> Result<(), Malformed> {
+        let highest = begin.number.max(begin.parent.unwrap_or(0));
+        if highest >= Pid::COUNT_MAX || !self.numbers.insert(begin.number) {
+            return Err(Malformed("a process has a number that it cannot have"));
+        }
+        let argument = begin.work.as_ref().map(|work| &work.argument);
+        if matches!(argument, Some(Argument::File { .. })) != has_file {
+            return Err(Malformed(
+                "an argument's file is missing, or none's is there",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Head for Far {
+    fn handle_request(
+        &mut self,
+        from: u32,
+        request: Request,
+        file: Option<OwnedFd>,
+    ) -> Result<(), Malformed> {
+        if let (Request::Spawn(spawn), Some(file)) = (&request, &file)
+            && let Some(why) = too_long(file)
+        {
+            let notice = Notice::Spawned {
+                id: spawn.id,
+                result: Err(Refusal::Launch { why }),
+                seal: None,
+            };
+            self.own.push_back(Deed::Tell(from, notice));
+            return Ok(());
+        }
+        let packet = JobReport::Asked { from, request }.encode();
+        if packet.len() > packet::PACKET_BYTES_MAX {
+            return Err(Malformed("it is too long to be handed on"));
+        }
+        self.send(packet, file);
+        Ok(())
+    }
+
+    fn handle_begun(&mut self, number: u32, _: Instant) {
+        self.report(&JobReport::Begun { number }, None);
+    }
+
+    fn handle_not_begun(&mut self, number: u32, why: String) {
+        self.report(&JobReport::NotBegun { number, why }, None);
+    }
+
+    fn handle_death(&mut self, number: u32, end: End, out_of_memory: bool) {
+        let died = JobReport::Died {
+            number,
+            end,
+            out_of_memory,
+        };
+        self.report(&died, None);
+    }
+
+    fn handle_farewell(&mut self, number: u32, _: Instant) {
+        self.report(&JobReport::Left { number }, None);
+    }
+
+    /// Nobody but the person at the master speaks for the job: it is told how the processes end, and no more.
+    fn handle_persons_signal(&mut self, _: i32) {}
+
+    fn handle_persons_kill(&mut self) {
+        self.is_over = true;
+    }
+
+    fn handle_output(&mut self, number: u32, stream: Stream, mut bytes: Vec<u8>, _: Instant) {
+        self.credit -= bytes.len() as i64;
+        for chunk in bytes.chunks(OUTPUT_BYTES_MAX) {
+            let output = JobReport::Output {
+                number,
+                stream,
+                bytes: chunk.to_vec(),
+            };
+            self.report(&output, None);
+        }
+        bytes.clear();
+        self.buffer = bytes;
+    }
+
+    fn handle_note(&mut self, number: u32, mut text: String, _: Instant) {
+        let mut ends = (0..=NOTE_BYTES_MAX).rev();
+        text.truncate(ends.find(|at| text.is_char_boundary(*at)).unwrap_or(0));
+        self.report(&JobReport::Noted { number, text }, None);
+    }
+
+    fn handle_not_connected(&mut self, one: u32, other: u32, why: String) {
+        self.report(&JobReport::ConnectFailed { one, other, why }, None);
+    }
+
+    fn handle_input_taken(&mut self, bytes: u64) {
+        self.report(&JobReport::InputTaken { bytes }, None);
+    }
+
+    fn handle_relayed(&mut self, channel: u32, piece: Piece) {
+        self.report(&JobReport::Relayed { channel, piece }, None);
+    }
+
+    fn poll_deed(&mut self) -> Option<Deed> {
+        if let Some(deed) = self.own.pop_front() {
+            return Some(deed);
+        }
+        while self.is_readable {
+            let mut packet = std::mem::take(&mut self.packet);
+            let received = self.link.receive(&mut packet);
+            let order = decode(&packet);
+            self.packet = packet;
+            let deed = match received {
+                Ok(Some(beside)) => order
+                    .map_err(|_| Malformed("an order cannot be read"))
+                    .and_then(|order| self.handle_order(order, beside.into_iter().next())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_readable = false;
+                    return None;
+                }
+                Ok(None) | Err(_) => Ok(Some(self.end())), // The other end is gone.
+            };
+            match deed {
+                Ok(None) => {}
+                Ok(deed) => return deed,
+                Err(why) => {
+                    self.give_up(why);
+                    return Some(Deed::End);
+                }
+            }
+        }
+        None
+    }
+
+    fn is_full(&self) -> bool {
+        self.credit <= 0 || self.is_choked()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let is_refused = self.link.is_refused();
+        is_refused.then(|| Instant::now() + RETRY_AFTER)
+    }
+
+    fn handle_timeout(&mut self, _: Instant) {
+        self.link.flush();
+    }
+
+    fn wants(&self, stream: Stream) -> bool {
+        !self.unread.contains(&stream)
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    fn is_choked(&self) -> bool {
+        self.link.waiting() > WAITING_REPORTS_MAX
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.link.as_fd())
+    }
+
+    fn handle_socket(&mut self) {
+        self.is_readable = !self.is_over;
+        self.link.flush();
+    }
+}
+
+/// Why a process cannot be begun with the argument in that file, if it cannot.
+fn too_long(file: &OwnedFd) -> Option<String> {
+    let len = File::from(file.try_clone().ok()?).metadata().ok()?.len();
+    (len > ARGUMENT_BYTES_MAX).then(|| {
+        format!(
+            "its argument takes {} MiB, and through a cluster it may take {}: send long values by a channel",
+            len >> 20,
+            ARGUMENT_BYTES_MAX >> 20
+        )
+    })
+}
+
+/// The order in this packet.
+fn decode(packet: &[u8]) -> io::Result<JobOrder> {
+    JobOrder::decode(packet).map_err(|why| nonsense(why.0))
+}
+
+fn nonsense(why: &str) -> io::Error {
+    let text = format!("the orders make no sense: {why}");
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+/// The longest argument of a process: it goes by way of the master, in one message, which holds twice as much.
+pub const ARGUMENT_BYTES_MAX: u64 = 32 << 20;
+/// A packet holds it, with its head; one read of a pipe is two of them.
+const OUTPUT_BYTES_MAX: usize = 128 << 10;
+/// Longer than any line that the library writes.
+const NOTE_BYTES_MAX: usize = 4 << 10;
+/// The largest window that a relayed connection may be given: no more of one is kept here.
+const WINDOW_BYTES_MAX: u64 = 4 << 20;
+/// What may wait for a reader that is slow, before nothing more is taken from the processes.
+const WAITING_REPORTS_MAX: usize = 1 << 10;
+/// How soon to send again what the kernel had no room for and will not announce.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
