@@ -474,7 +474,7 @@ pub(crate) fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, Malformed> 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::secret::{Role, Secret};
+    use crate::secret::{Role, Seal, Secret};
     use proptest::prelude::*;
 
     fn pieces() -> impl Iterator<Item = Piece> {
