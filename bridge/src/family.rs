@@ -1,16 +1,36 @@
-//! The fold of a job's events into who lives, who bore whom, and what the job's exit code is. It keeps nothing of the
-//! dead but the two ends that the exit code may come from.
+//! The fold of a job's events into who lives, who bore whom, what the job's exit code is, and who failed first. It keeps
+//! nothing of the dead but the two ends that the exit code may come from, and what there is to say of the first.
 
-use deploy_wire::{event::Event, exit::ExitStatus, pid::Pid};
+use crate::last_word::{Failed, LastWord, Words};
+use deploy_wire::{
+    event::{Event, Stream},
+    exit::ExitStatus,
+    pid::Pid,
+};
 use std::collections::HashMap;
 
 /// The processes of one job.
 #[derive(Default, Debug)]
 pub struct Family {
-    /// Each living process and its parent.
-    living: HashMap<Pid, Option<Pid>>,
+    living: HashMap<Pid, Life>,
     initial: Option<(Pid, ExitStatus)>,
+    /// The first other process that failed by itself.
     first_failure: Option<(Pid, ExitStatus)>,
+    /// The first of all that failed by themselves.
+    failed: Option<Failed>,
+    /// How many failed after it.
+    failed_later: u32,
+    /// Whether anything happened after it.
+    is_old: bool,
+}
+
+/// A living process.
+#[derive(Debug)]
+struct Life {
+    parent: Option<Pid>,
+    worker: String,
+    node: String,
+    words: Words,
 }
 
 impl Family {
@@ -21,24 +41,78 @@ impl Family {
 
     /// Takes in what became known.
     pub fn handle_event(&mut self, event: &Event) {
-        match *event {
-            Event::Spawned { pid, parent, .. } => {
-                self.living.insert(pid, parent);
+        self.is_old |= self.failed.is_some();
+        match event {
+            Event::Spawned {
+                pid,
+                parent,
+                worker,
+                node,
+                ..
+            } => {
+                let life = Life {
+                    parent: *parent,
+                    worker: worker.clone(),
+                    node: node.clone(),
+                    words: Words::default(),
+                };
+                self.living.insert(*pid, life);
             }
-            Event::Output { .. } | Event::Noted { .. } => {}
-            Event::Exited { pid, status } => {
-                if self.living.remove(&pid) == Some(None) {
-                    self.initial = Some((pid, status));
-                } else if status.is_failure() {
-                    self.first_failure.get_or_insert((pid, status));
+            Event::Output {
+                pid,
+                stream: Stream::Stderr,
+                bytes,
+            } => {
+                if let Some(life) = self.living.get_mut(pid) {
+                    life.words.hear(bytes);
                 }
             }
+            Event::Output { .. } | Event::Noted { .. } => {}
+            Event::Exited { pid, status } => self.handle_end(*pid, *status),
+        }
+    }
+
+    fn handle_end(&mut self, pid: Pid, status: ExitStatus) {
+        let life = self.living.remove(&pid);
+        if life.as_ref().is_some_and(|life| life.parent.is_none()) {
+            self.initial = Some((pid, status));
+        } else if status.is_failure() {
+            self.first_failure.get_or_insert((pid, status));
+        }
+        if !status.is_failure() {
+            return;
+        }
+        if self.failed.is_some() {
+            self.failed_later += 1;
+        } else {
+            let (worker, node, words) = match life {
+                Some(life) => (life.worker, life.node, life.words),
+                None => Default::default(),
+            };
+            self.failed = Some(Failed {
+                pid,
+                worker,
+                node,
+                status,
+                words,
+            });
         }
     }
 
     /// Who lives, each with its parent, in no order.
     pub fn living(&self) -> impl Iterator<Item = (Pid, Option<Pid>)> {
-        self.living.iter().map(|(pid, parent)| (*pid, *parent))
+        self.living.iter().map(|(pid, life)| (*pid, life.parent))
+    }
+
+    /// Who failed first; nothing where the end of the only one that did is what happened last, and so plain to see.
+    pub fn last_word(&self) -> Option<LastWord<'_>> {
+        let failed = self.failed.as_ref()?;
+        let is_plain = self.failed_later == 0 && !self.is_old;
+        (!is_plain).then_some(LastWord {
+            failed,
+            later: self.failed_later,
+            exit_code_of: self.first_failure().map(|(pid, _)| pid),
+        })
     }
 
     /// The end that the exit code comes from: the initial process's if it failed, else that of the first other

@@ -15,8 +15,11 @@
 //! **Unchanged bytes.** Where the streams end at two places and one of them is no terminal, the bytes of processes go
 //! there as they came. On standard output nothing of ours is between them; on standard error headers and notes are,
 //! each on lines of its own.
+//!
+//! **Folded**, there are no headers: each line stands alone, with who has said it in front (see `fold`).
 
 use crate::{
+    fold::{Fold, Line},
     lane::{Lane, Write},
     options::Layout,
     sanitise::Sanitiser,
@@ -41,10 +44,20 @@ pub struct Human {
     voices: HashMap<(Pid, Stream), Voice>,
     /// When unfinished lines are shown.
     due: BTreeSet<(Instant, Pid, Stream)>,
+    /// Through which all goes, if identical lines are to be shown once.
+    fold: Option<Fold>,
     writes: VecDeque<Write>,
 }
 
 impl Human {
+    /// Before the first event; identical lines of several processes are shown once.
+    pub fn folded(layout: Layout) -> Human {
+        Human {
+            fold: Some(Fold::new(layout.stderr.colour)),
+            ..Human::new(layout)
+        }
+    }
+
     /// Before the first event.
     pub fn new(layout: Layout) -> Human {
         let lane = |stream, headers| Lane {
@@ -65,6 +78,7 @@ impl Human {
             },
             voices: HashMap::new(),
             due: BTreeSet::new(),
+            fold: None,
             writes: VecDeque::new(),
         }
     }
@@ -74,24 +88,32 @@ impl Human {
         match event {
             Event::Spawned { parent: None, .. } => {}
             Event::Spawned {
+                pid, worker, node, ..
+            } if self.fold.is_some() => {
+                // Which of them is whose child is told by `why`, and nobody reads it of hundreds.
+                let text = harmless(&format!("spawned: {worker} on {node}"));
+                self.note(pid, &text, now);
+            }
+            Event::Spawned {
                 pid,
                 parent: Some(parent),
                 ..
             } => {
                 let colour = self.layout.stderr.colour;
                 let child = paint(&pid.to_string(), pid, colour);
-                self.note(parent, &(paint("spawned: ", parent, colour) + &child));
+                let text = paint("spawned: ", parent, colour) + &child;
+                self.note(parent, &text, now);
             }
             Event::Output { pid, stream, bytes } => self.handle_output(pid, stream, bytes, now),
             Event::Noted { pid, text } => {
-                let colour = self.layout.stderr.colour;
-                self.note(pid, &paint(&harmless(&text), pid, colour));
+                let text = self.painted(pid, &harmless(&text));
+                self.note(pid, &text, now);
             }
             Event::Exited { pid, status } => {
-                self.end(pid, Stream::Stdout);
-                self.end(pid, Stream::Stderr);
-                let note = format!("exited: {status}");
-                self.note(pid, &paint(&note, pid, self.layout.stderr.colour));
+                self.end(pid, Stream::Stdout, now);
+                self.end(pid, Stream::Stderr, now);
+                let text = self.painted(pid, &format!("exited: {status}"));
+                self.note(pid, &text, now);
             }
         }
     }
@@ -103,10 +125,12 @@ impl Human {
 
     /// When to call [`Human::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|(instant, ..)| *instant)
+        let shown = self.due.first().map(|(instant, ..)| *instant);
+        let folded = self.fold.as_ref().and_then(Fold::poll_timeout);
+        shown.into_iter().chain(folded).min()
     }
 
-    /// Shows the unfinished lines whose time has come.
+    /// Shows the unfinished lines, and those that were gathered, whose time has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(instant, pid, stream)) = self.due.first()
             && instant <= now
@@ -116,17 +140,28 @@ impl Human {
             let voice = voice.expect("a voice that ends is due no more");
             voice.due = None;
             let text = voice.release();
-            self.say(pid, stream, text);
+            self.say(pid, stream, text, now);
+        }
+        if let Some(fold) = &mut self.fold {
+            fold.handle_timeout(now, &mut self.writes);
         }
     }
 
     /// No event follows: writes what is still held back.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, now: Instant) {
         let mut voices: Vec<_> = self.voices.keys().copied().collect();
         voices.sort();
         for (pid, stream) in voices {
-            self.end(pid, stream);
+            self.end(pid, stream, now);
         }
+        if let Some(fold) = &mut self.fold {
+            fold.finish(&mut self.writes);
+        }
+    }
+
+    /// Whether what is ours is coloured.
+    pub(crate) fn is_coloured(&self) -> bool {
+        self.layout.stderr.colour
     }
 
     fn handle_output(&mut self, pid: Pid, stream: Stream, bytes: Vec<u8>, now: Instant) {
@@ -140,7 +175,7 @@ impl Human {
         let voice = self.voices.entry(key);
         let voice = voice.or_insert_with(|| Voice::new(terminal));
         // Where lines are ours to form, each is one write; elsewhere bytes are passed on as they came.
-        let formed = together || terminal;
+        let formed = together || terminal || self.fold.is_some();
         let mut texts = voice.push(bytes, formed);
         voice.follow(&mut texts, formed && !is_open);
         let was_due = voice.due;
@@ -155,12 +190,12 @@ impl Human {
             self.due.extend(of(voice.due));
         }
         for text in texts {
-            self.say(pid, stream, text);
+            self.say(pid, stream, text, now);
         }
     }
 
     /// Nothing more comes from this stream of this process.
-    fn end(&mut self, pid: Pid, stream: Stream) {
+    fn end(&mut self, pid: Pid, stream: Stream, now: Instant) {
         if let Some(mut voice) = self.voices.remove(&(pid, stream)) {
             if let Some(instant) = voice.due {
                 self.due.remove(&(instant, pid, stream));
@@ -168,20 +203,45 @@ impl Human {
             if let Some(sanitiser) = &mut voice.sanitiser {
                 sanitiser.finish(&mut voice.held);
             }
-            self.say(pid, stream, voice.held);
+            self.say(pid, stream, voice.held, now);
         }
     }
 
-    fn say(&mut self, pid: Pid, stream: Stream, text: Vec<u8>) {
-        if !text.is_empty() {
-            let index = self.lane_index(stream);
-            self.lanes[index].say(pid, stream, text, &mut self.writes);
+    fn say(&mut self, pid: Pid, stream: Stream, text: Vec<u8>, now: Instant) {
+        if text.is_empty() {
+            return;
+        }
+        let index = self.lane_index(stream);
+        let Some(fold) = &mut self.fold else {
+            return self.lanes[index].say(pid, stream, text, &mut self.writes);
+        };
+        for text in text.split_inclusive(|byte| *byte == b'\n') {
+            let line = Line {
+                stream,
+                is_note: false,
+                text: text.strip_suffix(b"\n").unwrap_or(text).to_vec(),
+            };
+            fold.handle_line(pid, line, now, &mut self.writes);
         }
     }
 
-    fn note(&mut self, pid: Pid, text: &str) {
+    fn note(&mut self, pid: Pid, text: &str, now: Instant) {
         let index = self.lane_index(Stream::Stderr);
-        self.lanes[index].note(pid, text, &mut self.writes);
+        let Some(fold) = &mut self.fold else {
+            return self.lanes[index].note(pid, text, &mut self.writes);
+        };
+        let line = Line {
+            stream: Stream::Stderr,
+            is_note: true,
+            text: text.as_bytes().to_vec(),
+        };
+        fold.handle_line(pid, line, now, &mut self.writes);
+    }
+
+    /// What is said of a process, in its colour; folded, those who share it share one.
+    fn painted(&self, pid: Pid, text: &str) -> String {
+        let is_coloured = self.layout.stderr.colour && self.fold.is_none();
+        paint(text, pid, is_coloured)
     }
 
     fn lane(&self, stream: Stream) -> &Lane {
@@ -197,7 +257,7 @@ impl Human {
 }
 
 /// A note is one line and moves no cursor, whatever a process asked to have told.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let shown = |char: char| match char.is_control() {
         true => char::REPLACEMENT_CHARACTER,
         false => char,

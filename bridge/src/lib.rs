@@ -2,7 +2,7 @@
 //! watches the processes hands their events to a [`Terminal`] and asks it what to do next.
 //!
 //! ```text
-//! Event -> Family                              who lives, and the exit code in the end
+//! Event -> Family                              who lives, the exit code in the end, and the last word
 //!       -> Human, Json or Plain -> Write -> a writer  what is shown, where, and by which thread
 //! ```
 //!
@@ -11,9 +11,11 @@
 //! not be made non-blocking, so somebody has to block on them.
 
 mod family;
+mod fold;
 mod human;
 mod json;
 mod lane;
+mod last_word;
 mod options;
 mod plain;
 mod sanitise;
@@ -25,6 +27,7 @@ pub use family::Family;
 pub use human::Human;
 pub use json::Json;
 pub use lane::Write;
+pub use last_word::LastWord;
 pub use options::{Destination, Format, Layout, Options, UnknownFormat};
 pub use plain::Plain;
 pub use style::wants_colour;

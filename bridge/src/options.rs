@@ -17,6 +17,8 @@ pub struct Options {
 pub enum Format {
     /// Headers, lines and notes.
     Human,
+    /// The same without headers, identical lines of several processes shown once.
+    Folded,
     /// One JSON object a line, on standard output.
     Json,
     /// What processes write, and nothing else.
@@ -55,6 +57,7 @@ impl Options {
         let format = match get("DEPLOY_FORMAT") {
             None => Format::Human,
             Some(word) if word.is_empty() || word == "human" => Format::Human,
+            Some(word) if word == "fold" => Format::Folded,
             Some(word) if word == "json" => Format::Json,
             Some(word) => return Err(UnknownFormat { word }),
         };
@@ -79,7 +82,7 @@ impl Options {
 /// `DEPLOY_FORMAT` holds a word that we do not know.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "DEPLOY_FORMAT is {word:?}: set it to \"human\" (which it is if not set) or to \"json\" (one object a line)"
+    "DEPLOY_FORMAT is {word:?}: set it to \"human\" (which it is if not set), to \"fold\" (identical lines once) or to \"json\" (one object a line)"
 )]
 pub struct UnknownFormat {
     word: OsString,
@@ -106,6 +109,8 @@ mod tests {
         assert_eq!(json.format, Format::Json);
         assert!(!json.layout.stdout.colour);
         assert_eq!(options(&[("DEPLOY_FORMAT", "human")]).unwrap(), plain);
+        let folded = options(&[("DEPLOY_FORMAT", "fold")]).unwrap();
+        assert_eq!(folded.format, Format::Folded);
     }
 
     #[test]

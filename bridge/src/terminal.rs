@@ -54,6 +54,8 @@ pub struct Verdict {
     pub exit_code: u8,
     /// The end that the exit code comes from, if it is not 0.
     pub first_failure: Option<(Pid, ExitStatus)>,
+    /// Who failed first and why, for a person who cannot just have seen it.
+    pub last_word: Option<String>,
     /// The streams that took not all of what there was to write.
     pub broken: Vec<Broken>,
 }
@@ -84,6 +86,7 @@ impl Terminal {
             family: Family::new(),
             formatter: match options.format {
                 Format::Human => Formatter::Human(Human::new(options.layout)),
+                Format::Folded => Formatter::Human(Human::folded(options.layout)),
                 Format::Json => Formatter::Json(Json::new()),
                 Format::Plain => Formatter::Plain(Plain::new()),
             },
@@ -155,7 +158,7 @@ impl Terminal {
     /// No event follows: blocks until all is written, or cannot be.
     pub fn finish(mut self) -> Verdict {
         match &mut self.formatter {
-            Formatter::Human(human) => human.finish(),
+            Formatter::Human(human) => human.finish(Instant::now()),
             Formatter::Json(json) => json.finish(),
             Formatter::Plain(_) => {}
         }
@@ -168,9 +171,17 @@ impl Terminal {
             let error = writer?.finish().err()?;
             Some(Broken { stream, error })
         });
+        let last_word = match &self.formatter {
+            Formatter::Human(human) => {
+                let word = self.family.last_word();
+                word.map(|word| word.sentence(human.is_coloured()))
+            }
+            Formatter::Json(_) | Formatter::Plain(_) => None,
+        };
         Verdict {
             exit_code: self.family.exit_code(),
             first_failure: self.family.first_failure(),
+            last_word,
             broken: broken.collect(),
         }
     }

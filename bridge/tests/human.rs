@@ -67,8 +67,7 @@ fn event(step: Step) -> Option<Event> {
 }
 
 /// All that is written, one element for each write, after `1` or `2` for the stream.
-fn shown(layout: Layout, steps: &[Step]) -> Vec<(i32, String)> {
-    let mut human = Human::new(layout);
+fn shown(mut human: Human, steps: &[Step]) -> Vec<(i32, String)> {
     let mut now = Instant::now();
     for step in steps {
         if let Wait(ms) = step {
@@ -81,7 +80,7 @@ fn shown(layout: Layout, steps: &[Step]) -> Vec<(i32, String)> {
             human.handle_event(event, now);
         }
     }
-    human.finish();
+    human.finish(now);
     let writes = std::iter::from_fn(|| human.poll_write());
     let named = |Write { stream, bytes }| {
         let mut text = String::from_utf8(bytes).expect("the steps are text");
@@ -94,7 +93,7 @@ fn shown(layout: Layout, steps: &[Step]) -> Vec<(i32, String)> {
 }
 
 fn check(layout: Layout, steps: &[Step], expect: &[(i32, &str)]) {
-    let shown = shown(layout, steps);
+    let shown = shown(Human::new(layout), steps);
     let shown: Vec<_> = shown.iter().map(|(fd, text)| (*fd, &text[..])).collect();
     assert_eq!(shown, expect);
 }
@@ -345,4 +344,52 @@ fn a_flood_is_moved_and_not_copied() {
     assert_eq!(write.bytes, whole);
     assert_eq!(human.poll_write(), None);
     assert_eq!(human.poll_timeout(), None);
+}
+
+#[test]
+fn folded_lines_say_who_and_nothing_is_lost() {
+    let steps = [
+        Spawn(A, None),
+        Spawn(B, Some(A)),
+        Spawn(C, Some(A)),
+        Out(B, "ready\nhalf"),
+        Out(C, "ready\n"),
+        Wait(10),
+        Out(B, " a line\n"),
+        Err(C, "oh\n"),
+        Exit(B, 0),
+        Exit(C, 0),
+        Out(A, "no newline"),
+        Exit(A, 3),
+    ];
+    let expect = [
+        (2, "[1-2] spawned: test on local\n"),
+        (1, "[1-2] ready\n"),
+        (1, "[1] half a line\n"),
+        (2, "[2] oh\n"),
+        (2, "[1-2] exited: 0\n"),
+        (1, "[0] no newline\n"),
+        (2, "[0] exited: 3\n"),
+    ];
+    for (together, terminal) in [(true, true), (true, false), (false, false), (false, true)] {
+        let human = Human::folded(layout(together, terminal, terminal));
+        let shown = shown(human, &steps);
+        let shown: Vec<_> = shown.iter().map(|(fd, text)| (*fd, &text[..])).collect();
+        assert_eq!(shown, expect);
+    }
+}
+
+#[test]
+fn folded_a_prompt_is_shown_on_a_terminal() {
+    let steps = [
+        Spawn(A, None),
+        Out(A, "name? "),
+        Wait(200),
+        Out(A, "hello\n"),
+        Exit(A, 0),
+    ];
+    let human = Human::folded(layout(true, true, true));
+    let shown = shown(human, &steps);
+    let texts: Vec<&str> = shown.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["[0] name? \n", "[0] hello\n", "[0] exited: 0\n"]);
 }

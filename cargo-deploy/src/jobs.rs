@@ -122,6 +122,6 @@ fn tell_how_to_return(job: Job) {
 }
 
 /// As much of a name as a person types: nobody has so many jobs that two begin alike.
-fn short(job: Job) -> String {
+pub fn short(job: Job) -> String {
     job.to_string().chars().take(8).collect()
 }

@@ -16,6 +16,7 @@ use crate::{
     back::{Back, Errand},
     failure::Failure,
     interrupts::{self, Interrupts, Meaning},
+    jobs,
     line::{Heard, Line},
     stdin::{self, Input},
 };
@@ -30,7 +31,7 @@ use deploy_wire::{
     code::OwnCode,
     event::{Event, Stream},
     exit::ExitStatus,
-    pid::Pid,
+    pid::{Job, Pid},
 };
 use nix::libc::{SIGKILL, SIGPIPE, SIGTSTP};
 use std::{
@@ -204,6 +205,9 @@ impl Watch {
                      the job{then}"
                 )));
             }
+        }
+        if let Some(word) = verdict.last_word.filter(|_| cause.is_none()) {
+            tell_last_word(&word, job);
         }
         let is_lost = |broken: &&Broken| broken.error.kind() != io::ErrorKind::BrokenPipe;
         let lost = verdict.broken.iter().find(is_lost);
@@ -409,6 +413,15 @@ impl Watch {
             self.say(Ask::Credit { bytes });
         }
     }
+}
+
+/// Whoever has hundreds of processes before them reads the end first.
+fn tell_last_word(word: &str, job: Job) {
+    let job = jobs::short(job);
+    eprintln!("cargo deploy: {word}");
+    eprintln!(
+        "cargo deploy: `cargo deploy why {job}` says how each process ended, `cargo deploy logs {job}` shows all again"
+    );
 }
 
 fn lost_output(broken: &Broken) -> String {

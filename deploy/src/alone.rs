@@ -73,6 +73,9 @@ fn try_run(resources: Resources) -> Result<i32, Failure> {
     if let Some(signal) = outcome.interrupted {
         signal::reraise(signal); // So that the shell sees what it would see of a plain program.
     }
+    if let Some(word) = &verdict.last_word {
+        eprintln!("deploy: {word}");
+    }
     for broken in &verdict.broken {
         if broken.error.kind() == io::ErrorKind::BrokenPipe {
             continue; // A reader that has seen enough.

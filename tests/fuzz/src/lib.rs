@@ -62,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     values::STREAM,
     values::BULK,
     terminal::HUMAN,
+    terminal::FOLD,
     terminal::JSON,
     terminal::OPTIONS,
 ];

@@ -29,10 +29,30 @@ pub(crate) const HUMAN: Target = Target {
                 stdout: destination,
                 stderr: destination,
             };
-            human(layout, input);
+            human(Human::new(layout), layout, input);
         }
         // Each byte may become `\u{202e}` behind a header and an indent, and moves through a queue of small writes.
         400 * input.len() + (64 << 10)
+    },
+    seeds: output_seeds,
+    short: 5_000,
+};
+
+pub(crate) const FOLD: Target = Target {
+    name: "fold",
+    check: |input| {
+        let destination = Destination {
+            terminal: true,
+            colour: true,
+        };
+        let layout = Layout {
+            together: true,
+            stdout: destination,
+            stderr: destination,
+        };
+        human(Human::folded(layout), layout, input);
+        // As above, and each newline is a group, which waits; of those there is a bounded number.
+        400 * input.len() + (8 << 20)
     },
     seeds: output_seeds,
     short: 5_000,
@@ -77,8 +97,7 @@ pub(crate) const OPTIONS: Target = Target {
 };
 
 /// What reaches a terminal holds text, newlines, tabs and colours; and each line ends in no colour.
-fn human(layout: Layout, input: &[u8]) {
-    let mut human = Human::new(layout);
+fn human(mut human: Human, layout: Layout, input: &[u8]) {
     let start = Instant::now();
     let mut writes = Vec::new();
     let mut now = start;
@@ -88,7 +107,7 @@ fn human(layout: Layout, input: &[u8]) {
         human.handle_timeout(now);
         writes.extend(iter::from_fn(|| human.poll_write()));
     }
-    human.finish();
+    human.finish(now);
     writes.extend(iter::from_fn(|| human.poll_write()));
     assert!(
         human.poll_timeout().is_none(),

@@ -1,0 +1,231 @@
+//! What is said of a job that failed, when all else has been: who failed first, and why. Of hundreds of ends it is the one
+//! that the others follow from.
+//!
+//! Deliberately absent: how to see the rest, which whoever has the job knows.
+
+use crate::{human::harmless, style::paint};
+use deploy_wire::{
+    exit::{End, ExitStatus, Reason},
+    pid::Pid,
+};
+
+/// Who failed first.
+#[derive(Debug)]
+pub struct LastWord<'f> {
+    pub(crate) failed: &'f Failed,
+    /// How many failed after it.
+    pub(crate) later: u32,
+    /// Whose end the exit code comes from.
+    pub(crate) exit_code_of: Option<Pid>,
+}
+
+/// A process that failed by itself.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub pid: Pid,
+    pub worker: String,
+    pub node: String,
+    pub status: ExitStatus,
+    pub words: Words,
+}
+
+/// The end of what a process wrote to standard error.
+#[derive(Default, Debug)]
+pub(crate) struct Words(Vec<u8>);
+
+impl LastWord<'_> {
+    /// A sentence without a full stop, on one line.
+    pub fn sentence(&self, is_coloured: bool) -> String {
+        let Failed {
+            pid, worker, node, ..
+        } = self.failed;
+        let mut text = paint(&pid.to_string(), *pid, is_coloured);
+        match (worker.as_str(), node.as_str()) {
+            ("", _) => {}
+            (worker, ALONE) => text += &format!(" ({worker})"),
+            (worker, node) => text += &format!(" ({worker} on {node})"),
+        }
+        text += &format!(" failed first: {}", self.failed.how());
+        if self.later > 0 {
+            text += &format!("; {} more failed after it", self.later);
+        }
+        if let Some(other) = self.exit_code_of.filter(|other| other != pid) {
+            let other = paint(&other.to_string(), other, is_coloured);
+            text += &format!("; the exit code is that of {other}, the first process");
+        }
+        text
+    }
+}
+
+impl Failed {
+    fn how(&self) -> String {
+        let status = self.status;
+        match (status.reason(), status.end(), self.words.panic()) {
+            (Some(Reason::OutOfMemory), ..) => {
+                "it used more memory than it was granted, and was killed".to_string()
+            }
+            (Some(Reason::NodeLost), ..) => "its node was lost".to_string(),
+            (_, End::Code(101) | End::Signal(ABORTED), Some(panic)) => format!("it {panic}"),
+            (_, End::Code(code), _) => match self.words.line() {
+                Some(line) => format!("exit code {code}, after it wrote \"{line}\""),
+                None => format!("exit code {code}"),
+            },
+            (_, End::Signal(_), _) => format!("it was ended by {status}"),
+        }
+    }
+}
+
+impl Words {
+    /// Takes in what comes next.
+    pub fn hear(&mut self, bytes: &[u8]) {
+        let tail = &bytes[bytes.len().saturating_sub(WORDS_MAX)..];
+        let surplus = (self.0.len() + tail.len()).saturating_sub(WORDS_MAX);
+        self.0.drain(..surplus);
+        self.0.extend_from_slice(tail);
+    }
+
+    /// `panicked at PLACE: MESSAGE`, as the standard library tells of the last panic.
+    fn panic(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.0);
+        let mut lines = text[text.rfind(PANICKED)?..].lines();
+        let place = lines.next()?;
+        let message = lines.next().unwrap_or_default();
+        Some(shown(&format!("{place} {message}")))
+    }
+
+    /// The last line that is not empty.
+    fn line(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.0);
+        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        Some(shown(line))
+    }
+}
+
+/// Short, on one line, and nothing that a terminal obeys.
+fn shown(text: &str) -> String {
+    let text = harmless(text.trim());
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((at, _)) => format!("{}..", &text[..at]),
+        None => text,
+    }
+}
+
+const PANICKED: &str = "panicked at ";
+const ABORTED: i32 = 6;
+/// The node of a program that runs alone, which nobody asks about.
+const ALONE: &str = "local";
+/// Of each living process: enough for a panic's message and what the library says behind it.
+const WORDS_MAX: usize = 1 << 10;
+/// Two lines of a terminal.
+const SHOWN_CHARS_MAX: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::family::Family;
+    use deploy_wire::{
+        event::{Event, Stream},
+        pid::Job,
+        resources::Resources,
+    };
+
+    fn pid(number: u32) -> Pid {
+        Pid::new(Job::from_bits(5), number)
+    }
+
+    fn wrote(number: u32, text: &str) -> Event {
+        Event::Output {
+            pid: pid(number),
+            stream: Stream::Stderr,
+            bytes: text.as_bytes().to_vec(),
+        }
+    }
+
+    fn exited(number: u32, end: End) -> Event {
+        let status = ExitStatus::new(end);
+        let pid = pid(number);
+        Event::Exited { pid, status }
+    }
+
+    /// A family of an initial process and two workers to whom this happens leaves this last word.
+    fn check(events: &[Event], expect: Option<&str>) {
+        let mut family = Family::new();
+        for (number, worker) in [(0, "hello::main"), (1, "hello::work"), (2, "hello::work")] {
+            family.handle_event(&Event::Spawned {
+                pid: pid(number),
+                parent: (number > 0).then(|| pid(0)),
+                node: format!("n{number}"),
+                worker: worker.into(),
+                resources: Resources::default(),
+            });
+        }
+        events.iter().for_each(|event| family.handle_event(event));
+        let said = family.last_word().map(|word| {
+            let text = word.sentence(false);
+            (0..3).fold(text, |text, number| {
+                text.replace(&pid(number).to_string(), &format!("<{number}>"))
+            })
+        });
+        assert_eq!(said.as_deref(), expect);
+    }
+
+    #[test]
+    fn the_first_to_fail_is_named_with_its_reason() {
+        let panic = "\nthread 'work' (7) panicked at src/main.rs:3:5:\nno \x1b[31mroom\nnote: run with `RUST_BACKTRACE=1`\n";
+        check(
+            &[
+                wrote(2, panic),
+                exited(2, End::Code(101)),
+                exited(1, End::Signal(11)),
+                exited(0, End::Code(1)),
+            ],
+            Some(
+                "<2> (hello::work on n2) failed first: it panicked at src/main.rs:3:5: no \u{fffd}[31mroom; 2 more failed after it; the exit code is that of <0>, the first process",
+            ),
+        );
+        let later = exited(0, End::Code(0));
+        let check_one = |end: Event, how: &str| {
+            let expected = format!("<1> (hello::work on n1) failed first: {how}");
+            check(&[end, later.clone()], Some(&expected));
+        };
+        check_one(exited(1, End::Code(3)), "exit code 3");
+        check_one(exited(1, End::Signal(11)), "it was ended by SIGSEGV");
+        let status = ExitStatus::new(End::Signal(9)).because(Reason::OutOfMemory);
+        let pid = pid(1);
+        check_one(
+            Event::Exited { pid, status },
+            "it used more memory than it was granted, and was killed",
+        );
+        check(
+            &[
+                wrote(1, "one\ntwo\n\n"),
+                exited(1, End::Code(2)),
+                later.clone(),
+            ],
+            Some("<1> (hello::work on n1) failed first: exit code 2, after it wrote \"two\""),
+        );
+    }
+
+    #[test]
+    fn what_is_plain_to_see_is_not_said() {
+        check(&[exited(0, End::Code(0))], None);
+        check(&[exited(1, End::Code(0)), exited(0, End::Code(7))], None);
+        let status = ExitStatus::new(End::Signal(9)).because(Reason::Killed);
+        let killed = Event::Exited {
+            pid: pid(1),
+            status,
+        };
+        check(&[killed, exited(0, End::Code(0))], None);
+    }
+
+    #[test]
+    fn only_the_end_of_what_was_written_is_kept() {
+        let mut words = Words::default();
+        for _ in 0..1000 {
+            words.hear(&[b'x'; 700]);
+        }
+        words.hear(&[b'y'; 3000]);
+        assert_eq!(words.0, [b'y'; WORDS_MAX]);
+        assert_eq!(words.line().unwrap().len(), SHOWN_CHARS_MAX + 2);
+    }
+}
