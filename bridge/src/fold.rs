@@ -292,8 +292,7 @@ mod tests {
         ) {
             let (mut fold, mut writes, mut now) = (Fold::new(false), VecDeque::new(), Instant::now());
             let mut owed: HashMap<u32, VecDeque<(String, Instant)>> = HashMap::new();
-            let mut steps = said.into_iter().map(Some).chain([None]);
-            while let Some(step) = steps.next() {
+            for step in said.into_iter().map(Some).chain([None]) {
                 if let Some((number, text, pause_ms)) = step {
                     fold.handle_line(pid(number), line(&text), now, &mut writes);
                     owed.entry(number).or_default().push_back((text, now));

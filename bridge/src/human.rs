@@ -45,7 +45,7 @@ pub struct Human {
     /// When unfinished lines are shown.
     due: BTreeSet<(Instant, Pid, Stream)>,
     /// Through which all goes, if identical lines are to be shown once.
-    fold: Option<Fold>,
+    fold: Option<Box<Fold>>,
     writes: VecDeque<Write>,
 }
 
@@ -53,7 +53,7 @@ impl Human {
     /// Before the first event; identical lines of several processes are shown once.
     pub fn folded(layout: Layout) -> Human {
         Human {
-            fold: Some(Fold::new(layout.stderr.colour)),
+            fold: Some(Box::new(Fold::new(layout.stderr.colour))),
             ..Human::new(layout)
         }
     }
@@ -126,7 +126,7 @@ impl Human {
     /// When to call [`Human::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let shown = self.due.first().map(|(instant, ..)| *instant);
-        let folded = self.fold.as_ref().and_then(Fold::poll_timeout);
+        let folded = self.fold.as_ref().and_then(|fold| fold.poll_timeout());
         shown.into_iter().chain(folded).min()
     }
 

@@ -2,10 +2,12 @@
 
 use crate::flags::CargoFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use deploy_manual::Manual;
 use deploy_wire::{
     code::OwnCode,
     resources::{Cpu, Mem, Resources},
 };
+use serde::Deserialize;
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -25,7 +27,7 @@ use std::{
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    override_usage = "cargo deploy <TARGET> [the flags of cargo run] [-- ARGS]\n       cargo deploy <COMMAND>",
+    override_usage = "cargo deploy [TARGET] [the flags of cargo run] [-- ARGS]\n       cargo deploy <COMMAND>",
     after_help = AFTER_HELP
 )]
 pub struct Cli {
@@ -39,15 +41,30 @@ pub struct Cli {
 /// A program to run.
 #[derive(Args, Debug)]
 pub struct Run {
-    /// Where: the cluster's HOST:PORT, the name it was saved under, or `local` for this machine.
-    #[arg(id = "where", value_name = "TARGET", required = true)]
-    target: Option<String>,
+    /// Where: the cluster's HOST:PORT, the name it was saved under, or `local` for this machine. Left out, it is what
+    /// deploy.toml says, or the only cluster that you have logged in to.
+    #[arg(id = "where", value_name = "TARGET")]
+    pub target: Option<String>,
     /// Arguments of the program.
     #[arg(last = true)]
     pub args: Vec<OsString>,
     /// Send this program, which is built already, instead of building one.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["bin", "example", "package"])]
     pub exe: Option<PathBuf>,
+    #[command(flatten)]
+    pub given: Given,
+    /// Print which job it is, and leave: it goes on without a terminal. `cargo deploy logs -f JOB` shows it.
+    #[arg(long = "detach")]
+    pub is_detached: bool,
+    #[command(flatten)]
+    pub watched: Watched,
+    #[command(flatten)]
+    pub cargo: CargoFlags,
+}
+
+/// What a program is given on its way.
+#[derive(Args, Debug)]
+pub struct Given {
     /// Set an environment variable of the program, or pass on the one that is set here. The rest of its environment is
     /// clean. May be given again.
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = Variable::parser(), action = clap::ArgAction::Append)]
@@ -55,15 +72,11 @@ pub struct Run {
     /// Files and directories that the program finds in its directory there, as they lie below the one that you are in.
     #[arg(long, value_name = "PATH", num_args = 1.., action = clap::ArgAction::Append)]
     pub files: Vec<PathBuf>,
+    /// Below which directory the files lie, if not below this one.
+    #[arg(skip)]
+    pub files_root: Option<PathBuf>,
     #[command(flatten)]
     pub needs: Needs,
-    /// Print which job it is, and leave: it goes on without a terminal. `cargo deploy logs -f JOB` shows it.
-    #[arg(long = "detach")]
-    pub is_detached: bool,
-    #[command(flatten)]
-    pub shown: Shown,
-    #[command(flatten)]
-    pub cargo: CargoFlags,
 }
 
 /// What the first process needs.
@@ -71,13 +84,13 @@ pub struct Run {
 pub struct Needs {
     /// Memory that the first process needs, such as 2GiB.
     #[arg(long, value_name = "AMOUNT")]
-    mem: Option<Mem>,
+    pub mem: Option<Mem>,
     /// Cores that the first process needs, such as 4 or 0.5.
     #[arg(long, value_name = "CORES")]
-    cpu: Option<Cpu>,
+    pub cpu: Option<Cpu>,
     /// GPUs that the first process needs.
     #[arg(long, value_name = "COUNT")]
-    gpu: Option<u32>,
+    pub gpu: Option<u32>,
 }
 
 /// How something is shown.
@@ -88,11 +101,28 @@ pub struct Shown {
     pub format: Option<FormatName>,
 }
 
+/// How a job is shown, and where its output goes beside.
+#[derive(Args, Debug)]
+pub struct Watched {
+    #[command(flatten)]
+    pub shown: Shown,
+    /// Show identical lines of several processes once, with who said them, as in `[0-6,9] ready`: 0 is the first process,
+    /// and the others are numbered as they were started. The same as `--format fold`.
+    #[arg(long, conflicts_with = "format")]
+    pub fold: bool,
+    /// Also write what each process prints to files of its own, unchanged: DIR/JOB/NUMBER-PID.out and .err.
+    #[arg(long, value_name = "dir=DIR", value_parser = directory)]
+    pub output: Option<PathBuf>,
+}
+
 /// The formats by their names.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(ValueEnum, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
 pub enum FormatName {
     /// Headers, lines and notes.
     Human,
+    /// Identical lines of several processes once.
+    Fold,
     /// One JSON object a line.
     Json,
 }
@@ -119,25 +149,22 @@ pub enum Command {
     /// Run a program for cargo: as the `runner` of a target in cargo's configuration, so that `cargo run`, `cargo test` and
     /// `cargo bench` run on the cluster.
     Runner(Runner),
+    #[command(flatten)]
+    Manual(Manual),
 }
 
 /// A program that cargo has built and wants run.
 #[derive(Args, Debug)]
 #[command(after_help = RUNNER_HELP)]
 pub struct Runner {
-    /// Where: the cluster's HOST:PORT, the name it was saved under, or `local` for this machine.
-    pub target: String,
+    /// Where: the cluster's HOST:PORT, the name it was saved under, or `local` for this machine. Left out, it is what
+    /// deploy.toml says, or the only cluster that you have logged in to.
+    pub target: Option<String>,
     /// The program and its arguments, which cargo adds.
     #[arg(last = true, required = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
-    /// Set an environment variable of the program. May be given again.
-    #[arg(long, value_name = "NAME[=VALUE]", value_parser = Variable::parser(), action = clap::ArgAction::Append)]
-    pub env: Vec<Variable>,
-    /// Files and directories that the program finds in its directory there, as they lie below the one that it is started in.
-    #[arg(long, value_name = "PATH", num_args = 1.., action = clap::ArgAction::Append)]
-    pub files: Vec<PathBuf>,
     #[command(flatten)]
-    pub needs: Needs,
+    pub given: Given,
 }
 
 /// How to become known.
@@ -197,7 +224,7 @@ pub struct Logs {
     #[arg(short, long)]
     pub follow: bool,
     #[command(flatten)]
-    pub shown: Shown,
+    pub watched: Watched,
 }
 
 /// What to go back to.
@@ -208,7 +235,7 @@ pub struct Attach {
     /// The cluster; may be left out if you have logged in to one only.
     pub target: Option<String>,
     #[command(flatten)]
-    pub shown: Shown,
+    pub watched: Watched,
 }
 
 /// What to explain.
@@ -253,15 +280,6 @@ impl Cli {
     }
 }
 
-impl Run {
-    /// Where it is to run.
-    pub fn target(&self) -> &str {
-        self.target
-            .as_deref()
-            .expect("clap asks for it where there is no subcommand")
-    }
-}
-
 impl Needs {
     /// As far as that was said.
     pub fn resources(&self) -> Option<Resources> {
@@ -286,10 +304,28 @@ impl Runner {
 impl Shown {
     /// What the flag says, else the variable.
     pub fn word(&self) -> Option<OsString> {
-        match self.format {
-            Some(FormatName::Human) => Some("human".into()),
-            Some(FormatName::Json) => Some("json".into()),
-            None => env::var_os("DEPLOY_FORMAT"),
+        let flag = self.format.map(|format| format.word().into());
+        flag.or_else(|| env::var_os("DEPLOY_FORMAT"))
+    }
+}
+
+impl Watched {
+    /// What the flags say, else the variable.
+    pub fn word(&self) -> Option<OsString> {
+        match self.fold {
+            true => Some(FormatName::Fold.word().into()),
+            false => self.shown.word(),
+        }
+    }
+}
+
+impl FormatName {
+    /// As DEPLOY_FORMAT has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            FormatName::Human => "human",
+            FormatName::Fold => "fold",
+            FormatName::Json => "json",
         }
     }
 }
@@ -308,7 +344,7 @@ impl Variable {
     }
 
     /// `NAME=VALUE` or `NAME`.
-    fn parse(text: &OsStr) -> Result<Variable, String> {
+    pub fn parse(text: &OsStr) -> Result<Variable, String> {
         let bytes = text.as_bytes();
         let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
             Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
@@ -329,6 +365,14 @@ impl Variable {
             name: own(name),
             value: value.map(own),
         })
+    }
+}
+
+/// `dir=DIR`, so that there may be other places one day.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("dir=") {
+        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+        _ => Err("say a directory, as in dir=results".into()),
     }
 }
 
@@ -376,17 +420,20 @@ mod tests {
         let cli =
             parse("--release lab --bin hello -p a --env A=b=c --env HOME --mem 2GiB -- --x y")
                 .unwrap();
-        assert_eq!(cli.run.target(), "lab");
+        assert_eq!(cli.run.target.as_deref(), Some("lab"));
         assert_eq!(cli.run.args, ["--x", "y"]);
         assert_eq!(
             cli.run.cargo.to_args(),
             ["--package", "a", "--bin", "hello", "--release"]
         );
-        let resources = cli.run.needs.resources().unwrap();
+        let resources = cli.run.given.needs.resources().unwrap();
         assert_eq!((resources.mem, resources.gpu), (2 * Mem::GIB, 0));
-        assert_eq!(cli.run.env[0].value.as_deref(), Some(OsStr::new("b=c")));
-        assert_eq!(cli.run.env[1].value, None);
-        assert_eq!(parse("lab").unwrap().run.needs.resources(), None);
+        assert_eq!(
+            cli.run.given.env[0].value.as_deref(),
+            Some(OsStr::new("b=c"))
+        );
+        assert_eq!(cli.run.given.env[1].value, None);
+        assert_eq!(parse("lab").unwrap().run.given.needs.resources(), None);
     }
 
     #[test]
@@ -410,18 +457,17 @@ mod tests {
         let Some(Command::Runner(runner)) = parse(words).unwrap().command else {
             panic!("it is no runner");
         };
-        assert_eq!(runner.target, "lab");
+        assert_eq!(runner.target.as_deref(), Some("lab"));
         let (program, args) = runner.program();
         assert_eq!(program, "target/debug/deps/it-0123");
         assert_eq!(args, ["--exact", "name"]);
-        assert_eq!(runner.files, [Path::new("data"), Path::new("x.txt")]);
-        assert_eq!(runner.needs.resources().unwrap().mem, Mem::GIB);
+        assert_eq!(runner.given.files, [Path::new("data"), Path::new("x.txt")]);
+        assert_eq!(runner.given.needs.resources().unwrap().mem, Mem::GIB);
     }
 
     #[test]
     fn what_says_nothing_is_refused() {
         for words in [
-            "",
             "lab --env =x",
             "lab --env 1A=x",
             "lab --env A-B=x",
@@ -430,6 +476,8 @@ mod tests {
             "lab --mem lots",
             "lab --exe a --bin b",
             "lab stray",
+            "lab --fold --format json",
+            "lab --output results",
             "runner lab",
         ] {
             assert!(parse(words).is_err(), "{words}");

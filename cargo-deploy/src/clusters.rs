@@ -1,6 +1,6 @@
 //! The clusters that a person has logged in to, each in a directory of its own, and which of them a word means.
 
-use crate::failure::Failure;
+use crate::{cli, failure::Failure, settings::Settings};
 use deploy_trust::{
     identity::{Certified, Identity},
     places,
@@ -9,11 +9,52 @@ use deploy_trust::{
 };
 use std::{fs, path::Path, time::SystemTime};
 
-/// The identity for a target: a saved name, or an address; without one, the only cluster there is.
+/// Where something is to run.
+#[derive(Debug)]
+pub struct Place {
+    /// What people call it.
+    pub name: String,
+    /// Why there, if nobody has said so on the command line.
+    pub why: Option<String>,
+    /// Who we are there; nothing, if it is this machine.
+    pub identity: Option<Identity>,
+}
+
+/// The place for a target: this machine, a saved name, or an address; without one, what the settings say, or the only cluster
+/// there is.
+pub fn place(target: Option<&str>, settings: &Settings) -> Result<Place, Failure> {
+    let (name, why) = match (target, settings.target()) {
+        (Some(target), _) => (target, None),
+        (None, Some((target, path))) => (target, Some(format!("as {} says", path.display()))),
+        (None, None) => {
+            let identity = only()?;
+            return Ok(Place {
+                name: identity.address.clone(),
+                why: Some("the only cluster that you have logged in to".to_string()),
+                identity: Some(identity),
+            });
+        }
+    };
+    let identity = match name {
+        cli::LOCAL => None,
+        name => Some(named(name)?),
+    };
+    let name = name.to_string();
+    Ok(Place {
+        name,
+        why,
+        identity,
+    })
+}
+
+/// The identity for a target, where it has to be a cluster.
 pub fn find(target: Option<&str>) -> Result<Identity, Failure> {
-    match target {
-        Some(target) => named(target),
-        None => only(),
+    if let Some(target) = target {
+        return named(target);
+    }
+    match Settings::find()?.target() {
+        Some((target, _)) if target != cli::LOCAL => named(target),
+        _ => only(),
     }
 }
 

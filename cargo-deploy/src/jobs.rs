@@ -4,12 +4,13 @@
 
 use crate::{
     back::Errand,
-    cli::{Attach, Logs},
+    cli::{Attach, Logs, Watched},
     clusters,
     failure::Failure,
     listing,
     run::Told,
     session::Bridge,
+    settings::Settings,
     watch::{Screen, Watch},
 };
 use deploy_trust::identity::Identity;
@@ -65,7 +66,7 @@ pub fn logs(logs: &Logs) -> Result<i32, Failure> {
         from: Position::default(),
         follow: logs.follow,
     };
-    let screen = Screen::new(logs.shown.word())?;
+    let screen = screen(&logs.watched)?;
     look_on(logs.target.as_deref(), &ask, screen, false)
 }
 
@@ -75,8 +76,13 @@ pub fn attach(attach: &Attach) -> Result<i32, Failure> {
         job: attach.job.clone(),
         from: Position::default(),
     };
-    let screen = Screen::new(attach.shown.word())?;
+    let screen = screen(&attach.watched)?;
     look_on(attach.target.as_deref(), &ask, screen, true)
+}
+
+fn screen(watched: &Watched) -> Result<Screen, Failure> {
+    let format = Settings::find()?.format(watched);
+    Screen::new(format)?.with_files(watched.output.clone())
 }
 
 fn look_on(

@@ -3,10 +3,15 @@
 //! What the first process needs is not counted here, as it is not in `cargo run`.
 
 use crate::{cli::Run, compile, failure::Failure};
-use std::{os::unix::process::CommandExt, process::Command};
+use std::{ffi::OsString, os::unix::process::CommandExt, process::Command};
 
 /// Becomes `cargo run`, or the program that is built already. Returns only if that cannot be started.
-pub fn run(run: Run) -> Result<i32, Failure> {
+pub fn run(run: &Run, format: Option<OsString>) -> Result<i32, Failure> {
+    if run.watched.output.is_some() {
+        return Err(Failure::setting(
+            "--output is for clusters; here `cargo run > FILE 2> FILE` does",
+        ));
+    }
     let mut command = match &run.exe {
         Some(exe) => {
             // A name alone would be looked for in the path.
@@ -20,12 +25,12 @@ pub fn run(run: Run) -> Result<i32, Failure> {
         }
     };
     command.args(&run.args);
-    for variable in &run.env {
+    for variable in &run.given.env {
         if let Some(value) = &variable.value {
             command.env(&variable.name, value);
         }
     }
-    if let Some(format) = run.shown.word() {
+    if let Some(format) = format {
         command.env("DEPLOY_FORMAT", format);
     }
     let error = command.exec();

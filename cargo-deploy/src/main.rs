@@ -12,6 +12,7 @@ mod compile;
 mod earlier;
 mod elf;
 mod failure;
+mod files;
 mod flags;
 mod interrupts;
 mod jobs;
@@ -23,6 +24,7 @@ mod preflight;
 mod run;
 mod runner;
 mod session;
+mod settings;
 mod stdin;
 mod strip;
 mod top;
@@ -30,6 +32,7 @@ mod upload;
 mod watch;
 mod why;
 
+use clap::CommandFactory;
 use cli::{Cli, Command};
 use failure::Failure;
 use std::process;
@@ -52,8 +55,7 @@ fn main() {
 /// Does what the command line says; returns the code to exit with.
 fn act(cli: Cli) -> Result<i32, Failure> {
     match cli.command {
-        None if cli.run.target() == cli::LOCAL => local::run(cli.run),
-        None => run::run(&cli.run),
+        None => run::run(cli.run),
         Some(Command::Login(login)) => login::login(&login),
         Some(Command::Nodes(what)) => listing::nodes(&what),
         Some(Command::Ps(what)) => listing::jobs(&what),
@@ -62,6 +64,10 @@ fn act(cli: Cli) -> Result<i32, Failure> {
         Some(Command::Attach(attach)) => jobs::attach(&attach),
         Some(Command::Why(why)) => why::why(&why),
         Some(Command::Top(what)) => top::top(&what),
-        Some(Command::Runner(runner)) => runner::run(&runner),
+        Some(Command::Runner(runner)) => runner::run(runner),
+        Some(Command::Manual(manual)) => {
+            let given = manual.give(Cli::command());
+            given.map(|()| 0).map_err(Failure::setting)
+        }
     }
 }

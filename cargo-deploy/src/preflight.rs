@@ -3,6 +3,7 @@
 //! Deliberately absent: which libraries the nodes have, beside glibc.
 
 use crate::{
+    cli::Given,
     elf::{self, Elf},
     failure::Failure,
     strip,
@@ -12,7 +13,7 @@ use deploy_wire::client::{Digest, NodeView};
 use std::{
     env::{self, consts::ARCH},
     fs::File,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// A program that can be sent, or files for one.
@@ -58,12 +59,13 @@ pub fn look(path: &Path, with_symbols: bool) -> Result<Image, Failure> {
     })
 }
 
-/// The files at these paths, below the directory that we are in, to be sent as a program is; none, if there are none.
-pub fn files(paths: &[PathBuf]) -> Result<Option<Image>, Failure> {
-    if paths.is_empty() {
+/// The files that a program is given, to be sent as a program is; none, if there are none.
+pub fn files(given: &Given) -> Result<Option<Image>, Failure> {
+    if given.files.is_empty() {
         return Ok(None);
     }
-    let packed = env::current_dir().and_then(|here| tree::pack(&here, paths, FILES_BYTES_MAX));
+    let root = given.files_root.clone().map_or_else(env::current_dir, Ok);
+    let packed = root.and_then(|root| tree::pack(&root, &given.files, FILES_BYTES_MAX));
     let bytes = packed
         .map_err(|error| Failure::setting(format!("--files cannot be taken along: {error}")))?;
     Ok(Some(Image {

@@ -5,15 +5,16 @@ use crate::{
     clusters,
     compile::{Compiled, compile},
     failure::Failure,
-    jobs,
+    jobs, local,
     preflight::{self, Image},
     session::Bridge,
+    settings::Settings,
     upload::{Sent, upload},
     watch::Screen,
 };
 use deploy_trust::identity::Identity;
 use deploy_wire::client::RunRequest;
-use std::{os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf};
 
 /// What a person wants to hear beside the program.
 #[derive(Clone, Copy, Debug)]
@@ -25,22 +26,32 @@ pub struct Told {
 }
 
 /// Builds, sends, runs and shows; returns the code to exit with.
-pub fn run(run: &Run) -> Result<i32, Failure> {
+pub fn run(mut run: Run) -> Result<i32, Failure> {
     // What can be wrong without a build is told before it.
-    let identity = clusters::find(Some(run.target()))?;
-    let screen = Screen::new(run.shown.word())?;
+    let settings = Settings::find()?;
+    settings.complete(&mut run.given);
+    let format = settings.format(&run.watched);
+    let place = clusters::place(run.target.as_deref(), &settings)?;
+    if let Some(why) = place.why.as_ref().filter(|_| !run.cargo.quiet) {
+        eprintln!("cargo deploy: on {}, {why}", place.name);
+    }
+    let run = &run;
+    let Some(identity) = place.identity else {
+        return local::run(run, format);
+    };
+    let screen = screen(run, format)?;
     let Some(path) = program(run)? else {
         return Ok(BUILD_FAILED);
     };
     let image = preflight::look(&path, wants_symbols(run))?;
-    let files = preflight::files(&run.files)?;
+    let files = preflight::files(&run.given)?;
     tell_needs(run, &image);
     let request = RunRequest {
         image: image.digest,
         worker: preflight::worker(&image.name),
         args: arguments(run, &image),
-        env: run.env.iter().filter_map(Variable::here).collect(),
-        resources: run.needs.resources(),
+        env: run.given.env.iter().filter_map(Variable::here).collect(),
+        resources: run.given.needs.resources(),
         stdout_is_terminal: screen.terminals.0,
         stderr_is_terminal: screen.terminals.1,
         is_detached: run.is_detached,
@@ -72,6 +83,17 @@ pub fn send_and_show(
     jobs::begin(bridge, identity, request, screen, told)
 }
 
+/// What it is shown on. Nobody is here to write files for a job that is left alone.
+fn screen(run: &Run, format: Option<OsString>) -> Result<Screen, Failure> {
+    match &run.watched.output {
+        Some(directory) if run.is_detached => Err(Failure::setting(format!(
+            "with --detach nobody is here to write files: say `cargo deploy logs -f JOB --output dir={}` afterwards",
+            directory.display()
+        ))),
+        output => Screen::new(format)?.with_files(output.clone()),
+    }
+}
+
 /// Where it is, or will be when it is built; nothing if it does not build.
 fn program(run: &Run) -> Result<Option<PathBuf>, Failure> {
     if let Some(path) = &run.exe {
@@ -85,7 +107,7 @@ fn program(run: &Run) -> Result<Option<PathBuf>, Failure> {
 
 /// Whether something there will look for the names of functions.
 fn wants_symbols(run: &Run) -> bool {
-    let mut names = run.env.iter().map(|variable| &variable.name);
+    let mut names = run.given.env.iter().map(|variable| &variable.name);
     names.any(|name| SYMBOLS_FOR.iter().any(|wanted| name == wanted))
 }
 

@@ -9,6 +9,7 @@ use crate::{
     failure::Failure,
     preflight::{self, Image},
     run::{self, Told},
+    settings::Settings,
     watch::Screen,
 };
 use deploy_wire::client::RunRequest;
@@ -27,19 +28,22 @@ use std::{
 type Variable = (Vec<u8>, Vec<u8>);
 
 /// Sends the program, runs and shows it; returns the code to exit with.
-pub fn run(runner: &Runner) -> Result<i32, Failure> {
+pub fn run(mut runner: Runner) -> Result<i32, Failure> {
+    let settings = Settings::find()?;
+    settings.complete(&mut runner.given);
+    let runner = &runner;
     let (program, args) = runner.program();
-    if runner.target == cli::LOCAL {
+    let place = clusters::place(runner.target.as_deref(), &settings)?;
+    let Some(identity) = place.identity else {
         let error = Command::new(program).args(args).exec();
         return Err(Failure::launch(format!(
             "cannot start {}: {error}",
             program.to_string_lossy()
         )));
-    }
-    let identity = clusters::find(Some(&runner.target))?;
+    };
     let with_symbols = env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     let image = preflight::look(Path::new(program), with_symbols)?;
-    let files = preflight::files(&runner.files)?;
+    let files = preflight::files(&runner.given)?;
     let is_plain = !image.has(KNOWS_DEPLOY);
     let screen = Screen::new(env::var_os("DEPLOY_FORMAT"))?;
     let screen = match is_plain {
@@ -51,7 +55,7 @@ pub fn run(runner: &Runner) -> Result<i32, Failure> {
         worker: preflight::worker(&image.name),
         args: arguments(&image, args, screen.terminals.0),
         env: environment(runner, is_plain && screen.terminals == (true, true)),
-        resources: runner.needs.resources(),
+        resources: runner.given.needs.resources(),
         stdout_is_terminal: screen.terminals.0,
         stderr_is_terminal: screen.terminals.1,
         is_detached: false,
@@ -101,7 +105,7 @@ fn environment(runner: &Runner, is_terminal: bool) -> Vec<Variable> {
     if env::var_os(MANIFEST_DIR).is_some() {
         set(MANIFEST_DIR.as_bytes(), b".".to_vec());
     }
-    for (name, value) in runner.env.iter().filter_map(cli::Variable::here) {
+    for (name, value) in runner.given.env.iter().filter_map(cli::Variable::here) {
         set(&name, value);
     }
     all

@@ -15,6 +15,7 @@
 use crate::{
     back::{Back, Errand},
     failure::Failure,
+    files::{self, Files},
     interrupts::{self, Interrupts, Meaning},
     jobs,
     line::{Heard, Line},
@@ -41,6 +42,7 @@ use std::{
     fs::File,
     io::{self, IsTerminal},
     os::fd::AsFd,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -54,6 +56,8 @@ pub struct Screen {
     options: Options,
     /// Whether standard output and standard error are terminals.
     pub terminals: (bool, bool),
+    /// Below which what each process prints has files of its own, if anywhere.
+    directory: Option<PathBuf>,
 }
 
 impl Screen {
@@ -68,7 +72,18 @@ impl Screen {
         };
         let options = Options::from_env(look_up, terminals.0, terminals.1, together)
             .map_err(Failure::setting)?;
-        Ok(Screen { options, terminals })
+        Ok(Screen {
+            options,
+            terminals,
+            directory: None,
+        })
+    }
+
+    /// The same, and what each process prints goes to files in this directory too, if there is one.
+    pub fn with_files(mut self, directory: Option<PathBuf>) -> Result<Screen, Failure> {
+        directory.as_deref().map_or(Ok(()), files::prepare)?;
+        self.directory = directory;
+        Ok(self)
     }
 
     /// The same, but that an ordinary program is shown to a person as if it ran here.
@@ -81,7 +96,7 @@ impl Screen {
 
     /// Whether a person reads what goes to standard error, and not a program.
     pub fn is_for_a_person(&self) -> bool {
-        self.terminals.1 && self.options.format == Format::Human
+        self.terminals.1 && matches!(self.options.format, Format::Human | Format::Folded)
     }
 }
 
@@ -100,6 +115,10 @@ enum Told {
 /// Ready for a job.
 pub struct Watch {
     terminal: Terminal,
+    /// Below which there are to be files.
+    directory: Option<PathBuf>,
+    files: Option<Files>,
+    is_for_a_person: bool,
     interrupts: Interrupts,
     teller: Sender<Told>,
     told: Receiver<Told>,
@@ -154,6 +173,9 @@ impl Watch {
         }
         Ok(Watch {
             terminal: terminal.map_err(Failure::internal)?,
+            is_for_a_person: screen.is_for_a_person(),
+            directory: screen.directory,
+            files: None,
             interrupts: Interrupts::default(),
             teller,
             told,
@@ -174,6 +196,14 @@ impl Watch {
     /// Shows the job that this session is attached to, to its end, and ends as it ended; returns the code to exit with.
     /// `input` is how much standard input the job had before.
     pub fn watch(mut self, session: Session, errand: &Errand, input: u64) -> Result<i32, Failure> {
+        if let Some(directory) = &self.directory {
+            let files = Files::new(directory, errand.job)?;
+            if self.is_for_a_person {
+                let place = files.directory().display();
+                eprintln!("cargo deploy: what each process prints goes to files in {place} too");
+            }
+            self.files = Some(files);
+        }
         self.start_line(session)?;
         if errand.is_owner {
             self.input.begin_at(input);
@@ -184,11 +214,13 @@ impl Watch {
         let cause = self
             .initial_end
             .and_then(|status| self.interrupts.cause_of(status));
+        let missing = self.files.as_ref().and_then(Files::failure);
+        let missing = missing.map(str::to_string);
         let verdict = self.terminal.finish();
         let job = errand.job;
         match end {
             End::Finished => {}
-            End::SoFar => return Ok(0),
+            End::SoFar => return Ok(missing.map_or(0, |why| lost_files(&why))),
             End::Refused(code, why) => return Err(Failure::refused(code, why)),
             End::Enough => {
                 signal::reraise(SIGPIPE);
@@ -215,6 +247,12 @@ impl Watch {
             eprintln!("cargo deploy: {}", lost_output(broken));
             if verdict.exit_code == 0 || verdict.exit_code == SIGPIPE_CODE {
                 return Ok(OwnCode::Output.number());
+            }
+        }
+        if let Some(why) = missing {
+            let code = lost_files(&why);
+            if verdict.exit_code == 0 {
+                return Ok(code);
             }
         }
         if let Some(signal) = cause {
@@ -377,7 +415,12 @@ impl Watch {
             }
             _ => {}
         }
+        let files = self.files.as_mut();
+        let broken = files.and_then(|files| files.handle_event(&event).map(str::to_string));
         self.terminal.handle_event(event, now);
+        if let Some(why) = broken {
+            self.note(why, now);
+        }
     }
 
     fn tell_missed(&mut self, now: Instant) {
@@ -422,6 +465,12 @@ fn tell_last_word(word: &str, job: Job) {
     eprintln!(
         "cargo deploy: `cargo deploy why {job}` says how each process ended, `cargo deploy logs {job}` shows all again"
     );
+}
+
+/// Returns the code for it.
+fn lost_files(why: &str) -> i32 {
+    eprintln!("cargo deploy: {why}");
+    OwnCode::Output.number()
 }
 
 fn lost_output(broken: &Broken) -> String {

@@ -1,6 +1,7 @@
 //! What the command line says. Deliberately absent: doing it.
 
 use clap::{Args, Parser, Subcommand};
+use deploy_manual::Manual;
 use deploy_wire::resources::{Cpu, Mem};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -149,6 +150,9 @@ pub enum Command {
         #[expect(missing_docs, reason = "clap shows them as the command's own help")]
         state: State,
     },
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap shows them as commands of their own")]
+    Manual(Manual),
     /// What a node starts for each job.
     #[command(hide = true)]
     Warden {

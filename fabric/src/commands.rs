@@ -9,6 +9,7 @@ use crate::{
     node::{self, Data, Estate, Node, Tenants},
     warden,
 };
+use clap::CommandFactory;
 use deploy_sys::fd;
 use deploy_trust::{
     authority::Authority,
@@ -65,6 +66,7 @@ pub fn run(cli: Cli) -> Result<()> {
             members::remove(&name, role.as_deref(), &place(&state)?)
         }
         Some(Command::Leave { state }) => members::leave(&place(&state)?),
+        Some(Command::Manual(manual)) => Ok(manual.give(Cli::command())?),
         Some(Command::Warden { hidden }) => Ok(warden::run_at_stdin(hidden)?),
     }
 }

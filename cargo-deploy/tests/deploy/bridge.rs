@@ -240,6 +240,11 @@ impl Client {
         }
     }
 
+    /// What is told is of this job.
+    pub fn be(&mut self, job: Job) {
+        self.job = job;
+    }
+
     /// The next event has this number.
     pub fn go_on(&mut self, sequence: u64) {
         self.sequence = sequence;
@@ -278,16 +283,57 @@ impl Client {
     }
 
     pub fn wrote(&mut self, stream: Stream, bytes: &[u8]) {
-        let (pid, bytes) = (self.pid(), bytes.to_vec());
-        self.happened(Event::Output { pid, stream, bytes });
+        self.wrote_as(0, stream, bytes);
     }
 
     pub fn died(&mut self, status: ExitStatus) {
-        let pid = self.pid();
+        self.died_as(0, status);
+        self.finished();
+    }
+
+    /// The first process starts another, which has this number.
+    pub fn spawned(&mut self, number: u32, worker: &str) {
+        let event = Event::Spawned {
+            pid: Pid::new(self.job, number),
+            parent: Some(self.pid()),
+            node: "n2".into(),
+            worker: worker.to_string(),
+            resources: Resources::default(),
+        };
+        self.happened(event);
+    }
+
+    pub fn wrote_as(&mut self, number: u32, stream: Stream, bytes: &[u8]) {
+        let (pid, bytes) = (Pid::new(self.job, number), bytes.to_vec());
+        self.happened(Event::Output { pid, stream, bytes });
+    }
+
+    pub fn died_as(&mut self, number: u32, status: ExitStatus) {
+        let pid = Pid::new(self.job, number);
         self.happened(Event::Exited { pid, status });
+    }
+
+    pub fn finished(&mut self) {
         self.tell(&Answer::Finished);
         // The client says goodbye, but for one that was killed.
         while self.hear().is_some() {}
+    }
+
+    /// Greets a client that looks on at its job, which this session then is.
+    pub fn looked_on(&mut self) {
+        loop {
+            match self.hear().expect("the client goes on until it has asked") {
+                Ask::Hello { .. } => self.greet(),
+                Ask::Logs { .. } => break,
+                other => panic!("{other:?} comes too early"),
+            }
+        }
+        let (job, input, is_detached) = (self.job, 0, true);
+        self.tell(&Answer::Attached {
+            job,
+            input,
+            is_detached,
+        });
     }
 }
 

@@ -57,6 +57,23 @@ impl Person {
         command
     }
 
+    /// The same command in a shell that says this first.
+    pub fn limited(&self, command: &Command, first: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{first}; exec \"$@\""), "sh"]);
+        shell
+            .arg(command.get_program())
+            .args(command.get_args())
+            .stdin(Stdio::null());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell
+    }
+
     pub fn home(&self) -> &Path {
         &self.home
     }

@@ -5,8 +5,8 @@
 //! ordinary test suite; the program of this crate, the same for as long as one likes; and `guided/`, which links
 //! libFuzzer and follows the coverage.
 //!
-//! Deliberately absent: sockets, threads, clocks. What a monitor does with a request that it understood is tested where
-//! monitors are.
+//! Deliberately absent: sockets, threads, clocks; and files, but for the target that makes some. What a monitor does with a
+//! request that it understood is tested where monitors are.
 
 mod client;
 mod cluster;
@@ -58,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     members::CERTIFIED,
     parcels::FRAME,
     parcels::CHANGE,
+    parcels::FILES,
     values::RECORD,
     values::STREAM,
     values::BULK,

@@ -1,8 +1,14 @@
-//! Programs as they arrive: a frame, and within it what to change of another program.
+//! Programs as they arrive: a frame, and within it what to change of another program. And the files that go with them.
 
 use crate::Target;
-use deploy_parcel::{Packed, delta, unpack};
-use std::io::{self, Read};
+use deploy_parcel::{Packed, delta, tree, unpack};
+use std::{
+    env, fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 pub(crate) const FRAME: Target = Target {
     name: "frame",
@@ -41,6 +47,70 @@ pub(crate) const CHANGE: Target = Target {
     short: 200_000,
 };
 
+/// Files as a node unpacks them for a job. Those who send them may do so without our program.
+pub(crate) const FILES: Target = Target {
+    name: "files",
+    check: |input| {
+        let outer = Outer::new();
+        let root = outer.0.join("root");
+        fs::create_dir(&root).expect("a directory can be made");
+        let is_whole = tree::unpack(input, &root).is_ok();
+        let made = fs::read_dir(&outer.0).expect("it is there").count();
+        assert_eq!(made, 1, "something was made outside");
+        assert!(bytes_below(&root) <= input.len() as u64);
+        if is_whole {
+            let all = [PathBuf::from(".")];
+            let packed = tree::pack(&root, &all, u64::MAX).expect("what was made can be read");
+            let again = outer.0.join("again");
+            fs::create_dir(&again).expect("a directory can be made");
+            tree::unpack(packed.as_slice(), &again).expect("it was packed so");
+            let same = tree::pack(&again, &all, u64::MAX).expect("what was made can be read");
+            assert!(same == packed, "what is packed comes back");
+        }
+        // A path of 64 KiB, in some copies; the files, and once more; names of a directory.
+        (1 << 20) + 16 * input.len()
+    },
+    seeds: || {
+        let entry = |kind: u8, path: &str, content: Option<&[u8]>| {
+            let mut bytes = vec![kind];
+            bytes.extend((path.len() as u16).to_le_bytes());
+            bytes.extend(path.as_bytes());
+            if let Some(content) = content {
+                bytes.extend((content.len() as u64).to_le_bytes());
+                bytes.extend(content);
+            }
+            bytes
+        };
+        let (directory, file, program) = (1, 2, 3);
+        let mut huge = entry(file, "huge", Some(b"x"));
+        let len_at = huge.len() - 9;
+        huge[len_at..len_at + 8].fill(0xff);
+        vec![
+            [
+                entry(directory, "data", None),
+                entry(file, "data/x.txt", Some(b"x")),
+                entry(program, "run.sh", Some(b"#!/bin/sh\n")),
+            ]
+            .concat(),
+            entry(file, "../outside", Some(b"x")),
+            entry(directory, "a/../../b", None),
+            entry(file, "/dev/null", Some(b"x")),
+            [
+                entry(file, "a", Some(b"1")),
+                entry(file, "a/b", Some(b"2")),
+                entry(file, "a", Some(b"3")),
+            ]
+            .concat(),
+            entry(directory, &"d/".repeat(3000), None),
+            entry(file, "a\0b", Some(b"x")),
+            // Links and devices, if there were such kinds.
+            entry(4, "link", Some(b"/etc/passwd")),
+            huge,
+        ]
+    },
+    short: 2_000,
+};
+
 /// Takes no more than a program may have.
 struct Short<'n>(&'n mut Vec<u8>);
 
@@ -62,6 +132,41 @@ fn bytes_of(mut packed: Packed<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     packed.read_to_end(&mut bytes).expect("it is in memory");
     bytes
+}
+
+/// How many bytes lie in files below this directory, where nothing else may be but directories.
+fn bytes_below(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).expect("it is there");
+    let of = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.expect("it can be read");
+        let facts = entry.metadata().expect("it is there");
+        assert!(facts.is_dir() || facts.is_file(), "{:?}", entry.path());
+        match facts.is_dir() {
+            true => bytes_below(&entry.path()),
+            false => facts.len(),
+        }
+    };
+    entries.map(of).sum()
+}
+
+/// A directory that goes when it is dropped.
+struct Outer(PathBuf);
+
+impl Outer {
+    fn new() -> Outer {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("deploy-fuzz-files-{}-{number}", process::id());
+        let path = env::temp_dir().join(name);
+        fs::create_dir(&path).expect("a directory can be made");
+        Outer(path)
+    }
+}
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 const LEN_MAX: u64 = 4096;
