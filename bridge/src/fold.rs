@@ -5,16 +5,16 @@
 //! started.
 //!
 //! **When.** A line waits for [`GATHERED_FOR`], counted from the first who says it, and is then shown with all who have said
-//! it by then. Lines wait in one queue, each in its place from when it was said first.
+//! it by then. Lines wait in one queue; what stands before a line that is due is shown before it.
 //!
-//! **Order.** A process joins a line that waits only if that stands behind the last one that it joined; else its line begins
-//! another group. So the lines of each process are shown in the order in which it said them, and one that it says twice is
-//! shown twice.
+//! **Order.** A process joins a line that waits only behind the last one that it joined. One that stands before that moves to
+//! the end of the queue if nobody in it has said anything else since; if somebody has, another group begins. So the lines of
+//! each process are shown in the order in which it said them, and one that it says twice is shown twice.
 
 use crate::{lane::Write, style::paint};
 use deploy_wire::{event::Stream, pid::Pid};
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,16 +23,23 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Fold {
     is_coloured: bool,
-    waiting: VecDeque<Group>,
-    /// The number of the first group that waits.
-    first: u64,
-    /// The numbers of the groups of each line, in order.
-    places: HashMap<Arc<Line>, VecDeque<u64>>,
+    groups: HashMap<Id, Group>,
+    /// The next group's name, and the next place at the end of the queue.
+    next: u64,
+    queue: BTreeMap<Place, Id>,
+    dues: BTreeSet<(Instant, Id)>,
+    /// The groups of each line, in their order in the queue.
+    alike: HashMap<Arc<Line>, VecDeque<Id>>,
     /// The last group that each process has joined, if that waits.
-    joined: HashMap<Pid, u64>,
+    joined: HashMap<Pid, Id>,
     /// What all that takes up.
     memory: usize,
 }
+
+/// What a group keeps when it moves.
+type Id = u64;
+/// Where it stands.
+type Place = u64;
 
 /// What is compared.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -50,6 +57,9 @@ struct Group {
     line: Arc<Line>,
     said_first: Pid,
     who: Vec<Pid>,
+    /// How many of them have said something else since.
+    gone_on: usize,
+    place: Place,
     due: Instant,
 }
 
@@ -58,9 +68,11 @@ impl Fold {
     pub fn new(is_coloured: bool) -> Fold {
         Fold {
             is_coloured,
-            waiting: VecDeque::new(),
-            first: 0,
-            places: HashMap::new(),
+            groups: HashMap::new(),
+            next: 0,
+            queue: BTreeMap::new(),
+            dues: BTreeSet::new(),
+            alike: HashMap::new(),
             joined: HashMap::new(),
             memory: 0,
         }
@@ -74,15 +86,19 @@ impl Fold {
         now: Instant,
         writes: &mut VecDeque<Write>,
     ) {
-        let behind = self.joined.get(&pid).map_or(self.first, |last| last + 1);
-        let waiting = self.places.get(&line).and_then(|places| {
-            let index = places.partition_point(|place| *place < behind);
-            places.get(index).copied()
-        });
-        let number = waiting.unwrap_or_else(|| self.open(pid, line, now));
-        let index = (number - self.first) as usize;
-        self.waiting[index].who.push(pid);
-        self.joined.insert(pid, number);
+        let id = match self.waiting(pid, &line) {
+            Some(id) => id,
+            None => self.open(pid, line, now),
+        };
+        if let Some(group) = self
+            .joined
+            .insert(pid, id)
+            .and_then(|last| self.groups.get_mut(&last))
+        {
+            group.gone_on += 1;
+        }
+        let group = self.groups.get_mut(&id).expect("it waits");
+        group.who.push(pid);
         self.memory += MEMBER_LEN;
         while self.memory > MEMORY_MAX {
             self.show_first(writes);
@@ -91,7 +107,7 @@ impl Fold {
 
     /// When to call [`Fold::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.waiting.front().map(|group| group.due)
+        self.dues.first().map(|(due, _)| *due)
     }
 
     /// Shows what has waited for long enough.
@@ -103,42 +119,71 @@ impl Fold {
 
     /// Nothing follows.
     pub fn finish(&mut self, writes: &mut VecDeque<Write>) {
-        while !self.waiting.is_empty() {
+        while !self.queue.is_empty() {
             self.show_first(writes);
         }
     }
 
-    fn open(&mut self, pid: Pid, line: Line, now: Instant) -> u64 {
-        let number = self.first + self.waiting.len() as u64;
+    /// The group of this line that the process may join, at its end of the queue if need be.
+    fn waiting(&mut self, pid: Pid, line: &Line) -> Option<Id> {
+        let last = self.joined.get(&pid).copied();
+        let behind = last.map(|last| self.groups[&last].place);
+        let alike = self.alike.get_mut(line)?;
+        let is_before = |id: &Id| behind.is_some_and(|last| self.groups[id].place <= last);
+        let index = alike.partition_point(is_before);
+        if let Some(id) = alike.get(index) {
+            return Some(*id);
+        }
+        let id = *alike.back()?;
+        let group = self.groups.get_mut(&id).expect("it waits");
+        if group.gone_on > 0 || last == Some(id) {
+            return None;
+        }
+        self.queue.remove(&group.place);
+        group.place = self.next;
+        self.queue.insert(self.next, id);
+        self.next += 1;
+        Some(id)
+    }
+
+    fn open(&mut self, pid: Pid, line: Line, now: Instant) -> Id {
+        let id = self.next;
+        self.next += 1;
         let line = Arc::new(line);
+        let due = now + GATHERED_FOR;
         self.memory += line.memory();
-        let places = self.places.entry(line.clone()).or_default();
-        places.push_back(number);
-        self.waiting.push_back(Group {
+        self.alike.entry(line.clone()).or_default().push_back(id);
+        self.queue.insert(id, id);
+        self.dues.insert((due, id));
+        let group = Group {
             line,
             said_first: pid,
             who: Vec::new(),
-            due: now + GATHERED_FOR,
-        });
-        number
+            gone_on: 0,
+            place: id,
+            due,
+        };
+        self.groups.insert(id, group);
+        id
     }
 
     fn show_first(&mut self, writes: &mut VecDeque<Write>) {
-        let Some(group) = self.waiting.pop_front() else {
+        let Some((_, id)) = self.queue.pop_first() else {
             return;
         };
-        let number = self.first;
-        self.first += 1;
+        let group = self.groups.remove(&id).expect("it is in the queue");
+        self.dues.remove(&(group.due, id));
         self.memory -= group.line.memory() + group.who.len() * MEMBER_LEN;
         for pid in &group.who {
-            if self.joined.get(pid) == Some(&number) {
+            if self.joined.get(pid) == Some(&id) {
                 self.joined.remove(pid);
             }
         }
-        if let Some(places) = self.places.get_mut(&group.line) {
-            places.pop_front();
-            if places.is_empty() {
-                self.places.remove(&group.line);
+        if let Some(alike) = self.alike.get_mut(&group.line) {
+            // The first in the queue is the first of its line.
+            alike.pop_front();
+            if alike.is_empty() {
+                self.alike.remove(&group.line);
             }
         }
         writes.push_back(group.write(self.is_coloured));
@@ -201,7 +246,7 @@ const GATHERED_FOR: Duration = Duration::from_millis(150);
 /// More than a terminal shows in that time; a flood is shown sooner, and folded less.
 const MEMORY_MAX: usize = 1 << 20;
 /// What a group takes beside its text.
-const GROUP_LEN: usize = 192;
+const GROUP_LEN: usize = 384;
 /// What somebody who says a line takes.
 const MEMBER_LEN: usize = 48;
 
@@ -252,8 +297,23 @@ mod tests {
     fn who_says_it_twice_is_shown_twice_and_in_order() {
         check(
             &[(1, "b"), (2, "a"), (2, "b"), (1, "b"), (3, "b")],
-            &["[1,3] b\n", "[2] a\n", "[1-2] b\n"],
+            &["[2] a\n", "[1-3] b\n", "[1] b\n"],
         );
+        check(
+            &[(1, "b"), (1, "c"), (2, "a"), (2, "b")],
+            &["[1] b\n", "[1] c\n", "[2] a\n", "[2] b\n"],
+        );
+    }
+
+    #[test]
+    fn what_all_say_in_the_end_is_one_whatever_each_said_before() {
+        let mut said = Vec::new();
+        let lines = ["0", "1", "2", "3"];
+        for (number, text) in (0..).zip(lines) {
+            said.extend([(number, text), (number, "done")]);
+        }
+        let expect = ["[0] 0\n", "[1] 1\n", "[2] 2\n", "[3] 3\n", "[0-3] done\n"];
+        check(&said, &expect);
     }
 
     #[test]
@@ -266,9 +326,10 @@ mod tests {
         }
         fold.finish(&mut writes);
         assert_eq!(
-            (fold.memory, fold.joined.len(), fold.places.len()),
+            (fold.memory, fold.joined.len(), fold.alike.len()),
             (0, 0, 0)
         );
+        assert_eq!(fold.groups.len() + fold.queue.len() + fold.dues.len(), 0);
         assert!((66_667..66_700).contains(&writes.len()), "{}", writes.len());
     }
 

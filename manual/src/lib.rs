@@ -66,7 +66,8 @@ fn pages(command: Command, dir: &Path) -> io::Result<()> {
 
 /// The script for bash, which begins with the name of its function, and what makes that cargo's too.
 fn behind_cargo(script: &[u8]) -> Vec<u8> {
-    let script = String::from_utf8_lossy(script).into_owned();
+    // The generator takes the hyphen in the name for the end of a command at one place, and not at the other.
+    let script = String::from_utf8_lossy(script).replace("cargo__subcmd__deploy", "cargo__deploy");
     let function = script.split('(').next().unwrap_or_default();
     let rest = BASH_BEHIND_CARGO.replace("FUNCTION", function);
     (script + &rest).into_bytes()

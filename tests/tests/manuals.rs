@@ -134,11 +134,11 @@ fn bash_offers_what_there_is_behind_cargo_too() {
     }
     assert_eq!(
         offered(&ours, &["cargo", "deploy", "--fo"]),
-        ["--fold", "--format"]
+        ["--format", "--fold"]
     );
     assert_eq!(
         offered(&ours, &["cargo", "deploy", "logs", "--fol"]),
-        ["--fold", "--follow"]
+        ["--follow", "--fold"]
     );
     // What is behind cargo's own commands stays cargo's.
     assert_eq!(offered(&ours, &["cargo", "lo"]), [""]);

@@ -299,7 +299,12 @@ fn many_processes(cluster: &Cluster, person: &Person) {
     let shown = at_the_laptop(cluster, person, fold, 0);
     let out = shown.out_text();
     assert!(out.contains("[0] total 4500!\n"), "{out}");
-    assert!(shown.err_text().contains("-10] exited: 0\n"), "{shown:?}");
+    let notes = shown.err_text();
+    // Were the machine slow, it would be a few.
+    assert!(
+        (1..11).contains(&notes.matches("] exited: 0\n").count()),
+        "{notes}"
+    );
     at_the_laptop(cluster, person, files, 0);
     let listed = at_the_laptop(cluster, person, "cd results/*; ls; cat *.out", 0).out_text();
     let mut names: Vec<&str> = listed.lines().take(11).collect();
