@@ -214,7 +214,7 @@ fn an_ordinary_crate_runs_on_the_cluster_as_at_home() {
 /// On a terminal the test harness colours what it says, there as here.
 fn colours_are_as_at_home(laptop: &Laptop) {
     let host = laptop.cluster.hosts.host("laptop");
-    let green = "test panics - should panic ... \x1b[32mok\x1b[";
+    let green = "test panics - should panic ... \x1b[32mok\x1b";
     for runner in ["", "env"] {
         let line = match runner {
             "" => "cargo test --quiet --test it -- --format pretty".to_string(),
@@ -223,7 +223,7 @@ fn colours_are_as_at_home(laptop: &Laptop) {
                 ARCH.to_uppercase()
             ),
         };
-        let command = laptop.shell(&line);
+        let command = laptop.shell(&format!("cd {} && {line}", laptop.directory.display()));
         let mut terminal = host.within(|| Terminal::with(&command));
         terminal.expect(green);
         assert_eq!(terminal.finish().0, 0, "{line}");
