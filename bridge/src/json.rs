@@ -9,7 +9,7 @@ use crate::lane::Write;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use deploy_wire::{
     event::{Event, Stream},
-    exit::{End, ExitStatus},
+    exit::{End, ExitStatus, Reason},
     pid::Pid,
     resources::{Cpu, Resources},
 };
@@ -141,9 +141,13 @@ fn note(pid: Pid, line: &str) -> String {
 
 fn exit(pid: Pid, status: ExitStatus) -> String {
     let reason = status.reason();
-    let reason = reason.map_or(String::new(), |reason| {
+    let mut reason = reason.map_or(String::new(), |reason| {
         format!(r#""reason":"{}","#, reason.word())
     });
+    if let Some(Reason::OutOfMemory(shortage)) = status.reason() {
+        let (limit, peak) = (shortage.limit.bytes(), shortage.peak.bytes());
+        reason.push_str(&format!(r#""limit":{limit},"peak":{peak},"#));
+    }
     let end = match status.end() {
         End::Code(code) => format!(r#""code":{code}"#),
         End::Signal(_) => {
@@ -175,7 +179,7 @@ const OUTPUT_MAX: usize = 64 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use deploy_wire::{exit::Reason, pid::Job, resources::Mem};
+    use deploy_wire::{exit::Shortage, pid::Job, resources::Mem};
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -253,16 +257,22 @@ mod tests {
             status,
         };
         let killed = ExitStatus::new(End::Signal(9));
+        let shortage = Shortage {
+            limit: 64 * Mem::MIB,
+            peak: 63 * Mem::MIB,
+        };
         check(
             [
                 exited(ExitStatus::new(End::Code(0))),
                 exited(killed),
                 exited(killed.because(Reason::Killed)),
+                exited(killed.because(Reason::OutOfMemory(shortage))),
             ],
             &[
                 r#"{"event":"exit","pid":"B","status":{"code":0}}"#,
                 r#"{"event":"exit","pid":"B","status":{"signal":"SIGKILL"}}"#,
                 r#"{"event":"exit","pid":"B","status":{"reason":"killed","signal":"SIGKILL"}}"#,
+                r#"{"event":"exit","pid":"B","status":{"reason":"oom","limit":67108864,"peak":66060288,"signal":"SIGKILL"}}"#,
             ],
         );
     }

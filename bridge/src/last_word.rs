@@ -61,8 +61,11 @@ impl Failed {
     fn how(&self) -> String {
         let status = self.status;
         match (status.reason(), status.end(), self.words.panic()) {
-            (Some(Reason::OutOfMemory), ..) => {
-                "it used more memory than it was granted, and was killed".to_string()
+            (Some(Reason::OutOfMemory(shortage)), ..) => {
+                format!("it needed more memory than it was granted ({shortage}), and was killed")
+            }
+            (Some(Reason::Orphaned), ..) => {
+                "what watched over it on its node was killed, and it with that".to_string()
             }
             (Some(Reason::NodeLost), ..) => "its node was lost".to_string(),
             (_, End::Code(101) | End::Signal(ABORTED), Some(panic)) => format!("it {panic}"),
@@ -125,8 +128,9 @@ mod tests {
     use crate::family::Family;
     use deploy_wire::{
         event::{Event, Stream},
+        exit::Shortage,
         pid::Job,
-        resources::Resources,
+        resources::{Mem, Resources},
     };
 
     fn pid(number: u32) -> Pid {
@@ -190,11 +194,15 @@ mod tests {
         };
         check_one(exited(1, End::Code(3)), "exit code 3");
         check_one(exited(1, End::Signal(11)), "it was ended by SIGSEGV");
-        let status = ExitStatus::new(End::Signal(9)).because(Reason::OutOfMemory);
+        let shortage = Shortage {
+            limit: 64 * Mem::MIB,
+            peak: 63 * Mem::MIB,
+        };
+        let status = ExitStatus::new(End::Signal(9)).because(Reason::OutOfMemory(shortage));
         let pid = pid(1);
         check_one(
             Event::Exited { pid, status },
-            "it used more memory than it was granted, and was killed",
+            "it needed more memory than it was granted (limit 64MiB, peak 63.0MiB), and was killed",
         );
         check(
             &[

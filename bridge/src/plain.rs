@@ -32,7 +32,7 @@ impl Plain {
             Event::Exited { status, .. }
                 if matches!(
                     status.reason(),
-                    Some(Reason::OutOfMemory | Reason::NodeLost)
+                    Some(Reason::OutOfMemory(_) | Reason::NodeLost | Reason::Orphaned)
                 ) =>
             {
                 self.writes.push_back(Write {
@@ -92,9 +92,9 @@ mod tests {
                 expected(Stream::Stderr, b"\xff")
             ]
         );
-        let status = ExitStatus::new(End::Signal(9)).because(Reason::OutOfMemory);
+        let status = ExitStatus::new(End::Signal(9)).because(Reason::NodeLost);
         plain.handle_event(Event::Exited { pid, status });
         let told = plain.poll_write().unwrap();
-        assert_eq!(told.bytes, b"exited: SIGKILL (out of memory)\n");
+        assert_eq!(told.bytes, b"exited: SIGKILL (lost with its node)\n");
     }
 }

@@ -5,7 +5,7 @@
 use crate::{cli, failure::Failure, listing};
 use deploy_wire::{
     client::{Answer, Ask, LifeView},
-    exit::{ExitStatus, Reason},
+    exit::{ExitStatus, Reason, Shortage},
 };
 use serde_json::{Value, json};
 
@@ -49,12 +49,15 @@ fn sentence(life: &LifeView) -> String {
         return format!("{who} runs.");
     };
     let how = match (status.reason(), &life.by) {
-        (Some(Reason::OutOfMemory), _) => format!(
-            "was killed because it used more than the {} of memory that it was granted",
+        (Some(Reason::OutOfMemory(shortage)), _) => format!(
+            "was killed because it needed more than the {} of memory that it was granted ({shortage})",
             life.resources.mem
         ),
         (Some(Reason::NodeLost), _) => {
             format!("was lost with its node {node}, which the master no longer heard")
+        }
+        (Some(Reason::Orphaned), _) => {
+            format!("was killed, because what watches over the job's processes on {node} was")
         }
         (Some(Reason::Linked), Some(by)) => format!("was ended by {by}, its parent"),
         (Some(_), Some(by)) => match status.signal_name() {
@@ -87,6 +90,8 @@ fn json(life: &LifeView) -> Value {
             "code": status.code(),
             "signal": status.signal_name(),
             "reason": status.reason().map(Reason::word),
+            "limit": shortage(status).map(|shortage| shortage.limit.bytes()),
+            "peak": shortage(status).map(|shortage| shortage.peak.bytes()),
         })
     });
     json!({
@@ -102,13 +107,20 @@ fn json(life: &LifeView) -> Value {
     })
 }
 
+fn shortage(status: ExitStatus) -> Option<Shortage> {
+    match status.reason()? {
+        Reason::OutOfMemory(shortage) => Some(shortage),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use deploy_wire::{
-        exit::End,
+        exit::{End, Shortage},
         pid::{Job, Pid},
-        resources::Resources,
+        resources::{Mem, Resources},
     };
 
     /// The sentence for this end, from behind who it is about.
@@ -135,9 +147,13 @@ mod tests {
         check(code(0), None, "ended well.");
         check(code(3), None, "exited with code 3.");
         check(
-            signal.because(Reason::OutOfMemory),
+            signal.because(Reason::OutOfMemory(Shortage {
+                limit: 256 * Mem::MIB,
+                peak: 255 * Mem::MIB,
+            })),
             None,
-            "was killed because it used more than the 256MiB of memory that it was granted.",
+            "was killed because it needed more than the 256MiB of memory that it was granted (limit 256MiB, peak \
+             255.0MiB).",
         );
         check(
             signal.because(Reason::Killed),

@@ -56,7 +56,7 @@ fn what_no_program_does_to_itself_is_told() {
     let bridge = Bridge::start(|mut client| {
         let (request, _) = client.take_program();
         client.born(&request);
-        client.died(ExitStatus::new(End::Signal(9)).because(Reason::OutOfMemory));
+        client.died(ExitStatus::new(End::Signal(9)).because(Reason::NodeLost));
     });
     let person = Person::of(&bridge);
     let target = bridge.address.to_string();
@@ -65,7 +65,7 @@ fn what_no_program_does_to_itself_is_told() {
         .output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(137), "{}", said(&output));
-    assert_eq!(stderr(&output), "exited: SIGKILL (out of memory)\n");
+    assert_eq!(stderr(&output), "exited: SIGKILL (lost with its node)\n");
 }
 
 #[test]

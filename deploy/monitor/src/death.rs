@@ -7,8 +7,11 @@ use crate::{
     household::{Household, SIGKILL, Source},
     voice::STREAMS,
 };
-use deploy_sys::{cgroup::Occupancy, pidfd::Process, process};
-use deploy_wire::exit::End;
+use deploy_sys::{cgroup::Occupancy, group_limits, pidfd::Process, process};
+use deploy_wire::{
+    exit::{End, Shortage},
+    resources::Mem,
+};
 use std::{
     collections::BTreeSet,
     thread,
@@ -33,11 +36,11 @@ impl Household {
             Err(error) => panic!("only the monitor reaps its children: {error}"),
         };
         child.is_dead = true;
-        let mut out_of_memory = false;
+        let mut shortage = None;
         if let Some(leaf) = &mut child.leaf {
             // A process may live on without one of its own that was killed for want of memory.
             let may_be_why = self.about.is_limited && end != End::Code(0);
-            out_of_memory = may_be_why && leaf.has_run_out_of_memory();
+            shortage = leaf.shortage().filter(|_| may_be_why).map(in_words);
             // Fails where the group has been removed under us, and then nothing is in it.
             let _ = leaf.kill();
         }
@@ -46,7 +49,7 @@ impl Household {
             self.ready.insert((number, Source::Output(stream)));
         }
         self.leaving.insert(number);
-        head.handle_death(number, end, out_of_memory);
+        head.handle_death(number, end, shortage);
         if self.is_deserted() {
             self.dismiss_spare();
         }
@@ -177,6 +180,14 @@ fn kill(adopted: u32) {
     if let Ok(process) = Process::open(adopted) {
         // Fails only for what has gained rights that we have not.
         let _ = process.signal(SIGKILL);
+    }
+}
+
+/// The kernel's numbers as amounts.
+fn in_words(shortage: group_limits::Shortage) -> Shortage {
+    Shortage {
+        limit: Mem::B * shortage.limit_bytes,
+        peak: Mem::B * shortage.peak_bytes,
     }
 }
 

@@ -11,7 +11,7 @@ use deploy_wire::{
     bytes::Malformed,
     control::{Argument, Notice, Refusal, Request},
     event::Stream,
-    exit::End,
+    exit::{End, Shortage},
     job::{Begin, JobOrder, JobReport},
     pid::Pid,
     relay::Piece,
@@ -124,6 +124,7 @@ impl Far {
             JobOrder::Relayed { channel, piece } => Deed::Relayed(channel, piece),
             JobOrder::Kill { number } => Deed::Kill(number),
             JobOrder::Signal { number, signal } => Deed::Signal(number, signal),
+            JobOrder::Vouch { number, to } => Deed::Vouch(number, to),
             JobOrder::Input { bytes } => Deed::Input(bytes),
             JobOrder::Credit { bytes } => {
                 let more = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -194,11 +195,11 @@ impl Head for Far {
         self.report(&JobReport::NotBegun { number, why }, None);
     }
 
-    fn handle_death(&mut self, number: u32, end: End, out_of_memory: bool) {
+    fn handle_death(&mut self, number: u32, end: End, shortage: Option<Shortage>) {
         let died = JobReport::Died {
             number,
             end,
-            out_of_memory,
+            shortage,
         };
         self.report(&died, None);
     }
@@ -232,6 +233,10 @@ impl Head for Far {
         let mut ends = (0..=NOTE_BYTES_MAX).rev();
         text.truncate(ends.find(|at| text.is_char_boundary(*at)).unwrap_or(0));
         self.report(&JobReport::Noted { number, text }, None);
+    }
+
+    fn handle_vouched(&mut self, number: u32, to: u32) {
+        self.report(&JobReport::Vouched { number, to }, None);
     }
 
     fn handle_not_connected(&mut self, one: u32, other: u32, why: String) {

@@ -17,7 +17,7 @@ use deploy_wire::{
     bytes::Malformed,
     control::{Notice, Request},
     event::Stream,
-    exit::End,
+    exit::{End, Shortage},
     job::Begin,
     relay::{Piece, Relay},
 };
@@ -46,8 +46,8 @@ pub trait Head {
     /// This process could not be begun: nobody was told anything.
     fn handle_not_begun(&mut self, number: u32, why: String);
 
-    /// This process has died, and everything that it left behind; perhaps because it had used up its memory.
-    fn handle_death(&mut self, number: u32, end: End, out_of_memory: bool);
+    /// This process has died, and everything that it left behind; perhaps for want of memory.
+    fn handle_death(&mut self, number: u32, end: End, shortage: Option<Shortage>);
 
     /// All that a dead process has said was handed over.
     fn handle_farewell(&mut self, number: u32, now: Instant);
@@ -66,6 +66,9 @@ pub trait Head {
 
     /// So many bytes of the standard input that the head has given went where the initial process reads them.
     fn handle_input_taken(&mut self, bytes: u64);
+
+    /// This process lives, which the other asked.
+    fn handle_vouched(&mut self, number: u32, to: u32);
 
     /// These two could not be connected, one of which is here and the other on another machine.
     fn handle_not_connected(&mut self, one: u32, other: u32, why: String);
@@ -125,6 +128,9 @@ pub enum Deed {
     Kill(u32),
     /// Send a process a signal.
     Signal(u32, i32),
+    /// Say whether the first lives, which the second asks ([`Head::handle_vouched`]). Nothing is to be said if it has ended:
+    /// word of that comes as always.
+    Vouch(u32, u32),
     /// Give the initial process these bytes to read; none of them: no more will come.
     Input(Vec<u8>),
     /// Kill everything, and begin nothing any more.

@@ -231,6 +231,8 @@ impl Household {
                 Deed::Accept(socket, hello) => self.accept(socket, &hello, now),
                 Deed::Kill(number) => self.kill(number),
                 Deed::Signal(number, signal) => self.signal(number, signal),
+                Deed::Vouch(number, to) if self.lives(number) => head.handle_vouched(number, to),
+                Deed::Vouch(..) => {}
                 Deed::Input(bytes) => self.handle_input(bytes, head),
                 Deed::End => self.end(),
             }
@@ -438,21 +440,18 @@ impl Household {
                 head.handle_note(from, text, now);
                 return true;
             }
-            // The head is about to learn that it has ended, and says so then.
-            Request::Doubt { peer } if self.has_just_ended(peer) => return true,
             _ => {}
         }
         head.handle_request(from, request, file).is_ok()
     }
 
-    /// Whether this is a process here that has ended and is not reaped, or that is about to be ended.
-    fn has_just_ended(&self, pid: Pid) -> bool {
-        let number = pid.number();
-        if self.speechless.iter().any(|(_, other)| *other == number) {
-            return true;
-        }
-        let child = self.children.get(&pid.number());
-        child.is_some_and(|child| !child.is_dead && !matches!(child.end(), Ok(None)))
+    /// Whether this is a process here that has not ended, also not without our having heard of it, and is not about to be
+    /// ended.
+    fn lives(&self, number: u32) -> bool {
+        let is_speechless = self.speechless.iter().any(|(_, other)| *other == number);
+        let child = self.children.get(&number);
+        !is_speechless
+            && child.is_some_and(|child| !child.is_dead && matches!(child.end(), Ok(None)))
     }
 
     /// Reads once what a process writes. True if there may be more.

@@ -13,7 +13,7 @@ use deploy_wire::{
     bytes::Malformed,
     control::{NodeResources, Notice, Refusal, Request, SpawnRequest},
     event::{Event, Stream},
-    exit::{End, ExitStatus, Reason},
+    exit::{End, ExitStatus, Reason, Shortage},
     job::Begin,
     pid::Job,
     relay::Piece,
@@ -239,6 +239,10 @@ impl Head for Local<'_> {
         self.audience.handle_event(event, now);
     }
 
+    fn handle_vouched(&mut self, number: u32, to: u32) {
+        self.roster.handle_vouched(number, to);
+    }
+
     fn handle_not_begun(&mut self, number: u32, why: String) {
         self.roster.handle_stillbirth(number);
         match self.release(number).asked {
@@ -247,10 +251,10 @@ impl Head for Local<'_> {
         }
     }
 
-    fn handle_death(&mut self, number: u32, end: End, out_of_memory: bool) {
-        match out_of_memory {
-            true => (self.roster).handle_death_because(number, end, Reason::OutOfMemory),
-            false => self.roster.handle_death(number, end),
+    fn handle_death(&mut self, number: u32, end: End, shortage: Option<Shortage>) {
+        match shortage.map(Reason::OutOfMemory) {
+            Some(reason) => self.roster.handle_death_because(number, end, reason),
+            None => self.roster.handle_death(number, end),
         }
         self.ledger.forget(|queued| queued.from == number);
     }
@@ -351,6 +355,7 @@ impl From<Action> for Deed {
             Action::Connect(one, other) => Deed::Connect(one, other),
             Action::Kill(number) => Deed::Kill(number),
             Action::Signal(number, signal) => Deed::Signal(number, signal),
+            Action::Vouch(number, to) => Deed::Vouch(number, to),
         }
     }
 }

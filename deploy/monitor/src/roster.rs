@@ -42,6 +42,8 @@ pub enum Action {
     Kill(u32),
     /// Send a process a signal that it has missed.
     Signal(u32, i32),
+    /// Ask those who see the first whether it lives, because the second doubts it.
+    Vouch(u32, u32),
 }
 
 #[derive(Debug)]
@@ -226,11 +228,19 @@ impl Roster {
     }
 
     /// A process has lost the connection to another and wants to know whether that lives. If it has ended, word of that
-    /// comes as always.
+    /// comes as always; and it may have without our knowing yet.
     fn handle_doubt(&mut self, from: u32, peer: Pid) {
         let number = self.known(peer);
-        if number.is_some_and(|number| self.stage(number) == Stage::Alive) {
-            self.tell(from, Notice::Lives { peer });
+        if let Some(number) = number.filter(|number| self.stage(*number) == Stage::Alive) {
+            self.actions.push_back(Action::Vouch(number, from));
+        }
+    }
+
+    /// Who sees this process says that it lives.
+    pub fn handle_vouched(&mut self, number: u32, to: u32) {
+        if self.stage(number) == Stage::Alive {
+            let peer = self.pid(number);
+            self.tell(to, Notice::Lives { peer });
         }
     }
 
@@ -471,6 +481,24 @@ mod tests {
     }
 
     #[test]
+    fn who_is_doubted_lives_only_if_those_who_see_it_say_so() {
+        let mut roster = siblings(3);
+        let peer = pid(1);
+        roster.handle_doubt(2, peer);
+        assert_eq!(actions(&mut roster), [Action::Vouch(1, 2)]);
+        roster.handle_vouched(1, 2);
+        let told = Action::Tell(2, Notice::Lives { peer });
+        assert_eq!(actions(&mut roster), [told]);
+        // Its end was on the way meanwhile, and will be told.
+        roster.handle_doubt(2, peer);
+        roster.handle_death(1, End::Code(0));
+        actions(&mut roster);
+        roster.handle_vouched(1, 2);
+        roster.handle_doubt(2, peer);
+        assert_eq!(actions(&mut roster), []);
+    }
+
+    #[test]
     fn the_linked_follow_their_parent_and_others_do_not() {
         let mut roster = siblings(2);
         roster.handle_birth(Some(1), true);
@@ -587,6 +615,9 @@ mod tests {
                 Action::Signal(number, signal) => {
                     assert_eq!(signal, 2);
                     assert!(self.to_signal.remove(&number), "only who has missed it");
+                }
+                Action::Vouch(number, to) => {
+                    assert!(self.alive.contains(&number) && self.alive.contains(&to));
                 }
                 Action::Tell(to, notice) => {
                     assert!(

@@ -5,7 +5,7 @@
 //! the first version (freeze, kill each, thaw).
 
 use crate::{
-    group_limits::{self, Limits},
+    group_limits::{self, Limits, Shortage},
     hierarchy::{Hierarchy, Membership},
     pidfd::Process,
     process::numbers,
@@ -205,9 +205,9 @@ impl Leaf {
         limits.set(&self.directories())
     }
 
-    /// Whether something in it was killed because it used more memory than it may.
-    pub fn has_run_out_of_memory(&self) -> bool {
-        group_limits::memory_kills(&self.directories()) > 0
+    /// What it had of memory, if something in it was killed for want of more.
+    pub fn shortage(&self) -> Option<Shortage> {
+        group_limits::shortage(&self.directories())
     }
 
     pub(crate) fn directories(&self) -> Vec<&Path> {

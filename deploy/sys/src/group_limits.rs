@@ -65,8 +65,36 @@ impl Limits {
     }
 }
 
+/// What a group had of memory when the kernel killed in it for want of more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shortage {
+    /// The most that it may use, in bytes.
+    pub limit_bytes: u64,
+    /// The most that it did use. An old kernel does not tell, and then it is the limit, which was met.
+    pub peak_bytes: u64,
+}
+
+/// That, if the kernel has.
+pub(crate) fn shortage(directories: &[&Path]) -> Option<Shortage> {
+    let number = |file: &str| {
+        let texts = directories
+            .iter()
+            .filter_map(|directory| fs::read_to_string(directory.join(file)).ok());
+        texts.filter_map(|text| text.trim().parse().ok()).next()
+    };
+    if memory_kills(directories) == 0 {
+        return None;
+    }
+    let limit_bytes = number("memory.max").or_else(|| number("memory.limit_in_bytes"))?;
+    let peak_bytes = number("memory.peak").or_else(|| number("memory.max_usage_in_bytes"));
+    Some(Shortage {
+        limit_bytes,
+        peak_bytes: peak_bytes.unwrap_or(limit_bytes),
+    })
+}
+
 /// How often the kernel has killed in this group for want of memory.
-pub(crate) fn memory_kills(directories: &[&Path]) -> u64 {
+fn memory_kills(directories: &[&Path]) -> u64 {
     let files = ["memory.events", "memory.oom_control"];
     let kills = |(directory, file): (&&Path, &str)| {
         let text = fs::read_to_string(directory.join(file)).ok()?;
@@ -261,7 +289,10 @@ mod tests {
             return;
         };
         assert_eq!(status.signal(), Some(libc::SIGKILL));
-        assert!(leaf.has_run_out_of_memory());
+        let shortage = leaf.shortage().unwrap();
+        assert_eq!(shortage.limit_bytes, LIMITS.memory_bytes);
+        let nearly = LIMITS.memory_bytes * 9 / 10;
+        assert!(shortage.peak_bytes > nearly, "{shortage:?}");
         let directories: Vec<PathBuf> = leaf.directories().into_iter().map(PathBuf::from).collect();
         drop(tree);
         assert!(directories.iter().all(|directory| !directory.exists()));
@@ -285,7 +316,7 @@ mod tests {
         let killed = "kill -9 $$";
         if let Some((status, leaf, _tree)) = limited("killed", LIMITS, killed) {
             assert_eq!(status.signal(), Some(libc::SIGKILL));
-            assert!(!leaf.has_run_out_of_memory());
+            assert_eq!(leaf.shortage(), None);
         }
     }
 

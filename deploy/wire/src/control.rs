@@ -7,7 +7,7 @@
 pub use crate::refusal::{NodeResources, Refusal};
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    exit::{End, ExitStatus, Reason},
+    exit::{End, ExitStatus, Reason, Shortage},
     pid::{Job, Pid},
     resources::{Cpu, Mem, Resources},
     secret::Seal,
@@ -444,9 +444,24 @@ pub(crate) fn write_status(w: &mut Writer, status: ExitStatus) {
         Some(Reason::Killed) => 1,
         Some(Reason::Linked) => 2,
         Some(Reason::Interrupted) => 3,
-        Some(Reason::OutOfMemory) => 4,
+        Some(Reason::OutOfMemory(_)) => 4,
         Some(Reason::NodeLost) => 5,
+        Some(Reason::Orphaned) => 6,
     });
+    if let Some(Reason::OutOfMemory(shortage)) = status.reason() {
+        write_shortage(w, shortage);
+    }
+}
+
+pub(crate) fn write_shortage(w: &mut Writer, shortage: Shortage) {
+    w.u64(shortage.limit.bytes()).u64(shortage.peak.bytes());
+}
+
+pub(crate) fn read_shortage(r: &mut Reader<'_>) -> Result<Shortage, Malformed> {
+    Ok(Shortage {
+        limit: Mem::B * r.u64()?,
+        peak: Mem::B * r.u64()?,
+    })
 }
 
 pub(crate) fn write_end(w: &mut Writer, end: End) {
@@ -463,8 +478,9 @@ pub(crate) fn read_status(r: &mut Reader<'_>) -> Result<ExitStatus, Malformed> {
         1 => status.because(Reason::Killed),
         2 => status.because(Reason::Linked),
         3 => status.because(Reason::Interrupted),
-        4 => status.because(Reason::OutOfMemory),
+        4 => status.because(Reason::OutOfMemory(read_shortage(r)?)),
         5 => status.because(Reason::NodeLost),
+        6 => status.because(Reason::Orphaned),
         _ => return Err(Malformed("an unknown reason of an end")),
     })
 }

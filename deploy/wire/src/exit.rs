@@ -1,5 +1,6 @@
 //! How a process ended: what the kernel says, and why it came to that where we know.
 
+use crate::resources::Mem;
 #[cfg(feature = "protocol")]
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -33,10 +34,22 @@ pub enum Reason {
     Linked,
     /// A person sent the signal, from the terminal or from outside the job.
     Interrupted,
-    /// It used more memory than it was granted.
-    OutOfMemory,
+    /// It needed more memory than it was granted.
+    OutOfMemory(Shortage),
     /// Its node was lost to the cluster, which kills what ran there before anybody is told.
     NodeLost,
+    /// What watches over the job's processes on its node was killed, and they are killed with it.
+    Orphaned,
+}
+
+/// What a process had of memory when the kernel killed it for want of more, with all that it had started.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "protocol", derive(Serialize, Deserialize))]
+pub struct Shortage {
+    /// The most that it may use.
+    pub limit: Mem,
+    /// The most that it did use: the kernel refuses what would have been more.
+    pub peak: Mem,
 }
 
 impl ExitStatus {
@@ -114,8 +127,9 @@ impl Reason {
             Reason::Killed => "killed",
             Reason::Linked => "linked",
             Reason::Interrupted => "interrupted",
-            Reason::OutOfMemory => "oom",
+            Reason::OutOfMemory(_) => "oom",
             Reason::NodeLost => "lost",
+            Reason::Orphaned => "orphaned",
         }
     }
 
@@ -123,7 +137,7 @@ impl Reason {
     pub const fn is_wanted(self) -> bool {
         match self {
             Reason::Killed | Reason::Linked | Reason::Interrupted => true,
-            Reason::OutOfMemory | Reason::NodeLost => false,
+            Reason::OutOfMemory(_) | Reason::NodeLost | Reason::Orphaned => false,
         }
     }
 }
@@ -148,9 +162,19 @@ impl fmt::Display for Reason {
             Reason::Killed => "killed by a process of the job",
             Reason::Linked => "its parent ended",
             Reason::Interrupted => "interrupted",
-            Reason::OutOfMemory => "out of memory",
+            Reason::OutOfMemory(shortage) => return write!(f, "out of memory: {shortage}"),
             Reason::NodeLost => "lost with its node",
+            Reason::Orphaned => "what watched over it on its node was killed",
         })
+    }
+}
+
+/// `limit 64MiB, peak 63.9MiB`
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = self.peak.bytes().saturating_mul(10) / Mem::MIB.bytes();
+        let (whole, part) = (tenths / 10, tenths % 10);
+        write!(f, "limit {}, peak {whole}.{part}MiB", self.limit)
     }
 }
 
@@ -190,5 +214,14 @@ mod tests {
             137,
         );
         check(ExitStatus::new(End::Signal(34)), "SIGRTMIN+0", 162);
+        let shortage = Shortage {
+            limit: 64 * Mem::MIB,
+            peak: Mem::B * 67_104_768,
+        };
+        check(
+            ExitStatus::new(End::Signal(9)).because(Reason::OutOfMemory(shortage)),
+            "SIGKILL (out of memory: limit 64MiB, peak 63.9MiB)",
+            137,
+        );
     }
 }

@@ -10,10 +10,11 @@ use crate::{
     bytes::{Malformed, Reader, Writer},
     client::{read_list, read_stream, write_list, write_stream},
     control::{
-        Argument, Function, Notice, Request, read_end, read_resources, write_end, write_resources,
+        Argument, Function, Notice, Request, read_end, read_resources, read_shortage, write_end,
+        write_resources, write_shortage,
     },
     event::Stream,
-    exit::End,
+    exit::{End, Shortage},
     pid::Job,
     relay::{Piece, Relay},
     resources::Resources,
@@ -85,6 +86,13 @@ pub enum JobOrder {
         channel: u32,
         /// What.
         piece: Piece,
+    },
+    /// Say whether a process lives: `Vouched`, and nothing if it has ended.
+    Vouch {
+        /// Which.
+        number: u32,
+        /// Who doubts it.
+        to: u32,
     },
 }
 
@@ -159,8 +167,8 @@ pub enum JobReport {
         number: u32,
         /// How.
         end: End,
-        /// Whether it used more memory than it was granted, and was killed for that.
-        out_of_memory: bool,
+        /// What it had of memory, if it was killed for want of more.
+        shortage: Option<Shortage>,
     },
     /// All that a dead process wrote was reported, and nothing of it is left.
     Left {
@@ -206,6 +214,13 @@ pub enum JobReport {
         /// What.
         piece: Piece,
     },
+    /// Answers `Vouch`, if the process lives.
+    Vouched {
+        /// Which.
+        number: u32,
+        /// Who doubted it.
+        to: u32,
+    },
 }
 
 impl JobOrder {
@@ -249,6 +264,9 @@ impl JobOrder {
             JobOrder::Unread { stream } => write_stream(w.u8(11), *stream),
             JobOrder::Relay(relay) => relay.write(w.u8(12)),
             JobOrder::Relayed { channel, piece } => piece.write(w.u8(13).u32(*channel)),
+            JobOrder::Vouch { number, to } => {
+                w.u8(14).u32(*number).u32(*to);
+            }
         }
     }
 
@@ -295,6 +313,10 @@ impl JobOrder {
             13 => JobOrder::Relayed {
                 channel: r.u32()?,
                 piece: Piece::read(r)?,
+            },
+            14 => JobOrder::Vouch {
+                number: r.u32()?,
+                to: r.u32()?,
             },
             _ => return Err(Malformed("an unknown order to a warden")),
         })
@@ -382,10 +404,10 @@ impl JobReport {
             JobReport::Died {
                 number,
                 end,
-                out_of_memory,
+                shortage,
             } => {
                 write_end(w.u8(6).u32(*number), *end);
-                w.bool(*out_of_memory)
+                w.option(*shortage, write_shortage)
             }
             JobReport::Left { number } => w.u8(7).u32(*number),
             JobReport::Output {
@@ -406,6 +428,7 @@ impl JobReport {
                 piece.write(w.u8(13).u32(*channel));
                 w
             }
+            JobReport::Vouched { number, to } => w.u8(14).u32(*number).u32(*to),
         };
     }
 
@@ -437,7 +460,7 @@ impl JobReport {
             6 => JobReport::Died {
                 number: r.u32()?,
                 end: read_end(r)?,
-                out_of_memory: r.bool()?,
+                shortage: r.option(read_shortage)?,
             },
             7 => JobReport::Left { number: r.u32()? },
             8 => JobReport::Output {
@@ -460,6 +483,10 @@ impl JobReport {
                 channel: r.u32()?,
                 piece: Piece::read(r)?,
             },
+            14 => JobReport::Vouched {
+                number: r.u32()?,
+                to: r.u32()?,
+            },
             _ => return Err(Malformed("an unknown report of a warden")),
         })
     }
@@ -474,7 +501,10 @@ pub(crate) fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, Malformed> 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::secret::{Role, Seal, Secret};
+    use crate::{
+        resources::Mem,
+        secret::{Role, Seal, Secret},
+    };
     use proptest::prelude::*;
 
     fn pieces() -> impl Iterator<Item = Piece> {
@@ -561,6 +591,7 @@ pub(crate) mod tests {
             JobOrder::Input { bytes: Vec::new() },
             JobOrder::Credit { bytes: 1 << 20 },
             JobOrder::Close,
+            JobOrder::Vouch { number: 3, to: 2 },
             JobOrder::Unread {
                 stream: Stream::Stdout,
             },
@@ -586,7 +617,10 @@ pub(crate) mod tests {
             JobReport::Died {
                 number: 3,
                 end: End::Signal(9),
-                out_of_memory: true,
+                shortage: Some(Shortage {
+                    limit: 64 * Mem::MIB,
+                    peak: 63 * Mem::MIB,
+                }),
             },
             JobReport::Left { number: 3 },
             JobReport::Output {
@@ -605,6 +639,7 @@ pub(crate) mod tests {
             },
             JobReport::Closed,
             JobReport::InputTaken { bytes: 1 << 20 },
+            JobReport::Vouched { number: 3, to: 2 },
         ];
         others.into_iter().chain(relayed).collect()
     }

@@ -121,13 +121,13 @@ impl World {
 
     /// A process comes and goes without a word.
     fn end(&mut self, node: NodeId, number: u32, end: End) {
-        let out_of_memory = false;
+        let shortage = None;
         self.report(
             node,
             JobReport::Died {
                 number,
                 end,
-                out_of_memory,
+                shortage,
             },
         );
         self.report(node, JobReport::Left { number });
@@ -555,6 +555,34 @@ fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
     }));
     // What it still says is not heard.
     world.report(there, JobReport::Left { number: 1 });
+}
+
+#[test]
+fn who_loses_a_warden_hears_of_each_end() {
+    let (mut world, nodes) = World::new(&[4, 4]);
+    world.run(None);
+    let (here, _) = world.begun();
+    let there = nodes.iter().copied().find(|node| *node != here).unwrap();
+    world.report(here, JobReport::Begun { number: 0 });
+    world.ask(here, 0, spawn(1, Resources::default(), Some("n1")));
+    world.report(there, JobReport::Begun { number: 1 });
+    let why = "the job's warden has ended unexpectedly".to_string();
+    world.report(there, JobReport::Failed { why });
+    let orphaned = |event: &&Event| match event {
+        Event::Exited { pid: who, status } => {
+            *who == pid(1) && status.reason() == Some(Reason::Orphaned)
+        }
+        _ => false,
+    };
+    assert!(world.events().iter().any(orphaned));
+    assert!(world.was_told(0, |notice| {
+        matches!(notice, Notice::Ended { peer, .. } if *peer == pid(1))
+    }));
+    // Another begins there, under a warden of its own.
+    world.ask(here, 0, spawn(2, Resources::default(), Some("n1")));
+    let opened =
+        |(node, order): &&(NodeId, JobOrder)| *node == there && matches!(order, JobOrder::Open(_));
+    assert_eq!(world.orders.iter().filter(opened).count(), 2);
 }
 
 #[test]

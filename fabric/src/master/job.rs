@@ -296,6 +296,7 @@ impl Job {
                 Action::Signal(number, signal) => {
                     self.order(number, JobOrder::Signal { number, signal });
                 }
+                Action::Vouch(number, to) => self.order(number, JobOrder::Vouch { number, to }),
             }
         }
         self.finish_if_empty();

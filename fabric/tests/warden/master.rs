@@ -232,8 +232,8 @@ impl Master {
             JobReport::Died {
                 number,
                 end,
-                out_of_memory: true,
-            } => (self.roster).handle_death_because(number, end, Reason::OutOfMemory),
+                shortage: Some(shortage),
+            } => (self.roster).handle_death_because(number, end, Reason::OutOfMemory(shortage)),
             JobReport::Died { number, end, .. } => self.roster.handle_death(number, end),
             JobReport::Left { number } => {
                 let status = self.roster.handle_farewell(number);
@@ -245,6 +245,7 @@ impl Master {
                 bytes,
             } => self.output.entry(number).or_default().extend(bytes),
             JobReport::InputTaken { bytes } => self.input_taken += bytes,
+            JobReport::Vouched { number, to } => self.roster.handle_vouched(number, to),
             JobReport::Output { bytes, .. } => eprint!("{}", String::from_utf8_lossy(&bytes)),
             other => self.failed.push(other),
         }
@@ -256,6 +257,7 @@ impl Master {
                 Action::Signal(number, signal) => {
                     self.order(number, &JobOrder::Signal { number, signal });
                 }
+                Action::Vouch(number, to) => self.order(number, &JobOrder::Vouch { number, to }),
             }
         }
         let _ = at;

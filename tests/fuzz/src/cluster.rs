@@ -5,11 +5,11 @@ use deploy_wire::{
     birth::Work,
     control::{Argument, Function, Notice, Request},
     event::Stream,
-    exit::End,
+    exit::{End, Shortage},
     job::{Begin, JobOrder, JobReport, OpenJob},
     node::{NodeHello, Order, Report, VERSION},
     pid::{Job, Pid},
-    resources::Resources,
+    resources::{Mem, Resources},
 };
 
 pub(crate) const JOB_ORDER: Target = Target {
@@ -136,7 +136,10 @@ fn job_reports() -> Vec<JobReport> {
         JobReport::Died {
             number: 3,
             end: End::Signal(9),
-            out_of_memory: true,
+            shortage: Some(Shortage {
+                limit: 64 * Mem::MIB,
+                peak: 63 * Mem::MIB,
+            }),
         },
         JobReport::Output {
             number: 3,
@@ -150,6 +153,7 @@ fn job_reports() -> Vec<JobReport> {
         },
         JobReport::Closed,
         JobReport::InputTaken { bytes: 1 << 20 },
+        JobReport::Vouched { number: 3, to: 4 },
     ]
 }
 

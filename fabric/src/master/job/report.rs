@@ -34,8 +34,8 @@ impl Job {
             JobReport::Died {
                 number,
                 end,
-                out_of_memory,
-            } => self.handle_death(number, end, out_of_memory.then_some(Reason::OutOfMemory)),
+                shortage,
+            } => self.handle_death(number, end, shortage.map(Reason::OutOfMemory)),
             JobReport::Left { number } => self.handle_left(number),
             JobReport::Output {
                 number,
@@ -56,6 +56,7 @@ impl Job {
             JobReport::Relayed { channel, piece } => {
                 return self.handle_relayed(node, channel, piece);
             }
+            JobReport::Vouched { number, to } => self.roster.handle_vouched(number, to),
             JobReport::InputTaken { bytes } => {
                 if self.node_of(self.initial) == node {
                     self.handle_input_taken(bytes);
@@ -69,18 +70,26 @@ impl Job {
 
     /// A node was lost, and what ran there was killed.
     pub fn handle_node_lost(&mut self, node: NodeId) {
-        if !self.wardens.contains_key(&node) {
-            return;
+        if self.wardens.contains_key(&node) {
+            self.end_all_on(node, "its node was lost", Reason::NodeLost);
+            self.follow();
         }
+    }
+
+    /// No warden can work on this node, or it works no more: then its node has killed it, and all that it had started.
+    fn handle_failed(&mut self, node: NodeId, why: &str) {
+        self.end_all_on(node, why, Reason::Orphaned);
+    }
+
+    /// Nothing of the job is left on this node, for this reason; what was to begin there did not, and that is `why`.
+    fn end_all_on(&mut self, node: NodeId, why: &str, reason: Reason) {
         let there = |number: &u32| self.processes[*number as usize].node == node;
         let numbers: Vec<u32> = (0..self.processes.len() as u32).filter(there).collect();
         for number in numbers {
             match self.stage(number) {
-                Stage::Beginning => {
-                    self.handle_not_begun(number, "its node was lost".to_string());
-                }
+                Stage::Beginning => self.handle_not_begun(number, why.to_string()),
                 Stage::Alive => {
-                    self.handle_death(number, End::Signal(SIGKILL), Some(Reason::NodeLost));
+                    self.handle_death(number, End::Signal(SIGKILL), Some(reason));
                     self.handle_left(number);
                 }
                 Stage::Dead => self.handle_left(number),
@@ -88,7 +97,6 @@ impl Job {
             }
         }
         self.handle_closed(node);
-        self.follow();
     }
 
     fn handle_request(&mut self, from: u32, request: Request, file: Option<Vec<u8>>) {
@@ -237,19 +245,6 @@ impl Job {
         }
     }
 
-    /// No warden can work on this node.
-    fn handle_failed(&mut self, node: NodeId, why: &str) {
-        let there = |number: &u32| {
-            let process = &self.processes[*number as usize];
-            process.node == node && process.stage == Stage::Beginning
-        };
-        let numbers: Vec<u32> = (0..self.processes.len() as u32).filter(there).collect();
-        for number in numbers {
-            self.handle_not_begun(number, why.to_string());
-        }
-        self.handle_closed(node);
-    }
-
     fn handle_closed(&mut self, node: NodeId) {
         if let Some(warden) = self.wardens.get_mut(&node) {
             warden.is_closed = true;
@@ -275,6 +270,9 @@ impl Job {
                 }
                 // It is looked at where it is counted.
                 JobReport::Relayed { .. } => true,
+                JobReport::Vouched { number, to } => {
+                    is(number, &[Stage::Alive]) && (*to as usize) < self.processes.len()
+                }
                 // From one that was replaced it may come too late.
                 JobReport::InputTaken { bytes } => {
                     !self.processes.is_empty()
