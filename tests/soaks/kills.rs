@@ -8,7 +8,11 @@
 //! Deliberately absent: kills of two at once, and of the machine.
 
 use deploy::*;
-use deploy_tests::{leftovers::Mark, say};
+use deploy_tests::{
+    leftovers::Mark,
+    say,
+    soak::{mixed, number},
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd,
@@ -269,12 +273,6 @@ fn moment(seed: u64) -> Duration {
     Duration::from_micros(seed % 30_000)
 }
 
-fn number(args: &[String], name: &str, default: u64) -> u64 {
-    let at = args.iter().position(|arg| arg == name);
-    let text = at.and_then(|at| args.get(at + 1));
-    text.map_or(default, |text| text.parse().expect("a number follows"))
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -289,14 +287,6 @@ fn spread(times: &mut [Duration]) -> String {
         shown(99),
         shown(100)
     )
-}
-
-/// Numbers that look unlike (SplitMix64).
-fn mixed(seed: u64, index: u64) -> u64 {
-    let mut z = seed.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 const KINDS: [&str; 4] = ["sender", "receiver", "bystander", "monitor"];

@@ -7,7 +7,7 @@
 //! Deliberately absent: many senders at once (`programs/stalled.rs`).
 
 use deploy::*;
-use deploy_tests::memory::status_kib;
+use deploy_tests::{memory::status_kib, soak::number};
 use std::{
     env, fs, process,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
@@ -81,12 +81,6 @@ fn figures(last: &[u8]) -> [u64; 2] {
 
 fn value(index: u64) -> Vec<u8> {
     vec![index as u8; 1 << 20]
-}
-
-fn number(args: &[String], name: &str, default: u64) -> u64 {
-    let at = args.iter().position(|arg| arg == name);
-    let text = at.and_then(|at| args.get(at + 1));
-    text.map_or(default, |text| text.parse().expect("a number follows"))
 }
 
 /// How many values are read before the stall.

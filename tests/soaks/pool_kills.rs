@@ -6,7 +6,7 @@
 //! Deliberately absent: kills of the process that calls (`pool_deaths`), and of machines.
 
 use deploy::*;
-use deploy_tests::memory::resident_kib;
+use deploy_tests::{memory::resident_kib, soak::number};
 use futures::{StreamExt, executor::block_on, stream};
 use std::{
     env,
@@ -122,12 +122,6 @@ fn kill_some(
             killed.fetch_add(1, SeqCst);
         }
     }
-}
-
-fn number(args: &[String], name: &str, default: u64) -> u64 {
-    let at = args.iter().position(|arg| arg == name);
-    let text = at.and_then(|at| args.get(at + 1));
-    text.map_or(default, |text| text.parse().expect("a number follows"))
 }
 
 /// What an allocator may keep for itself.

@@ -21,10 +21,13 @@ pub fn cargo_deploy() -> &'static Path {
     PATH.get_or_init(|| build("cargo-deploy"))
 }
 
-/// Builds the package of a command in the way that this test was built, and says where the command is.
+/// Builds the package of a command in the way that this test or program was built, and says where the command is.
 fn build(name: &str) -> PathBuf {
-    let test = env::current_exe().expect("a test has a file");
-    let profile = test.ancestors().nth(2).expect("it lies in PROFILE/deps");
+    let own = env::current_exe().expect("a program has a file");
+    // A test lies in PROFILE/deps, a program in PROFILE.
+    let mut above = own.ancestors().skip(1);
+    let profile = above.find(|directory| !directory.ends_with("deps"));
+    let profile = profile.expect("cargo builds into a directory");
     let target = profile.parent().expect("and that in the target directory");
     let profile_name = match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",

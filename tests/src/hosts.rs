@@ -132,6 +132,47 @@ impl Hosts {
         self.isolate([one, other], "off");
     }
 
+    /// What the one sends to the other is lost, and nothing else is.
+    pub fn cut_way(&self, from: &str, to: &str) {
+        self.believe(from, to, NOBODY);
+    }
+
+    /// It arrives again.
+    pub fn heal_way(&self, from: &str, to: &str) {
+        let to_card = card(self.number(to));
+        self.believe(from, to, &to_card);
+    }
+
+    /// Has one host take this for the card of the other.
+    fn believe(&self, host: &str, other: &str, card: &str) {
+        let address = self.host(other).address;
+        let words = format!("neigh replace {address} lladdr {card} dev eth0 nud permanent");
+        self.host(host).tool("ip", &words);
+    }
+
+    fn number(&self, name: &str) -> u8 {
+        let index = self.hosts.iter().position(|host| host.name == name);
+        let index = index.unwrap_or_else(|| panic!("there is no host {name}"));
+        index as u8 + 1
+    }
+
+    /// A host's cable carries no more than this in either direction, such as `8mbit`, and loses what comes faster.
+    pub fn slow(&self, name: &str, rate: &str) {
+        let host = self.host(name);
+        let words = |device: &str| {
+            format!("qdisc replace dev {device} root tbf rate {rate} burst 16kb latency 50ms")
+        };
+        host.tool("tc", &words("eth0"));
+        self.tool("tc", &words(&host.port));
+    }
+
+    /// It is as quick as ever.
+    pub fn heal_slow(&self, name: &str) {
+        let host = self.host(name);
+        host.tool("tc", "qdisc del dev eth0 root");
+        self.tool("tc", &format!("qdisc del dev {} root", host.port));
+    }
+
     fn isolate(&self, names: [&str; 2], state: &str) {
         for name in names {
             let port = &self.host(name).port;
@@ -147,12 +188,12 @@ impl Hosts {
 
     /// Starts it again, with its disk and its address, and nothing running.
     pub fn power_on(&mut self, name: &str) {
-        let index = self.hosts.iter().position(|host| host.name == name);
-        let index = index.unwrap_or_else(|| panic!("there is no host {name}"));
+        let number = self.number(name);
+        let index = usize::from(number - 1);
         // What its kernel still wanted to send goes with the cable.
         self.ip(&format!("link del {}", self.hosts[index].port));
         self.hosts[index].remove_groups();
-        let host = self.boot(name, index as u8 + 1);
+        let host = self.boot(name, number);
         self.hosts[index] = host;
     }
 
@@ -192,7 +233,7 @@ impl Hosts {
         );
         let port = &host.port;
         // A host that was off comes back with the card that the others remember.
-        let card = format!("02:00:0a:4d:00:{number:02x}");
+        let card = card(number);
         self.ip(&format!(
             "link add {port} type veth peer name eth0 address {card} netns {at}"
         ));
@@ -247,6 +288,11 @@ impl Host {
                 .is_ok_and(|net| (net.dev(), net.ino()) == (about.dev(), about.ino()))
         };
         leftovers::every_process().filter(is_here).collect()
+    }
+
+    /// How many control groups there are within its own.
+    pub fn control_groups(&self) -> usize {
+        leftovers::groups_below(self.groups.clone()).len()
     }
 
     fn left(&self) -> Vec<String> {
@@ -365,6 +411,11 @@ fn missing() -> Option<String> {
     made.err().map(|error| format!("namespaces: {error}"))
 }
 
+/// The address of a host's network card.
+fn card(number: u8) -> String {
+    format!("02:00:0a:4d:00:{number:02x}")
+}
+
 fn run(program: &str, words: &str) -> String {
     let output = Command::new(program)
         .args(words.split(' '))
@@ -375,6 +426,8 @@ fn run(program: &str, words: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A card that no host has.
+const NOBODY: &str = "02:00:de:ad:00:00";
 /// How long a cable may take to carry anything.
 const READY_MAX: Duration = Duration::from_secs(5);
 /// How long what was killed may take to go.

@@ -30,8 +30,13 @@ impl Mark {
     pub fn new() -> io::Result<Mark> {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
-        let value = format!("{}-{run}", process::id());
-        let temporary = std::env::temp_dir().join(format!("deploy-tests-{value}"));
+        let own = format!("{}-{run}", process::id());
+        let temporary = std::env::temp_dir().join(format!("deploy-tests-{own}"));
+        // A run within another is part of that.
+        let value = match std::env::var(VARIABLE) {
+            Ok(outer) => format!("{outer}.{own}"),
+            Err(_) => own,
+        };
         fs::create_dir(&temporary)?;
         Ok(Mark {
             value,
@@ -48,15 +53,16 @@ impl Mark {
         ]
     }
 
-    /// The run's processes that live.
+    /// The run's processes that live, and those of runs within it.
     pub fn processes(&self) -> Vec<u32> {
-        let entry = format!("{VARIABLE}={}", self.value);
+        let entry = format!("{VARIABLE}={}", self.value).into_bytes();
+        let is_ours = |variable: &[u8]| {
+            let rest = variable.strip_prefix(&*entry);
+            rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
+        };
         let marked = |pid: &u32| {
-            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-                environ
-                    .split(|byte| *byte == 0)
-                    .any(|e| e == entry.as_bytes())
-            })
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(is_ours))
         };
         every_process().filter(marked).collect()
     }
@@ -81,11 +87,19 @@ impl Mark {
         Err(format!("left behind:\n  {}", left.join("\n  ")))
     }
 
-    /// Ends all processes of the run.
+    /// Ends all processes of the run, those that they start meanwhile too.
     pub fn kill(&self) {
-        for pid in self.processes() {
-            // One that has ended meanwhile needs no signal.
-            let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
+        let deadline = Instant::now() + LEFT_MAX;
+        loop {
+            let processes = self.processes();
+            for pid in &processes {
+                // One that has ended meanwhile needs no signal.
+                let _ = kill(Pid::from_raw(*pid as i32), Signal::SIGKILL);
+            }
+            if processes.is_empty() || Instant::now() > deadline {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5)); // Nothing announces the end of what is not our child.
         }
     }
 

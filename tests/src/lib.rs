@@ -20,3 +20,5 @@ pub mod pattern;
 pub mod pty;
 pub mod run;
 pub mod say;
+pub mod soak;
+pub mod story;

@@ -20,7 +20,7 @@ use std::{
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -101,9 +101,19 @@ impl Finished {
 }
 
 /// Runs a command to its end in a process group of its own, with `stdin`, and checks that nothing is left of it.
-/// After a minute the group is killed.
+/// After a minute all that it has started is killed.
 pub fn finish(command: &mut Command, stdin: &[u8]) -> Result<Finished, String> {
+    finish_within(DEADLINE, command, stdin)
+}
+
+/// The same for one that may take as long as this.
+pub fn finish_within(
+    time: Duration,
+    command: &mut Command,
+    stdin: &[u8],
+) -> Result<Finished, String> {
     let mark = Mark::new().map_err(|error| format!("no temporary directory: {error}"))?;
+    let mark = Arc::new(mark);
     let mut child = command
         .envs(mark.variables())
         .process_group(0)
@@ -120,10 +130,12 @@ pub fn finish(command: &mut Command, stdin: &[u8]) -> Result<Finished, String> {
     let out = thread::spawn(move || read_all(out));
     let err = thread::spawn(move || read_all(err));
     let (ended, end) = mpsc::channel();
+    let marked = mark.clone();
     let watch = thread::spawn(move || {
-        let late = end.recv_timeout(DEADLINE).is_err();
+        let late = end.recv_timeout(time).is_err();
         if late {
             let _ = killpg(Pid::from_raw(first as i32), Signal::SIGKILL);
+            marked.kill();
         }
         late
     });
@@ -140,11 +152,12 @@ pub fn finish(command: &mut Command, stdin: &[u8]) -> Result<Finished, String> {
     };
     if late {
         return Err(format!(
-            "not finished after {DEADLINE:?}, and killed:\n{}\n{}",
+            "not finished after {time:?}, and killed:\n{}\n{}",
             finished.out_text(),
             finished.err_text()
         ));
     }
+    let mark = Arc::into_inner(mark).expect("the watch has ended");
     mark.check(first).map(|()| finished)
 }
 
@@ -295,6 +308,19 @@ mod tests {
             error.contains("sleep 1000") && error.contains("straggler"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_run_that_takes_too_long_is_killed_with_the_runs_within_it() {
+        let script = "echo $DEPLOY_TEST_RUN; DEPLOY_TEST_RUN=$DEPLOY_TEST_RUN.within setsid sleep 1000; echo never";
+        let begun = std::time::Instant::now();
+        let late = finish_within(Duration::from_millis(200), &mut shell(script), b"");
+        let said = late.unwrap_err();
+        assert!(
+            said.contains("and killed") && !said.contains("never"),
+            "{said}"
+        );
+        assert!(begun.elapsed() < Duration::from_secs(20));
     }
 
     #[test]

@@ -3,14 +3,18 @@
 
 use deploy_sys::signal;
 use deploy_tests::run;
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 fn check(program: &str, args: &[&str], env: &[(&str, &str)]) {
+    check_within(Duration::from_secs(60), program, args, env);
+}
+
+fn check_within(time: Duration, program: &str, args: &[&str], env: &[(&str, &str)]) {
     // A suite that was started with `&` ignores SIGINT, and so would what runs here.
     signal::forget_ignored().unwrap();
     let mut command = Command::new(program);
     command.args(args).envs(env.iter().copied());
-    let finished = run::finish(&mut command, b"").unwrap();
+    let finished = run::finish_within(time, &mut command, b"").unwrap();
     let (out, err) = (finished.out_text(), finished.err_text());
     assert_eq!(finished.code, 0, "{out}{err}");
     print!("{out}");
@@ -42,6 +46,33 @@ fn a_process_in_a_debugger_is_not_taken_for_dead() {
     check(traced, &["--seconds", "3"], &[]);
     let channels = [("DEPLOY_CHANNELS", "tcp")];
     check(traced, &["--seconds", "3"], &channels);
+}
+
+#[test]
+fn a_cluster_under_every_kind_of_blow_keeps_its_promises() {
+    // The blows take 40 s; what was lost with a node may take as long again to be told and ended.
+    let (nemesis, args) = (
+        env!("CARGO_BIN_EXE_nemesis"),
+        ["--seed", "7", "--seconds", "40"],
+    );
+    check_within(Duration::from_secs(200), nemesis, &args, &[]);
+}
+
+#[test]
+fn every_end_has_one_cause_that_is_told_right_everywhere() {
+    check(env!("CARGO_BIN_EXE_causes"), &["--times", "1"], &[]);
+}
+
+#[test]
+fn processors_are_shared_out_as_they_were_granted() {
+    // Loosely: a second is short, and the machine has other things to do.
+    let args = ["--seconds", "1", "--permille", "240"];
+    check(env!("CARGO_BIN_EXE_shares"), &args, &[]);
+}
+
+#[test]
+fn a_hundred_jobs_leave_nothing_that_grows() {
+    check(env!("CARGO_BIN_EXE_many_jobs"), &["--jobs", "100"], &[]);
 }
 
 #[test]
