@@ -88,7 +88,7 @@ impl Screen {
 
     /// The same, but that an ordinary program is shown to a person as if it ran here.
     pub fn for_ordinary(mut self) -> Screen {
-        if self.options.format == Format::Human {
+        if self.options.format != Format::Json {
             self.options.format = Format::Plain;
         }
         self

@@ -3,12 +3,16 @@
 
 use deploy_tests::{
     cluster::Cluster,
-    commands, pattern,
+    commands,
+    daemon::Daemon,
+    hosts::Hosts,
+    pattern,
     run::{self, Finished},
 };
 use nix::sys::signal::Signal;
 use std::{
     env, fs,
+    hash::{DefaultHasher, Hash, Hasher},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
@@ -58,8 +62,13 @@ struct Person {
 }
 
 impl Person {
-    fn new() -> Person {
-        let home = env::temp_dir().join(format!("deploy-readme-{}", std::process::id()));
+    fn new(name: &str) -> Person {
+        // The same each time, so that cargo builds nothing twice; and not below this repository, where a new crate would
+        // become part of it.
+        let mut hasher = DefaultHasher::new();
+        env!("CARGO_TARGET_TMPDIR").hash(&mut hasher);
+        let name = format!("deploy-readme-{:x}-{name}", hasher.finish());
+        let home = env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&home);
         fs::create_dir_all(home.join("bin")).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -87,10 +96,10 @@ impl Person {
             .env("HOME", &self.home)
             .env("PATH", env::join_paths(paths).unwrap())
             .env("CARGO_NET_OFFLINE", "true")
-            // What it builds is left for the next run, beside what other tests build.
+            // Where much is built already.
             .env(
                 "CARGO_TARGET_DIR",
-                Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme"),
+                Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap(),
             )
             .env("CARGO_TERM_COLOR", "never")
             // That it is quick is not looked at, and optimising takes minutes.
@@ -149,7 +158,7 @@ impl Drop for Person {
 
 #[test]
 fn the_readme_can_be_followed_word_by_word() {
-    let person = Person::new();
+    let person = Person::new("many");
     a_first_program(&person);
     let Some(cluster) = on_a_cluster(&person) else {
         return;
@@ -164,6 +173,9 @@ fn a_first_program(person: &Person) {
     let (setting_up, run) = lines.trim_end().rsplit_once('\n').expect("there are some");
     person.types(&person.home, setting_up);
     fs::write(person.crate_directory().join("src/main.rs"), program).unwrap();
+    // The versions are those that are here, as without a network nobody else's can be.
+    let lock = person.home.join("deploy/Cargo.lock");
+    fs::copy(lock, person.crate_directory().join("Cargo.lock")).unwrap();
     let output = person.types(&person.crate_directory(), run);
     check_greetings(&output.stdout, &output.stderr);
 }
@@ -232,6 +244,7 @@ fn on_a_cluster(person: &Person) -> Option<Cluster> {
     assert_eq!(shape, 3, "what it prints stands at the end");
 
     without_a_terminal(&cluster, person);
+    tests_run_there(&cluster, person);
     many_processes(&cluster, person);
     said_once(&cluster, person);
     Some(cluster)
@@ -288,6 +301,99 @@ fn without_a_terminal(cluster: &Cluster, person: &Person) {
     );
     let all = at_the_laptop(cluster, person, &format!("{ps} --all"), 0).out_text();
     assert!(all.contains(job), "{all}");
+}
+
+/// The line that makes the cluster cargo's runner, and what is told to work then.
+fn tests_run_there(cluster: &Cluster, person: &Person) {
+    let section = README
+        .split_once("\n## On a cluster\n")
+        .expect("it is there")
+        .1;
+    let begin = section
+        .find("export CARGO_TARGET_X86_64")
+        .expect("it is said");
+    let export = section[begin..].split('`').next().expect("and ends");
+    let export = export.replace("TARGET --", "10.77.0.1:8888 --files data --");
+    let export = export.replace("X86_64", &env::consts::ARCH.to_uppercase());
+    let directory = person.crate_directory();
+    fs::create_dir_all(directory.join("data")).unwrap();
+    fs::create_dir_all(directory.join("tests")).unwrap();
+    fs::write(directory.join("data/x.txt"), "of the laptop").unwrap();
+    let test = "#[test]\nfn reads() {\n    assert_eq!(std::fs::read(\"data/x.txt\").unwrap(), b\"of the laptop\");\n}\n";
+    fs::write(directory.join("tests/reads.rs"), test).unwrap();
+    let done = at_the_laptop(cluster, person, &format!("{export}\ncargo test"), 0);
+    assert!(done.out_text().contains("test reads ... ok"), "{done:?}");
+    let done = at_the_laptop(cluster, person, &format!("{export}\ncargo run"), 0);
+    check_greetings(&done.out, &done.err);
+}
+
+/// A head, a node and a person, all on one machine.
+#[test]
+fn one_machine_is_enough_to_try_it() {
+    let person = Person::new("one");
+    block("## On a cluster", "sh", 0)
+        .lines()
+        .for_each(|line| person.install(line));
+    let text = README
+        .split_once("To try it, let all of them be one machine: ")
+        .expect("it is said")
+        .1;
+    let Some(hosts) = Hosts::raise(&["only"]) else {
+        return;
+    };
+    let typed: Vec<&str> = text.split('`').skip(1).step_by(2).take(4).collect();
+    let [master, login, deploy, join] = typed[..] else {
+        panic!("there are four");
+    };
+    let only = hosts.host("only");
+    let daemon = |line: &str| {
+        let mut command = only.command("sh", &["-ec", &format!("exec {line}")]);
+        person.dress(&mut command, &person.home);
+        only.within(|| Daemon::start(&mut command))
+    };
+    let mut head = daemon(master);
+    let mut token = |words: &str| {
+        let line = head.expect(words);
+        line.split(' ')
+            .next_back()
+            .expect("it ends with it")
+            .to_string()
+    };
+    let (for_node, for_user) = (token("fabric join "), token("cargo deploy login "));
+    head.expect("is up");
+    let state = person.home.join("second").display().to_string();
+    let mut second = daemon(
+        &join
+            .replace("<NODE TOKEN>", &for_node)
+            .replace("DIR", &state),
+    );
+    second.expect("in the cluster as");
+    head.expect("is up");
+    let run = |line: &str| {
+        let mut command = only.command("sh", &["-ec", line]);
+        person.dress(&mut command, &person.home);
+        only.within(|| run::finish(&mut command, b"")).unwrap()
+    };
+    let done = run(&format!("{login} {for_user}"));
+    assert_eq!(done.code, 0, "{done:?}");
+    let program = env!("CARGO_BIN_EXE_greetings");
+    let done = run(&format!("{deploy} --exe {program}"));
+    check_greetings(&done.out, &done.err);
+    let nodes = run("fabric nodes").out_text();
+    assert_eq!(
+        nodes
+            .split_whitespace()
+            .filter(|word| *word == "up")
+            .count(),
+        2,
+        "{nodes}"
+    );
+    for daemon in [second, head] {
+        daemon.signal(Signal::SIGINT);
+        let (status, said) = daemon.end();
+        assert!(status.success(), "{said}");
+    }
+    hosts.finish();
 }
 
 fn many_processes(cluster: &Cluster, person: &Person) {
@@ -353,7 +459,6 @@ fn many_processes(cluster: &Cluster, person: &Person) {
 fn said_once(cluster: &Cluster, person: &Person) {
     let section = "### What need not be said each time";
     let settings = person.crate_directory().join("deploy.toml");
-    fs::create_dir(person.crate_directory().join("data")).unwrap();
     fs::write(&settings, here(&block(section, "toml", 0))).unwrap();
     let shown = at_the_laptop(cluster, person, "cargo deploy --release", 0);
     let said = shown.err_text();

@@ -11,8 +11,9 @@ use std::process::Command;
 const GREETINGS: &str = env!("CARGO_BIN_EXE_greetings");
 const TALK: &str = env!("CARGO_BIN_EXE_talk");
 const CROWD: &str = env!("CARGO_BIN_EXE_crowd");
+const EXITS: &str = env!("CARGO_BIN_EXE_exits");
 
-/// Runs a script in which `$GREETINGS`, `$TALK` and `$CROWD` are programs, and checks that nothing is left.
+/// Runs a script in which `$GREETINGS`, `$TALK`, `$CROWD` and `$EXITS` are programs, and checks that nothing is left.
 fn sh(script: &str) -> Finished {
     let mut command = Command::new("sh");
     command
@@ -20,6 +21,7 @@ fn sh(script: &str) -> Finished {
         .env("GREETINGS", GREETINGS)
         .env("TALK", TALK)
         .env("CROWD", CROWD)
+        .env("EXITS", EXITS)
         .env("RUST_BACKTRACE", "0")
         .env_remove("DEPLOY_FORMAT");
     finish(&mut command, b"").unwrap()
@@ -85,6 +87,31 @@ fn json_lines_are_as_promised() {
     ];
     assert_eq!(out.lines().collect::<Vec<_>>(), expected);
     assert_eq!(finished.err_text(), "");
+}
+
+#[test]
+fn the_last_line_says_who_failed_first() {
+    let finished = sh("$EXITS");
+    let err = finished.err_text();
+    let last = err.lines().next_back().unwrap();
+    assert_eq!(finished.code, 3, "{err}");
+    let told = " (exits::worker) failed first: exit code 3; 9 more failed after it";
+    assert!(
+        last.starts_with("deploy: ") && last.ends_with(told),
+        "{err}"
+    );
+    let plain = sh("$TALK fail 3").err_text();
+    assert!(plain.ends_with("    exited: 3\n"), "{plain}");
+}
+
+#[test]
+fn folded_the_same_line_is_shown_once() {
+    let finished = sh("DEPLOY_FORMAT=fold $CROWD 50");
+    let (out, err) = (finished.out_text(), finished.err_text());
+    assert!(out.starts_with("[0] 50 workers: "), "{out}");
+    // Were the machine slow, it would be a few.
+    let ends = err.lines().filter(|line| line.ends_with("] exited: 0"));
+    assert!((1..20).contains(&ends.count()), "{err}");
 }
 
 #[test]
