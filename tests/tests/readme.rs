@@ -321,6 +321,8 @@ fn tests_run_there(cluster: &Cluster, person: &Person) {
     fs::write(directory.join("data/x.txt"), "of the laptop").unwrap();
     let test = "#[test]\nfn reads() {\n    assert_eq!(std::fs::read(\"data/x.txt\").unwrap(), b\"of the laptop\");\n}\n";
     fs::write(directory.join("tests/reads.rs"), test).unwrap();
+    // The build alone may take longer than anything that is tested here.
+    person.types(&directory, "cargo test --no-run");
     let done = at_the_laptop(cluster, person, &format!("{export}\ncargo test"), 0);
     assert!(done.out_text().contains("test reads ... ok"), "{done:?}");
     let done = at_the_laptop(cluster, person, &format!("{export}\ncargo run"), 0);
