@@ -287,8 +287,14 @@ impl Link {
         self.limit.load(Acquire).saturating_sub(tx.out.sequence())
     }
 
-    /// Queues a value, for which there is room, and lets it leave as the rule at the top says. Says whether a batch left.
-    pub(crate) fn send_record(self: &Arc<Link>, tx: &mut Tx, record: &[u8]) -> bool {
+    /// Queues a value, for which there is room, and lets it leave as the rule at the top says; where the sender
+    /// `is_patient`, with a batch, when the hub is flushed, or within a tick. Says whether a batch left.
+    pub(crate) fn send_record(
+        self: &Arc<Link>,
+        tx: &mut Tx,
+        record: &[u8],
+        is_patient: bool,
+    ) -> bool {
         assert!(
             record_units(record.len()) <= self.room(tx),
             "the caller has looked for room"
@@ -300,10 +306,10 @@ impl Link {
         if self.streams() {
             self.turn.mark_used(); // It reads at each batch: see `hear`.
         }
-        if quiet || is_batch {
+        if is_batch || (quiet && !is_patient) {
             self.leave_together(tx);
         } else if !self.dirty.swap(true, SeqCst) {
-            self.hub.handle_dirty(self, !self.streams());
+            self.hub.handle_dirty(self, !is_patient && !self.streams());
         }
         is_batch
     }

@@ -32,6 +32,8 @@ pub(crate) struct Outlet {
     type_name: &'static str,
     /// Set when nobody wants any more what is being sent through here.
     cancelled: Option<Arc<AtomicBool>>,
+    /// Whoever sends here says when there is nothing more for now, so nobody else need be woken for that.
+    is_patient: bool,
 }
 
 /// Why nothing more goes through a channel, as far as it is known without waiting.
@@ -71,7 +73,13 @@ impl Outlet {
             generation,
             type_name,
             cancelled: None,
+            is_patient: false,
         }
+    }
+
+    /// What is sent here waits for company until [`Hub::flush`](crate::hub::Hub::flush), or for a tick of the reactor.
+    pub(crate) fn be_patient(&mut self) {
+        self.is_patient = true;
     }
 
     /// The same, for as long as `cancelled` is not set.
@@ -151,7 +159,7 @@ impl Outlet {
         if self.link.room(&tx) < record_units(record.len()) {
             return Look::Nothing;
         }
-        let is_batch = self.link.send_record(&mut tx, record);
+        let is_batch = self.link.send_record(&mut tx, record, self.is_patient);
         drop(tx);
         if is_batch {
             self.link.hear(true);

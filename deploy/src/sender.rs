@@ -49,6 +49,12 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
         }
     }
 
+    /// The same, but that what it sends waits for company, for whoever sends will flush the hub.
+    pub(crate) fn patient(mut self) -> Sender<T> {
+        self.outlet.be_patient();
+        self
+    }
+
     /// Sends a value. Blocks while the receiver's window is full: 64 KiB at first, and up to 4 MiB for a receiver that
     /// keeps up. A value that is longer streams through, and is never held a second time.
     ///

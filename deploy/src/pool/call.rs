@@ -6,7 +6,7 @@ use super::{
     Pool, Terms,
     arguments::{Arguments, Travels},
     broadcast,
-    crew::Crew,
+    crew::{Burst, Crew},
     error::{DistributedResult, DistributionError},
     message::Bytes,
     registry,
@@ -57,7 +57,7 @@ pub struct Call<T> {
 
 enum State {
     /// Not begun.
-    Prepared(Pool, Terms, Job),
+    Prepared(Arc<Crew>, Job),
     /// It cannot begin.
     Failed(DistributionError),
     /// Its answer will be in the ticket.
@@ -79,11 +79,29 @@ impl<T: Travels> Call<T> {
 
     /// Begins it, if it has not begun. Does not block.
     pub(crate) fn begin(&mut self) {
-        if let State::Prepared(..) = self.state {
-            self.call();
-            if let State::Called(crew, ..) = &self.state {
-                crew.rest();
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Prepared(crew, job) => {
+                crew.handle_begun();
+                let (id, ticket) = crew.call(job);
+                self.state = State::Called(crew, id, ticket);
             }
+            other => self.state = other,
+        }
+    }
+
+    /// Looks for its answer, if it is out and that pays; otherwise somebody else does from now on.
+    pub(crate) fn look(&self) {
+        if let State::Called(crew, id, ticket) = &self.state {
+            crew.look_for(*id, ticket);
+            crew.rest();
+        }
+    }
+
+    /// Others will follow it at once, until this is dropped.
+    pub(crate) fn burst(&self) -> Option<Burst> {
+        match &self.state {
+            State::Called(crew, ..) => Some(Burst::new(crew.clone())),
+            _ => None,
         }
     }
 
@@ -103,16 +121,6 @@ impl<T: Travels> Call<T> {
         }
     }
 
-    fn call(&mut self) {
-        let State::Prepared(pool, terms, job) = std::mem::replace(&mut self.state, State::Over)
-        else {
-            unreachable!("whoever calls this has looked");
-        };
-        let crew = registry::crew(&pool, &terms);
-        let (id, ticket) = crew.call(job);
-        self.state = State::Called(crew, id, ticket);
-    }
-
     fn finish(&mut self, answer: Answer) -> Poll<DistributedResult<T>> {
         self.state = State::Over;
         Poll::Ready(answer.and_then(|bytes| {
@@ -126,20 +134,21 @@ impl<T: Travels> Future for Call<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DistributedResult<T>> {
         let is_new = matches!(self.state, State::Prepared(..));
-        if is_new {
-            self.call();
-        }
+        self.begin();
         match &self.state {
-            State::Called(crew, _, ticket) => {
+            State::Called(crew, id, ticket) => {
                 if is_new {
-                    crew.spin(ticket);
+                    crew.look_for(*id, ticket);
                 }
                 if !ticket.is_done() {
                     ticket.listen(cx.waker());
                     crew.rest();
                 }
                 match ticket.take() {
-                    Some(answer) => self.finish(answer),
+                    Some(answer) => {
+                        crew.handle_picked(ticket);
+                        self.finish(answer)
+                    }
                     None => Poll::Pending,
                 }
             }
@@ -155,10 +164,15 @@ impl<T: Travels> Future for Call<T> {
 
 impl<T> Drop for Call<T> {
     fn drop(&mut self) {
-        if let State::Called(crew, id, ticket) = &self.state
-            && !ticket.is_done()
-        {
-            crew.call_off(*id);
+        match &self.state {
+            State::Prepared(crew, _) => crew.handle_begun(),
+            State::Called(crew, id, ticket) => {
+                if !ticket.is_done() {
+                    crew.call_off(*id);
+                }
+                crew.handle_picked(ticket);
+            }
+            State::Failed(_) | State::Over => {}
         }
     }
 }
@@ -200,7 +214,11 @@ pub fn returns<R, U: Future<Output = R>>(future: U) -> U {
 
 fn prepare<A: Arguments, R: Travels>(pool: Pool, terms: Terms, given: &A, entry: Entry) -> Call<R> {
     let state = match job(&pool, &terms, given, entry) {
-        Ok(job) => State::Prepared(pool, terms, job),
+        Ok(job) => {
+            let crew = registry::crew(&pool, &terms);
+            crew.handle_made();
+            State::Prepared(crew, job)
+        }
         Err(why) => State::Failed(why),
     };
     Call {

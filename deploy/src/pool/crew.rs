@@ -6,11 +6,9 @@
 //! then, the news is marked and that one looks again. No code of the user's runs meanwhile: answers stay encoded until
 //! their caller takes them, and callers are woken when the crew's lock is free again.
 //!
-//! # A call by itself
-//! A caller whose call is the only one that is out looks at the worker's connection itself for a short while, as a thread
-//! that receives does (`turn.rs`): otherwise each answer would come by the reactor, two wake-ups later.
-//!
-//! Deliberately absent: which worker gets which call (`plan.rs`).
+//! Deliberately absent: which worker gets which call (`plan.rs`), and what callers do beside (`callers.rs`).
+
+mod callers;
 
 use super::{
     Rules,
@@ -23,12 +21,15 @@ use super::{
 };
 use crate::{
     error::{ChannelError, SpawnError},
+    hub::Hub,
     link::Link,
     pid::Pid,
     process,
     spawn::Builder,
-    turn::{Look, SPIN},
+    turn::Look,
 };
+pub(crate) use callers::Burst;
+use callers::Tally;
 use deploy_wire::resources::Resources;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -46,17 +47,26 @@ pub(crate) struct Crew {
     resources: Resources,
     /// Whether somebody is to look.
     has_news: AtomicBool,
+    /// Whether some worker's socket may be left to callers that look at it themselves.
+    is_keeping: AtomicBool,
+    tally: Arc<Tally>,
     state: Mutex<State>,
 }
 
 struct State {
     plan: Plan,
+    tally: Arc<Tally>,
     tickets: HashMap<u64, Arc<Ticket>>,
     next_id: u64,
     hands: BTreeMap<u32, Hand>,
     births: HashMap<u32, Birth>,
     /// Tasks to wake when the lock is free.
     woken: Vec<Waker>,
+    /// How many words to workers wait for company.
+    unsent: usize,
+    /// When a call began last, and whether that was right after another.
+    called: Option<Instant>,
+    is_burst: bool,
     /// When the reactor will have somebody look.
     alarm: Option<Instant>,
     /// The process ends: no other worker is started, and no call handed out.
@@ -71,16 +81,23 @@ struct Birth {
 
 impl Crew {
     pub(crate) fn new(rules: Rules, resources: Resources) -> Arc<Crew> {
+        let tally = Arc::new(Tally::default());
         Arc::new(Crew {
             resources,
             has_news: AtomicBool::new(false),
+            is_keeping: AtomicBool::new(false),
+            tally: tally.clone(),
             state: Mutex::new(State {
                 plan: Plan::new(rules),
+                tally,
                 tickets: HashMap::new(),
                 next_id: 0,
                 hands: BTreeMap::new(),
                 births: HashMap::new(),
                 woken: Vec::new(),
+                unsent: 0,
+                called: None,
+                is_burst: false,
                 alarm: None,
                 is_over: false,
             }),
@@ -93,6 +110,7 @@ impl Crew {
         let mut state = self.lock();
         let id = state.next_id;
         state.next_id += 1;
+        state.handle_beginning();
         state
             .plan
             .handle_call(id, ticket.job.function, ticket.job.limits);
@@ -116,58 +134,6 @@ impl Crew {
     /// How many workers there are.
     pub(crate) fn size(&self) -> usize {
         self.lock().hands.len()
-    }
-
-    /// Looks at the worker's connection for a short while, if this is the only call that is out and looking pays.
-    pub(crate) fn spin(self: &Arc<Crew>, ticket: &Ticket) {
-        let Some((worker, link)) = self.only_worker() else {
-            return;
-        };
-        if link.turn.has_owner() || !link.hub.spin.pays() {
-            return;
-        }
-        link.hub.flush();
-        link.lease();
-        let end = Instant::now() + SPIN;
-        while !ticket.is_done() && Instant::now() < end {
-            let mut state = self.lock();
-            if !state.hear_at_once(worker) {
-                std::hint::spin_loop();
-            }
-            self.finish(state);
-        }
-        match ticket.is_done() {
-            true => link.hub.spin.handle_won(),
-            false => link.hub.spin.handle_lost(),
-        }
-        let mut state = self.lock();
-        if let Some(hand) = state.hands.get_mut(&worker) {
-            hand.keep();
-        }
-        self.finish(state);
-    }
-
-    /// Whoever waits from now on is told by the reactor.
-    pub(crate) fn rest(self: &Arc<Crew>) {
-        let state = self.lock();
-        let kept = state.hands.values().filter(|hand| hand.is_kept());
-        let kept: Vec<Arc<News>> = kept.map(|hand| hand.news.clone()).collect();
-        for news in &kept {
-            news.is_new.store(true, SeqCst);
-            self.has_news.store(true, SeqCst);
-        }
-        self.finish(state);
-    }
-
-    /// The connection to the worker that has the only call that is out.
-    fn only_worker(&self) -> Option<(u32, Arc<Link>)> {
-        let state = self.lock();
-        if state.plan.handed() != 1 {
-            return None;
-        }
-        let mut hands = state.hands.iter();
-        let (worker, hand) = hands.find(|(worker, _)| state.plan.is_busy(**worker))?;
-        Some((*worker, hand.link().clone()))
     }
 
     /// The process ends, and lets its workers go.
@@ -204,7 +170,11 @@ impl Crew {
                 state.turn(self);
             }
             let woken = std::mem::take(&mut state.woken);
+            let hub = state.hub_to_flush();
             drop(state);
+            if let Some(hub) = hub {
+                hub.flush();
+            }
             woken.into_iter().for_each(Waker::wake);
             // What came between the look and the letting go found the lock held.
             if !self.has_news.load(SeqCst) {
@@ -276,16 +246,6 @@ impl State {
         }
     }
 
-    /// Takes one word of a worker, if there is one.
-    fn hear_at_once(&mut self, worker: u32) -> bool {
-        let heard = self.hands.get_mut(&worker).and_then(Hand::hear_at_once);
-        let is_something = heard.is_some();
-        if let Some(heard) = heard {
-            self.handle(worker, heard);
-        }
-        is_something
-    }
-
     fn handle(&mut self, worker: u32, heard: Heard) {
         match heard {
             Ok(Reply::Ready) => self.plan.handle_ready(worker, Instant::now()),
@@ -312,7 +272,11 @@ impl State {
 
     fn answer(&mut self, id: u64, answer: Answer) {
         if let Some(ticket) = self.tickets.remove(&id) {
-            self.woken.extend(ticket.answer(answer));
+            let woken = ticket.answer(answer);
+            self.tally
+                .ripe
+                .fetch_add(isize::from(woken.is_some()), SeqCst);
+            self.woken.extend(woken);
         }
     }
 
@@ -329,11 +293,13 @@ impl State {
                 let ticket = self.tickets.get(&id);
                 if let (Some(hand), Some(ticket)) = (self.hands.get_mut(&worker), ticket) {
                     hand.call(id, &ticket.job);
+                    self.unsent += 1;
                 }
             }
             Deed::CallOff(worker, id) => {
                 if let Some(hand) = self.hands.get_mut(&worker) {
                     hand.tell(Message::CallOff { id });
+                    self.unsent += 1;
                 }
             }
             Deed::Dismiss(worker) => {

@@ -50,7 +50,7 @@ impl Hand {
     pub(crate) fn new(pid: Pid, news: Arc<News>) -> Hand {
         Hand {
             pid,
-            sender: Some(Sender::new(pid)),
+            sender: Some(Sender::new(pid).patient()),
             replies: Receiver::new(pid),
             seat: Seat::default(),
             outbox: VecDeque::new(),
@@ -86,7 +86,12 @@ impl Hand {
         }
     }
 
-    /// A caller has looked at the socket itself, and the next one soon may.
+    /// A caller looks at the socket itself from now on: what it reads is no news to anybody else.
+    pub(crate) fn leave(&mut self) {
+        self.seat = Seat::default();
+    }
+
+    /// It has looked, and the next one soon may.
     pub(crate) fn keep(&mut self) {
         self.is_kept = true;
         self.seat.listen_for_bell(&self.replies.link, &self.waker);

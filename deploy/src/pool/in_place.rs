@@ -54,6 +54,14 @@ impl<T: Travels> Call<T> {
 
     /// As above.
     pub(crate) fn listen(&self, _: &Waker) {}
+
+    /// As above.
+    pub(crate) fn look(&self) {}
+
+    /// As above.
+    pub(crate) fn burst(&self) -> Option<()> {
+        None
+    }
 }
 
 impl<T: Travels> Future for Call<T> {

@@ -118,45 +118,61 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Map<I, F, T> {
     }
 
     fn poll(&mut self, waker: &Waker) -> Poll<Option<DistributedResult<T>>> {
-        self.fill();
+        self.fill_if_low();
         if self.calls.is_empty() {
             self.progress.finish(self.pool.workers());
             return Poll::Ready(None);
         }
-        let Some(place) = self.ready(waker) else {
+        let Some(place) = self.ready(waker).or_else(|| self.look()) else {
             return Poll::Pending;
         };
         let call = self.calls.get_mut(place).expect("it was found there");
         let result = ready!(Pin::new(call).poll(&mut Context::from_waker(waker)));
         self.calls.remove(place);
-        self.fill(); // Before the result is looked at, which may take its time.
+        self.fill_if_low(); // Before the result is looked at, which may take its time.
         self.progress.step(|| self.pool.workers());
         Poll::Ready(Some(result))
     }
 
-    /// Begins as many calls as the window holds.
-    fn fill(&mut self) {
-        while self.calls.len() < self.pool.rules.in_flight.saturating_mul(2) {
+    /// Begins as many calls as the window holds, if the next result has yet to come or some of them are missing: many that
+    /// begin together leave together.
+    fn fill_if_low(&mut self) {
+        let window = self.pool.rules.in_flight.saturating_mul(2);
+        if self.done().is_some() && self.calls.len() >= window - window / 4 {
+            return;
+        }
+        let mut burst = None;
+        while self.calls.len() < window {
             let Some(input) = self.inputs.next() else {
                 return;
             };
             let mut call = (self.function)(input);
             call.begin();
+            burst = burst.or_else(|| call.burst());
             self.calls.push_back(call);
         }
     }
 
+    /// Looks for the next answer where it would come soon, and says which call has one.
+    fn look(&self) -> Option<usize> {
+        self.calls.front()?.look();
+        self.done()
+    }
+
+    /// Which call is the next to be yielded, if it is done.
+    fn done(&self) -> Option<usize> {
+        let candidates = if self.is_ordered { 1 } else { self.calls.len() };
+        let mut candidates = self.calls.iter().take(candidates);
+        candidates.position(Call::is_done)
+    }
+
     /// Which call is the next to be yielded; where there is none yet, `waker` is woken.
     fn ready(&self, waker: &Waker) -> Option<usize> {
-        let candidates = if self.is_ordered { 1 } else { self.calls.len() };
-        let done = || {
-            let mut candidates = self.calls.iter().take(candidates);
-            candidates.position(Call::is_done)
-        };
-        done().or_else(|| {
+        self.done().or_else(|| {
+            let candidates = if self.is_ordered { 1 } else { self.calls.len() };
             let listening = self.calls.iter().take(candidates);
             listening.for_each(|call| call.listen(waker));
-            done()
+            self.done()
         })
     }
 }

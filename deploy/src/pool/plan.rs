@@ -117,6 +117,11 @@ impl Plan {
         self.handed
     }
 
+    /// Which worker has a call, and how long it was expected to take.
+    pub(crate) fn handed_to(&self, id: u64) -> Option<(u32, Duration)> {
+        self.calls.get(&id)?.with
+    }
+
     /// Whether the worker has any.
     pub(crate) fn is_busy(&self, worker: u32) -> bool {
         let member = self.members.get(&worker);

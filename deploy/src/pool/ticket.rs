@@ -31,6 +31,8 @@ pub(crate) type Answer = Result<Bytes, DistributionError>;
 pub(crate) struct Ticket {
     pub(crate) job: Job,
     is_done: AtomicBool,
+    /// Whether a task was woken for it.
+    has_woken: AtomicBool,
     slot: Mutex<Slot>,
 }
 
@@ -45,6 +47,7 @@ impl Ticket {
         Ticket {
             job,
             is_done: AtomicBool::new(false),
+            has_woken: AtomicBool::new(false),
             slot: Mutex::default(),
         }
     }
@@ -52,6 +55,11 @@ impl Ticket {
     /// Whether the answer is there, or was.
     pub(crate) fn is_done(&self) -> bool {
         self.is_done.load(Acquire)
+    }
+
+    /// Whether a task was woken when the answer came.
+    pub(crate) fn has_woken(&self) -> bool {
+        self.has_woken.load(Acquire)
     }
 
     /// The answer, if it is there. It is taken once.
@@ -82,8 +90,10 @@ impl Ticket {
     pub(crate) fn answer(&self, answer: Answer) -> Option<Waker> {
         let mut slot = self.slot();
         slot.answer = Some(answer);
+        let woken = slot.task.take();
+        self.has_woken.store(woken.is_some(), Release);
         self.is_done.store(true, Release);
-        slot.task.take()
+        woken
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
