@@ -24,10 +24,20 @@
 //=     pool_worker: exits 0
 //=       pool_worker: exits 0
 
+//= run what lies behind a long call goes to another worker
+//= args behind
+//= main: exits 0, out "20 before the long one\n"
+//=   pool_worker x2: exits 0
+
+//= run no room
+//= args room
+//= env DEPLOY_CAPACITY=256MiB 1
+//= main: exits 0, out "refused: *256MiB*\n"
+
 use deploy::*;
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
-use std::{env, thread};
+use std::{env, thread, time::Duration};
 
 static POOL: Pool = Pool::new().replicas(2..=2);
 const OTHER: Pool = Pool::new().replicas(1..=1).in_flight(3);
@@ -113,6 +123,11 @@ fn main() {
             println!("{}", fail(7).wait().unwrap_err());
             println!("{}", fail(11).wait().unwrap());
         }
+        "behind" => futures::executor::block_on(behind()),
+        "room" => match double(21).wait() {
+            Err(DistributionError::Refused(why)) => println!("refused: {why}"),
+            other => println!("{other:?}"),
+        },
         _ => println!("{}", factorial(5).wait().unwrap()),
     }
 }
@@ -172,4 +187,18 @@ fn callers() {
         .map(|thread| thread.join().unwrap())
         .sum();
     println!("threads {sum}");
+}
+
+#[on(POOL)]
+fn nap(milliseconds: u64) -> u64 {
+    thread::sleep(Duration::from_millis(milliseconds));
+    milliseconds
+}
+
+async fn behind() {
+    join_all((0..20).map(|_| nap(0))).await; // So it is known as quick.
+    let naps = [600].into_iter().chain([0; 20]);
+    let done = naps.map(nap).collect::<FuturesUnordered<_>>();
+    let before = done.take_while(|nap| std::future::ready(*nap == Ok(0)));
+    println!("{} before the long one", before.count().await);
 }

@@ -249,13 +249,13 @@ impl State {
     fn handle(&mut self, worker: u32, heard: Heard) {
         match heard {
             Ok(Reply::Ready) => self.plan.handle_ready(worker, Instant::now()),
+            Ok(Reply::GivenBack { id }) => self.plan.handle_given_back(worker, id),
             Ok(Reply::Answer {
                 id,
                 nanoseconds,
                 outcome,
             }) => {
-                let has_run = !matches!(outcome, Outcome::CalledOff);
-                let took = has_run.then_some(Duration::from_nanos(nanoseconds));
+                let took = Some(Duration::from_nanos(nanoseconds));
                 self.plan.handle_answer(worker, id, took, Instant::now());
                 self.answer(id, answer(outcome));
             }
@@ -393,7 +393,6 @@ fn answer(outcome: Outcome) -> Answer {
             line,
         }),
         Outcome::Uncoded(why) => Err(DistributionError::Codec(why)),
-        Outcome::CalledOff => Err(DistributionError::Lost("it was called off".to_string())),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) enum Message {
         /// With what.
         given: Bytes,
     },
-    /// Nobody wants this call any more: do not run it, if it has not begun.
+    /// Give this call back, if it has not begun: nobody wants it any more, or another worker is quicker.
     CallOff {
         /// The call's.
         id: u64,
@@ -54,6 +54,11 @@ impl Message {
 pub(crate) enum Reply {
     /// It has begun.
     Ready,
+    /// A call has not begun here, and will not.
+    GivenBack {
+        /// The call's.
+        id: u64,
+    },
     /// A call is done.
     Answer {
         /// The call's.
@@ -78,8 +83,6 @@ pub(crate) enum Outcome {
     },
     /// Its arguments could not be decoded, or its result not be encoded.
     Uncoded(String),
-    /// It was called off before it began.
-    CalledOff,
 }
 
 /// Bytes that travel in one piece, and that several may hold.

@@ -11,8 +11,8 @@
 //!    likely. Each is repeated, if it may be, and from now on it is alone with its worker: so one that kills whoever runs
 //!    it takes no others along for a second time.
 //!
-//! What is deliberately absent: taking a call back from a worker that has begun a long one, where another is free. So calls
-//! that were expected to be short may wait behind one that is unexpectedly long.
+//! 3. Where a worker's first call turns out to be long, the calls behind it are asked back, and handed to others when the
+//!    worker has said that it had not begun them.
 //!
 //! # The crew
 //! The first call starts the workers that there are at least. Another is started where what waits would wait for longer
@@ -52,7 +52,7 @@ pub(crate) enum Deed {
     Start(u32),
     /// Hand this call to this worker.
     Hand(u32, u64),
-    /// Tell the worker that nobody wants this call any more.
+    /// Ask the worker for this call back, if it has not begun: nobody wants it any more, or another worker is quicker.
     CallOff(u32, u64),
     /// Let a worker end that has nothing to do.
     Dismiss(u32),
@@ -83,6 +83,8 @@ struct Member {
     /// Since when it runs the first of them, or has nothing to do; nothing, as long as it is being born.
     since: Option<Instant>,
     is_leaving: bool,
+    /// Whether its first call runs for so long that it gets no others.
+    is_held_up: bool,
 }
 
 /// How long a function takes.
@@ -173,6 +175,7 @@ impl Plan {
             is_alone: false,
             since: None,
             is_leaving: false,
+            is_held_up: false,
         };
         self.members.insert(worker, member);
     }
@@ -217,6 +220,7 @@ impl Plan {
         member.calls.remove(place);
         member.since = Some(now);
         member.is_alone = false;
+        member.is_held_up = false;
         self.handed -= 1;
         let call = self.calls.remove(&id).expect("a call is known to its end");
         let (_, expected) = call.with.expect("whoever answers had it");
@@ -227,6 +231,29 @@ impl Plan {
             None => took,
             Some(before) => (before * (PACE_MEMORY - 1) + took) / PACE_MEMORY,
         });
+    }
+
+    /// A worker has given back a call that it had not begun.
+    pub(crate) fn handle_given_back(&mut self, worker: u32, id: u64) {
+        let Some(member) = self.members.get_mut(&worker) else {
+            return;
+        };
+        let Some(place) = member.calls.iter().position(|other| *other == id) else {
+            return; // It is leaving.
+        };
+        member.calls.remove(place);
+        self.handed -= 1;
+        let call = self.calls.get_mut(&id).expect("a call is known to its end");
+        let (_, expected) = call.with.take().expect("whoever gives it back had it");
+        member.load -= expected;
+        match call.is_wanted {
+            true => {
+                let function = call.function;
+                self.line.push_front(id);
+                self.count_waiting(function, 1);
+            }
+            false => drop(self.calls.remove(&id)),
+        }
     }
 
     /// The worker is dead. Returns the calls that fail by that, and how many workers each has outlived.
@@ -258,6 +285,7 @@ impl Plan {
     pub(crate) fn poll_deed(&mut self, now: Instant) -> Option<Deed> {
         if self.deeds.is_empty() {
             self.end_overdue(now);
+            self.ask_back(now);
             while self.hand_next(now) {}
             self.grow(now);
             self.shrink(now);
@@ -273,7 +301,11 @@ impl Plan {
             .idle()
             .filter_map(|(_, since)| since.checked_add(self.rules.idle));
         let idle = idle.min().filter(|_| self.has_spare_members());
-        overdue.chain(growth).chain(idle).min()
+        let held_up = self
+            .members
+            .values()
+            .filter_map(|member| self.held_up(member));
+        overdue.chain(growth).chain(idle).chain(held_up).min()
     }
 
     /// Hands the first call of the line to whoever can take it.
@@ -295,7 +327,8 @@ impl Plan {
         let can_take = |member: &Member| {
             let is_free = member.calls.is_empty();
             let has_room = member.load < AHEAD && member.calls.len() < CALLS_AHEAD_MAX;
-            !member.is_leaving && (is_free || (!is_alone && !member.is_alone && has_room))
+            let may_share = !is_alone && !member.is_alone && !member.is_held_up;
+            !member.is_leaving && (is_free || (may_share && has_room))
         };
         let able = self
             .members
@@ -359,7 +392,11 @@ impl Plan {
         let all = line
             .chain(handed)
             .fold(Duration::ZERO, Duration::saturating_add);
-        all / self.members.len().max(1) as u32
+        let able = self.members.values().filter(|member| !member.is_held_up);
+        match able.count() {
+            0 if !self.members.is_empty() => Duration::MAX,
+            able => all / able.max(1) as u32,
+        }
     }
 
     /// Lets the youngest go of those that have had nothing to do for long.
@@ -410,6 +447,30 @@ impl Plan {
         }
     }
 
+    /// Asks back what lies behind calls that have run for long, the last first: so they come to be first in the line in
+    /// their order.
+    fn ask_back(&mut self, now: Instant) {
+        let is_due = |member: &Member| self.held_up(member).is_some_and(|due| due <= now);
+        let held_up = self.members.iter().filter(|(_, member)| is_due(member));
+        let held_up: Vec<u32> = held_up.map(|(worker, _)| *worker).collect();
+        for worker in held_up {
+            let member = self.members.get_mut(&worker).expect("it was found above");
+            member.is_held_up = true;
+            let behind = member.calls.iter().skip(1).rev();
+            let asked = behind.map(|id| Deed::CallOff(worker, *id));
+            self.deeds.extend(asked);
+        }
+    }
+
+    /// When what lies behind the first call of a worker is asked back, if another worker could have it.
+    fn held_up(&self, member: &Member) -> Option<Instant> {
+        let is_meant = member.calls.len() > 1 && !member.is_held_up && !member.is_leaving;
+        let since = member
+            .since
+            .filter(|_| is_meant && self.rules.replicas_max > 1)?;
+        Some(since + AHEAD)
+    }
+
     /// When the first call of a worker has run for too long.
     fn due(&self, member: &Member) -> Option<Instant> {
         if member.is_leaving {
@@ -427,7 +488,8 @@ impl Plan {
 }
 
 /// How much work is handed to a worker that has some: enough to hide how long the next call is on its way, and so little
-/// that none waits for long behind another while a worker is free.
+/// that none waits for long behind another while a worker is free. A call that runs for longer than all of it holds up what
+/// lies behind it.
 const AHEAD: Duration = Duration::from_millis(10);
 
 /// And how many calls: so many may have run when a worker dies.

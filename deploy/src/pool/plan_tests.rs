@@ -96,6 +96,36 @@ fn what_dies_with_its_worker_is_repeated_alone_and_then_an_error() {
 }
 
 #[test]
+fn what_lies_behind_a_long_call_is_asked_back_and_goes_to_another_in_its_order() {
+    let (mut plan, now) = (plan(2, 2, 64), Instant::now());
+    plan.handle_call(0, 1, limits(2));
+    deeds(&mut plan, now);
+    plan.handle_started(0);
+    plan.handle_ready(0, now);
+    deeds(&mut plan, now);
+    plan.handle_answer(0, 0, Some(Duration::from_micros(5)), now);
+    for id in 1..5 {
+        plan.handle_call(id, 1, limits(2));
+    }
+    let handed = (1..5).map(|id| Deed::Hand(0, id)).collect::<Vec<_>>();
+    assert_eq!(deeds(&mut plan, now), handed);
+    plan.handle_started(1);
+    plan.handle_ready(1, now);
+    let later = plan.poll_timeout().unwrap();
+    let asked = [4, 3, 2].map(|id| Deed::CallOff(0, id));
+    assert_eq!(deeds(&mut plan, later), asked);
+    // The last is given back, the one before it had begun when the word came, and then its worker gets others again.
+    plan.handle_given_back(0, 4);
+    assert_eq!(deeds(&mut plan, later), [Deed::Hand(1, 4)]);
+    plan.handle_call(5, 1, limits(2));
+    assert_eq!(deeds(&mut plan, later), [Deed::Hand(1, 5)]);
+    plan.handle_answer(0, 1, Some(Duration::from_secs(1)), later);
+    plan.handle_answer(0, 2, Some(Duration::from_micros(5)), later);
+    plan.handle_given_back(0, 3);
+    assert_eq!(deeds(&mut plan, later), [Deed::Hand(0, 3)]);
+}
+
+#[test]
 fn without_retries_a_call_is_alone_and_runs_once() {
     let (mut plan, now) = (plan(1, 1, 64), Instant::now());
     for id in 0..3 {
@@ -291,7 +321,7 @@ impl Run {
                     self.workers.get_mut(&worker).unwrap().push_back(id);
                     *self.runs.entry(id).or_default() += 1;
                 }
-                Deed::CallOff(worker, _) => assert!(self.workers.contains_key(&worker)),
+                Deed::CallOff(worker, id) => self.give_back(worker, id),
                 Deed::Dismiss(worker) => assert!(self.workers.remove(&worker).unwrap().is_empty()),
                 Deed::Kill(worker, id) => {
                     assert!(self.workers[&worker].contains(&id));
@@ -307,6 +337,18 @@ impl Run {
         );
         let handed: usize = self.workers.values().map(VecDeque::len).sum();
         assert!(handed <= self.in_flight, "seed {}", self.seed);
+    }
+
+    /// A worker is asked for a call, which it may have begun.
+    fn give_back(&mut self, worker: u32, id: u64) {
+        let is_slow = self.next(4) == 0;
+        let calls = self.workers.get_mut(&worker).unwrap();
+        let place = calls.iter().position(|other| *other == id);
+        if let Some(place) = place.filter(|place| *place > 0 && !is_slow) {
+            calls.remove(place);
+            *self.runs.get_mut(&id).unwrap() -= 1;
+            self.plan.handle_given_back(worker, id);
+        }
     }
 
     fn be_born(&mut self) {

@@ -1,4 +1,7 @@
 //! A worker: one call after the other, in the order in which they come, until the pool lets go of it.
+//!
+//! While a function runs its thread hears nothing. So the reactor takes in what comes meanwhile, by the connection's bell:
+//! calls that lie behind a long one are given back when the pool asks for them.
 
 use super::{
     broadcast,
@@ -10,49 +13,62 @@ use crate::{
     pid::Pid,
     receiver::Receiver,
     sender::Sender,
+    turn::Seat,
 };
 use deploy_sys::code;
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Wake, Waker},
     time::{Duration, Instant},
 };
 
 /// What a worker process runs.
 pub(crate) fn pool_worker(pool: Pid, (): ()) {
     panics::watch();
-    let mut worker = Worker {
+    let worker = Arc::new(Worker {
         messages: Receiver::new(pool),
         replies: Sender::new(pool).patient(),
-        unsent: 0,
-        queue: VecDeque::new(),
-        looked: Instant::now(),
-    };
+        queue: Mutex::default(),
+        is_listening: AtomicBool::new(false),
+    });
     // Where the pool is gone nothing more comes either.
     let _ = worker.serve();
+    worker.queue().seat = Seat::default(); // Which holds the worker, and so its ends of the channels.
 }
 
 struct Worker {
     messages: Receiver<Message>,
     replies: Sender<Reply>,
-    /// How many replies wait for company.
-    unsent: usize,
-    /// What has come and was not looked at.
-    queue: VecDeque<Message>,
-    /// When it was last looked what had come.
-    looked: Instant,
+    queue: Mutex<Queue>,
+    /// Whether the connection's bell will ring for it.
+    is_listening: AtomicBool,
+}
+
+/// What has come and was not looked at.
+#[derive(Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    /// Whether a function runs, so that nobody but the reactor can look what has come.
+    is_running: bool,
+    seat: Seat,
 }
 
 impl Worker {
     /// Runs what it is told to until the pool has let go.
-    fn serve(&mut self) -> Result<(), ChannelError> {
+    fn serve(self: &Arc<Worker>) -> Result<(), ChannelError> {
         self.replies.send(Reply::Ready)?;
+        let mut company = Company::new();
         loop {
-            if self.looked.elapsed() > LOOK_EVERY {
+            if company.is_look_due() {
                 self.look()?;
             }
-            let message = match self.queue.pop_front() {
+            let queued = self.queue().messages.pop_front();
+            let message = match queued {
                 Some(message) => message,
                 None => self.messages.recv()?,
             };
@@ -61,7 +77,12 @@ impl Worker {
                     id,
                     function,
                     given,
-                } => self.run(id, function, given)?,
+                } => {
+                    let took = self.run(id, function, given)?;
+                    if company.is_enough(took) {
+                        self.replies.outlet.link.hub.flush();
+                    }
+                }
                 Message::CallOff { .. } => {} // It was done before.
                 Message::Broadcast { name, value } => broadcast::learn(name, value),
                 Message::Forget { name } => broadcast::forget(name),
@@ -69,31 +90,41 @@ impl Worker {
         }
     }
 
-    fn run(&mut self, id: u64, function: i64, given: Bytes) -> Result<(), ChannelError> {
+    /// Runs a call. Says how long it took.
+    fn run(
+        self: &Arc<Worker>,
+        id: u64,
+        function: i64,
+        given: Bytes,
+    ) -> Result<Duration, ChannelError> {
+        self.listen();
         let start = Instant::now();
         let outcome = run(function, Arc::unwrap_or_clone(given.0));
         let took = start.elapsed();
+        self.queue().is_running = false;
         self.replies.send(Reply::Answer {
             id,
             nanoseconds: took.as_nanos() as u64,
             outcome,
         })?;
-        self.unsent += 1;
-        // The next one may take as long. Before it waits for more the runtime sends them.
-        if took > COMPANY_TIME_MAX || self.unsent >= COMPANY {
-            self.unsent = 0;
-            self.replies.outlet.link.hub.flush();
-        }
-        Ok(())
+        Ok(took)
     }
 
-    /// Looks what has come, and whether it calls something off.
-    fn look(&mut self) -> Result<(), ChannelError> {
-        self.looked = Instant::now();
+    /// From now on a function runs, and what comes is taken in by whoever reads it.
+    fn listen(self: &Arc<Worker>) {
+        let mut queue = self.queue();
+        queue.is_running = true;
+        if !self.is_listening.swap(true, SeqCst) {
+            let waker = Waker::from(self.clone());
+            queue.seat.listen_for_bell(&self.messages.link, &waker);
+        }
+    }
+
+    /// Looks what has come, between two calls, and whether something is asked back.
+    fn look(&self) -> Result<(), ChannelError> {
         loop {
             match self.messages.try_recv() {
-                Ok(Message::CallOff { id }) => self.call_off(id)?,
-                Ok(message) => self.queue.push_back(message),
+                Ok(message) => self.take_in(&mut self.queue(), message),
                 Err(TryRecvError::Empty) => return Ok(()),
                 // Nobody hears what would come of the others.
                 Err(TryRecvError::Channel(end)) => return Err(end),
@@ -101,18 +132,84 @@ impl Worker {
         }
     }
 
-    fn call_off(&mut self, id: u64) -> Result<(), ChannelError> {
+    fn take_in(&self, queue: &mut Queue, message: Message) {
+        let Message::CallOff { id } = message else {
+            return queue.messages.push_back(message);
+        };
         let is_meant =
             |message: &Message| matches!(message, Message::Call { id: other, .. } if *other == id);
-        let Some(place) = self.queue.iter().position(is_meant) else {
-            return Ok(());
-        };
-        self.queue.remove(place);
-        self.replies.send(Reply::Answer {
-            id,
-            nanoseconds: 0,
-            outcome: Outcome::CalledOff,
-        })
+        // Where there is no room to say so, it is run after all.
+        if let Some(place) = queue.messages.iter().position(is_meant)
+            && self.replies.try_send(Reply::GivenBack { id }).is_ok()
+        {
+            queue.messages.remove(place);
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bell rang: whoever read has read for a function that runs, or for nobody else.
+impl Wake for Worker {
+    fn wake(self: Arc<Self>) {
+        self.is_listening.store(false, SeqCst);
+        let mut queue = self.queue();
+        if !queue.is_running {
+            return; // Its own thread looks.
+        }
+        self.is_listening.store(true, SeqCst);
+        let (link, waker) = (&self.messages.link, Waker::from(self.clone()));
+        loop {
+            queue.seat = Seat::default(); // The bell would ring here for what is read here.
+            let reads = link.reads();
+            // An end is found by its own thread, when the function has returned.
+            while let Ok(message) = self.messages.try_recv() {
+                self.take_in(&mut queue, message);
+            }
+            queue.seat.listen_for_bell(link, &waker);
+            if link.reads() == reads {
+                break;
+            }
+        }
+        drop(queue);
+        self.replies.outlet.link.hub.flush();
+    }
+}
+
+/// Which answers leave together: those of calls that take less time than waking somebody does. Before it waits for more
+/// the runtime sends them; and where an unexpectedly long call follows, the reactor does, within a millisecond.
+struct Company {
+    answers: usize,
+    /// When it was last looked what had come.
+    looked: Instant,
+}
+
+impl Company {
+    fn new() -> Company {
+        Company {
+            answers: 0,
+            looked: Instant::now(),
+        }
+    }
+
+    /// One more answer waits, of a call that took so long. Says whether they leave now.
+    fn is_enough(&mut self, took: Duration) -> bool {
+        self.answers += 1;
+        let is_enough = took > COMPANY_TIME_MAX || self.answers >= COMPANY;
+        if is_enough {
+            self.answers = 0;
+        }
+        is_enough
+    }
+
+    fn is_look_due(&mut self) -> bool {
+        let is_due = self.looked.elapsed() > LOOK_EVERY;
+        if is_due {
+            self.looked = Instant::now();
+        }
+        is_due
     }
 }
 
@@ -146,8 +243,7 @@ fn run(function: i64, given: Vec<u8>) -> Outcome {
 pub(crate) const CODED: u8 = 1;
 pub(crate) const UNCODED: u8 = 0;
 
-/// How many answers leave together, where the calls take less time than waking somebody does. Others leave at once, and
-/// one that is followed by an unexpectedly long call leaves by the reactor, within a millisecond.
+/// How many answers leave together, and how short the calls are whose answers wait for that.
 const COMPANY: usize = 16;
 const COMPANY_TIME_MAX: Duration = Duration::from_micros(10);
 
