@@ -132,8 +132,11 @@ impl Crew {
     }
 
     /// How many workers there are.
-    pub(crate) fn size(&self) -> usize {
-        self.lock().hands.len()
+    pub(crate) fn size(self: &Arc<Crew>) -> usize {
+        let state = self.lock();
+        let size = state.hands.len();
+        self.finish(state);
+        size
     }
 
     /// The process ends, and lets its workers go.
@@ -188,6 +191,7 @@ impl Crew {
         }
     }
 
+    /// To be let go of by [`Crew::finish`]: who has news meanwhile leaves them to whoever holds it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -68,11 +68,9 @@ impl Crew {
             came = state.hear_at_once(worker) || ticket.is_done();
             if came {
                 self.has_news.store(true, SeqCst);
-                self.finish(state);
-            } else {
-                drop(state);
-                std::hint::spin_loop();
             }
+            self.finish(state);
+            std::hint::spin_loop();
         }
         match came {
             true => link.hub.spin.handle_won(),
@@ -87,16 +85,11 @@ impl Crew {
     }
 
     /// The worker that has this call, and the connection to it, which is nobody's for the time of a look.
-    fn worth_a_look(&self, id: u64) -> Option<(u32, Arc<Link>)> {
+    fn worth_a_look(self: &Arc<Crew>, id: u64) -> Option<(u32, Arc<Link>)> {
         let mut state = self.lock();
-        let (worker, expected) = state.plan.handed_to(id)?;
-        let hand = state.hands.get_mut(&worker)?;
-        let link = hand.link().clone();
-        if expected >= SPIN || link.turn.has_owner() || !link.hub.spin.pays() {
-            return None;
-        }
-        hand.leave();
-        Some((worker, link))
+        let worker = state.leave_to_caller(id);
+        self.finish(state);
+        worker
     }
 
     /// Whoever waits from now on is told by the reactor; unless tasks are awake that will look again.
@@ -105,13 +98,13 @@ impl Crew {
             return;
         }
         let state = self.lock();
-        if state.plan.handed() == 0 {
-            return; // Nobody waits.
-        }
-        self.is_keeping.store(false, SeqCst);
-        for hand in state.hands.values().filter(|hand| hand.is_kept()) {
-            hand.news.is_new.store(true, SeqCst);
-            self.has_news.store(true, SeqCst);
+        // Otherwise nobody waits.
+        if state.plan.handed() > 0 {
+            self.is_keeping.store(false, SeqCst);
+            for hand in state.hands.values().filter(|hand| hand.is_kept()) {
+                hand.news.is_new.store(true, SeqCst);
+                self.has_news.store(true, SeqCst);
+            }
         }
         self.finish(state);
     }
@@ -140,6 +133,18 @@ impl State {
         let now = Instant::now();
         let before = self.called.replace(now);
         self.is_burst = before.is_some_and(|before| now - before < BURST_GAP_MAX);
+    }
+
+    /// Leaves the worker that has this call to a caller that looks at its socket, if that is worth it.
+    fn leave_to_caller(&mut self, id: u64) -> Option<(u32, Arc<Link>)> {
+        let (worker, expected) = self.plan.handed_to(id)?;
+        let hand = self.hands.get_mut(&worker)?;
+        let link = hand.link().clone();
+        if expected >= SPIN || link.turn.has_owner() || !link.hub.spin.pays() {
+            return None;
+        }
+        hand.leave();
+        Some((worker, link))
     }
 
     /// Where words wait that are to leave now.
