@@ -197,7 +197,7 @@ fn nap(milliseconds: u64) -> u64 {
 
 async fn behind() {
     join_all((0..20).map(|_| nap(0))).await; // So it is known as quick.
-    let naps = [600].into_iter().chain([0; 20]);
+    let naps = [2000].into_iter().chain([0; 20]);
     let done = naps.map(nap).collect::<FuturesUnordered<_>>();
     let before = done.take_while(|nap| std::future::ready(*nap == Ok(0)));
     println!("{} before the long one", before.count().await);
