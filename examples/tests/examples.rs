@@ -5,13 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use deploy_tests::{cluster::Cluster, run};
 use std::{
     env,
     ffi::OsStr,
     fmt::Write,
-    fs::{self, Permissions},
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -289,61 +288,6 @@ fn word_count() {
     refused("word_count", ". 10 0");
 }
 
-/// Those whose files are a person's own stay at home; of the others each shape once.
-#[test]
-fn on_a_cluster_of_three_nodes() {
-    let Some(cluster) = Cluster::with_room(&["n1", "n2"], "400GiB 100") else {
-        return;
-    };
-    cluster.login();
-    let greetings: String = (0..10)
-        .map(|i| says("worker", &format!("hello worker {i}!")))
-        .collect();
-    let texts = Texts::for_everybody("packed");
-    texts.write("from/short", b"short");
-    let (from, to) = (texts.directory.join("from"), texts.directory.join("to"));
-    let headers = [
-        (
-            "greetings",
-            format!("//= main: exits 0, out \"total 4500!\\n\"\n{greetings}"),
-        ),
-        (
-            "primes",
-            "//= args 1000\n//= main: exits 0, out \"168 primes below 1000\\n\"\n\
-             //=   pool_worker x4: exits 0\n"
-                .to_string(),
-        ),
-        (
-            "mandelbrot",
-            "//= args 60 40 set.png\n//= main: exits 0, out \"set.png: 60 x 40 points\\n\"\n\
-             //=   pool_worker x4: exits 0\n"
-                .to_string(),
-        ),
-        (
-            "compress_files",
-            format!(
-                "//= run misunderstood\n//= args only\n//= code 2\n\
-                 //= main: exits 2, err \"usage: compress_files *\\n\"\n\n\
-                 //= run once, because its files are that job's user's\n//= args \"{}\" \"{}\"\n\
-                 //= main: exits 0, out \"1 files, 5 bytes packed into *\\n\"\n\
-                 //=   pool_worker x4: exits 0\n",
-                from.display(),
-                to.display()
-            ),
-        ),
-    ];
-    let outcomes = headers.map(|(name, header)| {
-        let outcome = run::on_cluster(&cluster, &executable(name), &header);
-        outcome.map_err(|why| format!("{name}: {why}"))
-    });
-    cluster.finish();
-    for outcome in outcomes {
-        outcome.unwrap();
-    }
-    let packed = fs::read(to.join("short.zst")).unwrap();
-    assert_eq!(zstd::bulk::decompress(&packed, 10).unwrap(), b"short");
-}
-
 #[test]
 fn every_example_is_tested_and_stands_in_the_readme() {
     let tests = include_str!("examples.rs");
@@ -370,7 +314,7 @@ fn every_example_is_tested_and_stands_in_the_readme() {
 
 /// Runs an example in each way that the header asks for.
 fn check(name: &str, header: &str) {
-    run::alone(&executable(name), header);
+    deploy_tests::run::alone(&executable(name), header);
 }
 
 /// Runs an example with arguments that it does not understand.
@@ -412,14 +356,6 @@ impl Texts {
         let directory =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        Texts { directory }
-    }
-
-    /// One that a job's user may write to.
-    fn for_everybody(name: &str) -> Texts {
-        let directory = env::temp_dir().join(format!("examples-{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
         Texts { directory }
     }
 
