@@ -6,6 +6,7 @@ use crate::{
     cli::MasterPlan,
     images::{ImageError, Images, KEPT_BYTES_MAX},
     master::{
+        again::{self, NodesFile},
         cluster::Cluster,
         desk::Desk,
         membership::Membership,
@@ -118,10 +119,14 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     for (address, mem, cpu) in &plan.expected {
         cluster.expect(address.to_string(), resources(*mem, *cpu));
     }
+    let (mut desk, unfinished) = Desk::open(&state.join("records"))?;
+    let nodes_file = NodesFile::new(state.join("nodes"));
+    again::take_up(&mut cluster, &mut desk, unfinished, &nodes_file);
     let books = Books {
         audit: Audit::open(state)?,
         images: Images::open(&state.join("images"), KEPT_BYTES_MAX)?,
-        desk: Desk::open(&state.join("records"))?,
+        desk,
+        nodes_file,
     };
     let inlet = Inlet { sender, waker };
     let doors = vec![nodes, people];

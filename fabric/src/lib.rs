@@ -13,5 +13,6 @@ pub mod head;
 pub mod images;
 pub mod master;
 pub mod node;
+pub mod numbered;
 pub mod scheduler;
 pub mod warden;

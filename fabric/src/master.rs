@@ -1,12 +1,15 @@
 //! The master: it knows the nodes, places processes, and speaks to people's clients.
 
 pub mod admission;
+pub mod again;
 pub mod clerk;
 pub mod cluster;
 #[cfg(test)]
 mod cluster_tests;
 pub mod desk;
+mod happening;
 pub mod job;
+mod journal;
 mod lives;
 pub mod membership;
 mod party;

@@ -8,11 +8,14 @@
 //!    reports goes to the master.
 //! 3. A connection that arrives at the data port names its job, and is handed to that job's warden, which looks whether it
 //!    may be believed.
-//! 4. When the session ends, or no beat has come for 10 s, all jobs here are killed: the master tells everybody 2 s later
-//!    that they are lost, and nothing may run twice. Then the node dials again, as a new incarnation.
+//! 4. When the session is cut, or silent, the node dials again, and the jobs go on: the master, or another that was started
+//!    in its place, says which of them it still has, and both say again what the other has not got.
+//! 5. When a lease of 10 s is over (`lease.rs`), or the master says goodbye, all jobs here are killed: the master tells
+//!    everybody 2 s later that they are lost, and nothing may run twice. From then on it is a new incarnation.
 
 mod dwelling;
 mod fetch;
+mod lease;
 mod tenants;
 mod warden_link;
 
@@ -31,6 +34,7 @@ use deploy_wire::{
     resources::Resources,
 };
 pub use dwelling::Estate;
+use lease::Lease;
 use mio::{Events, Interest, Poll, Token, Waker, net::TcpStream, unix::SourceFd};
 use nix::sys::signal::Signal;
 use std::{
@@ -69,6 +73,10 @@ pub struct Node {
     data: Data,
     master: Option<Master>,
     dial_at: Instant,
+    /// What was wrong the last time, so that it is said once.
+    complaint: String,
+    incarnation: u128,
+    lease: Lease,
     /// When to ask for a new certificate again, if one is due.
     renew_at: Instant,
     /// Why this machine is no member of the cluster any more.
@@ -89,8 +97,10 @@ pub enum Data {
 struct Master {
     session: Session,
     is_welcome: bool,
-    /// When the latest beat came.
+    /// When anything came.
     heard: Instant,
+    /// When the hello was said.
+    said: Instant,
     waiting: VecDeque<Vec<u8>>,
     /// What leaves when nothing else waits: pieces of relayed connections, bounded by their windows.
     bulk: VecDeque<Vec<u8>>,
@@ -115,6 +125,9 @@ impl Node {
             data,
             master: None,
             dial_at: Instant::now(),
+            complaint: String::new(),
+            incarnation: random::bits().map_err(SessionError::Cut)?,
+            lease: Lease::default(),
             renew_at: Instant::now(),
             dismissed: None,
         })
@@ -152,7 +165,10 @@ impl Node {
             self.take_data(now);
             self.look_after_master(now);
             if let Err(error) = self.send() {
-                self.fence(&error.to_string(), now);
+                self.lose_master(&error, now);
+            }
+            if self.lease.end().is_some_and(|end| end <= now) {
+                self.fence("it was silent for 10 s")?;
             }
         }
         self.stop();
@@ -180,9 +196,10 @@ impl Node {
             Some(master) => master
                 .session
                 .deadline()
-                .unwrap_or(master.heard + FENCE_AFTER),
+                .unwrap_or(master.heard + SILENT_AFTER),
         };
-        door.map_or(master, |door| door.min(master))
+        let others = door.into_iter().chain(self.lease.end());
+        others.fold(master, Instant::min)
     }
 
     fn handle_ready(&mut self, token: Token, now: Instant) {
@@ -190,7 +207,7 @@ impl Node {
             WAKER | SIGNALS => {}
             MASTER => {
                 if let Err(error) = self.hear_master(now) {
-                    self.fence(&error.to_string(), now);
+                    self.lose_master(&error, now);
                 }
             }
             token if token.0 < TOKENS => {
@@ -211,14 +228,16 @@ impl Node {
             return;
         };
         if let Err(error) = master.session.handle_timeout(now) {
-            self.fence(&error.to_string(), now);
-        } else if master.session.is_open() && now >= master.heard + FENCE_AFTER {
-            self.fence("it was silent for 10 s", now);
+            self.lose_master(&error, now);
+        } else if master.session.is_open() && now >= master.heard + SILENT_AFTER {
+            // What the network has lost is said again later and later in this session, and at once in another.
+            let why = format!("nothing has come for {} s", SILENT_AFTER.as_secs());
+            self.lose_master(&SessionError::Cut(io::Error::other(why)), now);
         }
     }
 
     fn dial(&mut self, now: Instant) {
-        self.dial_at = now + DIAL_EVERY;
+        self.dial_at = now + self.pause();
         let dialed = TcpStream::connect(self.config.master)
             .map_err(SessionError::Unreachable)
             .and_then(|stream| self.connector.connect(stream, now))
@@ -228,12 +247,13 @@ impl Node {
                 Ok(session)
             });
         match dialed {
-            Err(error) => eprintln!("master {}: {error}", self.config.master),
+            Err(error) => self.complain(&error.to_string()),
             Ok(session) => {
                 self.master = Some(Master {
                     session,
                     is_welcome: false,
                     heard: now,
+                    said: now,
                     waiting: VecDeque::new(),
                     bulk: VecDeque::new(),
                 });
@@ -249,14 +269,15 @@ impl Node {
             let was_open = master.session.is_open();
             master.session.handle_ready()?;
             if !was_open && master.session.is_open() {
-                master.heard = now;
-                let hello = self.hello()?;
+                (master.heard, master.said) = (now, now);
+                let hello = self.hello();
                 self.report(&Report::Hello(Box::new(hello)));
                 continue;
             }
             let Some(message) = master.session.poll_message()? else {
                 return Ok(());
             };
+            master.heard = now;
             let order = Order::decode(&message)
                 .map_err(|malformed| SessionError::Protocol(malformed.to_string()))?;
             self.handle_order(order, now)?;
@@ -266,31 +287,46 @@ impl Node {
         }
     }
 
-    fn hello(&self) -> Result<NodeHello, SessionError> {
-        Ok(NodeHello {
+    fn hello(&self) -> NodeHello {
+        NodeHello {
             version: VERSION,
             address: self.config.address,
             capacity: self.config.capacity,
-            incarnation: random::bits().map_err(SessionError::Cut)?,
+            incarnation: self.incarnation,
             arch: std::env::consts::ARCH.to_string(),
             isolation: self.tenants.isolation(),
             labels: self.config.labels.clone(),
             glibc: glibc::version().unwrap_or_default(),
-        })
+            held: self.tenants.held(),
+        }
     }
 
     fn handle_order(&mut self, order: Order, now: Instant) -> Result<(), SessionError> {
         let master = self.master.as_mut().expect("it has just spoken");
         match order {
-            Order::Welcome { name, .. } => {
+            Order::Welcome { name, held, .. } => {
                 master.is_welcome = true;
+                self.lease.begin(master.said);
+                self.complaint.clear();
                 eprintln!("in the cluster as {name}");
+                for job in self.tenants.resume(&held, self.poll.registry()) {
+                    eprintln!("killed the processes of job {job}, which the master does not know");
+                }
             }
-            Order::Beat { sequence } => {
-                master.heard = now;
+            Order::Beat { sequence, heard } => {
+                self.lease.handle_heard(heard);
+                self.lease.handle_answer(sequence, now);
                 self.report(&Report::Beat { sequence });
+                for taken in self.tenants.poll_taken(true) {
+                    self.report(&taken);
+                }
                 self.ask_for_renewal(now);
             }
+            Order::Taken { job, reports } => {
+                self.tenants
+                    .handle_taken(job, reports, self.poll.registry());
+            }
+            Order::Forget { job } => self.tenants.forget(job, self.poll.registry()),
             Order::Renewed { certified } => self.renew(&certified)?,
             Order::Dismissed { why } => self.dismissed = Some(why),
             Order::Refused { why } => return Err(SessionError::Protocol(why)),
@@ -300,11 +336,20 @@ impl Node {
             }
             Order::Job {
                 job,
+                sequence,
                 order,
                 image,
                 file,
                 files,
             } => {
+                match self.tenants.is_next(job, sequence) {
+                    Some(true) => {}
+                    Some(false) => return Ok(()),
+                    None => {
+                        let why = "an order before this one is missing".to_string();
+                        return Err(SessionError::Protocol(why));
+                    }
+                }
                 let registry = self.poll.registry();
                 if let (JobOrder::Open(_), Some(image)) = (&order, image) {
                     let from = (&self.connector, self.config.master);
@@ -375,8 +420,14 @@ impl Node {
     }
 
     fn send(&mut self) -> Result<(), SessionError> {
-        while let Some(report) = self.tenants.poll_report() {
-            self.report(&report);
+        let is_welcome = |master: &Master| master.is_welcome;
+        if self.master.as_ref().is_some_and(is_welcome) {
+            while let Some(report) = self.tenants.poll_report() {
+                self.report(&report);
+            }
+            for taken in self.tenants.poll_taken(false) {
+                self.report(&taken);
+            }
         }
         let Some(master) = &mut self.master else {
             return Ok(());
@@ -406,15 +457,45 @@ impl Node {
         }
     }
 
-    /// There is no master any more: whatever runs here must not run on.
-    fn fence(&mut self, why: &str, now: Instant) {
-        eprintln!("master {}: {why}; trying again", self.config.master);
+    /// There is no session any more. The jobs here go on for now, but where the master has said goodbye.
+    fn lose_master(&mut self, error: &SessionError, now: Instant) {
+        self.complain(&format!("{error}; trying again"));
         self.master = None;
-        self.dial_at = now + DIAL_EVERY;
+        self.dial_at = now + self.pause();
+        if matches!(error, SessionError::Closed)
+            && let Err(error) = self.fence("it has said goodbye")
+        {
+            self.complain(&error.to_string());
+        }
+    }
+
+    /// Whatever runs here must not run on.
+    fn fence(&mut self, why: &str) -> io::Result<()> {
+        self.lease.handle_killed();
+        self.master = None;
+        eprintln!("master {}: {why}", self.config.master);
         for job in self.tenants.end_all(self.poll.registry()) {
             eprintln!(
                 "killed the processes of job {job}, which the master cannot know of any more"
             );
+        }
+        self.incarnation = random::bits()?;
+        Ok(())
+    }
+
+    /// Says what is wrong with the master, once.
+    fn complain(&mut self, what: &str) {
+        if self.complaint != what {
+            eprintln!("master {}: {what}", self.config.master);
+            self.complaint = what.to_string();
+        }
+    }
+
+    /// How soon to dial again: soon, where jobs wait for it.
+    fn pause(&self) -> Duration {
+        match self.tenants.is_empty() {
+            true => DIAL_EVERY,
+            false => DIAL_IN_HASTE_EVERY,
         }
     }
 }
@@ -428,12 +509,14 @@ const STOPPING: [i32; 3] = [
     Signal::SIGTERM as i32,
     Signal::SIGHUP as i32,
 ];
-/// A node that cannot be heard is lost to the master after 12 s, and must have killed its jobs before.
-const FENCE_AFTER: Duration = Duration::from_secs(10);
+/// Four beats.
+const SILENT_AFTER: Duration = Duration::from_secs(4);
 /// An answer is due within seconds. Who gets none has weeks left.
 const RENEW_EVERY: Duration = Duration::from_secs(60);
 /// How often to dial a master that is not there.
 const DIAL_EVERY: Duration = Duration::from_secs(1);
+/// The same, while jobs here wait for it.
+const DIAL_IN_HASTE_EVERY: Duration = Duration::from_millis(200);
 /// A poll waits for whole milliseconds, and would come back a little early.
 const ROUNDED_UP: Duration = Duration::from_millis(1);
 /// A turn's worth; more come in the next.

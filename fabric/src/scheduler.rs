@@ -67,6 +67,18 @@ pub struct Scheduler {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeId(u32);
 
+impl NodeId {
+    /// As it is written down.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The node that was written down so.
+    pub fn from_number(number: u32) -> NodeId {
+        NodeId(number)
+    }
+}
+
 /// Names one request for room, and what was granted to it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
@@ -175,7 +187,13 @@ impl Scheduler {
     /// A node has come. Those who wait may be granted room by it.
     pub fn handle_node(&mut self, spec: NodeSpec) -> NodeId {
         let id = NodeId(self.nodes_made);
-        self.nodes_made += 1;
+        self.handle_node_as(id, spec);
+        id
+    }
+
+    /// A node that an earlier scheduler knew under this name, which nobody else has here.
+    pub fn handle_node_as(&mut self, id: NodeId, spec: NodeSpec) {
+        self.pass_over(id.0 + 1);
         let mut words = vec![None, Some(spec.name.clone())];
         words.extend(spec.labels.into_iter().map(Some));
         words.sort();
@@ -203,7 +221,23 @@ impl Scheduler {
         }
         self.nodes.insert(id, node);
         self.recall_stranded(id);
-        id
+    }
+
+    /// An earlier scheduler has known so many nodes: none gets the name of one of them.
+    pub fn pass_over(&mut self, nodes: u32) {
+        self.nodes_made = self.nodes_made.max(nodes);
+    }
+
+    /// How many nodes there ever were.
+    pub fn nodes_made(&self) -> u32 {
+        self.nodes_made
+    }
+
+    /// An earlier scheduler has granted this on a node that is there.
+    pub fn handle_held(&mut self, ticket: Ticket, id: NodeId, resources: Resources) {
+        if self.nodes.contains_key(&id) {
+            self.grant(ticket, resources, id);
+        }
     }
 
     /// A node has more or less than it had. What was granted stays granted.
@@ -277,7 +311,7 @@ impl Scheduler {
         if !ask.wait || is_first {
             let turn = ask.wait.then_some(self.turns_made);
             if let Some(node) = self.search(id, &ask, turn) {
-                self.grant(&ask, node);
+                self.grant(ask.ticket, ask.resources, node);
                 return Verdict::Granted(node);
             }
         }
@@ -331,7 +365,7 @@ impl Scheduler {
             self.places[id.0].line.remove(&turn);
             self.waiting.remove(&ask.ticket);
             self.unkeep(id);
-            self.grant(&ask, node);
+            self.grant(ask.ticket, ask.resources, node);
             return Some((ask.ticket, node));
         }
         None
@@ -373,12 +407,12 @@ impl Scheduler {
         closest.into_iter().chain(near).min_by_key(rank)
     }
 
-    fn grant(&mut self, ask: &Ask, id: NodeId) {
+    fn grant(&mut self, ticket: Ticket, resources: Resources, id: NodeId) {
         self.change(id, |node| {
-            node.tickets.insert(ask.ticket);
-            node.used = plus(node.used, ask.resources);
+            node.tickets.insert(ticket);
+            node.used = plus(node.used, resources);
         });
-        let earlier = self.grants.insert(ask.ticket, (id, ask.resources));
+        let earlier = self.grants.insert(ticket, (id, resources));
         assert!(earlier.is_none(), "each request has a ticket of its own");
     }
 

@@ -3,6 +3,11 @@
 //! The node dials, and speaks first, with `Hello`; it is answered by `Welcome`, or refused with words. From then on each
 //! hears the other's beats, and orders and reports of jobs travel between the master and the wardens.
 //!
+//! # What is cut is taken up again
+//! Orders and reports of a job are numbered, from 1 on for each job and node, and kept by who said them until the other
+//! side has them for good. A node that has lost its session keeps its jobs for a while, and says in the next `Hello` what it
+//! holds; `Welcome` says what is to go on, and both say again what the other has not got. So nothing is done twice.
+//!
 //! A program that a node does not have is fetched over a session of its own, so that nothing waits behind it: there
 //! `Fetch` is the first word, and the program's bytes are the answer.
 
@@ -17,7 +22,7 @@ use crate::{
 use std::net::SocketAddr;
 
 /// The version of this protocol: a newer minor only adds messages, and fields at the end.
-pub const VERSION: (u16, u16) = (0, 1);
+pub const VERSION: (u16, u16) = (1, 0);
 
 /// Reported by a node.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,6 +38,8 @@ pub enum Report {
     Job {
         /// Of which job.
         job: Job,
+        /// The how manieth of that job's reports from this node this is, from 1 on.
+        sequence: u64,
         /// What.
         report: JobReport,
         /// The argument's file, where one travels beside the report.
@@ -48,6 +55,13 @@ pub enum Report {
     Leave,
     /// A certificate for the same key, in place of the one of this session, which ends before long. Answered by `Renewed`.
     Renew,
+    /// So many of a job's orders have come: the master need not keep them any more.
+    Taken {
+        /// Which job's.
+        job: Job,
+        /// Of all.
+        orders: u64,
+    },
 }
 
 /// Who a node is and what it has.
@@ -59,7 +73,7 @@ pub struct NodeHello {
     pub address: SocketAddr,
     /// What it has.
     pub capacity: Resources,
-    /// Random, once for each start of the daemon: what ran there before an earlier one ended is gone.
+    /// Random, and another one whenever the node has killed its jobs: what ran there under an earlier one is gone.
     pub incarnation: u128,
     /// Its processors, such as `x86_64`.
     pub arch: String,
@@ -69,6 +83,19 @@ pub struct NodeHello {
     pub labels: Vec<String>,
     /// Its glibc, such as `2.36`; nothing if that is not known.
     pub glibc: String,
+    /// The jobs that are there, from the session before.
+    pub held: Vec<Held>,
+}
+
+/// A job that a node has kept without a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// Which.
+    pub job: Job,
+    /// How many of its orders have come.
+    pub orders: u64,
+    /// How many of its reports the node has forgotten, because the master had them.
+    pub reports: u64,
 }
 
 /// Ordered by the master.
@@ -80,16 +107,22 @@ pub enum Order {
         version: (u16, u16),
         /// What the node is called.
         name: String,
+        /// The jobs that go on, of those that it holds, and how many of their reports have come. It kills all others.
+        held: Vec<(Job, u64)>,
     },
     /// Are you there?
     Beat {
         /// Repeated in the answer.
         sequence: u64,
+        /// The latest that was answered; 0, if none.
+        heard: u64,
     },
     /// An order to a job's warden; `Open` has the node start one.
     Job {
         /// Of which job.
         job: Job,
+        /// The how manieth of that job's orders to this node this is, from 1 on.
+        sequence: u64,
         /// What.
         order: JobOrder,
         /// The program, with `Open`.
@@ -121,6 +154,18 @@ pub enum Order {
         /// Who has seen to that, and what to do about it.
         why: String,
     },
+    /// So many of a job's reports have come, and will be known to a master that is started again.
+    Taken {
+        /// Which job's.
+        job: Job,
+        /// Of all.
+        reports: u64,
+    },
+    /// The job is over everywhere: the node need not know of it any more.
+    Forget {
+        /// Which.
+        job: Job,
+    },
 }
 
 impl Report {
@@ -132,8 +177,13 @@ impl Report {
             Report::Beat { sequence } => {
                 w.u8(2).u64(*sequence);
             }
-            Report::Job { job, report, file } => {
-                report.write(w.u8(3).u128(job.bits()));
+            Report::Job {
+                job,
+                sequence,
+                report,
+                file,
+            } => {
+                report.write(w.u8(3).u128(job.bits()).u64(*sequence));
                 write_file(&mut w, file);
             }
             Report::Fetch { digest } => {
@@ -144,6 +194,9 @@ impl Report {
             }
             Report::Renew => {
                 w.u8(6);
+            }
+            Report::Taken { job, orders } => {
+                w.u8(7).u128(job.bits()).u64(*orders);
             }
         }
         w.finish()
@@ -157,6 +210,7 @@ impl Report {
             2 => Report::Beat { sequence: r.u64()? },
             3 => Report::Job {
                 job: Job::from_bits(r.u128()?),
+                sequence: r.u64()?,
                 report: JobReport::read(r)?,
                 file: read_file(r)?,
             },
@@ -165,6 +219,10 @@ impl Report {
             },
             5 => Report::Leave,
             6 => Report::Renew,
+            7 => Report::Taken {
+                job: Job::from_bits(r.u128()?),
+                orders: r.u64()?,
+            },
             _ => return Err(Malformed("an unknown report of a node")),
         })
     }
@@ -181,6 +239,9 @@ impl NodeHello {
             w.text(label);
         });
         w.text(&self.glibc);
+        write_list(w, &self.held, |w, held| {
+            w.u128(held.job.bits()).u64(held.orders).u64(held.reports);
+        });
     }
 
     fn read(r: &mut Reader<'_>) -> Result<NodeHello, Malformed> {
@@ -193,6 +254,13 @@ impl NodeHello {
             isolation: r.text()?.to_string(),
             labels: read_list(r, |r| Ok(r.text()?.to_string()))?,
             glibc: r.text()?.to_string(),
+            held: read_list(r, |r| {
+                Ok(Held {
+                    job: Job::from_bits(r.u128()?),
+                    orders: r.u64()?,
+                    reports: r.u64()?,
+                })
+            })?,
         })
     }
 }
@@ -202,21 +270,28 @@ impl Order {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
-            Order::Welcome { version, name } => {
+            Order::Welcome {
+                version,
+                name,
+                held,
+            } => {
                 write_version(w.u8(1), *version);
-                w.text(name);
+                write_list(w.text(name), held, |w, (job, reports)| {
+                    w.u128(job.bits()).u64(*reports);
+                });
             }
-            Order::Beat { sequence } => {
-                w.u8(2).u64(*sequence);
+            Order::Beat { sequence, heard } => {
+                w.u8(2).u64(*sequence).u64(*heard);
             }
             Order::Job {
                 job,
+                sequence,
                 order,
                 image,
                 file,
                 files,
             } => {
-                order.write(w.u8(3).u128(job.bits()));
+                order.write(w.u8(3).u128(job.bits()).u64(*sequence));
                 w.option(image.as_ref(), |w, digest| {
                     w.bytes(digest);
                 });
@@ -237,6 +312,12 @@ impl Order {
             Order::Dismissed { why } => {
                 w.u8(7).text(why);
             }
+            Order::Taken { job, reports } => {
+                w.u8(8).u128(job.bits()).u64(*reports);
+            }
+            Order::Forget { job } => {
+                w.u8(9).u128(job.bits());
+            }
         }
         w.finish()
     }
@@ -248,10 +329,15 @@ impl Order {
             1 => Order::Welcome {
                 version: read_version(r)?,
                 name: r.text()?.to_string(),
+                held: read_list(r, |r| Ok((Job::from_bits(r.u128()?), r.u64()?)))?,
             },
-            2 => Order::Beat { sequence: r.u64()? },
+            2 => Order::Beat {
+                sequence: r.u64()?,
+                heard: r.u64()?,
+            },
             3 => Order::Job {
                 job: Job::from_bits(r.u128()?),
+                sequence: r.u64()?,
                 order: JobOrder::read(r)?,
                 image: r.option(read_digest)?,
                 file: read_file(r)?,
@@ -269,6 +355,13 @@ impl Order {
             },
             7 => Order::Dismissed {
                 why: r.text()?.to_string(),
+            },
+            8 => Order::Taken {
+                job: Job::from_bits(r.u128()?),
+                reports: r.u64()?,
+            },
+            9 => Order::Forget {
+                job: Job::from_bits(r.u128()?),
             },
             _ => return Err(Malformed("an unknown order to a node")),
         })
@@ -304,6 +397,11 @@ mod tests {
             isolation: "own user".into(),
             labels: vec!["gpu".into(), "disk=ssd".into()],
             glibc: "2.36".into(),
+            held: vec![Held {
+                job: JOB,
+                orders: 3,
+                reports: 1 << 33,
+            }],
         };
         let mut all = vec![
             Report::Hello(Box::new(hello)),
@@ -311,9 +409,14 @@ mod tests {
             Report::Fetch { digest: [8; 32] },
             Report::Leave,
             Report::Renew,
+            Report::Taken {
+                job: JOB,
+                orders: 9,
+            },
         ];
         all.extend(reports().into_iter().map(|report| Report::Job {
             job: JOB,
+            sequence: 4,
             report,
             file: Some(vec![1, 2]),
         }));
@@ -326,8 +429,12 @@ mod tests {
             Order::Welcome {
                 version: VERSION,
                 name: "n2".into(),
+                held: vec![(JOB, 7)],
             },
-            Order::Beat { sequence: 8 },
+            Order::Beat {
+                sequence: 8,
+                heard: 7,
+            },
             Order::Chunk {
                 len: 1 << 33,
                 bytes: vec![1, 2, 3],
@@ -337,9 +444,15 @@ mod tests {
                 certified: vec![4, 5],
             },
             Order::Dismissed { why: "gone".into() },
+            Order::Taken {
+                job: JOB,
+                reports: 6,
+            },
+            Order::Forget { job: JOB },
         ];
         all.extend(orders().into_iter().map(|order| Order::Job {
             job: JOB,
+            sequence: 5,
             order,
             image: Some([7; 32]),
             file: None,

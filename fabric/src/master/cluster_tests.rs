@@ -1,6 +1,9 @@
 //! Scenarios of whole clusters, without a session: each test plays the nodes and the clients.
 
-use super::cluster::{Action, ClientId, Cluster};
+use super::{
+    cluster::{About, Action, ClientId, Cluster},
+    happening::Happening,
+};
 use crate::scheduler::NodeId;
 use deploy_wire::{
     client::{Answer, Ask, GONE_AFTER, GRACE, RunRequest},
@@ -15,6 +18,7 @@ use deploy_wire::{
     resources::{Cpu, Mem, Resources},
 };
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -35,6 +39,8 @@ struct World {
     /// Beats that were not answered.
     beats: Vec<(NodeId, u64)>,
     dismissed: Vec<NodeId>,
+    /// How many reports each node has made.
+    said: BTreeMap<NodeId, u64>,
 }
 
 impl World {
@@ -50,6 +56,7 @@ impl World {
             parted: Vec::new(),
             beats: Vec::new(),
             dismissed: Vec::new(),
+            said: BTreeMap::new(),
         };
         let ids = nodes
             .iter()
@@ -77,6 +84,7 @@ impl World {
             isolation: String::new(),
             labels: labels.iter().map(|label| label.to_string()).collect(),
             glibc: "2.36".into(),
+            held: Vec::new(),
         };
         let name = format!("n{index}");
         self.cluster.handle_hello(name, hello, self.now)
@@ -99,15 +107,23 @@ impl World {
             is_detached,
             files: None,
         };
-        assert!((self.cluster).run(CLIENT, JOB, [3; 32], request, self.now));
+        let about = About {
+            user: "ada".to_string(),
+            key: [3; 32],
+            request,
+        };
+        assert!((self.cluster).run(CLIENT, JOB, about, self.now));
         self.cluster.begin(JOB, self.now);
         self.settle();
     }
 
     fn report(&mut self, node: NodeId, report: JobReport) {
         let file = None;
+        let said = self.said.entry(node).or_default();
+        *said += 1;
         let report = Report::Job {
             job: JOB,
+            sequence: *said,
             report,
             file,
         };
@@ -136,9 +152,11 @@ impl World {
     fn settle(&mut self) {
         while let Some(action) = self.cluster.poll_action() {
             match action {
-                Action::Note(_) => {}
+                Action::Note(_) | Action::Keep(..) => {}
                 Action::Order(node, Order::Job { order, .. }) => self.orders.push((node, order)),
-                Action::Order(node, Order::Beat { sequence }) => self.beats.push((node, sequence)),
+                Action::Order(node, Order::Beat { sequence, .. }) => {
+                    self.beats.push((node, sequence))
+                }
                 Action::Order(..) => {}
                 Action::Answer(client, answer) => self.answers.push((client, answer)),
                 Action::Told { event, by, .. } => self.told.push((event, by)),

@@ -12,10 +12,13 @@
 //! 4. When the job is over, so is the reading at its end. The record stays for others, until it is too old or others need the
 //!    room.
 
+mod shelf;
+
 use super::{
-    cluster::{ClientId, named},
+    cluster::{About, ClientId, named},
+    journal::Journal,
     lives::Lives,
-    record::{self, Cursor, Found, Limits, Record},
+    record::{Cursor, Found, Limits, Record},
 };
 use deploy_wire::{
     client::{Answer, CREDIT_BYTES_FIRST, JobView, LifeView, Position},
@@ -23,11 +26,10 @@ use deploy_wire::{
     event::Event,
     pid,
 };
+pub use shelf::{Retold, Unfinished};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fs::{self, DirBuilder},
     io,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -42,6 +44,8 @@ pub struct Desk {
     behind: BTreeSet<ClientId>,
     /// What was added to these has not been handed to the disk.
     unflushed: BTreeSet<pid::Job>,
+    /// The same of what these were told.
+    untold: BTreeSet<pid::Job>,
     messages: VecDeque<(ClientId, Vec<u8>)>,
 }
 
@@ -55,12 +59,15 @@ struct File {
     lives: Lives,
     readers: BTreeSet<ClientId>,
     over: Option<Over>,
+    /// What it was told; none, where it could not be kept.
+    journal: Option<Journal>,
 }
 
 #[derive(Debug)]
 struct Over {
     at: Instant,
-    refusal: Option<(OwnCode, String)>,
+    /// Our own exit code, and why.
+    refusal: Option<(u8, String)>,
 }
 
 #[derive(Debug)]
@@ -89,52 +96,51 @@ pub enum Part {
 }
 
 impl Desk {
-    /// With its records in this directory, which is made if it is not there. What is left of an earlier master goes.
-    ///
-    /// # Errors
-    /// If that cannot be.
-    pub fn open(dir: &Path) -> io::Result<Desk> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        for left in fs::read_dir(dir)? {
-            record::remove(&left?.path());
-        }
-        Ok(Desk {
+    fn new(dir: &Path) -> Desk {
+        Desk {
             dir: dir.to_owned(),
             files: BTreeMap::new(),
             readers: BTreeMap::new(),
             behind: BTreeSet::new(),
             unflushed: BTreeSet::new(),
+            untold: BTreeSet::new(),
             messages: VecDeque::new(),
-        })
+        }
     }
 
     /// A job begins.
     ///
     /// # Errors
     /// If nothing can be written down.
-    pub fn begin(
-        &mut self,
-        job: pid::Job,
-        user: &str,
-        worker: &str,
-        now: Instant,
-    ) -> io::Result<()> {
-        let file = File {
-            user: user.to_string(),
-            worker: worker.to_string(),
-            since: now,
-            record: Record::create(self.dir.join(job.to_string()), LIMITS)?,
-            lives: Lives::default(),
-            readers: BTreeSet::new(),
-            over: None,
-        };
+    pub fn begin(&mut self, job: pid::Job, about: &About, now: Instant) -> io::Result<()> {
+        let record = Record::create(self.dir.join(job.to_string()), LIMITS)?;
+        let mut file = File::new(about, now, record);
+        let written = file.write_label();
+        match written.and_then(|()| Journal::begin(file.record.dir(), about)) {
+            Ok(journal) => file.journal = Some(journal),
+            Err(error) => {
+                file.record.remove();
+                return Err(error);
+            }
+        }
         self.files.insert(job, file);
         Ok(())
     }
 
+    /// A job is told this, and must be known to have been.
+    pub fn keep(&mut self, job: pid::Job, entry: &[u8]) {
+        let file = self.files.get_mut(&job);
+        if let Some(journal) = file.and_then(|file| file.journal.as_mut()) {
+            journal.push(entry);
+            self.untold.insert(job);
+        }
+    }
+
     /// A job did not begin after all.
     pub fn discard(&mut self, job: pid::Job) {
-        self.files.remove(&job);
+        if let Some(file) = self.files.remove(&job) {
+            file.record.remove();
+        }
     }
 
     /// The job that a user means by this.
@@ -215,6 +221,7 @@ impl Desk {
     /// A job is over; perhaps because it was refused its first process.
     pub fn handle_over(&mut self, job: pid::Job, refusal: Option<(OwnCode, String)>, now: Instant) {
         if let Some(file) = self.files.get_mut(&job) {
+            let refusal = refusal.map(|(code, why)| (code.number() as u8, why));
             file.over = Some(Over { at: now, refusal });
             self.behind.extend(file.readers.iter().copied());
             self.unflushed.insert(job);
@@ -269,6 +276,10 @@ impl Desk {
         for job in std::mem::take(&mut self.unflushed) {
             notes.extend(self.flush(job));
         }
+        // Later than its events: what was told and is not known to have been, the next master has told once more.
+        for job in std::mem::take(&mut self.untold) {
+            notes.extend(self.flush_journal(job));
+        }
         for client in std::mem::take(&mut self.behind) {
             match has_room(client) {
                 true => notes.extend(self.send_on(client)),
@@ -318,7 +329,7 @@ impl Desk {
             gone.push(one.1);
         }
         for job in gone {
-            self.files.remove(&job);
+            self.discard(job);
         }
     }
 
@@ -327,13 +338,30 @@ impl Desk {
         let flushed = file.record.flush();
         if file.over.is_some() {
             file.record.seal();
+            // Where it cannot be written, it says that the job is lost.
+            let _ = file.write_label();
+            file.journal.take().map(Journal::remove);
         }
         let error = flushed.err()?;
+        // What is not kept could not be told again either.
+        file.journal.take().map(Journal::remove);
         let text = format!(
             "the disk of the master takes nothing ({error}): what is printed is shown to who watches, and not kept"
         );
-        // Word of it is for who watches now, and could not be kept either.
-        if let Some(pid) = file.lives.initial() {
+        self.note(job, text)
+    }
+
+    fn flush_journal(&mut self, job: pid::Job) -> Option<String> {
+        let file = self.files.get_mut(&job)?;
+        let error = file.journal.as_mut()?.flush().err()?;
+        file.journal.take().map(Journal::remove);
+        let text = format!("the job ends if the master is started again: {error}");
+        self.note(job, text)
+    }
+
+    /// Who watches is to know this, and who looks after the master.
+    fn note(&mut self, job: pid::Job, text: String) -> Option<String> {
+        if let Some(pid) = self.files.get(&job)?.lives.initial() {
             let text = text.clone();
             self.handle_told(job, Event::Noted { pid, text }, None);
         }
@@ -416,6 +444,19 @@ impl Desk {
 }
 
 impl File {
+    fn new(about: &About, since: Instant, record: Record) -> File {
+        File {
+            user: about.user.clone(),
+            worker: about.request.worker.clone(),
+            since,
+            record,
+            lives: Lives::default(),
+            readers: BTreeSet::new(),
+            over: None,
+            journal: None,
+        }
+    }
+
     fn outcome(&self) -> String {
         let refusal = self.over.as_ref().and_then(|over| over.refusal.as_ref());
         match (refusal, self.lives.blamed()) {
@@ -430,7 +471,7 @@ impl Over {
     fn message(&self) -> Answer {
         match &self.refusal {
             Some((code, why)) => Answer::Refused {
-                code: code.number() as u8,
+                code: *code,
                 why: why.clone(),
             },
             None => Answer::Finished,

@@ -1,6 +1,6 @@
 //! One job, as the master holds it: who is who, where each process is, and whose screen it speaks to.
 //!
-//! A plain machine: it is told what happened (`handle_*`) and asked what to do about it ([`Job::poll_deed`]). It knows no
+//! A plain machine: it is told what happened ([`Job::handle`]) and asked what to do about it ([`Job::poll_deed`]). It knows no
 //! session, no clock and no other job; what fits where is the scheduler's to say.
 //!
 //! # The story
@@ -20,6 +20,7 @@ mod wardens;
 
 pub use wardens::Place;
 
+use super::happening::Happening;
 use crate::scheduler::NodeId;
 use credit::Way;
 use deploy_monitor::{Action, Roster};
@@ -72,7 +73,7 @@ pub struct Job {
 /// Something for the master to do for a job.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Deed {
-    /// Ask the scheduler for room; answered by [`Job::handle_granted`] or [`Job::handle_refused`].
+    /// Ask the scheduler for room; answered by [`Happening::Granted`] or [`Happening::Refused`].
     Ask {
         /// Repeated in the answer.
         ask: u64,
@@ -225,8 +226,38 @@ impl Job {
         (0..self.processes.len() as u32).find(shown)
     }
 
+    /// Takes in what has happened. False if that makes no sense: then it has not.
+    pub fn handle(&mut self, happening: Happening) -> bool {
+        match happening {
+            Happening::Report(node, report, file) => {
+                return self.handle_report(node, report, file);
+            }
+            Happening::Granted(ask, _) | Happening::Refused(ask, _)
+                if !self.asks.contains_key(&ask) =>
+            {
+                return false;
+            }
+            Happening::Granted(ask, place) => self.handle_granted(ask, place),
+            Happening::Refused(ask, refusal) => self.handle_refused(ask, refusal),
+            Happening::NodeLost(node) => self.handle_node_lost(node),
+            Happening::Signal(signal, who) => self.handle_persons_signal(signal, &who),
+            Happening::Kill(None, who) => self.handle_persons_kill(&who),
+            Happening::Kill(Some(number), who) => {
+                let is_known = (number as usize) < self.processes.len();
+                if is_known {
+                    self.handle_kill(number, &who);
+                }
+                return is_known;
+            }
+            Happening::Input(bytes) => return self.handle_input(bytes),
+            Happening::Credit(bytes) => self.handle_credit(bytes),
+            Happening::Unread(stream) => self.handle_unread(stream),
+        }
+        true
+    }
+
     /// This person sent a signal; SIGKILL ends everything now.
-    pub fn handle_persons_signal(&mut self, signal: i32, who: &str) {
+    fn handle_persons_signal(&mut self, signal: i32, who: &str) {
         if signal == SIGKILL {
             return self.handle_persons_kill(who);
         }
@@ -239,7 +270,7 @@ impl Job {
     }
 
     /// Somebody wants the job to end now.
-    pub fn handle_persons_kill(&mut self, who: &str) {
+    fn handle_persons_kill(&mut self, who: &str) {
         self.interrupter = who.to_string();
         self.is_closing = true;
         // Who asked is killed with the rest.
@@ -251,7 +282,7 @@ impl Job {
     }
 
     /// A person wants one process to end now.
-    pub fn handle_kill(&mut self, number: u32, who: &str) {
+    fn handle_kill(&mut self, number: u32, who: &str) {
         if self.stage(number) == Stage::Alive {
             let killer = Killer::Person(who.to_string());
             self.killers.entry(number).or_insert(killer);
@@ -261,7 +292,7 @@ impl Job {
     }
 
     /// Nobody reads this stream any more.
-    pub fn handle_unread(&mut self, stream: Stream) {
+    fn handle_unread(&mut self, stream: Stream) {
         self.unread.insert(stream);
         let nodes: Vec<NodeId> = self.wardens.keys().copied().collect();
         for node in nodes {
@@ -269,13 +300,8 @@ impl Job {
         }
     }
 
-    /// Nobody watches: what is on the way was written down, and that is all that becomes of it.
-    pub fn handle_unwatched(&mut self) {
-        self.handle_credit(u64::MAX);
-    }
-
     /// The client has written so many bytes more.
-    pub fn handle_credit(&mut self, bytes: u64) {
+    fn handle_credit(&mut self, bytes: u64) {
         for (node, bytes) in self.way.handle_written(bytes) {
             self.order_warden(node, JobOrder::Credit { bytes });
         }

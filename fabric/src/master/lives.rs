@@ -3,7 +3,13 @@
 //! A plain machine that forgets: it keeps all that live, the initial process, the first that failed and the latest that
 //! ended.
 
-use deploy_wire::{client::LifeView, event::Event, exit::ExitStatus, pid::Pid};
+use deploy_wire::{
+    bytes::{Malformed, Reader, Writer},
+    client::{Answer, LifeView},
+    event::Event,
+    exit::ExitStatus,
+    pid::Pid,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Who is or was in a job.
@@ -46,6 +52,52 @@ impl Lives {
             Event::Exited { pid, status } => self.handle_end(pid.number(), sequence, *status, by),
             Event::Output { .. } | Event::Noted { .. } => {}
         }
+    }
+
+    /// All that is known, in bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        let mut write = |event: &Event, sequence: u64, by: Option<&String>| {
+            let event = event.clone();
+            w.bytes(&Answer::Event { event, sequence }.encode());
+            w.option(by, |w, by| {
+                w.text(by);
+            });
+        };
+        for life in self.lives.values() {
+            write(&life.spawned.1, life.spawned.0, None);
+            if let Some(end) = &life.end {
+                let (pid, status) = (life.pid(), end.status);
+                write(
+                    &Event::Exited { pid, status },
+                    end.sequence,
+                    end.by.as_ref(),
+                );
+            }
+        }
+        w.finish()
+    }
+
+    /// What these bytes say.
+    ///
+    /// # Errors
+    /// If they were written by something else.
+    pub fn decode(bytes: &[u8]) -> Result<Lives, Malformed> {
+        let mut r = Reader::new(bytes);
+        let mut events = Vec::new();
+        while !r.is_empty() {
+            let Answer::Event { event, sequence } = Answer::decode(r.bytes()?)? else {
+                return Err(Malformed("a life is known by events"));
+            };
+            let by = r.option(|r| Ok(r.text()?.to_string()))?;
+            events.push((sequence, event, by));
+        }
+        events.sort_by_key(|(sequence, ..)| *sequence);
+        let mut lives = Lives::default();
+        for (sequence, event, by) in events {
+            lives.handle_event(sequence, &event, by);
+        }
+        Ok(lives)
     }
 
     /// The process whose end the job's exit code comes from, as far as is known: the initial one if it failed, else the
@@ -242,6 +294,23 @@ mod tests {
         let pids: Vec<Pid> = lives.views(None).iter().map(|view| view.pid).collect();
         assert_eq!(pids, [pid(3), pid(0), pid(1)]);
         assert!(lives.views(Some("none")).is_empty());
+    }
+
+    #[test]
+    fn what_is_known_outlives_the_master() {
+        let mut lives =
+            lives(
+                (0..5)
+                    .map(spawned)
+                    .chain([exited(3, 1), exited(1, 2), exited(2, 0)]),
+            );
+        let status = ExitStatus::new(exit::End::Signal(9)).because(Reason::Killed);
+        let pid = pid(4);
+        lives.handle_event(8, &Event::Exited { pid, status }, Some("ada".into()));
+        let bytes = lives.encode();
+        let again = Lives::decode(&bytes).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{lives:?}"));
+        assert!((1..bytes.len()).any(|cut| Lives::decode(&bytes[..cut]).is_err()));
     }
 
     #[test]

@@ -113,6 +113,70 @@ impl Record {
         })
     }
 
+    /// The one in this directory, whose next event is this one, or else the first that is not there. What was written of it
+    /// and later ones goes.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn resume(dir: PathBuf, limits: Limits, next: Option<Position>) -> io::Result<Record> {
+        let mut segments = Vec::new();
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            let Some(first) = entry.file_name().to_str().and_then(position) else {
+                continue; // Something else of the job's.
+            };
+            if next.is_some_and(|next| first.sequence >= next.sequence) {
+                fs::remove_file(entry.path())?;
+                continue;
+            }
+            let bytes = entry.metadata()?.len();
+            segments.push(Segment { first, bytes });
+        }
+        segments.sort_by_key(|segment| segment.first.sequence);
+        let mut record = Record {
+            dir,
+            segments: segments.into(),
+            file: None,
+            next: Position::default(),
+            unwritten: Vec::new(),
+            unwritten_from: Position::default(),
+            is_failing: false,
+            limits,
+        };
+        let end = record.cut(next)?;
+        record.next = next.unwrap_or(end);
+        record.unwritten_from = record.next;
+        Ok(record)
+    }
+
+    /// Cuts off what was written in the last segment behind a position, or not wholly. Returns where it ends.
+    fn cut(&mut self, next: Option<Position>) -> io::Result<Position> {
+        let Some(segment) = self.segments.back_mut() else {
+            return Ok(Position::default());
+        };
+        let Position { sequence, output } = segment.first;
+        let path = self.dir.join(format!("{sequence:016x}-{output:016x}"));
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let (mut whole, mut at, mut head) = (0, segment.first, [0; HEAD_BYTES]);
+        while whole + HEAD_BYTES as u64 <= segment.bytes {
+            file.read_exact_at(&mut head, whole)?;
+            let head = Head::read(&head);
+            let end = whole + (HEAD_BYTES + head.message_bytes) as u64;
+            let is_behind = next.is_some_and(|next| head.at.sequence >= next.sequence);
+            if is_behind || end > segment.bytes {
+                break;
+            }
+            whole = end;
+            at = Position {
+                sequence: head.at.sequence + 1,
+                output: head.at.output + u64::from(head.output),
+            };
+        }
+        segment.bytes = whole;
+        file.set_len(whole)?;
+        Ok(at)
+    }
+
     /// Where the next event goes.
     pub fn next(&self) -> Position {
         self.next
@@ -151,6 +215,16 @@ impl Record {
             Err(error) if !was_failing => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Removes it.
+    pub fn remove(self) {
+        remove(&self.dir);
+    }
+
+    /// The directory that it is in.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Nothing more will be added: what only writing needs is given back.
@@ -271,16 +345,22 @@ impl Record {
     }
 }
 
-/// The directory goes with what it is the record of.
-impl Drop for Record {
-    fn drop(&mut self) {
-        remove(&self.dir);
-    }
+/// The position that a segment is called by.
+fn position(name: &str) -> Option<Position> {
+    let (sequence, output) = name.split_once('-')?;
+    let number = |text: &str| {
+        let digits = Some(text).filter(|text| text.len() == 16)?;
+        u64::from_str_radix(digits, 16).ok()
+    };
+    Some(Position {
+        sequence: number(sequence)?,
+        output: number(output)?,
+    })
 }
 
-/// Removes the record in this directory.
+/// Removes the record in this directory, and what else is there of its job.
 pub fn remove(dir: &Path) {
-    // If it cannot be removed now, the next master tries again.
+    // If it cannot be removed now, a later master finds it too old.
     let _ = fs::remove_dir_all(dir);
 }
 
@@ -491,8 +571,39 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut record = record(&dir);
         add(&mut record, 3);
-        drop(record);
+        record.remove();
         assert!(!dir.path().join("record").exists());
+    }
+
+    #[test]
+    fn it_is_taken_up_where_it_is_said_to_end_wherever_it_was_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record");
+        for until in 0..=30 {
+            let mut whole = record(&dir);
+            let mut next = Position::default();
+            for _ in 0..30 {
+                if whole.next().sequence == until {
+                    next = whole.next();
+                }
+                add(&mut whole, 1);
+            }
+            if until == 30 {
+                next = whole.next();
+            }
+            fs::write(path.join("journal"), "something else").unwrap();
+            // The last write may have been cut anywhere.
+            let last = whole.segments.back().unwrap();
+            let file = OpenOptions::new().write(true).open(whole.path(last.first));
+            file.unwrap().set_len(last.bytes.saturating_sub(5)).unwrap();
+            let mut again = Record::resume(path.clone(), LIMITS, Some(next)).unwrap();
+            add(&mut again, 5);
+            let (events, missing) = read(&again, &mut Cursor::default(), 1000);
+            let numbers = numbers(&events);
+            assert_eq!(numbers.len() as u64 + missing, until + 5);
+            assert!(numbers.is_sorted() && numbers.ends_with(&[until + 4]));
+            again.remove();
+        }
     }
 
     proptest! {

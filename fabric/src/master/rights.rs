@@ -44,6 +44,7 @@ pub fn may_report(role: Role, report: &Report) -> bool {
         Report::Hello(_)
         | Report::Beat { .. }
         | Report::Job { .. }
+        | Report::Taken { .. }
         | Report::Fetch { .. }
         | Report::Leave
         | Report::Renew => AT_THE_NODES_DOOR,

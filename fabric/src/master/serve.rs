@@ -7,6 +7,7 @@ mod watchers;
 
 use super::{
     admission,
+    again::NodesFile,
     clerk::Clerk,
     cluster::{Action, ClientId, Cluster},
     desk::Desk,
@@ -46,6 +47,7 @@ pub struct Master {
     /// The programs of jobs, and their files, which must stay on the disk for the nodes that will fetch them.
     programs: BTreeMap<Digest, File>,
     desk: Desk,
+    nodes_file: NodesFile,
     parties: BTreeMap<Token, Party>,
     parties_made: usize,
     /// The sessions of the nodes that the cluster knows.
@@ -73,6 +75,8 @@ pub struct Books {
     pub images: Images,
     /// What jobs have printed, and who reads it.
     pub desk: Desk,
+    /// Which nodes there are.
+    pub nodes_file: NodesFile,
 }
 
 impl Master {
@@ -90,9 +94,16 @@ impl Master {
         inlet: Inlet,
     ) -> io::Result<Master> {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let mut programs = BTreeMap::new();
+        for digest in cluster.programs() {
+            // Where one has gone, nodes that have it not say so when they are to run it.
+            if let Ok(Some(program)) = books.images.find(&digest) {
+                programs.insert(digest, program);
+            }
+        }
         Ok(Master {
             uploads: Uploads::new(books.images.clone(), waker.clone()),
-            programs: BTreeMap::new(),
+            programs,
             poll,
             doors,
             clerk: Clerk::hire(membership.authority().clone(), waker)?,
@@ -101,6 +112,7 @@ impl Master {
             cluster,
             images: books.images,
             desk: books.desk,
+            nodes_file: books.nodes_file,
             parties: BTreeMap::new(),
             parties_made: 0,
             nodes: HashMap::new(),
@@ -115,6 +127,7 @@ impl Master {
     /// If the kernel fails the poll.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        self.act(); // What has come of going on with earlier jobs.
         loop {
             let now = Instant::now();
             let deadlines = self.doors.iter().filter_map(Door::deadline);
@@ -157,8 +170,9 @@ impl Master {
             self.cluster.handle_timeout(now);
             self.act();
             self.turn_desk();
+            self.keep_nodes();
             self.desk.tidy(now);
-            self.send();
+            self.send(); // What comes of what was told is sent when that was written down, and not before.
         }
     }
 
@@ -209,7 +223,9 @@ impl Master {
                 match self.cluster.handle_hello(name.clone(), *hello, now) {
                     Ok(id) => {
                         party.set_node(id);
-                        self.nodes.insert(id, token);
+                        // Its session before this one may not have been found to be dead.
+                        let earlier = self.nodes.insert(id, token);
+                        earlier.map(|earlier| self.parties.remove(&earlier));
                         eprintln!("node {name} is up");
                     }
                     Err(why) => party.leave(&Order::Refused { why }.encode()),
@@ -327,6 +343,15 @@ impl Master {
         self.uploads.begin(token, wanted).err().map(refused)
     }
 
+    /// Writes down which nodes there are, for the next master.
+    fn keep_nodes(&mut self) {
+        let nodes = self.cluster.poll_nodes();
+        let kept = nodes.map_or(Ok(()), |nodes| self.nodes_file.write(&nodes));
+        if let Err(error) = kept {
+            eprintln!("which nodes there are could not be written down: {error}");
+        }
+    }
+
     /// What the cluster has decided goes on its way.
     fn act(&mut self) {
         while let Some(action) = self.cluster.poll_action() {
@@ -340,6 +365,7 @@ impl Master {
                         }
                     }
                 }
+                Action::Keep(job, entry) => self.desk.keep(job, &entry),
                 Action::Answer(client, answer) => {
                     if let Some(party) = self.find_client(client) {
                         party.queue(answer.encode());

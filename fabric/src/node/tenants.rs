@@ -1,19 +1,23 @@
-//! The jobs that have processes on a node: each has a warden, once its program is here. What they report is collected.
+//! The jobs that have processes on a node: each has a warden, once its program is here. What they report is collected, and
+//! kept until the master has it for good: so they need not notice that a session with it has ended and another begun.
 //!
 //! Deliberately absent: the session with the master, and any look at what orders and reports say.
 
 use super::{Estate, fetch::Fetch, warden_link::WardenLink};
-use crate::images::{ImageError, Images};
+use crate::{
+    images::{ImageError, Images},
+    numbered::{Arrival, Inbox, Outbox},
+};
 use deploy_trust::{door::TOKENS, endpoint::Connector};
 use deploy_wire::{
     client::Digest,
     job::{JobOrder, JobReport},
-    node::Report,
+    node::{Held, Report},
     pid::Job,
 };
 use mio::{Registry, Token};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::File,
     net::SocketAddr,
     os::fd::OwnedFd,
@@ -28,9 +32,25 @@ pub struct Tenants {
     tokens_made: usize,
     /// The jobs by their warden's or fetch's token.
     jobs: BTreeMap<Token, Job>,
-    /// What the master is to hear.
-    reports: VecDeque<Report>,
+    /// What the master and each job's wardens say to each other, until the master has forgotten the job.
+    streams: BTreeMap<Job, Stream>,
+    /// The jobs that may have something to say.
+    talkative: BTreeSet<Job>,
 }
+
+/// What comes and goes for one job.
+#[derive(Default, Debug)]
+struct Stream {
+    orders: Inbox,
+    reports: Outbox<Told>,
+    /// How many bytes are kept in them.
+    bytes: usize,
+    /// Its warden was not listened to, because too much is kept.
+    is_choked: bool,
+}
+
+/// A report, and the file beside it.
+type Told = (JobReport, Option<Vec<u8>>);
 
 /// A job's warden here.
 #[derive(Debug)]
@@ -54,8 +74,76 @@ impl Tenants {
             wardens: BTreeMap::new(),
             tokens_made: 0,
             jobs: BTreeMap::new(),
-            reports: VecDeque::new(),
+            streams: BTreeMap::new(),
+            talkative: BTreeSet::new(),
         }
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.wardens.is_empty()
+    }
+
+    /// What is here, for a master that may have been started again.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let held = |(job, stream): (&Job, &Stream)| Held {
+            job: *job,
+            orders: stream.orders.taken(),
+            reports: stream.reports.taken(),
+        };
+        self.streams.iter().map(held).collect()
+    }
+
+    /// The master has said which jobs go on, and how many of their reports it has. What else is here is killed. Returns
+    /// which jobs that were.
+    pub(super) fn resume(&mut self, held: &[(Job, u64)], registry: &Registry) -> Vec<Job> {
+        for (job, reports) in held {
+            self.handle_taken(*job, *reports, registry);
+        }
+        let is_held = |job: &Job| held.iter().any(|(other, _)| other == job);
+        let here = self.streams.keys().chain(self.wardens.keys()).copied();
+        let unknown: BTreeSet<Job> = here.filter(|job| !is_held(job)).collect();
+        for job in &unknown {
+            self.forget(*job, registry);
+        }
+        for (job, stream) in &mut self.streams {
+            stream.reports.rewind();
+            self.talkative.insert(*job);
+        }
+        unknown.into_iter().collect()
+    }
+
+    /// An order of this number has come. False, if one before it has not.
+    pub(super) fn is_next(&mut self, job: Job, sequence: u64) -> Option<bool> {
+        let stream = self.streams.entry(job).or_default();
+        match stream.orders.handle(sequence) {
+            Arrival::Next => Some(true),
+            Arrival::Again => Some(false),
+            Arrival::Gap => None,
+        }
+    }
+
+    /// The master has so many of a job's reports for good.
+    pub(super) fn handle_taken(&mut self, job: Job, reports: u64, registry: &Registry) {
+        let Some(stream) = self.streams.get_mut(&job) else {
+            return;
+        };
+        stream.handle_taken(reports);
+        if stream.is_choked && !stream.is_full() {
+            stream.is_choked = false;
+            self.hear(job, registry);
+        }
+    }
+
+    /// What the master is to know to have come: where many orders have, or any, if it `is_due`.
+    pub(super) fn poll_taken(&mut self, is_due: bool) -> Vec<Report> {
+        let at_least = if is_due { 1 } else { TAKEN_UNTOLD_MAX };
+        let streams = self.streams.iter_mut();
+        let taken = streams.filter_map(|(job, stream)| {
+            let orders = stream.orders.poll_taken(at_least)?;
+            Some(Report::Taken { job: *job, orders })
+        });
+        taken.collect()
     }
 
     /// What keeps them apart from each other and from the daemon, in words.
@@ -170,9 +258,12 @@ impl Tenants {
                 Ok(None) => return,
                 Ok(Some((report, file))) => {
                     let is_last = matches!(report, JobReport::Closed | JobReport::Failed { .. });
-                    self.reports.push_back(Report::Job { job, report, file });
+                    let is_full = self.tell(job, report, file);
                     if is_last {
-                        return self.forget(job, registry);
+                        return self.end(job, registry);
+                    }
+                    if is_full {
+                        return;
                     }
                 }
                 Err(why) => return self.fail(job, &why, registry),
@@ -182,19 +273,30 @@ impl Tenants {
 
     /// A job cannot run here, or not any more.
     fn fail(&mut self, job: Job, why: &str, registry: &Registry) {
-        self.forget(job, registry);
-        let report = JobReport::Failed {
-            why: why.to_string(),
-        };
-        self.reports.push_back(Report::Job {
-            job,
-            report,
-            file: None,
-        });
+        self.end(job, registry);
+        let why = why.to_string();
+        self.tell(job, JobReport::Failed { why }, None);
+    }
+
+    /// The master is to hear this. True if a warden has to wait until it has.
+    fn tell(&mut self, job: Job, report: JobReport, file: Option<Vec<u8>>) -> bool {
+        let stream = self.streams.entry(job).or_default();
+        stream.bytes += weight(&report, &file);
+        stream.reports.push((report, file));
+        stream.is_choked = stream.is_full();
+        self.talkative.insert(job);
+        stream.is_choked
+    }
+
+    /// The master knows nothing more of a job: nothing of it is left here either.
+    pub(super) fn forget(&mut self, job: Job, registry: &Registry) {
+        self.end(job, registry);
+        self.streams.remove(&job);
+        self.talkative.remove(&job);
     }
 
     /// What is left of a job here is killed.
-    fn forget(&mut self, job: Job, registry: &Registry) {
+    fn end(&mut self, job: Job, registry: &Registry) {
         if let Some(warden) = self.wardens.remove(&job)
             && let Some(link) = warden.link
         {
@@ -214,16 +316,31 @@ impl Tenants {
 
     /// The next thing for the master.
     pub(super) fn poll_report(&mut self) -> Option<Report> {
-        self.reports.pop_front()
+        while let Some(job) = self.talkative.first().copied() {
+            let stream = self.streams.get_mut(&job);
+            let next = stream.and_then(|stream| stream.reports.poll());
+            let Some((sequence, (report, file))) = next else {
+                self.talkative.remove(&job);
+                continue;
+            };
+            return Some(Report::Job {
+                job,
+                sequence,
+                report: report.clone(),
+                file: file.clone(),
+            });
+        }
+        None
     }
 
     /// Kills all of them, and says which they were. Nothing is reported of them any more.
     pub(super) fn end_all(&mut self, registry: &Registry) -> Vec<Job> {
         let jobs: Vec<Job> = self.wardens.keys().copied().collect();
         for job in &jobs {
-            self.forget(*job, registry);
+            self.end(*job, registry);
         }
-        self.reports.clear();
+        self.streams.clear();
+        self.talkative.clear();
         jobs
     }
 
@@ -234,6 +351,37 @@ impl Tenants {
         token
     }
 }
+
+impl Stream {
+    fn handle_taken(&mut self, reports: u64) {
+        while self.reports.taken() < reports {
+            let Some((report, file)) = self.reports.drop_first() else {
+                return; // It has not said so many.
+            };
+            self.bytes -= weight(&report, &file);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.reports.kept() >= KEPT_MAX || self.bytes >= KEPT_BYTES_MAX
+    }
+}
+
+fn weight(report: &JobReport, file: &Option<Vec<u8>>) -> usize {
+    let output = match report {
+        JobReport::Output { bytes, .. } => bytes.len(),
+        _ => 0,
+    };
+    output + file.as_ref().map_or(0, Vec::len)
+}
+
+/// What of one job's reports is kept for a master that is away. Then its warden is not listened to: it waits, and the
+/// processes where they want something from it.
+const KEPT_MAX: usize = 4096;
+/// Twice the longest argument, and more output than is granted at a time.
+const KEPT_BYTES_MAX: usize = 64 << 20;
+/// Orders that the master keeps although they have come; and with each beat it is told of all.
+const TAKEN_UNTOLD_MAX: u64 = 64;
 
 /// Open, and so kept as long as the warden has it.
 fn kept(images: &Images, digest: &Digest) -> Result<File, String> {

@@ -67,12 +67,17 @@ fn reports() -> Vec<Report> {
         Report::Beat { sequence: 1 },
         Report::Job {
             job: Job::from_bits(1),
+            sequence: 1,
             report: JobReport::Opened,
             file: None,
         },
         Report::Fetch { digest: [7; 32] },
         Report::Leave,
         Report::Renew,
+        Report::Taken {
+            job: Job::from_bits(1),
+            orders: 1,
+        },
     ]
 }
 
@@ -100,6 +105,7 @@ fn hello() -> NodeHello {
         isolation: String::new(),
         labels: Vec::new(),
         glibc: String::new(),
+        held: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use deploy_wire::{
     event::Stream,
     exit::{End, Shortage},
     job::{Begin, JobOrder, JobReport, OpenJob},
-    node::{NodeHello, Order, Report, VERSION},
+    node::{Held, NodeHello, Order, Report, VERSION},
     pid::{Job, Pid},
     resources::{Mem, Resources},
 };
@@ -161,6 +161,7 @@ fn orders() -> Vec<Order> {
     let welcome = Order::Welcome {
         version: VERSION,
         name: "n2".into(),
+        held: vec![(JOB, 7)],
     };
     let chunk = Order::Chunk {
         len: 1 << 33,
@@ -168,12 +169,21 @@ fn orders() -> Vec<Order> {
     };
     let of_job = |order| Order::Job {
         job: JOB,
+        sequence: 5,
         order,
         image: Some([7; 32]),
         file: Some(vec![3; 30]),
         files: Some(Box::new([6; 32])),
     };
-    let mut all = vec![welcome, chunk, Order::Beat { sequence: 8 }];
+    let beat = Order::Beat {
+        sequence: 8,
+        heard: 7,
+    };
+    let taken = Order::Taken {
+        job: JOB,
+        reports: 6,
+    };
+    let mut all = vec![welcome, chunk, beat, taken, Order::Forget { job: JOB }];
     all.extend(job_orders().into_iter().map(of_job));
     all
 }
@@ -188,15 +198,25 @@ fn reports() -> Vec<Report> {
         isolation: "own user".into(),
         labels: vec!["gpu".into(), "disk=ssd".into()],
         glibc: "2.36".into(),
+        held: vec![Held {
+            job: JOB,
+            orders: 3,
+            reports: 1 << 33,
+        }],
     };
     let of_job = |report| Report::Job {
         job: JOB,
+        sequence: 4,
         report,
         file: Some(vec![1, 2]),
     };
     let mut all = vec![
         Report::Hello(Box::new(hello)),
         Report::Fetch { digest: [8; 32] },
+        Report::Taken {
+            job: JOB,
+            orders: 9,
+        },
     ];
     all.extend(job_reports().into_iter().map(of_job));
     all

@@ -7,12 +7,18 @@
 //!
 //! Deliberately absent: who only looks on (`desk.rs`), for whom no job waits.
 
-use super::{Action, ClientId, Cluster, Job, pid};
+use super::{About, Action, ClientId, Cluster, Happening, Job, pid, streams::Stream};
+use crate::scheduler::NodeId;
 use deploy_wire::{
-    client::{Answer, GONE_AFTER, GRACE, JobView, RunRequest},
+    client::{Answer, GONE_AFTER, GRACE, JobView},
     code::OwnCode,
+    job::JobOrder,
+    node::Order,
 };
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// A job, and whose it is.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub(super) struct Owned {
     since: Instant,
     /// Why its initial process could not begin.
     pub refusal: Option<(OwnCode, String)>,
+    /// What is said of it to each node where it has a warden, or had one.
+    pub streams: BTreeMap<NodeId, Stream>,
 }
 
 /// Somebody's session.
@@ -73,14 +81,7 @@ impl Cluster {
     }
 
     /// A client wants a program run, whose file is there. `id` and `key` are random. False, and an answer, if not.
-    pub fn run(
-        &mut self,
-        client: ClientId,
-        id: pid::Job,
-        key: [u8; 32],
-        request: RunRequest,
-        now: Instant,
-    ) -> bool {
+    pub fn run(&mut self, client: ClientId, id: pid::Job, about: About, now: Instant) -> bool {
         let Some(asker) = self.clients.get_mut(&client) else {
             return false;
         };
@@ -89,24 +90,11 @@ impl Cluster {
             self.refuse(client, OwnCode::Setting, why);
             return false;
         }
-        let is_detached = request.is_detached;
-        if !is_detached {
+        let mut owned = Owned::new(id, about, now);
+        if !owned.is_detached {
             asker.job = Some(id);
+            owned.client = Some(client);
         }
-        let user = asker.user.clone();
-        let mut job = Job::new(id, key, request);
-        if is_detached {
-            job.handle_input(Vec::new()); // Nobody will ever type anything.
-        }
-        let owned = Owned {
-            job,
-            user,
-            client: (!is_detached).then_some(client),
-            is_detached,
-            left: None,
-            since: now,
-            refusal: None,
-        };
         self.jobs.insert(id, owned);
         self.answer(client, Answer::Started { job: id });
         true
@@ -123,14 +111,14 @@ impl Cluster {
         let asker = self.clients.get_mut(&client)?;
         asker.job = Some(id);
         owned.left = None;
-        // What is still on its way to somebody else was written down.
-        owned.job.handle_unwatched();
+        let earlier = owned.client.replace(client).filter(|it| *it != client);
         let handed = Handed {
             input: owned.job.input(),
             input_taken: owned.job.input_taken(),
             is_detached: owned.is_detached,
         };
-        let earlier = owned.client.replace(client).filter(|it| *it != client);
+        // What is still on its way to somebody else was written down.
+        self.tell(id, Happening::Credit(u64::MAX));
         if let Some(earlier) = earlier {
             if let Some(earlier) = self.clients.get_mut(&earlier) {
                 earlier.job = None;
@@ -151,11 +139,16 @@ impl Cluster {
         let Some(job) = self.clients.remove(&client).and_then(|client| client.job) else {
             return;
         };
-        if let Some(owned) = self.jobs.get_mut(&job) {
+        self.leave_alone(job, now);
+    }
+
+    /// Nobody has a job any more.
+    pub(super) fn leave_alone(&mut self, id: pid::Job, now: Instant) {
+        if let Some(owned) = self.jobs.get_mut(&id) {
             owned.client = None;
             owned.left = Some(now);
-            owned.job.handle_unwatched();
-            self.follow(job, now);
+            // What is on the way was written down, and that is all that becomes of it.
+            self.with_job(Some(id), Happening::Credit(u64::MAX), now);
         }
     }
 
@@ -192,7 +185,8 @@ impl Cluster {
         let due = self.jobs.iter().filter(|(_, owned)| is_due(owned));
         let due: Vec<pid::Job> = due.map(|(id, _)| *id).collect();
         for id in due {
-            self.with_job(Some(id), now, |job| job.handle_persons_kill(NOBODY_CAME));
+            let kill = Happening::Kill(None, NOBODY_CAME.to_string());
+            self.with_job(Some(id), kill, now);
             if let Some(owned) = self.jobs.get_mut(&id) {
                 owned.left = None;
             }
@@ -207,13 +201,13 @@ impl Cluster {
     }
 
     pub(super) fn handle_input(&mut self, client: ClientId, bytes: Vec<u8>, now: Instant) {
-        let mut is_taken = true;
         let job = self.clients.get(&client).and_then(|client| client.job);
-        self.with_job(job, now, |job| is_taken = job.handle_input(bytes));
-        if !is_taken {
+        let Some(job) = job else { return };
+        if !self.tell(job, Happening::Input(bytes)) {
             let why = "more standard input comes than there is room for".to_string();
             self.refuse(client, OwnCode::Connection, why);
         }
+        self.follow(job, now);
     }
 
     pub(super) fn kill(
@@ -229,11 +223,11 @@ impl Cluster {
             Ok(job) => job,
             Err(why) => return self.refuse(client, OwnCode::Setting, why),
         };
-        let owned = self.jobs.get_mut(&job).expect("it was just found");
-        match process.map(|name| (name, owned.job.process(name))) {
-            None => owned.job.handle_persons_kill(&user),
-            Some((_, Some(number))) => owned.job.handle_kill(number, &user),
-            Some((name, None)) => {
+        let owned = self.jobs.get(&job).expect("it was just found");
+        let number = process.map(|name| owned.job.process(name).ok_or(name));
+        match number.transpose() {
+            Ok(number) => drop(self.tell(job, Happening::Kill(number, user))),
+            Err(name) => {
                 let why = format!("the job has no process {name:?}");
                 return self.refuse(client, OwnCode::Setting, why);
             }
@@ -258,6 +252,49 @@ impl Cluster {
 }
 
 impl Owned {
+    /// One that nobody has.
+    pub(super) fn new(id: pid::Job, about: About, since: Instant) -> Owned {
+        let is_detached = about.request.is_detached;
+        let mut job = Job::new(id, about.key, about.request);
+        if is_detached {
+            // Nobody will ever type anything.
+            job.handle(Happening::Input(Vec::new()));
+        }
+        Owned {
+            job,
+            user: about.user,
+            client: None,
+            is_detached,
+            left: None,
+            since,
+            refusal: None,
+            streams: BTreeMap::new(),
+        }
+    }
+
+    /// One more order, with its number.
+    pub(super) fn push(
+        &mut self,
+        id: pid::Job,
+        node: NodeId,
+        order: JobOrder,
+        file: Option<Vec<u8>>,
+    ) {
+        let is_open = matches!(order, JobOrder::Open(_));
+        let image = is_open.then(|| self.job.image());
+        let files = self.job.files().filter(|_| is_open).map(Box::new);
+        let stream = self.streams.entry(node).or_default();
+        let order = Order::Job {
+            job: id,
+            sequence: stream.orders.made() + 1,
+            order,
+            image,
+            file,
+            files,
+        };
+        stream.orders.push(order);
+    }
+
     fn grace_ends(&self) -> Option<Instant> {
         let left = self.left.filter(|_| !self.is_detached);
         left.map(|left| left + GRACE)

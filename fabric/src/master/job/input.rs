@@ -37,7 +37,7 @@ impl Default for Before {
 
 impl Job {
     /// Bytes for the initial process's standard input; none: its end. False if they are more than there is room for.
-    pub fn handle_input(&mut self, bytes: Vec<u8>) -> bool {
+    pub(super) fn handle_input(&mut self, bytes: Vec<u8>) -> bool {
         let input = &mut self.input;
         let received = input.received + bytes.len() as u64;
         if received > input.told + INPUT_BYTES_MAX {

@@ -16,7 +16,7 @@ use deploy_wire::{
 
 impl Job {
     /// A warden reports. False if the report makes no sense: then its node is not to be trusted.
-    pub fn handle_report(
+    pub(super) fn handle_report(
         &mut self,
         node: NodeId,
         report: JobReport,
@@ -69,7 +69,7 @@ impl Job {
     }
 
     /// A node was lost, and what ran there was killed.
-    pub fn handle_node_lost(&mut self, node: NodeId) {
+    pub(super) fn handle_node_lost(&mut self, node: NodeId) {
         if self.wardens.contains_key(&node) {
             self.end_all_on(node, "its node was lost", Reason::NodeLost);
             self.follow();

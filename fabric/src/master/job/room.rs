@@ -42,7 +42,7 @@ pub(super) struct Spawn {
 
 impl Job {
     /// There is room for what was asked.
-    pub fn handle_granted(&mut self, ask: u64, place: Place) {
+    pub(super) fn handle_granted(&mut self, ask: u64, place: Place) {
         let want = self.asks.remove(&ask).expect("room is granted to who asks");
         let asker = match &want {
             Want::Initial(_) => None,
@@ -70,7 +70,7 @@ impl Job {
     }
 
     /// There is no room for what was asked.
-    pub fn handle_refused(&mut self, ask: u64, refusal: Refusal) {
+    pub(super) fn handle_refused(&mut self, ask: u64, refusal: Refusal) {
         let want = self.asks.remove(&ask).expect("who asks is refused");
         self.refuse(want, refusal);
         self.follow();

@@ -3,7 +3,10 @@
 //! Deliberately absent: whose jobs they are, which the cluster and the desk know.
 
 use super::{Master, random_key, refused};
-use crate::master::{cluster::ClientId, desk::Part};
+use crate::master::{
+    cluster::{About, ClientId},
+    desk::Part,
+};
 use deploy_wire::{
     client::{Answer, Ask, Position, RunRequest},
     code::OwnCode,
@@ -62,13 +65,17 @@ impl Master {
             ("program", &*image),
         ];
         self.record(token, "run", &facts);
-        let user = self.cluster.user(client);
-        if let Err(error) = self.desk.begin(job, &user, &request.worker, now) {
+        let about = About {
+            user: self.cluster.user(client),
+            key,
+            request,
+        };
+        let is_detached = about.request.is_detached;
+        if let Err(error) = self.desk.begin(job, &about, now) {
             let why = format!("the master's disk takes nothing: {error}");
             return self.answer(client, &refused(why));
         }
-        let is_detached = request.is_detached;
-        if !self.cluster.run(client, job, key, request, now) {
+        if !self.cluster.run(client, job, about, now) {
             return self.desk.discard(job);
         }
         self.act(); // It is told that the job has started, before anything of it.

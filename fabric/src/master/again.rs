@@ -1,0 +1,80 @@
+//! What a master that is started again takes up from the one before it: the nodes that it knew, and the jobs that ran.
+//!
+//! Deliberately absent: jobs that are over, which the desk finds by itself.
+
+use super::{
+    cluster::Cluster,
+    desk::{Desk, Retold, Unfinished},
+};
+use std::{
+    fs, io,
+    path::PathBuf,
+    time::{Instant, SystemTime},
+};
+
+/// Where it is written down which nodes there are.
+#[derive(Debug)]
+pub struct NodesFile(PathBuf);
+
+impl NodesFile {
+    /// The file of this name.
+    pub fn new(path: PathBuf) -> NodesFile {
+        NodesFile(path)
+    }
+
+    /// Replaces what is there.
+    ///
+    /// # Errors
+    /// If the disk takes nothing.
+    pub fn write(&self, nodes: &[u8]) -> io::Result<()> {
+        let next = self.0.with_extension("next");
+        fs::write(&next, nodes)?;
+        fs::rename(&next, &self.0)
+    }
+
+    /// What is there; nothing, where no master was before.
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+}
+
+/// Has the cluster and the desk go on with what was there. What cannot be read is lost, and said to be.
+pub fn take_up(
+    cluster: &mut Cluster,
+    desk: &mut Desk,
+    unfinished: Vec<Unfinished>,
+    nodes: &NodesFile,
+) {
+    let now = Instant::now();
+    let known = nodes.read().map_err(|error| error.to_string());
+    let known = known.and_then(|known| {
+        let known = known
+            .as_deref()
+            .map(|known| cluster.restore_nodes(known, now));
+        known.unwrap_or(Ok(())).map_err(|error| error.to_string())
+    });
+    if let Err(why) = known {
+        eprintln!("which nodes there were cannot be read, and what ran there is lost: {why}");
+    }
+    let count = unfinished.len();
+    for mut job in unfinished {
+        let mut retold = Retold::default();
+        let happenings = std::mem::take(&mut job.earlier.happenings);
+        let age = SystemTime::now().duration_since(job.earlier.since);
+        cluster.restore_job(
+            job.job,
+            job.earlier.about.clone(),
+            happenings.into_iter(),
+            |event, by| retold.handle(&event, by),
+            now.checked_sub(age.unwrap_or_default()).unwrap_or(now),
+        );
+        desk.go_on(job, retold);
+    }
+    cluster.begin_again(now);
+    if count > 0 {
+        eprintln!("going on with {count} jobs of the master before this one");
+    }
+}

@@ -1,0 +1,320 @@
+//! The nodes of a cluster: who is there, who is silent, who is lost.
+//!
+//! # Who is alive
+//! Each node is sent a beat a second, and answers it. One that has not answered for 5 s is *suspected*: nothing is placed
+//! there. A node that does not know to have been heard for 10 s kills its jobs by itself; so after 12 s it is *lost*:
+//! whatever ran there runs no more, and everybody concerned is told so. A node that says goodbye, or comes back as a new
+//! incarnation, has killed its jobs before, and is lost at once. One that comes back as the same goes on.
+//!
+//! Deliberately absent: what is said of jobs (`streams.rs`).
+
+use super::{Action, ClientId, Cluster};
+use crate::{
+    cli,
+    scheduler::{NodeId, NodeSpec},
+};
+use deploy_wire::{
+    client::{Answer, NodeView},
+    code::OwnCode,
+    node::{NodeHello, Order, Report, VERSION},
+    pid,
+};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub hello: NodeHello,
+    pub name: String,
+    /// When it answered the latest beat, or came.
+    pub heard: Instant,
+    beat: u64,
+    /// The latest that was answered.
+    answered: u64,
+    pub beat_due: Instant,
+    is_silent: bool,
+    /// An earlier master knew it, and this one has not heard of it.
+    pub is_awaited: bool,
+    pub is_draining: bool,
+    /// The jobs that something was ordered of there.
+    pub jobs: BTreeSet<pid::Job>,
+}
+
+impl Member {
+    pub(super) fn new(name: String, hello: NodeHello, now: Instant) -> Member {
+        Member {
+            hello,
+            name,
+            heard: now,
+            beat: 0,
+            answered: 0,
+            beat_due: now + BEAT_EVERY,
+            is_silent: false,
+            is_awaited: false,
+            is_draining: false,
+            jobs: BTreeSet::new(),
+        }
+    }
+}
+
+impl Cluster {
+    /// A node has said who it is. Returns its name here; nothing, if it cannot be part of the cluster.
+    pub fn handle_hello(
+        &mut self,
+        name: String,
+        hello: NodeHello,
+        now: Instant,
+    ) -> Result<NodeId, String> {
+        if hello.version.0 != VERSION.0 {
+            let (ours, theirs) = (VERSION.0, hello.version.0);
+            return Err(format!(
+                "the master speaks version {ours} and this node version {theirs}: bring both to the same release"
+            ));
+        }
+        check_labels(&hello.labels)?;
+        let mut nodes = self.nodes.iter();
+        let earlier = nodes.find(|(_, node)| node.name == name);
+        let mut is_draining = false;
+        if let Some((earlier, node)) = earlier {
+            let earlier = *earlier;
+            if node.hello.incarnation == hello.incarnation {
+                return self.resume(earlier, hello, now);
+            }
+            is_draining = node.is_draining;
+            self.lose(earlier, now);
+        }
+        let id = self.scheduler.handle_node(self.spec(&name, &hello));
+        self.scheduler.handle_drain(id, is_draining);
+        self.welcome(id, &name, Vec::new());
+        let mut member = Member::new(name, hello, now);
+        member.is_draining = is_draining;
+        self.nodes.insert(id, member);
+        self.are_nodes_changed = true;
+        self.settle(now);
+        self.grant(now);
+        Ok(id)
+    }
+
+    /// A node as the scheduler is to know it.
+    pub(super) fn spec(&self, name: &str, hello: &NodeHello) -> NodeSpec {
+        let mut capacity = hello.capacity;
+        if let Some(most) = self.expected.get(&hello.address.to_string()) {
+            capacity = crate::capacity::least(capacity, *most);
+        }
+        NodeSpec {
+            name: name.to_string(),
+            capacity,
+            labels: hello.labels.clone(),
+        }
+    }
+
+    /// A node that was cut off, from this master or from one before it, is there again with all that ran on it.
+    fn resume(&mut self, id: NodeId, hello: NodeHello, now: Instant) -> Result<NodeId, String> {
+        let held = self.match_streams(id, &hello.held)?;
+        let member = self.nodes.get_mut(&id).expect("it was just found");
+        let name = member.name.clone();
+        member.heard = now;
+        member.beat_due = now;
+        (member.is_silent, member.is_awaited) = (false, false);
+        self.scheduler.handle_suspected(id, false);
+        self.welcome(id, &name, held);
+        self.say_again(id);
+        self.settle(now);
+        self.grant(now);
+        Ok(id)
+    }
+
+    fn welcome(&mut self, id: NodeId, name: &str, held: Vec<(pid::Job, u64)>) {
+        let welcome = Order::Welcome {
+            version: VERSION,
+            name: name.to_string(),
+            held,
+        };
+        self.actions.push_back(Action::Order(id, welcome));
+    }
+
+    /// A node reports.
+    pub fn handle_report(&mut self, node: NodeId, report: Report, now: Instant) {
+        let Some(member) = self.nodes.get_mut(&node) else {
+            return;
+        };
+        match report {
+            Report::Beat { sequence } => {
+                if sequence == member.beat {
+                    member.heard = now;
+                    member.answered = sequence;
+                    if std::mem::take(&mut member.is_silent) {
+                        let note = format!("node {} answers again", member.name);
+                        self.actions.push_back(Action::Note(note));
+                    }
+                    self.scheduler.handle_suspected(node, false);
+                    self.grant(now);
+                }
+            }
+            Report::Job {
+                job,
+                sequence,
+                report,
+                file,
+            } => {
+                if !self.take(node, job, sequence, (report, file), now) {
+                    self.lose(node, now);
+                }
+            }
+            Report::Taken { job, orders } => {
+                if !self.handle_taken(node, job, orders) {
+                    self.lose(node, now);
+                }
+            }
+            Report::Hello(_) | Report::Fetch { .. } | Report::Leave | Report::Renew => {
+                self.lose(node, now);
+            }
+        }
+    }
+
+    /// A node has said goodbye: nothing runs there any more.
+    pub fn handle_node_left(&mut self, node: NodeId, now: Instant) {
+        self.lose(node, now);
+    }
+
+    /// A node's session has ended without goodbye: it comes back, or kills its jobs, or is dead.
+    pub fn handle_node_gone(&mut self, node: NodeId) {
+        self.scheduler.handle_suspected(node, true);
+    }
+
+    /// When something is due of what is looked after here.
+    pub(super) fn nodes_timeout(&self) -> Option<Instant> {
+        self.nodes.values().map(|node| node.beat_due).min()
+    }
+
+    /// Who is silent is suspected, and lost in the end; and all are sent their beats.
+    pub(super) fn look_after_nodes(&mut self, now: Instant) {
+        let lost = |node: &Member| now.saturating_duration_since(node.heard) >= LOST_AFTER;
+        let dead: Vec<(NodeId, String)> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| lost(node))
+            .map(|(id, node)| (*id, format!("node {} is lost", node.name)))
+            .collect();
+        for (node, note) in dead {
+            self.actions.push_back(Action::Note(note));
+            self.lose(node, now);
+        }
+        let due = self.nodes.iter().filter(|(_, node)| node.beat_due <= now);
+        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.beat(id, now);
+        }
+    }
+
+    fn beat(&mut self, id: NodeId, now: Instant) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        if now.saturating_duration_since(node.heard) >= SUSPECTED_AFTER {
+            self.scheduler.handle_suspected(id, true);
+            if !std::mem::replace(&mut node.is_silent, true) {
+                let note = format!("node {} has not answered for 5 s", node.name);
+                self.actions.push_back(Action::Note(note));
+            }
+        }
+        node.beat += 1;
+        node.beat_due = now + BEAT_EVERY;
+        let (sequence, heard) = (node.beat, node.answered);
+        self.actions
+            .push_back(Action::Order(id, Order::Beat { sequence, heard }));
+        self.tell_taken(id);
+    }
+
+    /// A node is no more, and what ran there was killed.
+    pub(super) fn lose(&mut self, node: NodeId, now: Instant) {
+        let Some(member) = self.nodes.remove(&node) else {
+            return;
+        };
+        self.are_nodes_changed = true;
+        self.actions.push_back(Action::Dismiss(node));
+        self.scheduler.handle_lost(node);
+        for job in member.jobs {
+            self.lose_stream(node, job, now);
+        }
+        self.settle(now);
+        self.grant(now);
+    }
+
+    pub(super) fn drain(&mut self, client: ClientId, name: &str, on: bool, now: Instant) {
+        let found = self.nodes.iter().find(|(_, node)| node.name == name);
+        let Some((node, _)) = found else {
+            let why = format!("there is no node {name:?}: `fabric nodes` lists them");
+            return self.refuse(client, OwnCode::Setting, why);
+        };
+        let node = *node;
+        self.scheduler.handle_drain(node, on);
+        if let Some(member) = self.nodes.get_mut(&node) {
+            member.is_draining = on;
+        }
+        self.are_nodes_changed = true;
+        self.answer(client, Answer::Done);
+        self.grant(now);
+    }
+
+    pub(super) fn node_views(&self) -> Vec<NodeView> {
+        let mut views: Vec<NodeView> = self
+            .scheduler
+            .nodes()
+            .filter_map(|(id, state)| {
+                let member = self.nodes.get(&id)?;
+                let word = match (state.is_suspected, state.is_draining) {
+                    (true, _) => "suspected",
+                    (false, true) => "draining",
+                    (false, false) => "up",
+                };
+                Some(NodeView {
+                    name: state.name.clone(),
+                    address: member.hello.address.to_string(),
+                    state: word.to_string(),
+                    capacity: state.capacity,
+                    free: state.free,
+                    processes: state.grants,
+                    isolation: member.hello.isolation.clone(),
+                    labels: member.hello.labels.clone(),
+                    glibc: member.hello.glibc.clone(),
+                })
+            })
+            .collect();
+        for (address, capacity) in &self.expected {
+            if !views.iter().any(|view| view.address == *address) {
+                views.push(NodeView {
+                    name: address.clone(),
+                    address: address.clone(),
+                    state: "expected".to_string(),
+                    capacity: *capacity,
+                    free: *capacity,
+                    processes: 0,
+                    isolation: String::new(),
+                    labels: Vec::new(),
+                    glibc: String::new(),
+                });
+            }
+        }
+        views
+    }
+}
+
+/// Whether labels are such as `fabric` lets people give. What a node says is not to be trusted.
+fn check_labels(labels: &[String]) -> Result<(), String> {
+    if labels.len() > LABELS_MAX {
+        return Err(format!("a node has {LABELS_MAX} labels at most"));
+    }
+    labels
+        .iter()
+        .try_for_each(|label| cli::label(label).map(drop))
+}
+
+/// Each is a line of those who wait, and a list of nodes.
+const LABELS_MAX: usize = 64;
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// Five beats: a node that is only slow has answered one of them.
+const SUSPECTED_AFTER: Duration = Duration::from_secs(5);
+/// A node fences itself two seconds before.
+const LOST_AFTER: Duration = Duration::from_secs(12);

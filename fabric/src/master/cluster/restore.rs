@@ -1,0 +1,228 @@
+//! A cluster whose master was started again: the nodes that it knew are awaited, and its jobs are told again all that they
+//! were told.
+//!
+//! # The story
+//! 1. The nodes are there as they were, but that nobody has heard of them: they have 12 s to come back, as after any silence.
+//! 2. Each job is told what it was told, in the same order. It wants the same done, and most of that is done already: what
+//!    was ordered is kept for its node, which has it or not; and what has happened was written down.
+//! 3. While a node is awaited nobody is granted or refused room, for nobody knows what is free.
+//! 4. What ran on nodes that are not known any more was lost.
+//!
+//! Deliberately absent: files.
+
+use super::{Cluster, Happening, Member, Owned, RoomAsk, explain};
+use crate::{master::job::Deed, scheduler::NodeId};
+use deploy_wire::{
+    bytes::{Malformed, Reader, Writer},
+    client::RunRequest,
+    code::OwnCode,
+    event::Event,
+    node::Report,
+    pid,
+    resources::Resources,
+};
+use std::{collections::BTreeMap, time::Instant};
+
+/// What a job was from the beginning.
+#[derive(Clone, PartialEq, Debug)]
+pub struct About {
+    /// Whose it is.
+    pub user: String,
+    /// What its data connections are proved with.
+    pub key: [u8; 32],
+    /// What it runs.
+    pub request: RunRequest,
+}
+
+/// Room that a job has, or waits for.
+struct Room {
+    resources: Resources,
+    only: Option<String>,
+    near: Option<NodeId>,
+    wait: bool,
+    /// Where it was granted.
+    node: Option<NodeId>,
+}
+
+impl Cluster {
+    /// The nodes as they are, if that has changed: to be handed to [`Cluster::restore_nodes`] of the next master.
+    pub fn poll_nodes(&mut self) -> Option<Vec<u8>> {
+        if !std::mem::take(&mut self.are_nodes_changed) {
+            return None;
+        }
+        let mut w = Writer::new();
+        w.u32(self.scheduler.nodes_made());
+        w.u32(self.nodes.len() as u32);
+        for (id, node) in &self.nodes {
+            let hello = Report::Hello(Box::new(node.hello.clone()));
+            w.u32(id.number()).text(&node.name).bool(node.is_draining);
+            w.bytes(&hello.encode());
+        }
+        Some(w.finish())
+    }
+
+    /// These nodes were known to the master before this one.
+    ///
+    /// # Errors
+    /// If it wrote something else; then none is known.
+    pub fn restore_nodes(&mut self, bytes: &[u8], now: Instant) -> Result<(), Malformed> {
+        let r = &mut Reader::new(bytes);
+        let (made, count) = (r.u32()?, r.u32()?);
+        let mut members = Vec::new();
+        for _ in 0..count {
+            let (id, name) = (NodeId::from_number(r.u32()?), r.text()?.to_string());
+            let is_draining = r.bool()?;
+            let Report::Hello(hello) = Report::decode(r.bytes()?)? else {
+                return Err(Malformed("a node is known by its hello"));
+            };
+            let mut member = Member::new(name, *hello, now);
+            member.hello.held.clear();
+            (member.is_awaited, member.is_draining) = (true, is_draining);
+            members.push((id, member));
+        }
+        for (id, member) in members {
+            let spec = self.spec(&member.name, &member.hello);
+            self.scheduler.handle_node_as(id, spec);
+            self.scheduler.handle_suspected(id, true);
+            self.scheduler.handle_drain(id, member.is_draining);
+            self.nodes.insert(id, member);
+        }
+        self.scheduler.pass_over(made);
+        Ok(())
+    }
+
+    /// A job of the master before this one. What it had told is told to `told` once more, but that of output only the
+    /// length is right.
+    pub fn restore_job(
+        &mut self,
+        id: pid::Job,
+        about: About,
+        happenings: impl Iterator<Item = Happening>,
+        mut told: impl FnMut(Event, Option<String>),
+        since: Instant,
+    ) {
+        let mut owned = Owned::new(id, about, since);
+        let mut rooms = BTreeMap::new();
+        let mut over = owned.recall(id, &mut rooms, &mut told);
+        for happening in happenings {
+            match &happening {
+                Happening::Report(node, ..) => {
+                    if let Some(stream) = owned.streams.get_mut(node) {
+                        let next = stream.reports.taken() + 1;
+                        stream.reports.handle(next);
+                    }
+                }
+                Happening::Granted(ask, place) => {
+                    if let Some(room) = rooms.get_mut(ask) {
+                        room.node = Some(place.node);
+                    }
+                }
+                Happening::Refused(ask, _) => drop(rooms.remove(ask)),
+                Happening::NodeLost(node) => drop(owned.streams.remove(node)),
+                _ => {}
+            }
+            owned.job.handle(happening);
+            over = over.or(owned.recall(id, &mut rooms, &mut told));
+        }
+        for node in owned.streams.keys() {
+            if let Some(member) = self.nodes.get_mut(node) {
+                member.jobs.insert(id);
+            }
+        }
+        self.jobs.insert(id, owned);
+        if let Some(refusal) = over {
+            self.actions.push_back(super::Action::Over(id, refusal));
+        }
+        for (ask, room) in rooms {
+            self.restore_room(id, ask, room);
+        }
+    }
+
+    /// All jobs are there: what ran on nodes that are not was lost, and nobody has any of them.
+    pub fn begin_again(&mut self, now: Instant) {
+        let jobs: Vec<pid::Job> = self.jobs.keys().copied().collect();
+        for id in jobs {
+            let streams = self.jobs.get(&id).map(|owned| &owned.streams);
+            let nodes = streams.into_iter().flat_map(|streams| streams.keys());
+            let unknown = nodes.filter(|node| !self.nodes.contains_key(node));
+            for node in unknown.copied().collect::<Vec<_>>() {
+                self.lose_stream(node, id, now);
+            }
+            self.leave_alone(id, now);
+        }
+        self.settle(now);
+    }
+
+    /// Whether nobody knows yet what is free.
+    pub(super) fn is_settling(&self) -> bool {
+        self.nodes.values().any(|node| node.is_awaited)
+    }
+
+    /// Asks for what was asked meanwhile, once no node is awaited any more.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if self.asked.is_empty() || self.is_settling() {
+            return;
+        }
+        for (id, ask, room) in std::mem::take(&mut self.asked) {
+            self.ask(id, ask, room);
+            self.follow(id, now);
+        }
+        self.grant(now);
+    }
+
+    fn restore_room(&mut self, id: pid::Job, ask: u64, room: Room) {
+        let ticket = self.new_ticket(id, ask);
+        match room.node {
+            Some(node) => self.scheduler.handle_held(ticket, node, room.resources),
+            None => {
+                let room = RoomAsk {
+                    ticket,
+                    resources: room.resources,
+                    node: room.only,
+                    near: room.near,
+                    wait: room.wait,
+                };
+                self.asked.push((id, ask, room));
+            }
+        }
+    }
+}
+
+impl Owned {
+    /// Takes note of what a job wants done, as of what was done long ago. Says how it is over, if it is.
+    fn recall(
+        &mut self,
+        id: pid::Job,
+        rooms: &mut BTreeMap<u64, Room>,
+        told: &mut impl FnMut(Event, Option<String>),
+    ) -> Option<Option<(OwnCode, String)>> {
+        let mut over = None;
+        while let Some(deed) = self.job.poll_deed() {
+            match deed {
+                Deed::Ask {
+                    ask,
+                    resources,
+                    node: only,
+                    near,
+                    wait,
+                } => {
+                    let room = Room {
+                        resources,
+                        only,
+                        near,
+                        wait,
+                        node: None,
+                    };
+                    rooms.insert(ask, room);
+                }
+                Deed::Release { ask } => drop(rooms.remove(&ask)),
+                Deed::Order { node, order, file } => self.push(id, node, order, file),
+                Deed::Tell { event, by } => told(event, by),
+                Deed::TellTaken { .. } => {}
+                Deed::Refuse { refusal } => self.refusal = Some(explain(&refusal)),
+                Deed::Finish => over = Some(self.refusal.take()),
+            }
+        }
+        over
+    }
+}

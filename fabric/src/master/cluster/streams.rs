@@ -1,0 +1,182 @@
+//! What the master and its nodes say to each other of each job: numbered, kept, and said again over the next session.
+//!
+//! Deliberately absent: what is said.
+
+use super::{Action, Cluster, Happening};
+use crate::{
+    numbered::{Arrival, Inbox, Outbox},
+    scheduler::NodeId,
+};
+use deploy_wire::{
+    job::{JobOrder, JobReport},
+    node::{Held, Order},
+    pid,
+};
+use std::time::Instant;
+
+/// What goes to a node and comes from it of one job.
+#[derive(Default, Debug)]
+pub(super) struct Stream {
+    pub orders: Outbox<Order>,
+    pub reports: Inbox,
+}
+
+impl Cluster {
+    /// Orders something of a job, now and whenever the node has not got it.
+    pub(super) fn order(
+        &mut self,
+        id: pid::Job,
+        node: NodeId,
+        order: JobOrder,
+        file: Option<Vec<u8>>,
+    ) {
+        let Some(owned) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        owned.push(id, node, order, file);
+        if let Some(member) = self.nodes.get_mut(&node) {
+            member.jobs.insert(id);
+        }
+        let stream = owned.streams.get_mut(&node);
+        if let Some((_, order)) = stream.and_then(|stream| stream.orders.poll()) {
+            let order = order.clone();
+            self.actions.push_back(Action::Order(node, order));
+        }
+    }
+
+    /// A node reports of a job. False if that makes no sense: then the node is not to be trusted.
+    pub(super) fn take(
+        &mut self,
+        node: NodeId,
+        id: pid::Job,
+        sequence: u64,
+        (report, file): (JobReport, Option<Vec<u8>>),
+        now: Instant,
+    ) -> bool {
+        let Some(owned) = self.jobs.get_mut(&id) else {
+            return true; // It has ended meanwhile; the node is told so.
+        };
+        let Some(stream) = owned.streams.get_mut(&node) else {
+            return false;
+        };
+        match stream.reports.handle(sequence) {
+            Arrival::Again => return true,
+            Arrival::Gap => return false,
+            Arrival::Next => {}
+        }
+        if let Some(reports) = stream.reports.poll_taken(TAKEN_UNTOLD_MAX) {
+            let taken = Order::Taken { job: id, reports };
+            self.actions.push_back(Action::Order(node, taken));
+        }
+        if !self.tell(id, Happening::Report(node, report, file)) {
+            return false;
+        }
+        self.follow(id, now);
+        true
+    }
+
+    /// A node has so many of a job's orders. False if there were not so many.
+    pub(super) fn handle_taken(&mut self, node: NodeId, id: pid::Job, orders: u64) -> bool {
+        let owned = self.jobs.get_mut(&id);
+        let stream = owned.and_then(|owned| owned.streams.get_mut(&node));
+        stream.is_none_or(|stream| stream.orders.handle_taken(orders))
+    }
+
+    /// Tells a node which of its reports it need not keep.
+    pub(super) fn tell_taken(&mut self, node: NodeId) {
+        let Some(member) = self.nodes.get(&node) else {
+            return;
+        };
+        for id in &member.jobs {
+            let owned = self.jobs.get_mut(id);
+            let stream = owned.and_then(|owned| owned.streams.get_mut(&node));
+            if let Some(reports) = stream.and_then(|stream| stream.reports.poll_taken(1)) {
+                let taken = Order::Taken { job: *id, reports };
+                self.actions.push_back(Action::Order(node, taken));
+            }
+        }
+    }
+
+    /// Which jobs go on, on a node that has kept these, and how many of their reports are here.
+    pub(super) fn match_streams(
+        &mut self,
+        node: NodeId,
+        held: &[Held],
+    ) -> Result<Vec<(pid::Job, u64)>, String> {
+        let member = self.nodes.get(&node);
+        let jobs = member.into_iter().flat_map(|member| &member.jobs);
+        let mut going_on = Vec::new();
+        for id in jobs {
+            let Some(owned) = self.jobs.get_mut(id) else {
+                continue;
+            };
+            let Some(stream) = owned.streams.get_mut(&node) else {
+                continue;
+            };
+            // One that has never heard of it has none of its orders.
+            let nothing = Held {
+                job: *id,
+                orders: 0,
+                reports: 0,
+            };
+            let there = held.iter().find(|held| held.job == *id);
+            let there = there.copied().unwrap_or(nothing);
+            let is_whole = there.reports <= stream.reports.taken()
+                && there.orders >= stream.orders.taken()
+                && stream.orders.handle_taken(there.orders);
+            if !is_whole {
+                return Err(format!(
+                    "what this node and the master know of job {id} does not fit together: its jobs end"
+                ));
+            }
+            going_on.push((*id, stream.reports.taken()));
+        }
+        Ok(going_on)
+    }
+
+    /// Says again what a node has not got.
+    pub(super) fn say_again(&mut self, node: NodeId) {
+        let Some(member) = self.nodes.get(&node) else {
+            return;
+        };
+        for id in &member.jobs {
+            let owned = self.jobs.get_mut(id);
+            let Some(stream) = owned.and_then(|owned| owned.streams.get_mut(&node)) else {
+                continue;
+            };
+            stream.orders.rewind();
+            while let Some((_, order)) = stream.orders.poll() {
+                let order = order.clone();
+                self.actions.push_back(Action::Order(node, order));
+            }
+        }
+    }
+
+    /// What ran of a job on a node was killed.
+    pub(super) fn lose_stream(&mut self, node: NodeId, id: pid::Job, now: Instant) {
+        if let Some(owned) = self.jobs.get_mut(&id) {
+            owned.streams.remove(&node);
+            self.with_job(Some(id), Happening::NodeLost(node), now);
+        }
+    }
+
+    /// A job is over everywhere.
+    pub(super) fn forget(&mut self, id: pid::Job) {
+        let Some(owned) = self.jobs.remove(&id) else {
+            return;
+        };
+        for node in owned.streams.into_keys() {
+            if let Some(member) = self.nodes.get_mut(&node) {
+                member.jobs.remove(&id);
+            }
+            let forget = Order::Forget { job: id };
+            self.actions.push_back(Action::Order(node, forget));
+        }
+        for client in self.clients.values_mut() {
+            client.job = client.job.filter(|job| *job != id);
+        }
+    }
+}
+
+/// Reports that a node keeps although they have come; and with each beat it is told of all.
+const TAKEN_UNTOLD_MAX: u64 = 64;

@@ -1,0 +1,169 @@
+//! All that a job can be told, as it is written down: a job that is told the same again becomes the same, and wants the same
+//! done. That is how a master that was started again has its jobs back.
+//!
+//! Deliberately absent: files. What a process wrote is not written down here, only how much: its bytes are in the job's
+//! record.
+
+use super::job::Place;
+use crate::scheduler::NodeId;
+use deploy_wire::{
+    bytes::{Malformed, Reader, Writer},
+    control::{Notice, Refusal},
+    event::Stream,
+    job::JobReport,
+};
+
+/// One thing.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Happening {
+    /// A warden has reported this; beside it the argument's file, if that is one.
+    Report(NodeId, JobReport, Option<Vec<u8>>),
+    /// There is room for what was asked under this number.
+    Granted(u64, Place),
+    /// There is none.
+    Refused(u64, Refusal),
+    /// A node was lost, and what ran there was killed.
+    NodeLost(NodeId),
+    /// This person has sent a signal; SIGKILL ends everything.
+    Signal(i32, String),
+    /// This person, or the master, wants the process of this number to end; all, if none.
+    Kill(Option<u32>, String),
+    /// Standard input; none: its end.
+    Input(Vec<u8>),
+    /// So many bytes of output are paid for.
+    Credit(u64),
+    /// Nobody reads this stream any more.
+    Unread(Stream),
+}
+
+impl Happening {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Happening::Report(node, report, file) => match report {
+                JobReport::Output {
+                    number,
+                    stream,
+                    bytes,
+                } => {
+                    w.u8(1).u32(node.number()).u32(*number);
+                    w.u8(stream_number(*stream)).u32(bytes.len() as u32);
+                }
+                report => {
+                    w.u8(2).u32(node.number()).bytes(&report.encode());
+                    w.option(file.as_ref(), |w, bytes| {
+                        w.bytes(bytes);
+                    });
+                }
+            },
+            Happening::Granted(ask, place) => {
+                w.u8(3).u64(*ask).u32(place.node.number());
+                w.text(&place.name).text(&place.address.to_string());
+            }
+            Happening::Refused(ask, refusal) => {
+                // As the wire has it, which has no way of its own to say just a refusal.
+                let notice = Notice::Spawned {
+                    id: *ask,
+                    result: Err(refusal.clone()),
+                    seal: None,
+                };
+                w.u8(4).bytes(&notice.encode());
+            }
+            Happening::NodeLost(node) => {
+                w.u8(5).u32(node.number());
+            }
+            Happening::Signal(signal, who) => {
+                w.u8(6).i32(*signal).text(who);
+            }
+            Happening::Kill(number, who) => {
+                w.u8(7).option(*number, |w, number| {
+                    w.u32(number);
+                });
+                w.text(who);
+            }
+            Happening::Input(bytes) => {
+                w.u8(8).bytes(bytes);
+            }
+            Happening::Credit(bytes) => {
+                w.u8(9).u64(*bytes);
+            }
+            Happening::Unread(stream) => {
+                w.u8(10).u8(stream_number(*stream));
+            }
+        }
+        w.finish()
+    }
+
+    /// What these bytes say.
+    ///
+    /// # Errors
+    /// If no master wrote them.
+    pub fn decode(bytes: &[u8]) -> Result<Happening, Malformed> {
+        let r = &mut Reader::new(bytes);
+        Ok(match r.u8()? {
+            1 => {
+                let (node, number) = (NodeId::from_number(r.u32()?), r.u32()?);
+                let (stream, len) = (read_stream(r)?, r.u32()? as usize);
+                let bytes = vec![0; len.min(OUTPUT_BYTES_MAX)];
+                let output = JobReport::Output {
+                    number,
+                    stream,
+                    bytes,
+                };
+                Happening::Report(node, output, None)
+            }
+            2 => {
+                let node = NodeId::from_number(r.u32()?);
+                let report = JobReport::decode(r.bytes()?)?;
+                let file = r.option(|r| Ok(r.bytes()?.to_vec()))?;
+                Happening::Report(node, report, file)
+            }
+            3 => {
+                let (ask, node) = (r.u64()?, NodeId::from_number(r.u32()?));
+                let name = r.text()?.to_string();
+                let address = r.text()?.parse();
+                let address = address.map_err(|_| Malformed("an address is not one"))?;
+                let place = Place {
+                    node,
+                    name,
+                    address,
+                };
+                Happening::Granted(ask, place)
+            }
+            4 => match Notice::decode(r.bytes()?)? {
+                Notice::Spawned {
+                    id,
+                    result: Err(refusal),
+                    ..
+                } => Happening::Refused(id, refusal),
+                _ => return Err(Malformed("a refusal is not one")),
+            },
+            5 => Happening::NodeLost(NodeId::from_number(r.u32()?)),
+            6 => Happening::Signal(r.i32()?, r.text()?.to_string()),
+            7 => Happening::Kill(r.option(Reader::u32)?, r.text()?.to_string()),
+            8 => Happening::Input(r.bytes()?.to_vec()),
+            9 => Happening::Credit(r.u64()?),
+            10 => Happening::Unread(read_stream(r)?),
+            _ => return Err(Malformed("an unknown happening")),
+        })
+    }
+}
+
+fn stream_number(stream: Stream) -> u8 {
+    match stream {
+        Stream::Stdout => 1,
+        Stream::Stderr => 2,
+    }
+}
+
+fn read_stream(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
+    match r.u8()? {
+        1 => Ok(Stream::Stdout),
+        2 => Ok(Stream::Stderr),
+        _ => Err(Malformed("a stream is neither of the two")),
+    }
+}
+
+/// No message of a node holds more.
+const OUTPUT_BYTES_MAX: usize = 64 << 20;

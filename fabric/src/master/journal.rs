@@ -1,0 +1,231 @@
+//! What one job was told, on the disk, from its admission until it is over: what a master that is started again has of it.
+//!
+//! A file of entries, each behind its length `u32`. The first says what the job is, and in which form the others are written;
+//! a last one that is cut off was never acted upon, and is dropped.
+//!
+//! Nothing waits for the disk: what the kernel has taken outlives a master that is killed, and on a machine that lost its
+//! power no master is back before the nodes have killed what it ran.
+//!
+//! Deliberately absent: what the entries say (`happening.rs`), but for the first.
+
+use super::{cluster::About, happening::Happening};
+use deploy_wire::{
+    bytes::{Malformed, Reader, Writer},
+    client::Ask,
+};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// One that is written.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    unwritten: Vec<u8>,
+}
+
+/// One that was written by a master before this one.
+#[derive(Debug)]
+pub struct Earlier {
+    /// What the job is.
+    pub about: About,
+    /// When it began.
+    pub since: SystemTime,
+    /// What it was told, in order.
+    pub happenings: Vec<Happening>,
+}
+
+impl Journal {
+    /// A new one in this directory, of a job that begins now.
+    ///
+    /// # Errors
+    /// If the disk takes nothing.
+    pub fn begin(dir: &Path, about: &About) -> io::Result<Journal> {
+        let path = dir.join(NAME);
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create_new(true).mode(0o600);
+        let mut journal = Journal {
+            file: file.open(&path)?,
+            path,
+            bytes: 0,
+            unwritten: Vec::new(),
+        };
+        journal.push(&encode(about, SystemTime::now()));
+        journal.flush()?;
+        Ok(journal)
+    }
+
+    /// The one in this directory, to go on with.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read, or is of another form than this release writes.
+    pub fn resume(dir: &Path) -> io::Result<(Journal, Earlier)> {
+        let path = dir.join(NAME);
+        let bytes = fs::read(&path)?;
+        let mut entries = Entries(&bytes);
+        let (about, since) = decode(entries.next().unwrap_or_default()).map_err(nonsense)?;
+        let happenings: Result<Vec<Happening>, Malformed> =
+            entries.by_ref().map(Happening::decode).collect();
+        let whole = (bytes.len() - entries.0.len()) as u64;
+        let earlier = Earlier {
+            about,
+            since,
+            happenings: happenings.map_err(nonsense)?,
+        };
+        let file = OpenOptions::new().append(true).open(&path)?;
+        file.set_len(whole)?;
+        let journal = Journal {
+            path,
+            file,
+            bytes: whole,
+            unwritten: Vec::new(),
+        };
+        Ok((journal, earlier))
+    }
+
+    /// Adds an entry.
+    pub fn push(&mut self, entry: &[u8]) {
+        let len = u32::try_from(entry.len()).expect("a message of the wire is shorter");
+        self.unwritten.extend(len.to_le_bytes());
+        self.unwritten.extend(entry);
+    }
+
+    /// Hands to the system what was added. Blocks as a write to a file does.
+    ///
+    /// # Errors
+    /// If the disk has no room, or the journal has become too long. Then it is of no use any more.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.unwritten)?;
+        self.bytes += self.unwritten.len() as u64;
+        self.unwritten.clear();
+        match self.bytes > BYTES_MAX {
+            false => Ok(()),
+            true => Err(io::Error::other("its journal has become too long")),
+        }
+    }
+
+    /// Removes it: a master that is started again does not know the job.
+    pub fn remove(self) {
+        // Where that fails the next master takes up a job that no node has, and loses it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The entries in these bytes; what is left of them is cut off.
+struct Entries<'a>(&'a [u8]);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (len, rest) = self.0.split_first_chunk::<4>()?;
+        let (entry, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        self.0 = rest;
+        Some(entry)
+    }
+}
+
+fn encode(about: &About, since: SystemTime) -> Vec<u8> {
+    let seconds = since.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut w = Writer::new();
+    w.u32(FORM).u64(seconds.as_secs());
+    w.text(&about.user).bytes(&about.key);
+    w.bytes(&Ask::Run(Box::new(about.request.clone())).encode());
+    w.finish()
+}
+
+fn decode(entry: &[u8]) -> Result<(About, SystemTime), Malformed> {
+    let r = &mut Reader::new(entry);
+    if r.u32()? != FORM {
+        return Err(Malformed("a master of another release wrote it"));
+    }
+    let since = UNIX_EPOCH.checked_add(Duration::from_secs(r.u64()?));
+    let user = r.text()?.to_string();
+    let key = r.bytes()?.try_into();
+    let Ask::Run(request) = Ask::decode(r.bytes()?)? else {
+        return Err(Malformed("a job is known by what was asked for"));
+    };
+    let about = About {
+        user,
+        key: key.map_err(|_| Malformed("a job's key has 32 bytes"))?,
+        request: *request,
+    };
+    Ok((about, since.unwrap_or(UNIX_EPOCH)))
+}
+
+fn nonsense(why: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+const NAME: &str = "journal";
+/// To be raised whenever a job would want something else done if it was told the same as before.
+const FORM: u32 = 1;
+/// Some million processes, and read again in seconds.
+const BYTES_MAX: u64 = 512 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deploy_wire::client::RunRequest;
+
+    fn about() -> About {
+        About {
+            user: "ada".to_string(),
+            key: [3; 32],
+            request: RunRequest {
+                image: [9; 32],
+                worker: "hello::main".to_string(),
+                args: vec![b"hello".to_vec()],
+                env: Vec::new(),
+                resources: None,
+                stdout_is_terminal: false,
+                stderr_is_terminal: true,
+                is_detached: true,
+                files: None,
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_wherever_it_was_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(dir.path(), &about()).unwrap();
+        let path = dir.path().join(NAME);
+        let all = [
+            Happening::Credit(7),
+            Happening::Input(b"typed".to_vec()),
+            Happening::Kill(None, "ada".to_string()),
+        ];
+        let mut ends = vec![fs::metadata(&path).unwrap().len()];
+        for happening in &all {
+            journal.push(&happening.encode());
+            journal.flush().unwrap();
+            ends.push(fs::metadata(&path).unwrap().len());
+        }
+        let bytes = fs::read(&path).unwrap();
+        for cut in 0..=bytes.len() {
+            fs::write(&path, &bytes[..cut]).unwrap();
+            let whole = ends.iter().filter(|end| **end <= cut as u64).count();
+            let Some(whole) = whole.checked_sub(1) else {
+                assert!(Journal::resume(dir.path()).is_err(), "{cut}");
+                continue;
+            };
+            let (mut journal, earlier) = Journal::resume(dir.path()).unwrap();
+            assert_eq!(earlier.about, about());
+            assert_eq!(earlier.happenings, all[..whole]);
+            // And it goes on behind the last whole one.
+            journal.push(&all[0].encode());
+            journal.flush().unwrap();
+            let (_, earlier) = Journal::resume(dir.path()).unwrap();
+            assert_eq!(earlier.happenings.len(), whole + 1);
+        }
+        journal.remove();
+        assert!(!path.exists());
+    }
+}
