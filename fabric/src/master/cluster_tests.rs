@@ -1,9 +1,6 @@
 //! Scenarios of whole clusters, without a session: each test plays the nodes and the clients.
 
-use super::{
-    cluster::{About, Action, ClientId, Cluster},
-    happening::Happening,
-};
+use super::cluster::{About, Action, ClientId, Cluster};
 use crate::scheduler::NodeId;
 use deploy_wire::{
     client::{Answer, Ask, GONE_AFTER, GRACE, RunRequest},

@@ -340,11 +340,11 @@ impl Desk {
             file.record.seal();
             // Where it cannot be written, it says that the job is lost.
             let _ = file.write_label();
-            file.journal.take().map(Journal::remove);
+            file.drop_journal();
         }
         let error = flushed.err()?;
         // What is not kept could not be told again either.
-        file.journal.take().map(Journal::remove);
+        file.drop_journal();
         let text = format!(
             "the disk of the master takes nothing ({error}): what is printed is shown to who watches, and not kept"
         );
@@ -354,7 +354,7 @@ impl Desk {
     fn flush_journal(&mut self, job: pid::Job) -> Option<String> {
         let file = self.files.get_mut(&job)?;
         let error = file.journal.as_mut()?.flush().err()?;
-        file.journal.take().map(Journal::remove);
+        file.drop_journal();
         let text = format!("the job ends if the master is started again: {error}");
         self.note(job, text)
     }
@@ -454,6 +454,13 @@ impl File {
             readers: BTreeSet::new(),
             over: None,
             journal: None,
+        }
+    }
+
+    /// A master that is started again does not know the job.
+    fn drop_journal(&mut self) {
+        if let Some(journal) = self.journal.take() {
+            journal.remove();
         }
     }
 

@@ -35,8 +35,10 @@ impl Lease {
 
     /// The master has heard the answer to this beat.
     pub(super) fn handle_heard(&mut self, sequence: u64) {
-        while let Some((_, said)) = self.answers.pop_front_if(|(answer, _)| *answer <= sequence) {
+        let said = |(answer, at): &(u64, Instant)| (*answer <= sequence).then_some(*at);
+        while let Some(said) = self.answers.front().and_then(said) {
             self.from = Some(said);
+            self.answers.pop_front();
         }
     }
 

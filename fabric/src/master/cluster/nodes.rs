@@ -117,7 +117,11 @@ impl Cluster {
         let name = member.name.clone();
         member.heard = now;
         member.beat_due = now;
-        (member.is_silent, member.is_awaited) = (false, false);
+        member.is_awaited = false;
+        if std::mem::take(&mut member.is_silent) {
+            let note = format!("node {name} answers again");
+            self.actions.push_back(Action::Note(note));
+        }
         self.scheduler.handle_suspected(id, false);
         self.welcome(id, &name, held);
         self.say_again(id);
