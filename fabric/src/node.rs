@@ -342,7 +342,11 @@ impl Node {
                 file,
                 files,
             } => {
-                match self.tenants.is_next(job, sequence) {
+                let is_relayed = matches!(order, JobOrder::Relayed { .. }); // It has no number.
+                match is_relayed
+                    .then_some(true)
+                    .or_else(|| self.tenants.is_next(job, sequence))
+                {
                     Some(true) => {}
                     Some(false) => return Ok(()),
                     None => {
@@ -461,6 +465,7 @@ impl Node {
     fn lose_master(&mut self, error: &SessionError, now: Instant) {
         self.complain(&format!("{error}; trying again"));
         self.master = None;
+        self.tenants.part(self.poll.registry());
         self.dial_at = now + self.pause();
         if matches!(error, SessionError::Closed)
             && let Err(error) = self.fence("it has said goodbye")

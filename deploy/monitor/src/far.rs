@@ -122,6 +122,7 @@ impl Far {
                 Deed::Relay(relay)
             }
             JobOrder::Relayed { channel, piece } => Deed::Relayed(channel, piece),
+            JobOrder::Parted => Deed::Part,
             JobOrder::Kill { number } => Deed::Kill(number),
             JobOrder::Signal { number, signal } => Deed::Signal(number, signal),
             JobOrder::Vouch { number, to } => Deed::Vouch(number, to),

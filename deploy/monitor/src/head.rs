@@ -122,6 +122,8 @@ pub enum Deed {
     Relay(Box<Relay>),
     /// Something of such a connection came from its other end.
     Relayed(u32, Piece),
+    /// Whatever was relayed is over.
+    Part,
     /// Another machine has dialed, and said this.
     Accept(OwnedFd, Vec<u8>),
     /// Kill a process and all that it started.

@@ -228,6 +228,7 @@ impl Household {
                 Deed::Dial(one, other, at) => self.dial(one, other, at, head, now),
                 Deed::Relay(relay) => self.relay(*relay, head),
                 Deed::Relayed(channel, piece) => self.handle_relayed(channel, piece, head),
+                Deed::Part => self.part(head),
                 Deed::Accept(socket, hello) => self.accept(socket, &hello, now),
                 Deed::Kill(number) => self.kill(number),
                 Deed::Signal(number, signal) => self.signal(number, signal),

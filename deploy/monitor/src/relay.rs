@@ -120,6 +120,14 @@ impl Household {
         self.relays.ready.insert(channel);
     }
 
+    /// Nothing comes from any other end any more.
+    pub(crate) fn part(&mut self, head: &mut dyn Head) {
+        let channels: Vec<u32> = self.relays.all.keys().copied().collect();
+        for channel in channels {
+            self.handle_relayed(channel, Piece::Over, head);
+        }
+    }
+
     /// Goes on with all that may.
     pub(crate) fn carry(&mut self, head: &mut dyn Head) {
         if head.is_choked() {

@@ -94,6 +94,8 @@ pub enum JobOrder {
         /// Who doubts it.
         to: u32,
     },
+    /// From the node: all relayed connections are over, because it has lost its session with the master.
+    Parted,
 }
 
 /// What all processes of a job on one node have in common.
@@ -267,6 +269,9 @@ impl JobOrder {
             JobOrder::Vouch { number, to } => {
                 w.u8(14).u32(*number).u32(*to);
             }
+            JobOrder::Parted => {
+                w.u8(15);
+            }
         }
     }
 
@@ -318,6 +323,7 @@ impl JobOrder {
                 number: r.u32()?,
                 to: r.u32()?,
             },
+            15 => JobOrder::Parted,
             _ => return Err(Malformed("an unknown order to a warden")),
         })
     }
@@ -565,6 +571,7 @@ pub(crate) mod tests {
         };
         let others = vec![
             JobOrder::Relay(Box::new(relay)),
+            JobOrder::Parted,
             JobOrder::Open(Box::new(open)),
             JobOrder::Begin(Box::new(begin)),
             JobOrder::Begin(Box::new(initial)),

@@ -24,6 +24,8 @@ pub enum Happening {
     Refused(u64, Refusal),
     /// A node was lost, and what ran there was killed.
     NodeLost(NodeId),
+    /// The session with a node has ended, and what was relayed to it or from it is over.
+    Parted(NodeId),
     /// This person has sent a signal; SIGKILL ends everything.
     Signal(i32, String),
     /// This person, or the master, wants the process of this number to end; all, if none.
@@ -59,7 +61,9 @@ impl Happening {
             },
             Happening::Granted(ask, place) => {
                 w.u8(3).u64(*ask).u32(place.node.number());
-                w.text(&place.name).text(&place.address.to_string());
+                w.text(&place.name).option(place.address, |w, address| {
+                    w.text(&address.to_string());
+                });
             }
             Happening::Refused(ask, refusal) => {
                 // As the wire has it, which has no way of its own to say just a refusal.
@@ -72,6 +76,9 @@ impl Happening {
             }
             Happening::NodeLost(node) => {
                 w.u8(5).u32(node.number());
+            }
+            Happening::Parted(node) => {
+                w.u8(11).u32(node.number());
             }
             Happening::Signal(signal, who) => {
                 w.u8(6).i32(*signal).text(who);
@@ -122,8 +129,10 @@ impl Happening {
             3 => {
                 let (ask, node) = (r.u64()?, NodeId::from_number(r.u32()?));
                 let name = r.text()?.to_string();
-                let address = r.text()?.parse();
-                let address = address.map_err(|_| Malformed("an address is not one"))?;
+                let address = r.option(|r| {
+                    let address = r.text()?.parse();
+                    address.map_err(|_| Malformed("an address is not one"))
+                })?;
                 let place = Place {
                     node,
                     name,
@@ -145,6 +154,7 @@ impl Happening {
             8 => Happening::Input(r.bytes()?.to_vec()),
             9 => Happening::Credit(r.u64()?),
             10 => Happening::Unread(read_stream(r)?),
+            11 => Happening::Parted(NodeId::from_number(r.u32()?)),
             _ => return Err(Malformed("an unknown happening")),
         })
     }

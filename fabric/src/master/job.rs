@@ -240,6 +240,7 @@ impl Job {
             Happening::Granted(ask, place) => self.handle_granted(ask, place),
             Happening::Refused(ask, refusal) => self.handle_refused(ask, refusal),
             Happening::NodeLost(node) => self.handle_node_lost(node),
+            Happening::Parted(node) => self.end_legs(node),
             Happening::Signal(signal, who) => self.handle_persons_signal(signal, &who),
             Happening::Kill(None, who) => self.handle_persons_kill(&who),
             Happening::Kill(Some(number), who) => {

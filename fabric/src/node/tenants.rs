@@ -34,6 +34,8 @@ pub struct Tenants {
     jobs: BTreeMap<Token, Job>,
     /// What the master and each job's wardens say to each other, until the master has forgotten the job.
     streams: BTreeMap<Job, Stream>,
+    /// What is relayed, which is not kept: it is over when the session is.
+    relayed: VecDeque<(Job, JobReport)>,
     /// The jobs that may have something to say.
     talkative: BTreeSet<Job>,
 }
@@ -75,6 +77,7 @@ impl Tenants {
             tokens_made: 0,
             jobs: BTreeMap::new(),
             streams: BTreeMap::new(),
+            relayed: VecDeque::new(),
             talkative: BTreeSet::new(),
         }
     }
@@ -111,6 +114,14 @@ impl Tenants {
             self.talkative.insert(*job);
         }
         unknown.into_iter().collect()
+    }
+
+    /// The session is over, and with it what was relayed.
+    pub(super) fn part(&mut self, registry: &Registry) {
+        self.relayed.clear();
+        for job in self.wardens.keys().copied().collect::<Vec<_>>() {
+            self.order(job, JobOrder::Parted, None, registry);
+        }
     }
 
     /// An order of this number has come. False, if one before it has not.
@@ -280,6 +291,10 @@ impl Tenants {
 
     /// The master is to hear this. True if a warden has to wait until it has.
     fn tell(&mut self, job: Job, report: JobReport, file: Option<Vec<u8>>) -> bool {
+        if let JobReport::Relayed { .. } = report {
+            self.relayed.push_back((job, report));
+            return false;
+        }
         let stream = self.streams.entry(job).or_default();
         stream.bytes += weight(&report, &file);
         stream.reports.push((report, file));
@@ -316,6 +331,14 @@ impl Tenants {
 
     /// The next thing for the master.
     pub(super) fn poll_report(&mut self) -> Option<Report> {
+        if let Some((job, report)) = self.relayed.pop_front() {
+            return Some(Report::Job {
+                job,
+                sequence: 0,
+                report,
+                file: None,
+            });
+        }
         while let Some(job) = self.talkative.first().copied() {
             let stream = self.streams.get_mut(&job);
             let next = stream.and_then(|stream| stream.reports.poll());
@@ -340,6 +363,7 @@ impl Tenants {
             self.end(*job, registry);
         }
         self.streams.clear();
+        self.relayed.clear();
         self.talkative.clear();
         jobs
     }

@@ -8,7 +8,7 @@
 //!
 //! Deliberately absent: what is said of jobs (`streams.rs`).
 
-use super::{Action, ClientId, Cluster};
+use super::{Action, ClientId, Cluster, Happening};
 use crate::{
     cli,
     scheduler::{NodeId, NodeSpec},
@@ -123,8 +123,12 @@ impl Cluster {
             self.actions.push_back(Action::Note(note));
         }
         self.scheduler.handle_suspected(id, false);
-        self.welcome(id, &name, held);
+        self.welcome(id, &name, held.clone());
         self.say_again(id);
+        let jobs = held.iter().map(|(job, _)| *job);
+        for job in jobs.collect::<Vec<_>>() {
+            self.with_job(Some(job), Happening::Parted(id), now);
+        }
         self.settle(now);
         self.grant(now);
         Ok(id)

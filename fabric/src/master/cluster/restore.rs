@@ -10,7 +10,7 @@
 //!
 //! Deliberately absent: files.
 
-use super::{Cluster, Happening, Member, Owned, RoomAsk, explain};
+use super::{Cluster, Happening, Member, Owned, RoomAsk, explain, streams::is_relayed};
 use crate::{master::job::Deed, scheduler::NodeId};
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
@@ -148,9 +148,19 @@ impl Cluster {
             for node in unknown.copied().collect::<Vec<_>>() {
                 self.lose_stream(node, id, now);
             }
+            self.part_streams(id, now);
             self.leave_alone(id, now);
         }
         self.settle(now);
+    }
+
+    /// What was relayed is over: nobody knows what of it was on its way.
+    fn part_streams(&mut self, id: pid::Job, now: Instant) {
+        let streams = self.jobs.get(&id).map(|owned| &owned.streams);
+        let nodes = streams.into_iter().flat_map(|streams| streams.keys());
+        for node in nodes.copied().collect::<Vec<_>>() {
+            self.with_job(Some(id), Happening::Parted(node), now);
+        }
     }
 
     /// Whether nobody knows yet what is free.
@@ -216,6 +226,7 @@ impl Owned {
                     rooms.insert(ask, room);
                 }
                 Deed::Release { ask } => drop(rooms.remove(&ask)),
+                Deed::Order { order, .. } if is_relayed(&order) => {}
                 Deed::Order { node, order, file } => self.push(id, node, order, file),
                 Deed::Tell { event, by } => told(event, by),
                 Deed::TellTaken { .. } => {}

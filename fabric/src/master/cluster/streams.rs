@@ -11,6 +11,7 @@ use deploy_wire::{
     job::{JobOrder, JobReport},
     node::{Held, Order},
     pid,
+    relay::Piece,
 };
 use std::time::Instant;
 
@@ -22,7 +23,8 @@ pub(super) struct Stream {
 }
 
 impl Cluster {
-    /// Orders something of a job, now and whenever the node has not got it.
+    /// Orders something of a job, now and whenever the node has not got it; but what is relayed only now: where the session
+    /// ends, it is over.
     pub(super) fn order(
         &mut self,
         id: pid::Job,
@@ -30,6 +32,9 @@ impl Cluster {
         order: JobOrder,
         file: Option<Vec<u8>>,
     ) {
+        if is_relayed(&order) {
+            return self.relay(id, node, order);
+        }
         let Some(owned) = self.jobs.get_mut(&id) else {
             return;
         };
@@ -42,6 +47,18 @@ impl Cluster {
             let order = order.clone();
             self.actions.push_back(Action::Order(node, order));
         }
+    }
+
+    fn relay(&mut self, id: pid::Job, node: NodeId, order: JobOrder) {
+        let order = Order::Job {
+            job: id,
+            sequence: 0,
+            order,
+            image: None,
+            file: None,
+            files: None,
+        };
+        self.actions.push_back(Action::Order(node, order));
     }
 
     /// A node reports of a job. False if that makes no sense: then the node is not to be trusted.
@@ -59,6 +76,11 @@ impl Cluster {
         let Some(stream) = owned.streams.get_mut(&node) else {
             return false;
         };
+        if let JobReport::Relayed { .. } = report {
+            let is_sane = owned.job.handle(Happening::Report(node, report, None));
+            self.follow(id, now);
+            return is_sane;
+        }
         match stream.reports.handle(sequence) {
             Arrival::Again => return true,
             Arrival::Gap => return false,
@@ -136,6 +158,7 @@ impl Cluster {
 
     /// Says again what a node has not got.
     pub(super) fn say_again(&mut self, node: NodeId) {
+        let mut relays = Vec::new();
         let Some(member) = self.nodes.get(&node) else {
             return;
         };
@@ -146,9 +169,15 @@ impl Cluster {
             };
             stream.orders.rewind();
             while let Some((_, order)) = stream.orders.poll() {
+                if let Order::Job { order, .. } = order {
+                    relays.extend(parted(order).map(|order| (*id, order)));
+                }
                 let order = order.clone();
                 self.actions.push_back(Action::Order(node, order));
             }
+        }
+        for (id, order) in relays {
+            self.relay(id, node, order);
         }
     }
 
@@ -176,6 +205,22 @@ impl Cluster {
             client.job = client.job.filter(|job| *job != id);
         }
     }
+}
+
+/// Whether this is something of a relayed connection, which is not kept.
+pub(super) fn is_relayed(order: &JobOrder) -> bool {
+    matches!(order, JobOrder::Relayed { .. })
+}
+
+/// What follows when a relayed connection is given out late: it is over already.
+fn parted(order: &JobOrder) -> Option<JobOrder> {
+    let JobOrder::Relay(relay) = order else {
+        return None;
+    };
+    Some(JobOrder::Relayed {
+        channel: relay.channel,
+        piece: Piece::Over,
+    })
 }
 
 /// Reports that a node keeps although they have come; and with each beat it is told of all.

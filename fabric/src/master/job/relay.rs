@@ -162,6 +162,9 @@ impl Job {
             return true;
         }
         let Some(known) = self.relays.channels.get(&channel) else {
+            // It was over before that end was given out, or word of it was lost with a session.
+            let piece = Piece::Over;
+            self.order_warden(node, JobOrder::Relayed { channel, piece });
             return true;
         };
         let to = known
@@ -174,7 +177,7 @@ impl Job {
         true
     }
 
-    /// All ends on a node are gone with its warden.
+    /// All ends on a node are gone with its warden, or were parted from this with its session.
     pub(super) fn end_legs(&mut self, node: NodeId) {
         let channels: Vec<u32> = self.relays.channels.keys().copied().collect();
         for channel in channels {
