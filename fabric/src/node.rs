@@ -10,8 +10,9 @@
 //!    may be believed.
 //! 4. When the session is cut, or silent, the node dials again, and the jobs go on: the master, or another that was started
 //!    in its place, says which of them it still has, and both say again what the other has not got.
-//! 5. When a lease of 10 s is over (`lease.rs`), or the master says goodbye, all jobs here are killed: the master tells
-//!    everybody 2 s later that they are lost, and nothing may run twice. From then on it is a new incarnation.
+//! 5. When its lease is over (`lease.rs`), some 10 s after it was cut off, or the master says goodbye, all jobs here are
+//!    killed, before the master tells everybody that they are lost: nothing may run twice. From then on it is a new
+//!    incarnation.
 
 mod dwelling;
 mod fetch;

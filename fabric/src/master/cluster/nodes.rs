@@ -2,7 +2,7 @@
 //!
 //! # Who is alive
 //! Each node is sent a beat a second, and answers it. One that has not answered for 5 s is *suspected*: nothing is placed
-//! there. A node that does not know to have been heard for 10 s kills its jobs by itself; so after 12 s it is *lost*:
+//! there. A node that does not know to have been heard for 11 s kills its jobs by itself; so after 12 s it is *lost*:
 //! whatever ran there runs no more, and everybody concerned is told so. A node that says goodbye, or comes back as a new
 //! incarnation, has killed its jobs before, and is lost at once. One that comes back as the same goes on.
 //!
@@ -324,5 +324,5 @@ const LABELS_MAX: usize = 64;
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Five beats: a node that is only slow has answered one of them.
 const SUSPECTED_AFTER: Duration = Duration::from_secs(5);
-/// A node fences itself two seconds before.
+/// A node fences itself a second before.
 const LOST_AFTER: Duration = Duration::from_secs(12);
