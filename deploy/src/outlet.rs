@@ -314,7 +314,7 @@ impl Long<'_> {
                 return Err(ChannelError::Closed); // The sender was dropped: nobody hears this.
             }
             bytes = rest;
-            link.hear(room - piece.len() < PIECE_BYTES_MAX);
+            link.hear(room - piece.len() < piece.len()); // Unless another like it would find room.
             if bytes.is_empty() {
                 return Ok(());
             }
