@@ -174,6 +174,11 @@ impl Cluster {
         &mut found.unwrap_or_else(|| panic!("nothing runs on {host}")).1
     }
 
+    /// The hosts that a daemon runs on.
+    pub fn served(&self) -> Vec<String> {
+        self.daemons.iter().map(|(host, _)| host.clone()).collect()
+    }
+
     /// Hands over the daemon on a host, which somebody else is to look after.
     ///
     /// # Panics

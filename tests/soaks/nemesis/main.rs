@@ -19,6 +19,7 @@ use deploy::{Builder, Resources, init};
 use deploy_tests::{
     cluster::Cluster,
     soak::{mixed, number},
+    story::Story,
 };
 use job::{Job, News};
 use judge::{Case, Counts};
@@ -187,8 +188,7 @@ impl Nemesis {
             ));
             return fs::remove_dir_all(directory).map_err(|error| vec![error.to_string()]);
         }
-        let told = format!("{:#?}\n{:#?}", self.stage.log.0, story);
-        let _ = fs::write(directory.join("told"), told);
+        self.write_told(&directory, &story);
         Err([
             vec![format!("{} ms: job {id}", self.begun.elapsed().as_millis())],
             wrong,
@@ -201,8 +201,8 @@ impl Nemesis {
         let job = &self.stage.jobs[index];
         let id = job.id.clone().unwrap_or_default();
         let story = job.story();
-        let told = format!("{:#?}\n{:#?}", self.stage.log.0, story);
-        let _ = fs::write(job.directory.join("told"), told);
+        let (directory, age) = (job.directory.clone(), job.age());
+        self.write_told(&directory, &story);
         let living = story.lives.iter().filter(|life| life.end.is_none());
         let living = living.map(|life| {
             format!(
@@ -213,16 +213,21 @@ impl Nemesis {
                 life.out.lines().next_back()
             )
         });
-        let mut wrong = vec![format!(
-            "job {id} has not ended after {:?}; who lives:",
-            job.age()
-        )];
+        let mut wrong = vec![format!("job {id} has not ended after {age:?}; who lives:")];
         wrong.extend(living);
-        if env::var_os("NEMESIS_HOLD").is_some() {
-            eprintln!("{}", wrong.join("\n"));
-            thread::sleep(Duration::from_secs(600));
-        }
         wrong
+    }
+
+    /// What was done to whom, what the daemons have said, and what was told of a job that is wrong.
+    fn write_told(&mut self, directory: &Path, story: &Story) {
+        let mut told = format!("{:#?}\n", self.stage.log.0);
+        for node in self.stage.cluster.served() {
+            let said = self.stage.cluster.daemon(&node).said();
+            told.push_str(&format!("{node}:\n{said}\n"));
+        }
+        told.push_str(&format!("{story:#?}"));
+        // Without it there is less to go by, and no other harm.
+        let _ = fs::write(directory.join("told"), told);
     }
 
     /// A healthy cluster runs a program that has little to do, on all nodes.

@@ -30,6 +30,9 @@ struct Open {
     mend: Mend,
 }
 
+/// What was done, and how it is mended.
+type Blow = (Vec<What>, Mend);
+
 /// How something becomes whole again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Mend {
@@ -57,109 +60,121 @@ impl Stage {
 
     /// Does it, where there is somebody to hit; says what it did.
     pub fn strike(&mut self, planned: &Planned) -> Option<String> {
-        let lot = planned.lot as usize;
-        let node = NODES[lot % NODES.len()].to_string();
-        let other = NODES[(lot / 16 % (NODES.len() - 1) + 1 + lot) % NODES.len()].to_string();
-        let silent = |name: &str| vec![What::Silent(name.to_string())];
-        let (what, mend) = match planned.fault {
-            Fault::KillProcess => {
-                let process = self.some_process(lot)?;
-                signal(process, Signal::SIGKILL);
-                (vec![What::Process(process)], Mend::Nothing)
-            }
-            Fault::StopProcess => {
-                let process = self.some_process(lot)?;
-                signal(process, Signal::SIGSTOP);
-                (vec![], Mend::Continue(process))
-            }
-            Fault::KillWarden | Fault::StopWarden => {
-                let (node, warden) = self.some_warden(lot)?;
-                match planned.fault {
-                    Fault::KillWarden => {
-                        signal(warden, Signal::SIGKILL);
-                        (vec![What::Warden(node)], Mend::Nothing)
-                    }
-                    _ => {
-                        signal(warden, Signal::SIGSTOP);
-                        (vec![], Mend::Continue(warden))
-                    }
-                }
-            }
-            Fault::KillDaemon if node == "head" => return None,
-            Fault::KillDaemon => {
-                self.claim(&[&node])?;
-                let daemon = self.cluster.release(&node);
-                daemon.signal(Signal::SIGKILL);
-                daemon.end();
-                (vec![What::Daemon(node.clone())], Mend::Serve(node))
-            }
-            Fault::StopDaemon => {
-                self.claim(&[&node])?;
-                let daemon = self.cluster.daemon(&node).id();
-                signal(daemon, Signal::SIGSTOP);
-                (self.silent_with(&node), Mend::ContinueDaemon(node, daemon))
-            }
-            Fault::StopMaster => {
-                self.claim(&["head"])?;
-                let daemon = self.cluster.daemon("head").id();
-                signal(daemon, Signal::SIGSTOP);
-                (
-                    self.silent_with("head"),
-                    Mend::ContinueDaemon("head".into(), daemon),
-                )
-            }
-            Fault::KillMaster => {
-                self.claim(&["head"])?;
-                let daemon = self.cluster.release("head");
-                daemon.signal(Signal::SIGKILL);
-                daemon.end();
-                (vec![What::Master], Mend::Serve("head".into()))
-            }
+        let (fault, lot) = (planned.fault, planned.lot as usize);
+        let node = NODES[lot % NODES.len()];
+        let (what, mend) = match fault {
+            Fault::KillProcess | Fault::StopProcess => self.strike_process(fault, lot)?,
+            Fault::KillWarden | Fault::StopWarden => self.strike_warden(fault, lot)?,
             Fault::KillClient | Fault::StopClient | Fault::EndJob => {
                 return self.strike_client(planned, lot);
             }
-            Fault::Cut => {
-                self.claim(&[&node])?;
-                self.cluster.hosts.cut(&node);
-                (self.silent_with(&node), Mend::PlugIn(node))
+            Fault::KillMaster | Fault::StopMaster => self.strike_daemon(fault, "head")?,
+            Fault::KillDaemon | Fault::StopDaemon => self.strike_daemon(fault, node)?,
+            Fault::CutPair | Fault::CutWay => {
+                // Any of the others.
+                let further = lot / 16 % (NODES.len() - 1) + 1;
+                let other = NODES[(lot + further) % NODES.len()];
+                self.strike_link(fault, node, other)?
             }
-            Fault::CutLong if node == "head" => return None,
-            Fault::CutLong => {
-                self.claim(&[&node])?;
-                self.cluster.hosts.cut(&node);
-                (silent(&node), Mend::PlugIn(node))
-            }
-            Fault::CutLaptop => {
-                self.claim(&["laptop"])?;
-                self.cluster.hosts.cut("laptop");
-                (vec![], Mend::PlugIn("laptop".into()))
-            }
-            Fault::CutPair => {
-                self.claim(&[&node, &other, "pair"])?;
-                self.cluster.hosts.cut_pair(&node, &other);
-                (apart(&node, &other), Mend::Join(node, other))
-            }
-            Fault::CutWay => {
-                self.claim(&[&node, &other])?;
-                self.cluster.hosts.cut_way(&node, &other);
-                (apart(&node, &other), Mend::JoinWay(node, other))
-            }
-            Fault::Slow => {
-                self.claim(&[&node])?;
-                self.cluster.hosts.slow(&node, "4mbit");
-                (self.silent_with(&node), Mend::Hurry(node))
-            }
-            Fault::PowerOff if node == "head" => return None,
-            Fault::PowerOff => {
-                self.claim(&[&node])?;
-                self.cluster.hosts.power_off(&node);
-                self.cluster.release(&node).end();
-                (vec![What::Daemon(node.clone())], Mend::PowerOn(node))
+            Fault::CutLaptop => self.strike_host(fault, "laptop")?,
+            Fault::Cut | Fault::CutLong | Fault::Slow | Fault::PowerOff => {
+                self.strike_host(fault, node)?
             }
         };
-        let text = format!("{:?} {mend:?} for {} ms", planned.fault, planned.lasts_ms);
+        let text = format!("{fault:?} {mend:?} for {} ms", planned.lasts_ms);
         self.note(what, mend, planned.lasts_ms);
         Some(text)
+    }
+
+    fn strike_process(&self, fault: Fault, lot: usize) -> Option<Blow> {
+        let process = self.some_process(lot)?;
+        Some(match fault {
+            Fault::KillProcess => {
+                signal(process, Signal::SIGKILL);
+                (vec![What::Process(process)], Mend::Nothing)
+            }
+            _ => {
+                signal(process, Signal::SIGSTOP);
+                (vec![], Mend::Continue(process))
+            }
+        })
+    }
+
+    fn strike_warden(&self, fault: Fault, lot: usize) -> Option<Blow> {
+        let (node, warden) = self.some_warden(lot)?;
+        Some(match fault {
+            Fault::KillWarden => {
+                signal(warden, Signal::SIGKILL);
+                (vec![What::Warden(node)], Mend::Nothing)
+            }
+            _ => {
+                signal(warden, Signal::SIGSTOP);
+                (vec![], Mend::Continue(warden))
+            }
+        })
+    }
+
+    /// The head's daemon is the master, which is only killed as such.
+    fn strike_daemon(&mut self, fault: Fault, node: &str) -> Option<Blow> {
+        if fault == Fault::KillDaemon && node == "head" {
+            return None;
+        }
+        self.claim(&[node])?;
+        let name = node.to_string();
+        if matches!(fault, Fault::StopDaemon | Fault::StopMaster) {
+            let daemon = self.cluster.daemon(node).id();
+            signal(daemon, Signal::SIGSTOP);
+            return Some((self.silent_with(node), Mend::ContinueDaemon(name, daemon)));
+        }
+        let daemon = self.cluster.release(node);
+        daemon.signal(Signal::SIGKILL);
+        daemon.end();
+        let what = match fault {
+            Fault::KillMaster => What::Master,
+            _ => What::Daemon(name.clone()),
+        };
+        Some((vec![what], Mend::Serve(name)))
+    }
+
+    /// The head's cable is never pulled for so long that all nodes are lost.
+    fn strike_host(&mut self, fault: Fault, host: &str) -> Option<Blow> {
+        if matches!(fault, Fault::CutLong | Fault::PowerOff) && host == "head" {
+            return None;
+        }
+        self.claim(&[host])?;
+        let (hosts, name) = (&self.cluster.hosts, host.to_string());
+        Some(match fault {
+            Fault::Slow => {
+                hosts.slow(host, "4mbit");
+                (self.silent_with(host), Mend::Hurry(name))
+            }
+            Fault::PowerOff => {
+                hosts.power_off(host);
+                self.cluster.release(host).end();
+                (vec![What::Daemon(name.clone())], Mend::PowerOn(name))
+            }
+            _ => {
+                hosts.cut(host);
+                (self.silent_with(host), Mend::PlugIn(name))
+            }
+        })
+    }
+
+    fn strike_link(&mut self, fault: Fault, one: &str, other: &str) -> Option<Blow> {
+        let (from, to) = (one.to_string(), other.to_string());
+        Some(match fault {
+            Fault::CutPair => {
+                // What is isolated does not reach anybody who is.
+                self.claim(&[one, other, "pair"])?;
+                self.cluster.hosts.cut_pair(one, other);
+                (apart(one, other), Mend::Join(from, to))
+            }
+            _ => {
+                self.claim(&[one, other])?;
+                self.cluster.hosts.cut_way(one, other);
+                (apart(one, other), Mend::JoinWay(from, to))
+            }
+        })
     }
 
     fn strike_client(&mut self, planned: &Planned, lot: usize) -> Option<String> {
