@@ -56,6 +56,7 @@ pub fn run(mut run: Run) -> Result<i32, Failure> {
         stderr_is_terminal: screen.terminals.1,
         is_detached: run.is_detached,
         files: files.as_ref().map(|files| files.digest),
+        is_here: false,
     };
     let told = Told {
         is_quiet: run.cargo.quiet,

@@ -60,6 +60,7 @@ pub fn run(mut runner: Runner) -> Result<i32, Failure> {
         stderr_is_terminal: screen.terminals.1,
         is_detached: false,
         files: files.as_ref().map(|files| files.digest),
+        is_here: false,
     };
     let told = Told {
         is_quiet: false,

@@ -68,6 +68,9 @@ pub struct Scheduler {
 pub struct NodeId(u32);
 
 impl NodeId {
+    /// None of the scheduler's: the machine of the person whose job it is, where that takes part in it.
+    pub const HERE: NodeId = NodeId(u32::MAX);
+
     /// As it is written down.
     pub fn number(self) -> u32 {
         self.0

@@ -64,7 +64,7 @@ fn run(socket: OwnedFd, hidden: Option<&Path>) -> io::Result<()> {
     };
     // It stays open, under this number, for every process to be executed from.
     let program = File::from(fd::raise(program)?);
-    let mut far = Far::new(socket);
+    let mut far = Far::new(socket, false);
     let kept_out = hidden.map_or(Ok(()), |hidden| confine::keep_out(hidden, &program));
     let furnished = kept_out.and_then(|()| files.map_or(Ok(()), furnish));
     let outpost = match furnished.and_then(|()| post(*open, &program)) {
@@ -103,7 +103,8 @@ fn post(open: OpenJob, program: &File) -> io::Result<Outpost> {
         job: open.job,
         // By that its processes know themselves; the digest, which is the same everywhere, was verified by the node.
         image: code::image_in(program)?,
-        key: Secret::from_bytes(open.key),
+        key: Some(Secret::from_bytes(open.key)),
+        is_at_home: false,
         stdout_is_terminal: open.stdout_is_terminal,
         stderr_is_terminal: open.stderr_is_terminal,
     })

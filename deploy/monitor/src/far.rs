@@ -5,6 +5,7 @@
 use crate::{
     child::Control,
     head::{Deed, Head},
+    household::SIGKILL,
 };
 use deploy_sys::packet;
 use deploy_wire::{
@@ -36,6 +37,8 @@ pub struct Far {
     unread: HashSet<Stream>,
     /// The numbers of all processes that were ever to begin here.
     numbers: HashSet<u32>,
+    /// Whether whoever sends signals to this process is the person whose job it is.
+    hears_person: bool,
     /// What was decided here.
     own: VecDeque<Deed>,
     /// Whether no order follows: the job was closed, or the other end is gone.
@@ -48,14 +51,16 @@ pub struct Far {
 }
 
 impl Far {
-    /// One that hears on this socket, behind `Open`.
-    pub fn new(socket: OwnedFd) -> Far {
+    /// One that hears on this socket, behind `Open`. `hears_person` says that signals to this process are the word of the
+    /// person whose job it is.
+    pub fn new(socket: OwnedFd, hears_person: bool) -> Far {
         Far {
             link: Control::new(socket),
             is_readable: true,
             credit: 0,
             unread: HashSet::new(),
             numbers: HashSet::new(),
+            hears_person,
             own: VecDeque::new(),
             is_over: false,
             nonsense: None,
@@ -209,10 +214,15 @@ impl Head for Far {
         self.report(&JobReport::Left { number }, None);
     }
 
-    /// Nobody but the person at the master speaks for the job: it is told how the processes end, and no more.
-    fn handle_persons_signal(&mut self, _: i32) {}
+    /// On a node nobody but the person at the master speaks for the job: it is told how the processes end, and no more.
+    fn handle_persons_signal(&mut self, signal: i32) {
+        if self.hears_person {
+            self.report(&JobReport::Signalled { signal }, None);
+        }
+    }
 
     fn handle_persons_kill(&mut self) {
+        self.handle_persons_signal(SIGKILL);
         self.is_over = true;
     }
 
@@ -345,7 +355,7 @@ fn nonsense(why: &str) -> io::Error {
 }
 
 /// The longest argument of a process: it goes by way of the master, in one message, which holds twice as much.
-pub const ARGUMENT_BYTES_MAX: u64 = 32 << 20;
+pub(crate) const ARGUMENT_BYTES_MAX: u64 = 32 << 20;
 /// A packet holds it, with its head; one read of a pipe is two of them.
 const OUTPUT_BYTES_MAX: usize = 128 << 10;
 /// Longer than any line that the library writes.

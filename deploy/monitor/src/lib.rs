@@ -41,15 +41,17 @@ mod roster;
 mod run;
 mod signal_set;
 mod spare;
+mod tether;
 mod voice;
 
 pub use audience::Audience;
 pub use child::{Control, Overflow};
 pub use exchange::Channels;
-pub use far::{ARGUMENT_BYTES_MAX, Far};
+pub use far::Far;
 pub use head::{Deed, Head};
 pub use keeper::{KEEPER_VARIABLE, keep_if_asked};
 pub use launcher::{Program, Wrap};
 pub use outpost::{Outpost, Posting};
 pub use roster::{Action, Roster};
 pub use run::{Config, Monitor, MonitorError, Outcome};
+pub use tether::{Reported, Tether};

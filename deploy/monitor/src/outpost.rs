@@ -1,6 +1,6 @@
 //! The hands of a job whose head is elsewhere, as on each machine of a cluster.
 //!
-//! Deliberately absent: a wrapping command, and how the head is reached, which only the head's part here knows.
+//! Deliberately absent: how the head is reached, which only the head's part here knows.
 
 use crate::{
     exchange::Channels,
@@ -21,8 +21,11 @@ pub struct Posting {
     pub job: Job,
     /// The identity of the program's code.
     pub image: u128,
-    /// What connections between this and other machines are proved with.
-    pub key: Secret,
+    /// What connections between this and other machines are proved with; none, where there are none but by way of the head.
+    pub key: Option<Secret>,
+    /// Whether this is the machine of the person whose job it is: then the initial process has this process's own standard
+    /// input and whatever else the shell left open, and nothing is limited.
+    pub is_at_home: bool,
     /// Whether the processes' standard output ends at a terminal.
     pub stdout_is_terminal: bool,
     /// The same for standard error.
@@ -44,9 +47,12 @@ impl Outpost {
             job: posting.job,
             image: posting.image,
             channels: Channels::Sockets,
-            key: Some(posting.key),
-            input: Some(Input::new()?),
-            is_limited: true,
+            key: posting.key,
+            input: match posting.is_at_home {
+                true => None,
+                false => Some(Input::new()?),
+            },
+            is_limited: !posting.is_at_home,
             stdout_is_terminal: posting.stdout_is_terminal,
             stderr_is_terminal: posting.stderr_is_terminal,
         })?;

@@ -13,6 +13,8 @@ use crate::{
     control::{read_pid, read_resources, read_status, write_pid, write_resources, write_status},
     event::{Event, Stream},
     exit::ExitStatus,
+    job::{JobOrder, JobReport},
+    node::{read_file, write_file},
     pid::{Job, Pid},
     resources::Resources,
 };
@@ -120,6 +122,13 @@ pub enum Ask {
     },
     /// A certificate for the same key, in place of the one of this session, which ends before long. Answered by `Renewed`.
     Renew,
+    /// A report of the client's own warden, which has the initial process of its job ([`RunRequest::is_here`]).
+    Report {
+        /// What.
+        report: Box<JobReport>,
+        /// The argument's file, where one travels beside the report.
+        file: Option<Vec<u8>>,
+    },
 }
 
 /// A program to run.
@@ -143,6 +152,8 @@ pub struct RunRequest {
     pub is_detached: bool,
     /// Files that are to be in its directory, known as a program is.
     pub files: Option<Digest>,
+    /// Whether its initial process runs at the client, which has a warden for it.
+    pub is_here: bool,
 }
 
 /// How far a job's events were told.
@@ -230,6 +241,13 @@ pub enum Answer {
     Renewed {
         /// The certificate, as the authority hands them out.
         certified: Vec<u8>,
+    },
+    /// An order to the client's own warden.
+    Order {
+        /// What.
+        order: Box<JobOrder>,
+        /// The argument's file, where one travels beside the order.
+        file: Option<Vec<u8>>,
     },
 }
 
@@ -382,8 +400,17 @@ impl Ask {
             Ask::Past => {
                 w.u8(19);
             }
+            Ask::Report { report, file } => {
+                report.write(w.u8(20));
+                write_file(&mut w, file);
+            }
         }
         w.finish()
+    }
+
+    /// Whether it may wait for what else is asked.
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, Ask::Report { report, .. } if report.is_bulk())
     }
 
     /// What these bytes ask.
@@ -437,6 +464,10 @@ impl Ask {
             17 => Ask::Beat,
             18 => Ask::Stopped,
             19 => Ask::Past,
+            20 => Ask::Report {
+                report: Box::new(JobReport::read(r)?),
+                file: read_file(r)?,
+            },
             _ => return Err(Malformed("an unknown question")),
         })
     }
@@ -457,7 +488,8 @@ impl RunRequest {
             .bool(self.is_detached)
             .option(self.files.as_ref(), |w, digest| {
                 w.bytes(digest);
-            });
+            })
+            .bool(self.is_here);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<RunRequest, Malformed> {
@@ -471,6 +503,7 @@ impl RunRequest {
             stderr_is_terminal: r.bool()?,
             is_detached: r.bool()?,
             files: r.option(read_digest)?,
+            is_here: r.bool()?,
         })
     }
 }
@@ -546,8 +579,17 @@ impl Answer {
             Answer::Beat => {
                 w.u8(16);
             }
+            Answer::Order { order, file } => {
+                order.write(w.u8(17));
+                write_file(&mut w, file);
+            }
         }
         w.finish()
+    }
+
+    /// Whether it may wait for what else is told.
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, Answer::Order { order, .. } if order.is_bulk())
     }
 
     /// What these bytes answer.
@@ -591,6 +633,10 @@ impl Answer {
             14 => Answer::InputTaken { bytes: r.u64()? },
             15 => Answer::Lives(read_list(r, LifeView::read)?),
             16 => Answer::Beat,
+            17 => Answer::Order {
+                order: Box::new(JobOrder::read(r)?),
+                file: read_file(r)?,
+            },
             _ => return Err(Malformed("an unknown answer")),
         })
     }
@@ -796,6 +842,7 @@ mod tests {
             stderr_is_terminal: false,
             is_detached: true,
             files: Some([6; 32]),
+            is_here: false,
         };
         let job = "ab12".to_string();
         let from = Position {
@@ -904,6 +951,10 @@ mod tests {
             },
         ];
         let mut answers = vec![
+            Answer::Order {
+                order: Box::new(JobOrder::Close),
+                file: None,
+            },
             Answer::Hello {
                 version: VERSION,
                 cluster: "c0ffee".into(),

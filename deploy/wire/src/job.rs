@@ -223,6 +223,12 @@ pub enum JobReport {
         /// Who doubted it.
         to: u32,
     },
+    /// The person whose machine this is sent a signal, and the processes here have got it; SIGKILL: everything is to end.
+    /// From a client's own warden only.
+    Signalled {
+        /// Its number.
+        signal: i32,
+    },
 }
 
 impl JobOrder {
@@ -435,6 +441,7 @@ impl JobReport {
                 w
             }
             JobReport::Vouched { number, to } => w.u8(14).u32(*number).u32(*to),
+            JobReport::Signalled { signal } => w.u8(15).i32(*signal),
         };
     }
 
@@ -493,6 +500,7 @@ impl JobReport {
                 number: r.u32()?,
                 to: r.u32()?,
             },
+            15 => JobReport::Signalled { signal: r.i32()? },
             _ => return Err(Malformed("an unknown report of a warden")),
         })
     }
@@ -647,6 +655,7 @@ pub(crate) mod tests {
             JobReport::Closed,
             JobReport::InputTaken { bytes: 1 << 20 },
             JobReport::Vouched { number: 3, to: 2 },
+            JobReport::Signalled { signal: 2 },
         ];
         others.into_iter().chain(relayed).collect()
     }

@@ -368,13 +368,13 @@ impl Order {
     }
 }
 
-fn write_file(w: &mut Writer, file: &Option<Vec<u8>>) {
+pub(crate) fn write_file(w: &mut Writer, file: &Option<Vec<u8>>) {
     w.option(file.as_ref(), |w, bytes| {
         w.bytes(bytes);
     });
 }
 
-fn read_file(r: &mut Reader<'_>) -> Result<Option<Vec<u8>>, Malformed> {
+pub(crate) fn read_file(r: &mut Reader<'_>) -> Result<Option<Vec<u8>>, Malformed> {
     r.option(|r| Ok(r.bytes()?.to_vec()))
 }
 

@@ -9,6 +9,10 @@ use deploy_wire::client::RunRequest;
 /// # Errors
 /// A sentence that names what is refused, and why.
 pub fn check(request: &RunRequest) -> Result<(), String> {
+    if request.is_here && request.is_detached {
+        let why = "a job whose first process runs at its person's cannot go on without";
+        return Err(why.to_string());
+    }
     if request.args.len() > ARGUMENTS_MAX {
         return Err(format!("there are more arguments than {ARGUMENTS_MAX}"));
     }
@@ -108,6 +112,7 @@ mod tests {
             stderr_is_terminal: false,
             is_detached: false,
             files: None,
+            is_here: false,
         }
     }
 

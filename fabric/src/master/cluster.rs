@@ -151,6 +151,7 @@ impl Cluster {
             Ask::Unread { stream } => self.with_job(job, Happening::Unread(stream), now),
             Ask::Beat => self.answer(client, Answer::Beat),
             Ask::Stopped => self.handle_stopped(client),
+            Ask::Report { report, file } => self.handle_here(client, *report, file, now),
             Ask::Image { .. } | Ask::Chunk { .. } | Ask::Run(_) | Ask::Renew => {
                 unreachable!("the loop looks after programs and certificates, and calls `run`")
             }
@@ -238,6 +239,12 @@ impl Cluster {
             job::Deed::Release { ask } => {
                 self.forget_ticket(id, ask);
                 return true;
+            }
+            job::Deed::Order { node, order, file } if node == NodeId::HERE => {
+                if let Some(client) = owned.client {
+                    let order = Box::new(order);
+                    self.answer(client, Answer::Order { order, file });
+                }
             }
             job::Deed::Order { node, order, file } => self.order(id, node, order, file),
             job::Deed::Tell { event, by } => {

@@ -103,6 +103,7 @@ impl World {
             stderr_is_terminal: false,
             is_detached,
             files: None,
+            is_here: false,
         };
         let about = About {
             user: "ada".to_string(),

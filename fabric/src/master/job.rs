@@ -181,7 +181,11 @@ impl Job {
             is_closing: false,
             is_finished: false,
         };
-        job.ask(Want::Initial(resources), resources, None, None, false);
+        match job.request.is_here {
+            // There it takes nobody's room.
+            true => job.begin(0, resources, None, Place::here()),
+            false => job.ask(Want::Initial(resources), resources, None, None, false),
+        }
         job
     }
 
@@ -264,7 +268,10 @@ impl Job {
         }
         self.interrupter = who.to_string();
         for number in self.numbers_in(Stage::Alive) {
-            self.order(number, JobOrder::Signal { number, signal });
+            // Who sits there has sent it there, too.
+            if self.node_of(number) != NodeId::HERE {
+                self.order(number, JobOrder::Signal { number, signal });
+            }
         }
         self.roster.handle_persons_signal(signal);
         self.follow();

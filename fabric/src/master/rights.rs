@@ -32,6 +32,7 @@ pub fn may_ask(role: Role, ask: &Ask) -> bool {
         | Ask::Stopped
         | Ask::Past
         | Ask::Kill { .. }
+        | Ask::Report { .. }
         | Ask::Renew => AT_THE_BRIDGE,
         Ask::Drain { .. } => &[Role::Administrator],
     };

@@ -368,7 +368,10 @@ impl Master {
                 Action::Keep(job, entry) => self.desk.keep(job, &entry),
                 Action::Answer(client, answer) => {
                     if let Some(party) = self.find_client(client) {
-                        party.queue(answer.encode());
+                        match answer.is_bulk() {
+                            true => party.queue_bulk(answer.encode()),
+                            false => party.queue(answer.encode()),
+                        }
                     }
                 }
                 Action::Told { job, event, by } => {

@@ -57,6 +57,7 @@ fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
         stderr_is_terminal: false,
         is_detached: false,
         files: None,
+        is_here: false,
     };
     let started = ask(&mut client, &Ask::Run(Box::new(request))).unwrap();
     assert!(matches!(started, Answer::Started { .. }), "{started:?}");
@@ -322,6 +323,7 @@ fn a_program_is_not_given_what_would_change_how_it_is_loaded() {
         stderr_is_terminal: false,
         is_detached: false,
         files: None,
+        is_here: false,
     };
     let answer = ask(&mut greeted(&eve), &Ask::Run(Box::new(request))).unwrap();
     assert!(

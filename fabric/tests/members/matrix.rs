@@ -92,6 +92,7 @@ fn run() -> RunRequest {
         stderr_is_terminal: false,
         is_detached: false,
         files: None,
+        is_here: false,
     }
 }
 

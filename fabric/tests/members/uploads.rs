@@ -174,6 +174,7 @@ fn a_program_finds_the_files_that_were_sent_with_it() {
             stderr_is_terminal: false,
             is_detached: false,
             files,
+            is_here: false,
         }))
     };
     for program in [&cat, &files] {

@@ -50,6 +50,7 @@ fn asks() -> Vec<Ask> {
         stderr_is_terminal: false,
         is_detached: true,
         files: None,
+        is_here: false,
     };
     let (job, process) = ("ab12".to_string(), Some("3fecd01".to_string()));
     let from = Position {

@@ -5,6 +5,11 @@
 //! it can come back; then the job is ended, unless it is detached. While nobody has a job, what it writes is paid for at
 //! once: it is written down, and that is all that can be waited for.
 //!
+//! # A client with a warden
+//! With `--here` the job's initial process runs at the client, which carries orders and reports of a warden of its own. When
+//! that client is gone, so is its process, as if its node were lost: it ends it too. The rest of the job goes on as any does
+//! whose client is gone.
+//!
 //! Deliberately absent: who only looks on (`desk.rs`), for whom no job waits.
 
 use super::{About, Action, ClientId, Cluster, Happening, Job, pid, streams::Stream};
@@ -12,7 +17,7 @@ use crate::scheduler::NodeId;
 use deploy_wire::{
     client::{Answer, GONE_AFTER, GRACE, JobView},
     code::OwnCode,
-    job::JobOrder,
+    job::{JobOrder, JobReport},
     node::Order,
 };
 use std::{
@@ -105,6 +110,12 @@ impl Cluster {
         self.follow(id, now);
     }
 
+    /// Whether the job's first process is at the client that has it, which nobody else can take over.
+    pub fn is_at_its_client(&self, id: pid::Job) -> bool {
+        let owned = self.jobs.get(&id);
+        owned.is_some_and(|owned| owned.job.has_warden(NodeId::HERE))
+    }
+
     /// A client wants to have this job, which is its user's. Nothing if it is over.
     pub fn attach(&mut self, client: ClientId, id: pid::Job) -> Option<Handed> {
         let owned = self.jobs.get_mut(&id)?;
@@ -134,7 +145,40 @@ impl Cluster {
         Some(handed)
     }
 
-    /// A client's session has ended: its job is left alone.
+    /// The warden of a client reports of its job.
+    pub(super) fn handle_here(
+        &mut self,
+        client: ClientId,
+        report: JobReport,
+        file: Option<Vec<u8>>,
+        now: Instant,
+    ) {
+        let Some(job) = self.clients.get(&client).and_then(|client| client.job) else {
+            return;
+        };
+        let is_plausible = match report {
+            JobReport::Signalled { signal } => {
+                let signal = Happening::Signal(signal, self.user(client));
+                self.tell(job, signal)
+            }
+            // What is relayed is not written down.
+            JobReport::Relayed { .. } => self.jobs.get_mut(&job).is_none_or(|owned| {
+                let relayed = Happening::Report(NodeId::HERE, report, None);
+                owned.job.handle(relayed)
+            }),
+            report => self.tell(job, Happening::Report(NodeId::HERE, report, file)),
+        };
+        self.follow(job, now);
+        if !is_plausible {
+            let why = "what it says of the process there makes no sense".to_string();
+            let code = OwnCode::Connection.number() as u8;
+            let answer = Answer::Refused { code, why };
+            self.actions.push_back(Action::Part(client, answer));
+            self.handle_client_gone(client, now);
+        }
+    }
+
+    /// A client's session has ended: its job is left alone, and a process of it that ran there is lost.
     pub fn handle_client_gone(&mut self, client: ClientId, now: Instant) {
         let Some(job) = self.clients.remove(&client).and_then(|client| client.job) else {
             return;
@@ -149,6 +193,9 @@ impl Cluster {
             owned.left = Some(now);
             // What is on the way was written down, and that is all that becomes of it.
             self.with_job(Some(id), Happening::Credit(u64::MAX), now);
+            if self.is_at_its_client(id) {
+                self.with_job(Some(id), Happening::NodeLost(NodeId::HERE), now);
+            }
         }
     }
 

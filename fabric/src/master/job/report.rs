@@ -63,6 +63,7 @@ impl Job {
                 }
             }
             JobReport::Closed => self.handle_closed(node),
+            JobReport::Signalled { .. } => {} // Its client's word, and not plausible here.
         }
         self.follow();
         true
@@ -107,7 +108,8 @@ impl Job {
         match request {
             Request::Spawn(request) => {
                 let (resources, wait) = (request.resources, request.wait);
-                let (node, near) = (request.node.clone(), Some(self.node_of(from)));
+                let near = Some(self.node_of(from)).filter(|near| *near != NodeId::HERE);
+                let node = request.node.clone();
                 let spawn = Spawn {
                     from,
                     request,
@@ -262,6 +264,7 @@ impl Job {
         self.has_warden(node)
             && match report {
                 JobReport::Opened | JobReport::Failed { .. } | JobReport::Closed => true,
+                JobReport::Signalled { .. } => false,
                 JobReport::Begun { number } | JobReport::NotBegun { number, .. } => {
                     is(number, &[Stage::Beginning])
                 }

@@ -98,7 +98,13 @@ impl Job {
     }
 
     /// Begins a process that has room: the initial one, if nobody asked for it.
-    fn begin(&mut self, ask: u64, resources: Resources, spawn: Option<Spawn>, place: Place) {
+    pub(super) fn begin(
+        &mut self,
+        ask: u64,
+        resources: Resources,
+        spawn: Option<Spawn>,
+        place: Place,
+    ) {
         let node = place.node;
         self.open(place);
         let asked = spawn.as_ref().map(|spawn| (spawn.from, spawn.request.id));
@@ -197,6 +203,9 @@ impl Job {
         if from != self.initial || process.is_announced {
             return self.order(from, JobOrder::Kill { number: from });
         }
+        if process.node == NodeId::HERE {
+            return self.need_here(from, id, resources);
+        }
         let (has, near) = (process.resources, Some(process.node));
         if self.request.resources.is_some() || has == resources {
             let resources = has;
@@ -209,6 +218,12 @@ impl Job {
             let want = Want::Need { id, resources };
             self.ask(want, resources, None, near, false);
         }
+    }
+
+    /// The initial process runs at its person's, where nothing is counted: what it needs is granted.
+    fn need_here(&mut self, number: u32, id: u64, resources: Resources) {
+        self.processes[number as usize].resources = resources;
+        self.tell(number, Notice::Granted { id, resources });
     }
 
     /// Those who asked for these are not there any more, or do not want them.

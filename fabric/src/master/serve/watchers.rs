@@ -121,6 +121,13 @@ impl Master {
             Ok(job) => job,
             Err(why) => return self.refuse(client, why),
         };
+        if part == Part::Owner && self.cluster.is_at_its_client(job) {
+            let code = OwnCode::Connection.number() as u8;
+            let why = format!(
+                "the job's first process runs where the job was started, with --here: `cargo deploy logs -f {job}` shows it"
+            );
+            return self.answer(client, &Answer::Refused { code, why });
+        }
         let handed = match part {
             Part::Owner => self.cluster.attach(client, job),
             Part::Follower | Part::Reader => None,
