@@ -53,6 +53,10 @@ pub struct Run {
     pub exe: Option<PathBuf>,
     #[command(flatten)]
     pub given: Given,
+    /// Run the first process here, with your files, environment, terminal and debugger (DEPLOY_WRAP); what it starts runs
+    /// there. When the connection is lost it is ended, as if its machine were lost.
+    #[arg(long = "here", conflicts_with_all = ["is_detached", "mem", "cpu", "gpu"])]
+    pub is_here: bool,
     /// Print which job it is, and leave: it goes on without a terminal. `cargo deploy logs -f JOB` shows it.
     #[arg(long = "detach")]
     pub is_detached: bool,
@@ -357,7 +361,7 @@ impl Variable {
                 "a name has letters, digits and `_`, and does not begin with a digit".into(),
             );
         }
-        if RESERVED.contains(&name) {
+        if is_reserved(name) {
             return Err("this name is Deploy's own, for the processes that it starts".into());
         }
         let own = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
@@ -378,6 +382,11 @@ fn directory(text: &str) -> Result<PathBuf, String> {
 
 /// The target that is this machine.
 pub const LOCAL: &str = "local";
+
+/// Whether this variable is between Deploy and its own processes.
+pub fn is_reserved(name: &[u8]) -> bool {
+    RESERVED.contains(&name)
+}
 
 /// By these a process knows which life it begins.
 const RESERVED: [&[u8]; 2] = [b"DEPLOY_BIRTH", b"DEPLOY_KEEPER"];

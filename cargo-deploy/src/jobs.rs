@@ -7,6 +7,7 @@ use crate::{
     cli::{Attach, Logs, Watched},
     clusters,
     failure::Failure,
+    here::{Hands, Plan},
     listing,
     run::Told,
     session::Bridge,
@@ -24,6 +25,7 @@ pub fn begin(
     mut bridge: Bridge,
     identity: Identity,
     request: RunRequest,
+    here: Option<Plan>,
     screen: Screen,
     told: Told,
 ) -> Result<i32, Failure> {
@@ -39,15 +41,14 @@ pub fn begin(
     }
     let is_told = (screen.is_for_a_person() && !told.is_quiet) || told.is_verbose;
     // From here on a signal is meant for the job.
-    let watch = Watch::prepare(screen, true)?;
+    let mut watch = Watch::prepare(screen, true)?;
+    if let Some(plan) = here {
+        watch.have_hands(Hands::start(plan)?);
+    }
+    let is_here = watch.has_hands();
     let job = started(&mut bridge, &ask)?;
     if is_told {
-        eprintln!(
-            "cargo deploy: this is job {job}. Should this terminal go away, the job goes on for {} s: `cargo deploy \
-             attach {}` goes back to it. With --detach it needs no terminal.",
-            GRACE.as_secs(),
-            short(job)
-        );
+        tell_what_follows(job, is_here);
     }
     let (session, _) = bridge.into_session()?;
     let errand = Errand {
@@ -116,6 +117,20 @@ fn started(bridge: &mut Bridge, run: &Ask) -> Result<Job, Failure> {
     match bridge.ask(run)? {
         Answer::Started { job } => Ok(job),
         _ => Err(bridge.surprised()),
+    }
+}
+
+fn tell_what_follows(job: Job, is_here: bool) {
+    let (seconds, short) = (GRACE.as_secs(), short(job));
+    match is_here {
+        true => eprintln!(
+            "cargo deploy: this is job {job}, and its first process runs here. Should this terminal or the connection go \
+             away, that process ends, and the others go on for {seconds} s: `cargo deploy attach {short}` goes back to them."
+        ),
+        false => eprintln!(
+            "cargo deploy: this is job {job}. Should this terminal go away, the job goes on for {seconds} s: `cargo deploy \
+             attach {short}` goes back to it. With --detach it needs no terminal."
+        ),
     }
 }
 

@@ -10,17 +10,21 @@
 //! Nothing comes from a job that only computes. So the bridge is told every [`BEAT_EVERY`] that somebody is here, and answers
 //! that. When nothing has come for [`GONE_AFTER`], as long as the bridge waits too, the connection is lost.
 
-use crate::stdin::Input;
+use crate::{here::Hands, stdin::Input};
 use deploy_trust::session::{Session, SessionError};
-use deploy_wire::client::{Answer, Ask, BEAT_EVERY, GONE_AFTER};
+use deploy_wire::{
+    client::{Answer, Ask, BEAT_EVERY, GONE_AFTER},
+    job::JobReport,
+};
 use mio::{Events, Poll, Token, Waker};
 use std::{
+    collections::VecDeque,
     io,
     sync::{
         Arc,
         mpsc::{self, Receiver, Sender},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -34,16 +38,18 @@ pub enum Heard {
 }
 
 /// Where to say things.
-#[derive(Clone)]
 pub struct Line {
     words: Sender<Word>,
     waker: Arc<Waker>,
+    thread: JoinHandle<()>,
 }
 
-/// Something to say, and whom to tell when it has left.
-struct Word {
-    ask: Ask,
-    left: Option<Sender<()>>,
+/// What the thread is to do.
+enum Word {
+    /// Say something, and tell who waits for it that it has left.
+    Say(Ask, Option<Sender<()>>),
+    /// Pass a signal on to what has the initial process here.
+    Signal(i32),
 }
 
 impl Line {
@@ -52,6 +58,7 @@ impl Line {
     pub fn start(
         session: Session,
         input: Arc<Input>,
+        hands: Option<Hands>,
         tell: impl FnMut(Heard) -> bool + Send + 'static,
     ) -> io::Result<Line> {
         let poll = Poll::new()?;
@@ -65,29 +72,51 @@ impl Line {
             words: words_to_say,
             leaving: Vec::new(),
             input,
+            hands,
+            reports: VecDeque::new(),
+            bulk: VecDeque::new(),
+            beaten: now,
             said: now,
             heard: now,
             looked: now,
         };
         owner.session.register(owner.poll.registry(), SESSION)?;
-        thread::Builder::new()
+        if let Some(hands) = &owner.hands {
+            hands.register(owner.poll.registry(), HANDS)?;
+        }
+        let thread = thread::Builder::new()
             .name("session".into())
             .spawn(move || owner.run(tell))?;
-        Ok(Line { words, waker })
+        Ok(Line {
+            words,
+            waker,
+            thread,
+        })
     }
 
     /// Says something. When the connection is lost it goes nowhere, and that is told.
     pub fn say(&self, ask: Ask) {
-        self.send(Word { ask, left: None });
+        self.send(Word::Say(ask, None));
     }
 
     /// The same, and waits until it has left, but no longer than this.
     pub fn say_within(&self, ask: Ask, patience: Duration) {
         let (left, has_left) = mpsc::channel();
-        let left = Some(left);
-        self.send(Word { ask, left });
+        self.send(Word::Say(ask, Some(left)));
         // Either way there is nothing more to do about it.
         let _ = has_left.recv_timeout(patience);
+    }
+
+    /// Passes a signal on to what has the initial process here.
+    pub fn signal(&self, signal: i32) {
+        self.send(Word::Signal(signal));
+    }
+
+    /// Waits until the session has ended, and nothing of the job is left here.
+    pub fn wait(self) {
+        drop(self.words);
+        // A panic there was told on standard error.
+        let _ = self.thread.join();
     }
 
     fn send(&self, word: Word) {
@@ -105,6 +134,13 @@ struct Owner {
     /// Who waits for what was said to leave.
     leaving: Vec<Sender<()>>,
     input: Arc<Input>,
+    /// What has the initial process, where that is here. It goes with the session.
+    hands: Option<Hands>,
+    /// What it reports, on its way; and of that what may wait for all else.
+    reports: VecDeque<Vec<u8>>,
+    bulk: VecDeque<Vec<u8>>,
+    /// When we last asked whether anybody is there.
+    beaten: Instant,
     /// When something was said, and when something was heard.
     said: Instant,
     heard: Instant,
@@ -133,8 +169,9 @@ impl Owner {
         events: &mut Events,
         tell: &mut impl FnMut(Heard) -> bool,
     ) -> Result<bool, String> {
+        self.hear_hands();
         self.take_words().map_err(in_words)?;
-        let left = (self.said + BEAT_EVERY).saturating_duration_since(Instant::now());
+        let left = self.beat_due().saturating_duration_since(Instant::now());
         match self.poll.poll(events, Some(left.max(LOOK_AGAIN))) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return Err(error.to_string());
@@ -145,9 +182,14 @@ impl Owner {
         while let Some(message) = self.session.poll_message().map_err(in_words)? {
             self.heard = Instant::now();
             let answer = Answer::decode(&message).map_err(|error| error.to_string())?;
-            if answer == Answer::Beat {
-                continue; // It is there.
-            }
+            let answer = match (answer, &mut self.hands) {
+                (Answer::Beat, _) => continue, // It is there.
+                (Answer::Order { order, file }, Some(hands)) => {
+                    hands.order(*order, file)?;
+                    continue;
+                }
+                (answer, _) => answer,
+            };
             let is_last = matches!(
                 answer,
                 Answer::Finished | Answer::Done | Answer::Refused { .. }
@@ -168,11 +210,20 @@ impl Owner {
     /// Words as long as there is room; input piece by piece, each when all before it has left.
     fn take_words(&mut self) -> Result<(), SessionError> {
         loop {
-            while !self.session.is_full()
-                && let Ok(word) = self.words.try_recv()
-            {
-                self.send(&word.ask);
-                self.leaving.extend(word.left);
+            while !self.session.is_full() {
+                match self.words.try_recv() {
+                    Ok(Word::Say(ask, left)) => {
+                        self.send(ask.encode());
+                        self.leaving.extend(left);
+                    }
+                    Ok(Word::Signal(signal)) => {
+                        self.hands.iter().for_each(|hands| hands.signal(signal));
+                    }
+                    Err(_) => match self.reports.pop_front() {
+                        Some(report) => self.send(report),
+                        None => break,
+                    },
+                }
             }
             self.session.flush()?;
             if !self.session.is_flushed() {
@@ -181,20 +232,56 @@ impl Owner {
             for left in self.leaving.drain(..) {
                 let _ = left.send(()); // It may have had enough of waiting.
             }
-            let Some(bytes) = self.input.take() else {
+            let input = || {
+                Some(
+                    Ask::Input {
+                        bytes: self.input.take()?,
+                    }
+                    .encode(),
+                )
+            };
+            let Some(message) = self.bulk.pop_front().or_else(input) else {
                 return Ok(());
             };
-            self.send(&Ask::Input { bytes });
+            self.send(message);
         }
     }
 
-    fn send(&mut self, ask: &Ask) {
+    /// Takes in what is reported here, as long as what was reported before leaves.
+    fn hear_hands(&mut self) {
+        while self.reports.len() < REPORTS_MAX
+            && let Some(hands) = &mut self.hands
+        {
+            let (report, file) = match hands.hear() {
+                Ok(None) => return,
+                Ok(Some(reported)) => reported,
+                Err(why) => (JobReport::Failed { why }, None),
+            };
+            if matches!(report, JobReport::Closed | JobReport::Failed { .. }) {
+                self.hands = None; // That was the last.
+            }
+            let report = Box::new(report);
+            let ask = Ask::Report { report, file };
+            let queue = match ask.is_bulk() {
+                true => &mut self.bulk,
+                false => &mut self.reports,
+            };
+            queue.push_back(ask.encode());
+        }
+    }
+
+    fn send(&mut self, message: Vec<u8>) {
         self.said = Instant::now();
-        let sent = self.session.send(ask.encode());
+        let sent = self.session.send(message);
         debug_assert!(
             sent.is_ok(),
-            "asked whether there is room; nothing said here is long"
+            "asked whether there is room; nothing said here is too long"
         );
+    }
+
+    /// When to ask whether anybody is there: when we have said nothing for long, or heard nothing.
+    fn beat_due(&self) -> Instant {
+        self.said.min(self.heard).max(self.beaten) + BEAT_EVERY
     }
 
     fn look_at_the_clock(&mut self, now: Instant) -> Result<(), String> {
@@ -202,11 +289,16 @@ impl Owner {
             self.heard = now; // We were stopped ourselves, or the machine slept: the silence was ours.
         }
         self.looked = now;
-        if now - self.heard >= GONE_AFTER {
-            return Err(format!("nothing has come for {} s", GONE_AFTER.as_secs()));
+        let patience = match self.hands {
+            Some(_) => FENCE_AFTER,
+            None => GONE_AFTER,
+        };
+        if now - self.heard >= patience {
+            return Err(format!("nothing has come for {} s", patience.as_secs()));
         }
-        if now - self.said >= BEAT_EVERY && !self.session.is_full() {
-            self.send(&Ask::Beat);
+        if now >= self.beat_due() && !self.session.is_full() {
+            self.beaten = now;
+            self.send(Ask::Beat.encode());
         }
         Ok(())
     }
@@ -218,6 +310,12 @@ fn in_words(error: SessionError) -> String {
 
 const WAKER: Token = Token(0);
 const SESSION: Token = Token(1);
+const HANDS: Token = Token(2);
+
+/// Where a process of the job runs here, it is ended well before the bridge takes it for lost.
+const FENCE_AFTER: Duration = Duration::from_secs(10);
+/// What may wait to be reported: more is left where it is.
+const REPORTS_MAX: usize = 1 << 10;
 
 /// How soon to look again at a session that takes nothing, although something is due.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -14,6 +14,7 @@ mod elf;
 mod failure;
 mod files;
 mod flags;
+mod here;
 mod interrupts;
 mod jobs;
 mod line;
@@ -39,6 +40,9 @@ use std::process;
 
 fn main() {
     if let Some(code) = compile::report_if_runner() {
+        process::exit(code);
+    }
+    if let Some(code) = here::serve_if_asked() {
         process::exit(code);
     }
     let code = match Cli::from_command_line().map(act) {

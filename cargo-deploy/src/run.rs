@@ -5,6 +5,7 @@ use crate::{
     clusters,
     compile::{Compiled, compile},
     failure::Failure,
+    here::Plan,
     jobs, local,
     preflight::{self, Image},
     session::Bridge,
@@ -43,6 +44,11 @@ pub fn run(mut run: Run) -> Result<i32, Failure> {
     let Some(path) = program(run)? else {
         return Ok(BUILD_FAILED);
     };
+    let env: Vec<_> = run.given.env.iter().filter_map(Variable::here).collect();
+    let here = match run.is_here {
+        true => Some(Plan::new(&path, run.args.clone(), env.clone())?),
+        false => None,
+    };
     let image = preflight::look(&path, wants_symbols(run))?;
     let files = preflight::files(&run.given)?;
     tell_needs(run, &image);
@@ -50,20 +56,20 @@ pub fn run(mut run: Run) -> Result<i32, Failure> {
         image: image.digest,
         worker: preflight::worker(&image.name),
         args: arguments(run, &image),
-        env: run.given.env.iter().filter_map(Variable::here).collect(),
+        env,
         resources: run.given.needs.resources(),
         stdout_is_terminal: screen.terminals.0,
         stderr_is_terminal: screen.terminals.1,
         is_detached: run.is_detached,
         files: files.as_ref().map(|files| files.digest),
-        is_here: false,
+        is_here: run.is_here,
     };
     let told = Told {
         is_quiet: run.cargo.quiet,
         is_verbose: run.cargo.verbose > 0,
     };
     let all: Vec<Image> = [image].into_iter().chain(files).collect();
-    send_and_show(identity, &all, request, screen, told)
+    send_and_show(identity, &all, request, here, screen, told)
 }
 
 /// Brings the program and its files to the cluster, has it run and shows it; returns the code to exit with.
@@ -71,6 +77,7 @@ pub fn send_and_show(
     identity: Identity,
     all: &[Image],
     request: RunRequest,
+    here: Option<Plan>,
     screen: Screen,
     told: Told,
 ) -> Result<i32, Failure> {
@@ -81,7 +88,7 @@ pub fn send_and_show(
             tell_sent(&sent, image);
         }
     }
-    jobs::begin(bridge, identity, request, screen, told)
+    jobs::begin(bridge, identity, request, here, screen, told)
 }
 
 /// What it is shown on. Nobody is here to write files for a job that is left alone.

@@ -16,6 +16,7 @@ use crate::{
     back::{Back, Errand},
     failure::Failure,
     files::{self, Files},
+    here::Hands,
     interrupts::{self, Interrupts, Meaning},
     jobs,
     line::{Heard, Line},
@@ -34,7 +35,7 @@ use deploy_wire::{
     exit::ExitStatus,
     pid::{Job, Pid},
 };
-use nix::libc::{SIGKILL, SIGPIPE, SIGTSTP};
+use nix::libc::{SIGHUP, SIGKILL, SIGPIPE, SIGTSTP};
 use std::{
     collections::BTreeSet,
     env,
@@ -125,6 +126,10 @@ pub struct Watch {
     /// From now on a signal has its usual effect.
     is_over: Arc<AtomicBool>,
     input: Arc<Input>,
+    /// What has the initial process here, until it is given to the first connection.
+    hands: Option<Hands>,
+    /// Whether that is on its connection: then it is told what is signalled, and tells the cluster.
+    is_here: bool,
     /// How many connections there were before this one.
     line_number: u32,
     /// Nothing while the way back is looked for.
@@ -181,6 +186,8 @@ impl Watch {
             told,
             is_over,
             input: Arc::default(),
+            hands: None,
+            is_here: false,
             line_number: 0,
             line: None,
             unsaid: Vec::new(),
@@ -191,6 +198,17 @@ impl Watch {
             initial_end: None,
             unread: BTreeSet::new(),
         })
+    }
+
+    /// The job's initial process will run here, looked after by these.
+    pub fn have_hands(&mut self, hands: Hands) {
+        self.hands = Some(hands);
+        self.is_here = true;
+    }
+
+    /// Whether it will.
+    pub fn has_hands(&self) -> bool {
+        self.is_here
     }
 
     /// Shows the job that this session is attached to, to its end, and ends as it ended; returns the code to exit with.
@@ -205,11 +223,14 @@ impl Watch {
             self.files = Some(files);
         }
         self.start_line(session)?;
-        if errand.is_owner {
+        if errand.is_owner && !self.is_here {
             self.input.begin_at(input);
             stdin::read_into(self.input.clone()).map_err(Failure::internal)?;
         }
         let end = self.follow(errand)?;
+        if let (true, Some(line)) = (self.is_here, self.line.take()) {
+            line.wait(); // Until nothing is left here.
+        }
         self.is_over.store(true, Ordering::SeqCst);
         let cause = self
             .initial_end
@@ -266,7 +287,9 @@ impl Watch {
         let number = self.line_number;
         let heard = self.teller.clone();
         let tell = move |what| heard.send(Told::Heard(number, what)).is_ok();
-        let line = Line::start(session, self.input.clone(), tell).map_err(Failure::internal)?;
+        let hands = self.hands.take();
+        let line = Line::start(session, self.input.clone(), hands, tell);
+        let line = line.map_err(Failure::internal)?;
         for ask in self.unsaid.drain(..) {
             line.say(ask);
         }
@@ -313,6 +336,7 @@ impl Watch {
             Heard::Answer(answer) => Ok(self.handle_answer(answer, now)),
             Heard::Lost(why) => {
                 self.line = None;
+                self.is_here = false;
                 self.note(format!("the connection is lost ({why}): trying again"), now);
                 let teller = self.teller.clone();
                 // Where nobody listens any more, nothing is to be told.
@@ -336,6 +360,13 @@ impl Watch {
         match self.interrupts.handle(caught, now) {
             Meaning::PassOn(SIGKILL) if self.line.is_none() => {
                 return Some(End::Lost("you did not want to wait for it".to_string()));
+            }
+            Meaning::PassOn(signal) if self.is_here && signal != SIGKILL => {
+                // What the terminal's keys send has reached it, too, and it says so.
+                let has_come = caught.from_kernel && signal != SIGHUP;
+                if let Some(line) = self.line.as_ref().filter(|_| !has_come) {
+                    line.signal(signal);
+                }
             }
             Meaning::PassOn(signal) => self.say(Ask::Signal { signal }),
             Meaning::Leave(signal) => signal::reraise(signal),

@@ -14,7 +14,6 @@ use deploy_wire::{
 };
 use std::{
     env,
-    ffi::OsString,
     fs::File,
     io::{self, IsTerminal},
     os::fd::AsFd,
@@ -154,15 +153,8 @@ fn wrap() -> Result<Option<Wrap>, Failure> {
     let Some(command) = setting("DEPLOY_WRAP")? else {
         return Ok(None);
     };
-    let words = shlex::split(&command).filter(|words| !words.is_empty()).ok_or_else(|| {
-        let why = format!("DEPLOY_WRAP is {command:?}: set it to a command, as in 'gdb --args', with every quote closed");
-        (OwnCode::Setting, why)
-    })?;
-    let command = words.into_iter().map(OsString::from).collect();
-    Ok(Some(Wrap {
-        command,
-        worker: setting("DEPLOY_WRAP_WORKER")?,
-    }))
+    let wrap = Wrap::parse(&command, setting("DEPLOY_WRAP_WORKER")?);
+    wrap.map(Some).map_err(|why| (OwnCode::Setting, why))
 }
 
 /// `DEPLOY_CAPACITY='4GiB 2'`: the memory and the cores that this machine counts, and GPUs as a third word.

@@ -19,6 +19,8 @@ pub struct Cluster {
     pub node_token: String,
     /// What is to be typed on each laptop, once.
     pub user_token: String,
+    /// Whether initial processes run at the laptop.
+    pub is_here: bool,
     /// What each of its nodes has, if programs are to notice.
     pub capacity: Option<String>,
     /// Its hosts. They go after the daemons.
@@ -61,6 +63,7 @@ impl Cluster {
             daemons: Vec::new(),
             node_token: String::new(),
             user_token: String::new(),
+            is_here: false,
             capacity: None,
             hosts: Hosts::raise(&names)?,
         };
@@ -134,6 +137,9 @@ impl Cluster {
     pub fn deploy(&self, program: &Path, args: &[String], env: &[(String, String)]) -> Command {
         let program = program.to_str().expect("the tests' paths are text");
         let mut command = self.cargo(&[BRIDGE, "--exe", program]);
+        if self.is_here {
+            command.arg("--here");
+        }
         for (name, value) in env {
             command.arg("--env").arg(format!("{name}={value}"));
         }

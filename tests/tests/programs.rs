@@ -119,12 +119,17 @@ fn every_program_in_the_directory_is_tested() {
 
 #[test]
 fn on_a_cluster_of_one_node() {
-    on_nodes(&[]);
+    on_nodes(&[], false);
 }
 
 #[test]
 fn on_a_cluster_of_three_nodes() {
-    on_nodes(&["n1", "n2"]);
+    on_nodes(&["n1", "n2"], false);
+}
+
+#[test]
+fn at_the_laptop_and_on_a_cluster_of_three_nodes() {
+    on_nodes(&["n1", "n2"], true);
 }
 
 #[test]
@@ -143,11 +148,12 @@ fn on_a_node_of_the_size_that_a_program_asks_for() {
     }
 }
 
-/// Every program on a head and these nodes.
-fn on_nodes(nodes: &[&str]) {
-    let Some(cluster) = Cluster::with_room(nodes, "400GiB 100") else {
+/// Every program on a head and these nodes, with its initial process there or at the laptop.
+fn on_nodes(nodes: &[&str], is_here: bool) {
+    let Some(mut cluster) = Cluster::with_room(nodes, "400GiB 100") else {
         return;
     };
+    cluster.is_here = is_here;
     cluster.login();
     let only = std::env::var("DEPLOY_TEST_PROGRAM").ok();
     let mut failed = Vec::new();

@@ -73,6 +73,21 @@ pub(crate) struct Stdio<'a> {
     pub(crate) birth: BorrowedFd<'a>,
 }
 
+impl Wrap {
+    /// What `DEPLOY_WRAP` says, and `DEPLOY_WRAP_WORKER`.
+    ///
+    /// # Errors
+    /// A sentence, if it is no command.
+    pub fn parse(command: &str, worker: Option<String>) -> Result<Wrap, String> {
+        let words = shlex::split(command).filter(|words| !words.is_empty());
+        let words = words.ok_or_else(|| {
+            format!("DEPLOY_WRAP is {command:?}: set it to a command, as in 'gdb --args', with every quote closed")
+        })?;
+        let command = words.into_iter().map(OsString::from).collect();
+        Ok(Wrap { command, worker })
+    }
+}
+
 impl Launcher {
     /// Makes `program` ready.
     pub(crate) fn new(program: Program, signals_blocked: u64) -> io::Result<Launcher> {
