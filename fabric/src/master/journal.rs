@@ -188,6 +188,7 @@ mod tests {
                 stderr_is_terminal: true,
                 is_detached: true,
                 files: None,
+                is_here: false,
             },
         }
     }
