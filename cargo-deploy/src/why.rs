@@ -1,4 +1,4 @@
-//! `cargo deploy why`: how it came to the ends of processes, in a sentence each.
+//! `cargo deploy why`: how it came to the ends of processes, and what those that live wait for, in a sentence each.
 //!
 //! Deliberately absent: guesses. What is not known is not said.
 
@@ -6,8 +6,10 @@ use crate::{cli, failure::Failure, listing};
 use deploy_wire::{
     client::{Answer, Ask, LifeView},
     exit::{ExitStatus, Reason, Shortage},
+    wait::{Awaited, Wait, Waits},
 };
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 
 /// Explains a job or a process.
 pub fn why(why: &cli::Why) -> Result<i32, Failure> {
@@ -46,7 +48,7 @@ fn sentence(life: &LifeView) -> String {
     } = life;
     let who = format!("{pid} ({worker} on {node})");
     let Some(status) = life.status else {
-        return format!("{who} runs.");
+        return format!("{who} {}.", at_work(&life.waits));
     };
     let how = match (status.reason(), &life.by) {
         (Some(Reason::OutOfMemory(shortage)), _) => format!(
@@ -68,6 +70,29 @@ fn sentence(life: &LifeView) -> String {
         (None, _) => by_itself(status),
     };
     format!("{who} {how}.")
+}
+
+/// What a process does that lives, as far as it is known. Of what it waits for the first is said that it has waited for
+/// longest.
+fn at_work(waits: &Waits) -> String {
+    let mut list: Vec<&Wait> = waits.list.iter().collect();
+    list.sort_by_key(|wait| Reverse(wait.ms));
+    let Some(longest) = list.first() else {
+        return "runs".to_string();
+    };
+    let seconds = longest.ms / 1000;
+    let shown = list
+        .iter()
+        .take(WAITS_SHOWN_MAX)
+        .map(|wait| wait.to_string());
+    let mut words = shown.collect::<Vec<String>>().join(", or ");
+    if let hidden @ 1.. = list.len().saturating_sub(WAITS_SHOWN_MAX) {
+        words += &format!(", or {hidden} others");
+    }
+    match waits.is_all {
+        true => format!("does nothing but wait, for {seconds} s now, {words}"),
+        false => format!("runs, and has waited for {seconds} s in one place, {words}"),
+    }
 }
 
 fn by_itself(status: ExitStatus) -> String {
@@ -102,6 +127,8 @@ fn json(life: &LifeView) -> Value {
         "resources": listing::resources_json(life.resources),
         "status": status,
         "by": life.by,
+        "waits": life.waits.list.iter().map(wait_json).collect::<Vec<Value>>(),
+        "only_waits": life.waits.is_all,
         "blamed": life.is_blamed,
         "sentence": sentence(life),
     })
@@ -113,6 +140,26 @@ fn shortage(status: ExitStatus) -> Option<Shortage> {
         _ => None,
     }
 }
+
+fn wait_json(wait: &Wait) -> Value {
+    json!({
+        "for": match wait.what {
+            Awaited::Value => "value",
+            Awaited::Room => "room",
+            Awaited::Arrival => "arrival",
+            Awaited::End => "end",
+            Awaited::Answer => "answer",
+            Awaited::Delivery => "delivery",
+        },
+        "peer": wait.peer.to_string(),
+        "type": wait.type_name,
+        "place": wait.place,
+        "seconds": wait.ms as f64 / 1000.0,
+    })
+}
+
+/// What fits on a line.
+const WAITS_SHOWN_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -134,6 +181,7 @@ mod tests {
             status: Some(status),
             by: by.map(str::to_string),
             is_blamed: false,
+            waits: Waits::default(),
         };
         let said = sentence(&life);
         let (_, how) = said.split_once("(hello::worker on n1) ").unwrap();
@@ -169,6 +217,34 @@ mod tests {
             signal.because(Reason::NodeLost),
             None,
             "was lost with its node n1, which the master no longer heard.",
+        );
+    }
+
+    #[test]
+    fn who_lives_runs_or_waits() {
+        let wait = |peer, ms| Wait {
+            what: Awaited::Value,
+            peer: Pid::new(Job::from_bits(5), peer),
+            type_name: "u64".into(),
+            place: Some("src/main.rs:7".into()),
+            ms,
+        };
+        let waits = |list, is_all| at_work(&Waits { list, is_all });
+        assert_eq!(waits(vec![], false), "runs");
+        let (one, two) = (wait(1, 2100), wait(2, 14_000));
+        let (first, second) = (one.peer, two.peer);
+        assert_eq!(
+            waits(vec![one.clone()], false),
+            format!(
+                "runs, and has waited for 2 s in one place, to receive u64 from {first} (src/main.rs:7)"
+            )
+        );
+        assert_eq!(
+            waits(vec![one, two], true),
+            format!(
+                "does nothing but wait, for 14 s now, to receive u64 from {second} (src/main.rs:7), or to receive u64 \
+                 from {first} (src/main.rs:7)"
+            )
         );
     }
 

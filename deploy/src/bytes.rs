@@ -11,10 +11,12 @@ use crate::{
     receiver::Receiver,
     sender::Sender,
     turn::{Look, Who},
+    waits::Line,
 };
 use deploy_wire::inbound::Taken;
 use std::{
     io::{self, Read, Write},
+    panic::Location,
     sync::Arc,
 };
 
@@ -36,10 +38,12 @@ use std::{
 /// }
 /// ```
 impl Write for Sender<u8> {
+    #[track_caller]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (&*self).write(bytes)
     }
 
+    #[track_caller]
     fn flush(&mut self) -> io::Result<()> {
         Ok(Sender::flush(self)?)
     }
@@ -47,13 +51,15 @@ impl Write for Sender<u8> {
 
 /// As for the sender itself; several threads can write, and what one `write` takes stays together.
 impl Write for &Sender<u8> {
+    #[track_caller]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
         }
-        Ok(self.outlet.write(bytes)?)
+        Ok(self.outlet.write(bytes, Location::caller())?)
     }
 
+    #[track_caller]
     fn flush(&mut self) -> io::Result<()> {
         Ok(Sender::flush(self)?)
     }
@@ -77,6 +83,7 @@ impl Write for &Sender<u8> {
 /// }
 /// ```
 impl Read for Receiver<u8> {
+    #[track_caller]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         (&*self).read(buffer)
     }
@@ -84,11 +91,12 @@ impl Read for Receiver<u8> {
 
 /// As for the receiver itself; several threads can read, each byte going to one of them.
 impl Read for &Receiver<u8> {
+    #[track_caller]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        match self.take_run(buffer) {
+        match self.take_run(buffer, Location::caller()) {
             Err(ChannelError::Closed) => Ok(0),
             taken => Ok(taken?),
         }
@@ -97,12 +105,14 @@ impl Read for &Receiver<u8> {
 
 impl Receiver<u8> {
     /// Takes at least one byte, and at most as many as the buffer holds.
-    fn take_run(&self, buffer: &mut [u8]) -> Result<usize, ChannelError> {
+    fn take_run(&self, buffer: &mut [u8], at: Line) -> Result<usize, ChannelError> {
         let found = match self.look_run(buffer) {
             Look::Found(found) => found,
             _ => self
                 .link
-                .wait(None, |who| self.step_run(buffer, who))
+                .wait(None, Some(self.waiting(Some(at))), |who| {
+                    self.step_run(buffer, who)
+                })
                 .expect("a wait without deadline finds something"),
         };
         found.map_err(|refusal| match refusal {

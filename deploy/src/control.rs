@@ -6,6 +6,7 @@
 use crate::{
     links::Links,
     process::{self, CLOSED_OURS},
+    waits::{self, Line, Remembered, Waiting},
 };
 use deploy_sys::{
     fd,
@@ -18,6 +19,7 @@ use deploy_wire::{
     pid::Pid,
     resources::Resources,
     secret::Seal,
+    wait::{Awaited, Waits},
 };
 use std::{
     collections::HashMap,
@@ -106,16 +108,17 @@ impl Control {
     }
 
     /// Blocks until the process has ended; nothing, if there never was one.
-    pub(crate) fn wait(&self, pid: Pid) -> Option<ExitStatus> {
+    pub(crate) fn wait(&self, pid: Pid, at: Line) -> Option<ExitStatus> {
         let id = self.next_id();
+        let _remembered = waits::sleeps(pid, end_at(at));
         waited(self.ask(id, &Request::Wait { id, pid }, &[]))
     }
 
     /// The same for a task.
-    pub(crate) async fn wait_async(&self, pid: Pid) -> Option<ExitStatus> {
+    pub(crate) async fn wait_async(&self, pid: Pid, at: Line) -> Option<ExitStatus> {
         let id = self.next_id();
         let request = Request::Wait { id, pid };
-        waited(self.question(id, Some(pid), &request, None).await)
+        waited(self.question(id, Some((pid, at)), &request, None).await)
     }
 
     /// Blocks until the signal is on its way; says whether there ever was such a process.
@@ -148,9 +151,16 @@ impl Control {
         self.send(&Request::Connect { peer }, &[]);
     }
 
-    /// Has the person who watches this told a line of this process.
-    pub(crate) fn note(&self, text: String) {
-        self.send(&Request::Note { text }, &[]);
+    /// Says what this process has waited for, from now on.
+    pub(crate) fn tell_waits(&self, waits: Waits) {
+        self.send(&Request::Waits(waits), &[]);
+    }
+
+    /// How many answers are waited for.
+    pub(crate) fn asked(&self) -> usize {
+        let answers = self.answers();
+        let is_awaited = |answer: &&Answer| matches!(answer, Answer::Awaited(_));
+        answers.by_id.values().filter(is_awaited).count()
     }
 
     /// Asks whether this process lives, to which the connection has ended unexplained. If so, its connection hears it;
@@ -291,7 +301,7 @@ impl Control {
     fn question(
         &self,
         id: u64,
-        of: Option<Pid>,
+        of: Option<(Pid, Line)>,
         request: &Request,
         file: Option<File>,
     ) -> Question<'_> {
@@ -301,7 +311,7 @@ impl Control {
         Question {
             control: self,
             id,
-            of,
+            of: of.map(|(pid, at)| (pid, waits::waits(pid, end_at(at)))),
         }
     }
 
@@ -340,7 +350,7 @@ struct Question<'a> {
     control: &'a Control,
     id: u64,
     /// Whose end it asks for, if that is what it does.
-    of: Option<Pid>,
+    of: Option<(Pid, Remembered)>,
 }
 
 impl Future for Question<'_> {
@@ -363,9 +373,18 @@ impl Drop for Question<'_> {
     fn drop(&mut self) {
         let before = self.control.answers().by_id.remove(&self.id);
         if let Some(Answer::Awaited(_)) = before {
-            let (id, of) = (self.id, self.of);
+            let (id, of) = (self.id, self.of.as_ref().map(|(pid, _)| *pid));
             self.control.send(&Request::Withdraw { id, of }, &[]);
         }
+    }
+}
+
+/// What one waits for who asks for an end in this line.
+fn end_at(at: Line) -> Waiting {
+    Waiting {
+        what: Awaited::End,
+        type_name: "",
+        at: Some(at),
     }
 }
 

@@ -3,13 +3,15 @@
 //! It runs after `main` has returned, or inside `exit`, when the ending thread's local values are gone; the reactor
 //! and the user's other threads still run.
 
-use crate::{link::Link, pool, process, turn::Look};
-use deploy_sys::exit;
-use deploy_wire::frame::Kind;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+use crate::{
+    link::Link,
+    pool, process,
+    turn::Look,
+    waits::{self, Waiting},
 };
+use deploy_sys::exit;
+use deploy_wire::{frame::Kind, wait::Awaited};
+use std::sync::Arc;
 
 /// Has `drain` called at the end.
 pub(crate) fn prepare() -> std::io::Result<()> {
@@ -30,38 +32,25 @@ extern "C" fn drain() {
         .into_iter()
         .map(|link| (link.clone(), say_goodbye(&link)))
         .collect();
-    let patience = Instant::now() + PATIENCE;
-    owed.retain(|(link, sequence)| !is_taken_in(link, *sequence, Some(patience)));
-    if owed.is_empty() {
-        return;
-    }
-    process.control.note(waits_for(&owed));
+    owed.retain(|(link, sequence)| !is_taken_in(link, *sequence));
+    // All that are owed something are remembered for as long as the first of them keeps this process waiting: who looks
+    // then sees all of them.
+    let mut remembered: Vec<_> = owed
+        .iter()
+        .map(|(link, _)| waits::sleeps(link.peer, DELIVERY))
+        .collect();
     for (link, sequence) in owed {
-        is_taken_in(&link, sequence, None);
+        link.wait_until(None, None, || {
+            Look::of(is_taken_in(&link, sequence).then_some(()))
+        });
+        drop(remembered.remove(0));
     }
 }
 
-/// Blocks until the peer has everything up to `sequence`, or is gone, or until the deadline; says whether it is so.
-fn is_taken_in(link: &Arc<Link>, sequence: u64, deadline: Option<Instant>) -> bool {
+/// Whether the peer has everything up to `sequence`, or is gone.
+fn is_taken_in(link: &Link, sequence: u64) -> bool {
     // As long as the peer lives its runtime takes everything in, without its user's code: the window says so.
-    let done = || link.is_delivered() || link.is_acknowledged(sequence) || link.has_ended();
-    link.wait_until(deadline, || Look::of(done().then_some(())))
-        .is_some()
-}
-
-/// What a person is told who wonders why the program does not end.
-fn waits_for(owed: &[(Arc<Link>, u64)]) -> String {
-    let (first, _) = &owed[0];
-    let (who, have, whom) = match owed.len() - 1 {
-        0 => (first.peer.to_string(), "has", "it"),
-        1 => (
-            format!("{} and another process", first.peer),
-            "have",
-            "them",
-        ),
-        more => (format!("{} and {more} others", first.peer), "have", "them"),
-    };
-    format!("waiting to end: {who} {have} not taken in what was sent to {whom}, and may be stopped")
+    link.is_delivered() || link.is_acknowledged(sequence) || link.has_ended()
 }
 
 /// The senders that are left end with the process; everything leaves now. Says how much the peer will have then.
@@ -74,6 +63,10 @@ fn say_goodbye(link: &Arc<Link>) -> u64 {
     tx.out.sequence()
 }
 
-/// How long a process that ends waits for its peers before it says so. It waits on for as long as they live: slow is
-/// not lost.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What a process that ends waits for, for as long as its peers live: slow is not lost. A person is told of it as of any
+/// wait that takes long.
+const DELIVERY: Waiting = Waiting {
+    what: Awaited::Delivery,
+    type_name: "",
+    at: None,
+};

@@ -10,14 +10,16 @@ use crate::{
     scratch,
     sender::Sender,
     turn::{Look, Seat},
+    waits::Waiting,
 };
 use deploy_sys::limit;
-use deploy_wire::outbound::RECORD_BYTES_MAX;
+use deploy_wire::{outbound::RECORD_BYTES_MAX, wait::Awaited};
 use futures_core::Stream;
 use futures_sink::Sink;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     future::{Future, poll_fn},
+    panic::Location,
     pin::Pin,
     sync::{
         Arc,
@@ -32,11 +34,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     ///
     /// # Errors
     /// As for [`send`](Sender::send).
+    #[track_caller]
     pub fn send_async(
         &self,
         value: T,
     ) -> impl Future<Output = Result<(), ChannelError>> + Send + '_ {
-        let mut sending = Sending::new(self.outlet.clone(), value);
+        let waiting = (self.outlet).waiting(Awaited::Room, Some(Location::caller()));
+        let mut sending = Sending::new(self.outlet.clone(), value, Some(waiting));
         poll_fn(move |cx| sending.poll(cx))
     }
 }
@@ -46,20 +50,23 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     ///
     /// # Errors
     /// As for [`recv`](Receiver::recv).
+    #[track_caller]
     pub fn recv_async(&self) -> impl Future<Output = Result<T, ChannelError>> + Send + '_ {
         let mut seat = Seat::default();
-        poll_fn(move |cx| self.poll_recv(&mut seat, cx))
+        let waiting = Some(self.waiting(Some(Location::caller())));
+        poll_fn(move |cx| self.poll_recv(&mut seat, cx, waiting))
     }
 
     pub(crate) fn poll_recv(
         &self,
         seat: &mut Seat,
         cx: &mut Context<'_>,
+        waiting: Option<Waiting>,
     ) -> Poll<Result<T, ChannelError>> {
         if let Some(value) = self.find() {
             return Poll::Ready(value);
         }
-        seat.listen(&self.link, cx.waker());
+        seat.listen(&self.link, cx.waker(), waiting);
         // What came before the bell could ring for this task.
         self.find().map_or(Poll::Pending, Poll::Ready)
     }
@@ -87,7 +94,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Stream for Receiver<T> {
             return Poll::Ready(None);
         }
         let mut seat = std::mem::take(&mut self.seat);
-        let polled = self.poll_recv(&mut seat, cx);
+        let waiting = Some(self.waiting(None));
+        let polled = self.poll_recv(&mut seat, cx, waiting);
         self.seat = seat;
         let value = ready!(polled);
         self.over = !matches!(value, Ok(_) | Err(ChannelError::Codec(_)));
@@ -107,7 +115,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sink<T> for Sender<T> {
         let outlet = self.outlet.clone();
         let sending = self.sending();
         assert!(sending.is_none(), "poll_ready comes before start_send");
-        *sending = Some(Sending::new(outlet, value));
+        let waiting = outlet.waiting(Awaited::Room, None);
+        *sending = Some(Sending::new(outlet, value, Some(waiting)));
         Ok(())
     }
 
@@ -137,6 +146,8 @@ pub(crate) struct Sending<T> {
     outlet: Outlet,
     state: State<T>,
     seat: Seat,
+    /// What its task waits for, if that is to be remembered.
+    waiting: Option<Waiting>,
 }
 
 enum State<T> {
@@ -155,11 +166,12 @@ enum State<T> {
 impl<T> Unpin for Sending<T> {}
 
 impl<T: Serialize + Send + 'static> Sending<T> {
-    pub(crate) fn new(outlet: Outlet, value: T) -> Sending<T> {
+    pub(crate) fn new(outlet: Outlet, value: T, waiting: Option<Waiting>) -> Sending<T> {
         Sending {
             outlet,
             state: State::Value(value),
             seat: Seat::default(),
+            waiting,
         }
     }
 
@@ -175,7 +187,8 @@ impl<T: Serialize + Send + 'static> Sending<T> {
         if let Some(done) = self.look() {
             return self.finish(done);
         }
-        self.seat.listen(&self.outlet.link, cx.waker());
+        self.seat
+            .listen(&self.outlet.link, cx.waker(), self.waiting);
         // What came before the bell could ring for this task.
         match self.look() {
             Some(done) => self.finish(done),
@@ -209,8 +222,9 @@ impl<T: Serialize + Send + 'static> Sending<T> {
     fn send_aside(&mut self, value: T) -> Option<Result<(), ChannelError>> {
         let (slot, cancelled) = (Arc::new(Slot::default()), Arc::new(AtomicBool::new(false)));
         let (outlet, done) = (self.outlet.cancellable(cancelled.clone()), slot.clone());
+        let at = self.waiting.and_then(|waiting| waiting.at);
         let send = move || {
-            let sent = long::help(|| scratch::with(|scratch| outlet.send(&value, scratch)));
+            let sent = long::help(|| scratch::with(|scratch| outlet.send(&value, scratch, at)));
             done.put(sent.and_then(|sent| sent));
             outlet.link.turn.ring();
         };

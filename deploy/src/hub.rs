@@ -134,7 +134,7 @@ impl Hub {
     }
 
     /// Has the reactor look. In a forked child there is none, and its poller is the parent's.
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if !fork::happened() && self.poller.wake().is_err() {
             process::give_up(CLOSED_OURS);
         }

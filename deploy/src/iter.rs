@@ -69,6 +69,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> IntoIterator for Receiver
 impl<T: Serialize + DeserializeOwned + Send + 'static> Iterator for Iter<'_, T> {
     type Item = Result<T, ChannelError>;
 
+    #[track_caller]
     fn next(&mut self) -> Option<Result<T, ChannelError>> {
         next(self.receiver, &mut self.over)
     }
@@ -77,11 +78,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Iterator for Iter<'_, T> 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Iterator for IntoIter<T> {
     type Item = Result<T, ChannelError>;
 
+    #[track_caller]
     fn next(&mut self) -> Option<Result<T, ChannelError>> {
         next(&self.receiver, &mut self.over)
     }
 }
 
+#[track_caller]
 fn next<T: Serialize + DeserializeOwned + Send + 'static>(
     receiver: &Receiver<T>,
     over: &mut bool,

@@ -112,6 +112,8 @@ mod link;
 mod links;
 #[cfg(feature = "distributed")]
 mod long;
+#[cfg(feature = "distributed")]
+mod lookout;
 #[cfg(test)]
 #[cfg(feature = "distributed")]
 mod many_tests;
@@ -151,6 +153,8 @@ mod stress_tests;
 mod tampered_tests;
 #[cfg(feature = "distributed")]
 mod turn;
+#[cfg(feature = "distributed")]
+mod waits;
 
 #[cfg(feature = "distributed")]
 pub use crate::{

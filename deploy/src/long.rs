@@ -98,7 +98,7 @@ impl Pieces<'_> {
                 Look::Found(state) => break state,
                 Look::Nothing | Look::Idle => {}
             }
-            let some = self.link.wait(None, |who| match step(who) {
+            let some = self.link.wait(None, None, |who| match step(who) {
                 Look::Something => Look::Found(None),
                 Look::Found(state) => Look::Found(Some(state)),
                 Look::Nothing => {
@@ -118,7 +118,7 @@ impl Pieces<'_> {
 
     fn read_piece(&mut self, buffer: &mut [u8]) -> usize {
         let (link, generation) = (self.link, self.generation);
-        let found = link.wait_until(None, || {
+        let found = link.wait_until(None, None, || {
             let mut rx = link.rx();
             let found = match rx.inbound.take_piece(generation, buffer.len()) {
                 Ok(Piece::Bytes(bytes)) => {

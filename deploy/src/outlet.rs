@@ -9,11 +9,13 @@ use crate::{
     error::{ChannelError, Lost},
     link::{self, Link, LongMark, Tx},
     turn::Look,
+    waits::{Line, Waiting},
 };
 use deploy_sys::fork;
 use deploy_wire::{
     frame::{Kind, LENGTH_UNKNOWN, Part, Stop},
     outbound::{RECORD_BYTES_MAX, record_units},
+    wait::Awaited,
 };
 use serde::Serialize;
 use std::{
@@ -110,22 +112,36 @@ impl Outlet {
         &self,
         value: &T,
         scratch: &mut Vec<u8>,
+        at: Option<Line>,
     ) -> Result<(), ChannelError> {
+        let waiting = self.waiting(Awaited::Room, at);
         match encode(value, scratch)? {
-            Encoded::Record(record) => self.block(|| self.look(record)),
-            Encoded::Bulk(bytes) => self
-                .begin_long()?
-                .send(bytes, Part::Last, bytes.len() as u64),
-            Encoded::Stream => self.stream(value),
+            Encoded::Record(record) => self.block(waiting, || self.look(record)),
+            Encoded::Bulk(bytes) => {
+                self.begin_long(waiting)?
+                    .send(bytes, Part::Last, bytes.len() as u64)
+            }
+            Encoded::Stream => self.stream(value, waiting),
         }
     }
 
     /// Sends as many of these bytes, each a value of its own, as there is room for: at least one. Blocks until there is.
-    pub(crate) fn write(&self, bytes: &[u8]) -> Result<usize, ChannelError> {
+    pub(crate) fn write(&self, bytes: &[u8], at: Line) -> Result<usize, ChannelError> {
+        let waiting = self.waiting(Awaited::Room, Some(at));
         if bytes.len() <= BULK_RECORD_BYTES_MAX {
-            self.block(|| self.look(bytes)).map(|()| bytes.len())
+            self.block(waiting, || self.look(bytes))
+                .map(|()| bytes.len())
         } else {
-            self.block(|| self.look_run(bytes))
+            self.block(waiting, || self.look_run(bytes))
+        }
+    }
+
+    /// What one who sends waits for, in this line.
+    pub(crate) fn waiting(&self, what: Awaited, at: Option<Line>) -> Waiting {
+        Waiting {
+            what,
+            type_name: self.type_name,
+            at,
         }
     }
 
@@ -217,9 +233,10 @@ impl Outlet {
     /// Blocks until `look` finds something.
     pub(crate) fn block<R>(
         &self,
+        waiting: Waiting,
         look: impl FnMut() -> Look<Result<R, Refusal>>,
     ) -> Result<R, ChannelError> {
-        let found = self.link.wait_until(None, look);
+        let found = self.link.wait_until(None, Some(waiting), look);
         match found.expect("a wait without deadline finds something") {
             Ok(done) => Ok(done),
             Err(Refusal::Error(error)) => Err(error),
@@ -228,9 +245,9 @@ impl Outlet {
     }
 
     /// Sends a long value while it is being encoded.
-    fn stream<T: Serialize>(&self, value: &T) -> Result<(), ChannelError> {
+    fn stream<T: Serialize>(&self, value: &T, waiting: Waiting) -> Result<(), ChannelError> {
         let mut pieces = Pieces {
-            long: self.begin_long()?,
+            long: self.begin_long(waiting)?,
             block: Vec::new(),
             error: None,
         };
@@ -244,8 +261,8 @@ impl Outlet {
     }
 
     /// Blocks until no other long value is being sent, and keeps others from being sent.
-    fn begin_long(&self) -> Result<Long<'_>, ChannelError> {
-        let mark = self.block(|| {
+    fn begin_long(&self, waiting: Waiting) -> Result<Long<'_>, ChannelError> {
+        let mark = self.block(waiting, || {
             let mut tx = self.link.tx();
             if let Some(refusal) = self.refusal() {
                 return Look::Found(Err(refusal));
@@ -255,7 +272,11 @@ impl Outlet {
                 None => Look::Idle, // Until the thread that sends the other one rings.
             }
         })?;
-        Ok(Long { outlet: self, mark })
+        Ok(Long {
+            outlet: self,
+            mark,
+            waiting,
+        })
     }
 }
 
@@ -300,6 +321,8 @@ pub(crate) fn encode<'a, T: Serialize + 'static>(
 struct Long<'a> {
     outlet: &'a Outlet,
     mark: LongMark,
+    /// What its sender waits for meanwhile.
+    waiting: Waiting,
 }
 
 impl Long<'_> {
@@ -307,7 +330,8 @@ impl Long<'_> {
     fn send(&self, mut bytes: &[u8], part: Part, total: u64) -> Result<(), ChannelError> {
         let link = &self.outlet.link;
         loop {
-            let room = self.outlet.block(|| self.look_room(bytes.len()))?;
+            let look = || self.look_room(bytes.len());
+            let room = self.outlet.block(self.waiting, look)?;
             let (piece, rest) = bytes.split_at(room.min(bytes.len()).min(PIECE_BYTES_MAX));
             let part = if rest.is_empty() { part } else { Part::More };
             if !link.send_piece(self.mark, part, piece, total) {

@@ -5,6 +5,7 @@ use deploy_wire::{exit::ExitStatus, pid};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
+    panic::Location,
     pin::pin,
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -20,10 +21,12 @@ pub struct Pid(pub(crate) pid::Pid);
 
 impl Pid {
     /// Blocks until the process has ended, and says how. The process need not be a child of this one.
+    #[track_caller]
     pub fn wait(self) -> Result<ExitStatus, WaitError> {
+        let at = Location::caller();
         let process = process::current();
         process.links.hub.flush();
-        process.control.wait(self.0).ok_or(WaitError::Unknown)
+        process.control.wait(self.0, at).ok_or(WaitError::Unknown)
     }
 
     /// The same, but for no longer than `timeout`: nothing, if the process has not ended by then.
@@ -38,6 +41,7 @@ impl Pid {
     ///     pid.wait()
     /// }
     /// ```
+    #[track_caller]
     pub fn wait_timeout(self, timeout: Duration) -> Result<Option<ExitStatus>, WaitError> {
         // A time too long to be told ends never.
         let deadline = Instant::now().checked_add(timeout);
@@ -68,10 +72,11 @@ impl Pid {
     pub fn wait_async(
         self,
     ) -> impl Future<Output = Result<ExitStatus, WaitError>> + Send + 'static {
+        let at = Location::caller();
         let process = process::current();
         async move {
             process.links.hub.flush();
-            let status = process.control.wait_async(self.0).await;
+            let status = process.control.wait_async(self.0, at).await;
             status.ok_or(WaitError::Unknown)
         }
     }

@@ -40,7 +40,7 @@ mod in_place;
 #[cfg(not(feature = "distributed"))]
 pub use self::in_place::{Broadcast, Call, Travels, call, call_async, returns};
 #[cfg(feature = "distributed")]
-pub(crate) use self::registry::retire;
+pub(crate) use self::registry::{awaited, retire};
 #[cfg(feature = "distributed")]
 pub use self::{
     arguments::Travels,

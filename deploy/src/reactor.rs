@@ -8,6 +8,7 @@ use crate::{
     control::{CONTROL, Control},
     link::{Link, Read},
     links::Links,
+    lookout::Lookout,
     process::{self, CLOSED_OURS},
 };
 use deploy_sys::poller::Events;
@@ -28,6 +29,7 @@ pub(crate) struct Reactor {
     watched: Vec<Arc<Link>>,
     /// Connections to look at once at a certain time, in its order.
     alarms: BTreeMap<(Instant, u64), Arc<Link>>,
+    lookout: Lookout,
 }
 
 impl Reactor {
@@ -38,6 +40,7 @@ impl Reactor {
             links,
             watched: Vec::new(),
             alarms: BTreeMap::new(),
+            lookout: Lookout::default(),
         }
     }
 
@@ -55,7 +58,9 @@ impl Reactor {
         loop {
             let idle = self.watched.is_empty();
             let alarm = self.alarms.keys().next().map(|(at, _)| *at);
-            let next = alarm.into_iter().chain((!idle).then_some(tick)).min();
+            let lookout = self.lookout.poll_timeout();
+            let next = [alarm, (!idle).then_some(tick), lookout];
+            let next = next.into_iter().flatten().min();
             let timeout = next.map(|next| next.saturating_duration_since(Instant::now()));
             let waited = self.links.hub.poller.wait(&mut self.events, timeout);
             if waited.is_err() {
@@ -83,6 +88,7 @@ impl Reactor {
             {
                 handle_alarm(&alarm.remove(), &self.control);
             }
+            self.lookout.turn(now, &self.control, &self.links);
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     pid::Pid,
     process, scratch,
     turn::{Look, Seat},
+    waits::{Line, Waiting},
 };
 use deploy_sys::fork;
 use deploy_wire::{
@@ -16,12 +17,14 @@ use deploy_wire::{
     frame::{Kind, Stop},
     inbound::Taken,
     type_name::travelling,
+    wait::Awaited,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::type_name,
     fmt,
     marker::PhantomData,
+    panic::Location,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering::*},
@@ -95,10 +98,12 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     /// # Errors
     /// How the channel ended, after every value that was sent before; or [`ChannelError::Codec`] if this one could
     /// not be decoded, after which others can still be received.
+    #[track_caller]
     pub fn recv(&self) -> Result<T, ChannelError> {
+        let at = Some(Location::caller());
         loop {
             let found = self
-                .wait(None)
+                .wait(None, at)
                 .expect("a wait without deadline finds something");
             match found {
                 Found::Value(value) => return value,
@@ -135,7 +140,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         // A time too long to be told ends never.
         let deadline = Instant::now().checked_add(timeout);
         loop {
-            match self.wait(deadline) {
+            match self.wait(deadline, None) {
                 Some(Found::Value(value)) => return value.map_err(RecvTimeoutError::Channel),
                 Some(Found::Panicked) => {
                     let end = self.link.end_after_panic_until(deadline);
@@ -207,11 +212,22 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         ready
     }
 
-    fn wait(&self, deadline: Option<Instant>) -> Option<Found<T>> {
+    fn wait(&self, deadline: Option<Instant>, at: Option<Line>) -> Option<Found<T>> {
         scratch::with(|scratch| {
-            let polled = self.link.wait_until(deadline, || self.look(scratch))?;
+            let look = || self.look(scratch);
+            let waiting = Some(self.waiting(at));
+            let polled = self.link.wait_until(deadline, waiting, look)?;
             Some(finish(polled, scratch))
         })
+    }
+
+    /// What one who receives waits for, in this line.
+    pub(crate) fn waiting(&self, at: Option<Line>) -> Waiting {
+        Waiting {
+            what: Awaited::Value,
+            type_name: type_name::<T>(),
+            at,
+        }
     }
 
     /// What there is without waiting. A value that must be decoded by the user's code is left in `scratch`.

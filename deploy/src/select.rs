@@ -4,12 +4,20 @@
 //! which wake it as they wake a task.
 
 use crate::{
-    error::ChannelError, link::Link, park, receiver::Receiver, sender::Sender, turn::Seat,
+    error::ChannelError,
+    link::Link,
+    park,
+    receiver::Receiver,
+    sender::Sender,
+    turn::Seat,
+    waits::{Line, Waiting},
 };
+use deploy_wire::wait::Awaited;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
+    panic::Location,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,6 +45,7 @@ pub struct Select<'a> {
 pub(crate) trait Arm {
     fn is_ready(&self) -> bool;
     fn link(&self) -> &Arc<Link>;
+    fn waiting(&self, at: Line) -> Waiting;
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Receiver<T> {
@@ -47,6 +56,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Receiver<T> {
     fn link(&self) -> &Arc<Link> {
         &self.link
     }
+
+    fn waiting(&self, at: Line) -> Waiting {
+        Receiver::waiting(self, Some(at))
+    }
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Sender<T> {
@@ -56,6 +69,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Sender<T> {
 
     fn link(&self) -> &Arc<Link> {
         &self.outlet.link
+    }
+
+    fn waiting(&self, at: Line) -> Waiting {
+        self.outlet.waiting(Awaited::Room, Some(at))
     }
 }
 
@@ -85,12 +102,14 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     /// If the set is empty.
+    #[track_caller]
     pub fn select(&mut self) -> SelectedOperation {
         assert!(
             !self.arms.is_empty(),
             "deploy: a select without operations would wait for ever"
         );
-        let index = wait(&self.arms, None).expect("a wait without deadline finds something");
+        let at = Location::caller();
+        let index = wait(&self.arms, None, at).expect("a wait without deadline finds something");
         SelectedOperation { index }
     }
 
@@ -100,8 +119,10 @@ impl<'a> Select<'a> {
     }
 
     /// Blocks until an operation is ready, or until `timeout` is over.
+    #[track_caller]
     pub fn select_timeout(&mut self, timeout: Duration) -> Option<SelectedOperation> {
-        let index = wait(&self.arms, Instant::now().checked_add(timeout))?;
+        let at = Location::caller();
+        let index = wait(&self.arms, Instant::now().checked_add(timeout), at)?;
         Some(SelectedOperation { index })
     }
 
@@ -131,6 +152,7 @@ impl SelectedOperation {
     }
 
     /// Receives from the receiver that was added.
+    #[track_caller]
     pub fn recv<T: Serialize + DeserializeOwned + Send + 'static>(
         self,
         receiver: &Receiver<T>,
@@ -139,6 +161,7 @@ impl SelectedOperation {
     }
 
     /// Sends to the sender that was added.
+    #[track_caller]
     pub fn send<T: Serialize + DeserializeOwned + Send + 'static>(
         self,
         sender: &Sender<T>,
@@ -149,14 +172,14 @@ impl SelectedOperation {
 }
 
 /// Blocks until an arm is ready, or until the deadline.
-pub(crate) fn wait(arms: &[&dyn Arm], deadline: Option<Instant>) -> Option<usize> {
+pub(crate) fn wait(arms: &[&dyn Arm], deadline: Option<Instant>, at: Line) -> Option<usize> {
     if let Some(index) = ready(arms) {
         return Some(index);
     }
     let mut seats: Vec<Seat> = arms.iter().map(|_| Seat::default()).collect();
     park::until(deadline, |waker| {
         for (seat, arm) in seats.iter_mut().zip(arms) {
-            seat.listen(arm.link(), waker);
+            seat.listen(arm.link(), waker, Some(arm.waiting(at)));
         }
         // What came before the bells could ring for this thread.
         ready(arms)

@@ -7,6 +7,7 @@ use crate::{
     sender::Sender,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use std::panic::Location;
 
 /// A channel operation with what to do about its result, for [`select`](fn@crate::select) and [`run`].
 pub trait Selectable: sealed::Operation {}
@@ -58,18 +59,21 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
 ///
 /// # Panics
 /// If there is none.
+#[track_caller]
 pub fn select<'a>(mut operations: Vec<Box<dyn Selectable + 'a>>) -> Vec<Box<dyn Selectable + 'a>> {
     assert!(
         !operations.is_empty(),
         "deploy: a select without operations would wait for ever"
     );
     let arms: Vec<&dyn Arm> = operations.iter().map(|operation| operation.arm()).collect();
-    let index = select::wait(&arms, None).expect("a wait without deadline finds something");
+    let at = Location::caller();
+    let index = select::wait(&arms, None, at).expect("a wait without deadline finds something");
     operations.remove(index).perform();
     operations
 }
 
 /// Does all the operations, each when it is ready.
+#[track_caller]
 pub fn run<'a>(mut operations: Vec<Box<dyn Selectable + 'a>>) {
     while !operations.is_empty() {
         operations = select(operations);

@@ -8,11 +8,12 @@ use crate::{
     pid::Pid,
     process, scratch,
 };
-use deploy_wire::{frame::Kind, outbound::RECORD_BYTES_MAX};
+use deploy_wire::{frame::Kind, outbound::RECORD_BYTES_MAX, wait::Awaited};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::type_name,
     fmt,
+    panic::Location,
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
@@ -65,8 +66,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     /// # Errors
     /// How the channel ended; or [`ChannelError::Codec`] if the value cannot be encoded, after which others can still
     /// be sent.
+    #[track_caller]
     pub fn send(&self, value: T) -> Result<(), ChannelError> {
-        scratch::with(|scratch| self.outlet.send(&value, scratch))
+        let at = Some(Location::caller());
+        scratch::with(|scratch| self.outlet.send(&value, scratch, at))
     }
 
     /// Sends a value if that does not block.
@@ -98,10 +101,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
 
     /// Blocks until the peer's runtime holds everything that was sent: it will be received, should this process be
     /// killed now, unless the peer ends first.
+    #[track_caller]
     pub fn flush(&self) -> Result<(), ChannelError> {
+        let at = Some(Location::caller());
         let sequence = self.outlet.ask_for_acknowledgement();
+        let waiting = self.outlet.waiting(Awaited::Arrival, at);
         self.outlet
-            .block(|| self.outlet.look_acknowledged(sequence))
+            .block(waiting, || self.outlet.look_acknowledged(sequence))
     }
 
     pub(crate) fn sending(&mut self) -> &mut Option<Sending<T>> {

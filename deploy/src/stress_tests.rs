@@ -226,7 +226,7 @@ fn a_task_that_is_dropped_when_it_is_woken_may_hold_a_channel() {
     let (_silent, held) = leftwards::<u64>(&ends);
     let held = Arc::new(Holder(Mutex::new(Some(held))));
     let mut seat = Seat::default();
-    seat.listen(&ends.left, &Waker::from(held.clone()));
+    seat.listen(&ends.left, &Waker::from(held.clone()), None);
     in_time(move || {
         sender.send(vec![8; 20 << 10]).unwrap();
         drop(sender);

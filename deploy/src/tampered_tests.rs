@@ -155,7 +155,7 @@ fn check([left, right]: [Arc<Link>; 2], fault: Fault, index: usize) {
     for link in [&left, &right] {
         let deadline = Instant::now() + TIME_MAX;
         let ended = || Look::of(link.has_ended().then_some(()));
-        let found = link.wait_until(Some(deadline), ended);
+        let found = link.wait_until(Some(deadline), None, ended);
         assert!(found.is_some(), "{fault:?} {index}: no end");
         link.handle_severed(); // What the monitor says, where bytes end and the peer lives.
     }

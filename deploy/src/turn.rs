@@ -11,7 +11,10 @@
 //! Before it sleeps, a thread spins: an answer that comes within 50 us is not worth a sleep, which costs 60 to 120 us
 //! where idle processors halt. Where spinning does not pay (no processor is free), it soon stops trying.
 
-use crate::link::{Link, Read};
+use crate::{
+    link::{Link, Read},
+    waits::{self, Waiting},
+};
 use deploy_sys::stream;
 use std::{
     sync::{
@@ -32,7 +35,7 @@ pub(crate) struct Turn {
     /// How many threads listen for the bell, or are about to.
     listeners: AtomicU32,
     /// Tasks that wait, each in its seat; the bell wakes them all, once.
-    tasks: Mutex<Vec<(u64, Waker)>>,
+    tasks: Mutex<Vec<Task>>,
     /// Whether the reactor leaves the socket to those who wait for it. Written under `lease_lock`, together with what
     /// the reactor's poller knows: otherwise a thread that was held up between the two could leave a socket to nobody.
     leased: AtomicBool,
@@ -41,6 +44,14 @@ pub(crate) struct Turn {
     used: AtomicBool,
     /// Whether the reactor is to look at it: asked here, noticed there.
     attention: AtomicBool,
+}
+
+/// A task that waits.
+struct Task {
+    seat: u64,
+    waker: Waker,
+    /// What it waits for, and the number of that wait; nothing, where nobody would call it waiting.
+    waiting: Option<(u64, Waiting)>,
 }
 
 impl Turn {
@@ -77,36 +88,55 @@ impl Turn {
         let woken = std::mem::take(&mut *tasks);
         self.listeners.fetch_sub(woken.len() as u32, SeqCst);
         drop(tasks);
-        woken.into_iter().for_each(|(_, task)| task.wake());
+        woken.into_iter().for_each(Task::wake);
     }
 
     /// Has the bell wake the task in this seat too, once.
-    fn listen_as_task(&self, seat: u64, task: &Waker) {
-        let task = task.clone();
+    fn listen_as_task(&self, seat: u64, task: &Waker, waiting: Option<Waiting>) {
+        let waiting = waiting.map(|waiting| (waits::next_number(), waiting));
+        let is_waiting = waiting.is_some();
+        let task = Task {
+            seat,
+            waker: task.clone(),
+            waiting,
+        };
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = match tasks.iter_mut().find(|(other, _)| *other == seat) {
-            Some((_, waiting)) => Some(std::mem::replace(waiting, task)),
+        let before = match tasks.iter_mut().find(|other| other.seat == seat) {
+            Some(waiting) => Some(std::mem::replace(waiting, task)),
             None => {
-                tasks.push((seat, task));
+                tasks.push(task);
                 self.listeners.fetch_add(1, SeqCst);
                 fence(SeqCst);
                 None
             }
         };
         drop(tasks);
-        drop(before); // With no lock held: it may be the last of a task that holds a channel.
+        if let Some(before) = before {
+            before.leave(); // With no lock held: it may be the last of a task that holds a channel.
+        }
+        if is_waiting {
+            waits::have_watched();
+        }
     }
 
     /// The bell no longer wakes the task in this seat.
     fn forget_task(&self, seat: u64) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = tasks.iter().position(|(other, _)| *other == seat);
+        let place = tasks.iter().position(|other| other.seat == seat);
         let forgotten = place.map(|place| tasks.swap_remove(place));
         if forgotten.is_some() {
             self.listeners.fetch_sub(1, SeqCst);
         }
         drop(tasks);
-        drop(forgotten); // As above.
+        if let Some(forgotten) = forgotten {
+            forgotten.leave(); // As above.
+        }
+    }
+
+    /// What tasks wait for, with the number of each wait.
+    pub(crate) fn waits(&self) -> Vec<(u64, Waiting)> {
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().filter_map(|task| task.waiting).collect()
     }
 
     #[cfg(test)]
@@ -184,6 +214,22 @@ impl Turn {
     }
 }
 
+impl Task {
+    fn wake(self) {
+        if let Some((number, _)) = self.waiting {
+            waits::over(number);
+        }
+        self.waker.wake();
+    }
+
+    /// It waits no more, or anew.
+    fn leave(self) {
+        if let Some((number, _)) = self.waiting {
+            waits::over(number);
+        }
+    }
+}
+
 /// As whom a thread that waits looks at its connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
@@ -225,17 +271,19 @@ impl<R> Look<R> {
 }
 
 impl Link {
-    /// Blocks until `ready`, which does not read, finds what it looks for, or until the deadline.
+    /// Blocks until `ready`, which does not read, finds what it looks for, or until the deadline. A wait without one is
+    /// remembered as `waiting`.
     pub(crate) fn wait_until<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
+        waiting: Option<Waiting>,
         mut ready: impl FnMut() -> Look<R>,
     ) -> Option<R> {
         if let Look::Found(found) = ready() {
             return Some(found);
         }
         let mut looked_at = self.reads();
-        self.wait(deadline, |who| {
+        self.wait(deadline, waiting, |who| {
             // Another thread may have read what this one looks for; while it spins, only such a thread can bring it.
             let reads = self.reads();
             if who == Who::Sleeper || reads != looked_at {
@@ -271,6 +319,7 @@ impl Link {
     pub(crate) fn wait<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
+        waiting: Option<Waiting>,
         mut look: impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
         self.hub.flush();
@@ -279,6 +328,8 @@ impl Link {
             return Some(found);
         }
         self.acknowledge_if_owed();
+        let waiting = waiting.filter(|_| deadline.is_none());
+        let _remembered = waiting.map(|waiting| waits::sleeps(self.peer, waiting));
         self.sleep(deadline, &mut look)
     }
 
@@ -455,17 +506,22 @@ pub(crate) struct Seat(Option<(Arc<Link>, u64)>);
 
 impl Seat {
     /// Has the connection's bell wake the task, once. The task looks again after this, before it waits.
-    pub(crate) fn listen(&mut self, link: &Arc<Link>, task: &Waker) {
-        self.listen_for_bell(link, task);
+    pub(crate) fn listen(&mut self, link: &Arc<Link>, task: &Waker, waiting: Option<Waiting>) {
+        self.listen_for_bell(link, task, waiting);
         link.hand_over();
     }
 
     /// The same, but that the socket stays with who has it: what comes there is noticed when the reactor takes it back.
-    pub(crate) fn listen_for_bell(&mut self, link: &Arc<Link>, task: &Waker) {
+    pub(crate) fn listen_for_bell(
+        &mut self,
+        link: &Arc<Link>,
+        task: &Waker,
+        waiting: Option<Waiting>,
+    ) {
         let (link, seat) = self
             .0
             .get_or_insert_with(|| (link.clone(), SEATS.fetch_add(1, Relaxed)));
-        link.turn.listen_as_task(*seat, task);
+        link.turn.listen_as_task(*seat, task, waiting);
     }
 }
 

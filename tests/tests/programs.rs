@@ -51,6 +51,7 @@ programs! {
     classic
     closes
     crowd
+    deadlock
     descriptors
     endings
     executors

@@ -16,6 +16,7 @@ use deploy_wire::{
     job::{Begin, JobOrder, JobReport},
     pid::Pid,
     relay::Piece,
+    wait::Waits,
 };
 use std::{
     collections::{HashSet, VecDeque},
@@ -238,6 +239,11 @@ impl Head for Far {
         }
         bytes.clear();
         self.buffer = bytes;
+    }
+
+    fn handle_waits(&mut self, number: u32, waits: Waits, _: Instant) {
+        let (from, request) = (number, Request::Waits(waits));
+        self.report(&JobReport::Asked { from, request }, None);
     }
 
     fn handle_note(&mut self, number: u32, mut text: String, _: Instant) {

@@ -20,6 +20,7 @@ use deploy_wire::{
     exit::{End, Shortage},
     job::Begin,
     relay::{Piece, Relay},
+    wait::Waits,
 };
 use std::{
     net::SocketAddr,
@@ -60,6 +61,9 @@ pub trait Head {
 
     /// A process wrote this; it is not empty.
     fn handle_output(&mut self, number: u32, stream: Stream, bytes: Vec<u8>, now: Instant);
+
+    /// A process says what it has waited for.
+    fn handle_waits(&mut self, number: u32, waits: Waits, now: Instant);
 
     /// A person may want to know this line of a process.
     fn handle_note(&mut self, number: u32, text: String, now: Instant);

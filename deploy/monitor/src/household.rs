@@ -437,8 +437,8 @@ impl Household {
                 }
                 self.heed_signals(head, now);
             }
-            Request::Note { text } => {
-                head.handle_note(from, text, now);
+            Request::Waits(waits) => {
+                head.handle_waits(from, waits, now);
                 return true;
             }
             _ => {}

@@ -41,6 +41,7 @@ mod roster;
 mod run;
 mod signal_set;
 mod spare;
+mod standstill;
 mod tether;
 mod voice;
 
@@ -54,4 +55,5 @@ pub use launcher::{Program, Wrap};
 pub use outpost::{Outpost, Posting};
 pub use roster::{Action, Roster};
 pub use run::{Config, Monitor, MonitorError, Outcome};
+pub use standstill::Standstill;
 pub use tether::{Reported, Tether};

@@ -7,6 +7,7 @@ use crate::{
     head::{Deed, Head},
     ledger::{Ledger, Verdict},
     roster::{Action, Roster},
+    standstill::Standstill,
 };
 use deploy_wire::{
     birth::Work,
@@ -18,6 +19,7 @@ use deploy_wire::{
     pid::Job,
     relay::Piece,
     resources::Resources,
+    wait::Waits,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,6 +32,7 @@ pub(crate) struct Local<'a> {
     node: String,
     roster: Roster,
     ledger: Ledger<Queued>,
+    standstill: Standstill,
     audience: &'a mut dyn Audience,
     /// Those that hold resources, by number.
     residents: BTreeMap<u32, Resident>,
@@ -76,6 +79,7 @@ impl Local<'_> {
             node,
             roster: Roster::new(job),
             ledger: Ledger::new(capacity),
+            standstill: Standstill::default(),
             audience,
             residents: BTreeMap::new(),
             granted: VecDeque::new(),
@@ -257,6 +261,7 @@ impl Head for Local<'_> {
             None => self.roster.handle_death(number, end),
         }
         self.ledger.forget(|queued| queued.from == number);
+        self.standstill.handle_end(number);
     }
 
     fn handle_farewell(&mut self, number: u32, now: Instant) {
@@ -284,6 +289,10 @@ impl Head for Local<'_> {
         self.audience.handle_event(event, now);
     }
 
+    fn handle_waits(&mut self, number: u32, waits: Waits, now: Instant) {
+        self.standstill.handle_waits(number, waits, now);
+    }
+
     fn handle_note(&mut self, number: u32, text: String, now: Instant) {
         let pid = self.roster.pid(number);
         self.audience.handle_event(Event::Noted { pid, text }, now);
@@ -306,11 +315,20 @@ impl Head for Local<'_> {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.audience.poll_timeout()
+        let own = self.standstill.poll_timeout();
+        self.audience.poll_timeout().into_iter().chain(own).min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.audience.handle_timeout(now);
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.standstill.poll_timeout()) {
+            for (number, text) in self.standstill.handle_timeout(now) {
+                self.handle_note(number, text, now);
+            }
+        }
+        if is_due(self.audience.poll_timeout()) {
+            self.audience.handle_timeout(now);
+        }
     }
 
     fn wants(&self, stream: Stream) -> bool {

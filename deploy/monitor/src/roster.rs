@@ -159,7 +159,7 @@ impl Roster {
             Request::Doubt { peer } => self.handle_doubt(from, peer),
             Request::Withdraw { id, of: Some(pid) } => self.handle_withdrawn_wait(from, id, pid),
             Request::Spawn(_)
-            | Request::Note { .. }
+            | Request::Waits(_)
             | Request::Need { .. }
             | Request::Withdraw { of: None, .. } => {
                 return Err(Malformed("it is not about who is who"));

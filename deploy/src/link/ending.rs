@@ -127,7 +127,7 @@ impl Link {
     /// when that was first found. Blocks for as long.
     pub(crate) fn end_after_panic(self: &Arc<Link>) -> ChannelError {
         let over = self.panic_noticed() + PANIC_GRACE;
-        let fate = self.wait_until(Some(over), || Look::of(self.fate_error()));
+        let fate = self.wait_until(Some(over), None, || Look::of(self.fate_error()));
         fate.unwrap_or(ChannelError::Lost(Lost::Panicked))
     }
 
@@ -140,7 +140,7 @@ impl Link {
         if deadline.is_none_or(|deadline| deadline >= over) {
             return Some(self.end_after_panic());
         }
-        self.wait_until(deadline, || Look::of(self.fate_error()))
+        self.wait_until(deadline, None, || Look::of(self.fate_error()))
     }
 
     /// The same without blocking: nothing until it is known, and then the bell rings.

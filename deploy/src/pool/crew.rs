@@ -27,10 +27,11 @@ use crate::{
     process,
     spawn::Builder,
     turn::Look,
+    waits::{self, Waiting},
 };
 pub(crate) use callers::Burst;
 use callers::Tally;
-use deploy_wire::resources::Resources;
+use deploy_wire::{pid, resources::Resources, wait::Awaited};
 use std::{
     collections::{BTreeMap, HashMap},
     pin::Pin,
@@ -124,7 +125,8 @@ impl Crew {
     pub(crate) fn call_off(self: &Arc<Crew>, id: u64) {
         let mut state = self.lock();
         let ticket = state.tickets.remove(&id);
-        if ticket.is_some() {
+        if let Some(ticket) = ticket {
+            waits::over(ticket.number);
             state.plan.handle_called_off(id);
             self.has_news.store(true, SeqCst);
         }
@@ -137,6 +139,22 @@ impl Crew {
         let size = state.hands.len();
         self.finish(state);
         size
+    }
+
+    /// Which answers are waited for, as numbered waits, and of which workers; nothing, where something else may go on: a
+    /// worker that is being born, a call that waits for one or that has a limit on its time.
+    pub(crate) fn awaited(&self) -> Option<Vec<(u64, (pid::Pid, Waiting))>> {
+        let state = self.state.try_lock().ok()?;
+        let is_open = |ticket: &Arc<Ticket>| ticket.job.limits.timeout.is_some();
+        let is_moving = !state.births.is_empty() || state.plan.handed() < state.tickets.len();
+        if is_moving || state.tickets.values().any(is_open) {
+            return None;
+        }
+        let at_work = |id: &u64| {
+            let hand = state.hands.get(&state.plan.handed_to(*id)?.0)?;
+            Some((state.tickets[id].number, (hand.pid(), ANSWER)))
+        };
+        state.tickets.keys().map(at_work).collect()
     }
 
     /// The process ends, and lets its workers go.
@@ -446,7 +464,7 @@ impl Leaver {
     /// Blocks until it has ended, or then.
     fn has_ended(&self, deadline: Instant) -> bool {
         let look = || Look::of(self.link.has_fate().then_some(()));
-        self.link.wait_until(Some(deadline), look).is_some()
+        self.link.wait_until(Some(deadline), None, look).is_some()
     }
 
     fn kill(&self) {
@@ -481,3 +499,10 @@ const CALLS_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long it waits for the ends of the others, and of those that it killed. They die with it if they have not.
 const ENDS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What callers wait for.
+const ANSWER: Waiting = Waiting {
+    what: Awaited::Answer,
+    type_name: "",
+    at: None,
+};

@@ -63,6 +63,10 @@ impl Hand {
         }
     }
 
+    pub(crate) fn pid(&self) -> deploy_wire::pid::Pid {
+        self.pid.0
+    }
+
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.replies.link
     }
@@ -71,7 +75,7 @@ impl Hand {
     pub(crate) fn hear(&mut self) -> Option<Heard> {
         self.is_kept = false;
         let mut context = Context::from_waker(&self.waker);
-        match self.replies.poll_recv(&mut self.seat, &mut context) {
+        match self.replies.poll_recv(&mut self.seat, &mut context, None) {
             Poll::Ready(heard) => Some(heard),
             Poll::Pending => None,
         }
@@ -94,7 +98,8 @@ impl Hand {
     /// It has looked, and the next one soon may.
     pub(crate) fn keep(&mut self) {
         self.is_kept = true;
-        self.seat.listen_for_bell(&self.replies.link, &self.waker);
+        self.seat
+            .listen_for_bell(&self.replies.link, &self.waker, None);
     }
 
     pub(crate) fn is_kept(&self) -> bool {
@@ -143,7 +148,7 @@ impl Hand {
             if self.sending.is_none() {
                 self.sending = self.outbox.pop_front().map(|message| {
                     let id = message.call();
-                    (id, Sending::new(sender.outlet.clone(), message))
+                    (id, Sending::new(sender.outlet.clone(), message, None))
                 });
             }
             let Some((id, sending)) = &mut self.sending else {

@@ -7,7 +7,8 @@ use super::{
     Pool, Terms,
     crew::{self, Crew},
 };
-use deploy_wire::resources::Resources;
+use crate::waits::Waiting;
+use deploy_wire::{pid::Pid, resources::Resources};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -36,6 +37,16 @@ pub(crate) fn workers(pool: &Pool) -> usize {
     };
     let own: Vec<Arc<Crew>> = crews(known).iter().filter_map(of_pool).collect();
     own.iter().map(|crew| crew.size()).sum()
+}
+
+/// Which answers are waited for, as numbered waits, and of which workers; nothing, where something else goes on too.
+pub(crate) fn awaited() -> Option<Vec<(u64, (Pid, Waiting))>> {
+    let Some(known) = CREWS.get() else {
+        return Some(Vec::new());
+    };
+    let all: Vec<Arc<Crew>> = crews(known).values().cloned().collect();
+    let awaited = all.iter().map(|crew| crew.awaited());
+    Some(awaited.collect::<Option<Vec<_>>>()?.concat())
 }
 
 /// The process ends, and so do its workers. Blocks until those have that had nothing to do.

@@ -3,6 +3,7 @@
 //! Deliberately absent: who runs it (`plan.rs`), and what the bytes mean (`call.rs`).
 
 use super::{Limits, broadcast::Sent, error::DistributionError, message::Bytes};
+use crate::waits;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -30,6 +31,8 @@ pub(crate) type Answer = Result<Bytes, DistributionError>;
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) job: Job,
+    /// The number of the wait for its answer.
+    pub(crate) number: u64,
     is_done: AtomicBool,
     /// Whether a task was woken for it.
     has_woken: AtomicBool,
@@ -44,8 +47,11 @@ struct Slot {
 
 impl Ticket {
     pub(crate) fn new(job: Job) -> Ticket {
+        let number = waits::next_number();
+        waits::have_watched();
         Ticket {
             job,
+            number,
             is_done: AtomicBool::new(false),
             has_woken: AtomicBool::new(false),
             slot: Mutex::default(),
@@ -94,6 +100,8 @@ impl Ticket {
         self.has_woken.store(woken.is_some(), Release);
         self.is_done.store(true, Release);
         woken
+        waits::over(self.number);
+        slot.task.take()
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {

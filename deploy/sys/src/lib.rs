@@ -28,3 +28,4 @@ pub mod random;
 pub mod same;
 pub mod signal;
 pub mod stream;
+pub mod threads;

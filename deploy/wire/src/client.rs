@@ -17,6 +17,7 @@ use crate::{
     node::{read_file, write_file},
     pid::{Job, Pid},
     resources::Resources,
+    wait::Waits,
 };
 use std::time::Duration;
 
@@ -310,6 +311,8 @@ pub struct LifeView {
     pub by: Option<String>,
     /// Whether the job's exit code comes from it.
     pub is_blamed: bool,
+    /// What it has waited for, for longer than a moment.
+    pub waits: Waits,
 }
 
 /// The most that one `Chunk` carries: large enough for full speed, small enough to stay behind nothing for long.
@@ -703,6 +706,7 @@ impl LifeView {
                 w.text(by);
             })
             .bool(self.is_blamed);
+        self.waits.write(w);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<LifeView, Malformed> {
@@ -715,6 +719,7 @@ impl LifeView {
             status: r.option(read_status)?,
             by: r.option(|r| Ok(r.text()?.to_string()))?,
             is_blamed: r.bool()?,
+            waits: Waits::read(r)?,
         })
     }
 }
@@ -927,6 +932,7 @@ mod tests {
             status: Some(ExitStatus::new(End::Signal(9)).because(Reason::Killed)),
             by: Some("ada".into()),
             is_blamed: true,
+            waits: Waits::default(),
         };
         let events = [
             Event::Spawned {

@@ -11,6 +11,7 @@ use crate::{
     pid::{Job, Pid},
     resources::{Cpu, Mem, Resources},
     secret::Seal,
+    wait::Waits,
 };
 
 /// Asked by a process of its monitor.
@@ -37,11 +38,6 @@ pub enum Request {
         /// Whom to end.
         pid: Pid,
     },
-    /// Tell the person who watches this of me.
-    Note {
-        /// One line.
-        text: String,
-    },
     /// I am the initial process, and need more or less than I was started with; answered by `Granted`. Where there is
     /// no room for it, another takes my place, or the job ends.
     Need {
@@ -64,6 +60,8 @@ pub enum Request {
         /// Whose end was waited for; nothing, if the request is a `Spawn`.
         of: Option<Pid>,
     },
+    /// This is what I have waited for, for longer than a moment, from now on until I say otherwise.
+    Waits(Waits),
 }
 
 /// A process to start.
@@ -187,14 +185,12 @@ impl Request {
             Request::Connect { peer } => write_pid(w.u8(2), *peer),
             Request::Wait { id, pid } => write_pid(w.u8(3).u64(*id), *pid),
             Request::Kill { id, pid } => write_pid(w.u8(4).u64(*id), *pid),
-            Request::Note { text } => {
-                w.u8(5).text(text);
-            }
             Request::Withdraw { id, of } => {
                 w.u8(7).u64(*id).option(*of, write_pid);
             }
             Request::Doubt { peer } => write_pid(w.u8(6), *peer),
             Request::Need { id, resources } => write_resources(w.u8(8).u64(*id), *resources),
+            Request::Waits(waits) => waits.write(w.u8(5)),
         }
         w.finish()
     }
@@ -222,9 +218,6 @@ impl Request {
                 id: r.u64()?,
                 pid: read_pid(r)?,
             },
-            5 => Request::Note {
-                text: r.text()?.to_string(),
-            },
             8 => Request::Need {
                 id: r.u64()?,
                 resources: read_resources(r)?,
@@ -234,6 +227,7 @@ impl Request {
                 of: r.option(read_pid)?,
             },
             6 => Request::Doubt { peer: read_pid(r)? },
+            5 => Request::Waits(Waits::read(r)?),
             _ => return Err(Malformed("an unknown request")),
         })
     }
@@ -496,7 +490,10 @@ pub(crate) fn read_end(r: &mut Reader<'_>) -> Result<End, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use crate::{
+        secret::Secret,
+        wait::{Awaited, Wait},
+    };
     use proptest::prelude::*;
 
     fn pid(number: u32) -> Pid {
@@ -537,10 +534,18 @@ mod tests {
                 id: 9,
                 of: Some(pid(5)),
             },
-            Request::Note {
-                text: "waits".into(),
-            },
             Request::Doubt { peer: pid(6) },
+            Request::Waits(Waits {
+                list: vec![Wait {
+                    what: Awaited::Value,
+                    peer: pid(2),
+                    type_name: "u64".into(),
+                    place: Some("src/main.rs:12".into()),
+                    ms: 2000,
+                }],
+                is_all: true,
+            }),
+            Request::Waits(Waits::default()),
         ]
     }
 

@@ -47,3 +47,5 @@ pub mod resources;
 pub mod secret;
 #[cfg(feature = "protocol")]
 pub mod type_name;
+#[cfg(feature = "protocol")]
+pub mod wait;

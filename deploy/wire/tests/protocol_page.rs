@@ -9,6 +9,7 @@ fn the_page_of_a_job_was_read_when_the_code_moved() {
         &[
             include_str!("../src/frame.rs"),
             include_str!("../src/control.rs"),
+            include_str!("../src/wait.rs"),
             include_str!("../src/birth.rs"),
             include_str!("../src/secret.rs"),
             include_str!("../src/hello.rs"),

@@ -11,6 +11,7 @@ mod nodes;
 mod owners;
 mod restore;
 mod streams;
+mod waiting;
 
 use super::{
     happening::Happening,
@@ -164,13 +165,15 @@ impl Cluster {
     /// When to call [`Cluster::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let beats = self.nodes_timeout();
-        [beats, self.owners_timeout()].into_iter().flatten().min()
+        let others = [self.owners_timeout(), self.waits_timeout()];
+        others.into_iter().chain([beats]).flatten().min()
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.look_after_owners(now);
         self.look_after_nodes(now);
+        self.look_at_waits(now);
     }
 
     /// The next thing to do.

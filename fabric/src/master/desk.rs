@@ -25,6 +25,7 @@ use deploy_wire::{
     code::OwnCode,
     event::Event,
     pid,
+    wait::Waits,
 };
 pub use shelf::{Retold, Unfinished};
 use std::{
@@ -246,10 +247,16 @@ impl Desk {
         }
     }
 
-    /// How it came to the ends of a job, or of one process of it.
-    pub fn lives(&self, job: pid::Job, process: Option<&str>) -> Vec<LifeView> {
+    /// How it came to the ends of a job, or of one process of it; and which of those that live wait for whom, as `waits`
+    /// say.
+    pub fn lives(
+        &self,
+        job: pid::Job,
+        process: Option<&str>,
+        waits: &[(pid::Pid, Waits)],
+    ) -> Vec<LifeView> {
         let file = self.files.get(&job);
-        file.map_or_else(Vec::new, |file| file.lives.views(process))
+        file.map_or_else(Vec::new, |file| file.lives.views(process, waits))
     }
 
     /// A user's jobs that are over.

@@ -36,6 +36,8 @@ pub enum Happening {
     Credit(u64),
     /// Nobody reads this stream any more.
     Unread(Stream),
+    /// A person is told this of a process.
+    Noted(u32, String),
 }
 
 impl Happening {
@@ -98,6 +100,9 @@ impl Happening {
             Happening::Unread(stream) => {
                 w.u8(10).u8(stream_number(*stream));
             }
+            Happening::Noted(number, text) => {
+                w.u8(12).u32(*number).text(text);
+            }
         }
         w.finish()
     }
@@ -155,6 +160,7 @@ impl Happening {
             9 => Happening::Credit(r.u64()?),
             10 => Happening::Unread(read_stream(r)?),
             11 => Happening::Parted(NodeId::from_number(r.u32()?)),
+            12 => Happening::Noted(r.u32()?, r.text()?.to_string()),
             _ => return Err(Malformed("an unknown happening")),
         })
     }

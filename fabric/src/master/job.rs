@@ -224,6 +224,12 @@ impl Job {
         self.is_finished && self.wardens.values().all(|warden| warden.is_closed)
     }
 
+    /// Whether there is a process of this number, and it lives.
+    pub fn is_alive(&self, number: u32) -> bool {
+        let process = self.processes.get(number as usize);
+        process.is_some_and(|process| process.stage == Stage::Alive)
+    }
+
     /// The process that people see under this name.
     pub fn process(&self, name: &str) -> Option<u32> {
         let shown = |number: &u32| self.roster.pid(*number).to_string() == name;
@@ -257,6 +263,13 @@ impl Job {
             Happening::Input(bytes) => return self.handle_input(bytes),
             Happening::Credit(bytes) => self.handle_credit(bytes),
             Happening::Unread(stream) => self.handle_unread(stream),
+            Happening::Noted(number, text) => {
+                let is_known = (number as usize) < self.processes.len();
+                if is_known {
+                    self.handle_note(number, text);
+                }
+                return is_known;
+            }
         }
         true
     }

@@ -9,6 +9,7 @@ use deploy_wire::{
     event::Event,
     exit::ExitStatus,
     pid::Pid,
+    wait::Waits,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -114,8 +115,18 @@ impl Lives {
         Some(life.pid())
     }
 
-    /// The process that people see under this name; without one the one to blame, the initial one, and others that failed.
-    pub fn views(&self, process: Option<&str>) -> Vec<LifeView> {
+    /// The process that people see under this name; without one the one to blame, the initial one, others that failed, and
+    /// others that have waited for a while, as `waits` say.
+    pub fn views(&self, process: Option<&str>, waits: &[(Pid, Waits)]) -> Vec<LifeView> {
+        let mut views = self.views_of(process, waits);
+        for view in &mut views {
+            let waits = waits.iter().find(|(pid, _)| *pid == view.pid);
+            view.waits = waits.map_or_else(Waits::default, |(_, waits)| waits.clone());
+        }
+        views
+    }
+
+    fn views_of(&self, process: Option<&str>, waits: &[(Pid, Waits)]) -> Vec<LifeView> {
         if let Some(name) = process {
             let mut lives = self.lives.keys();
             let is_meant = |number: &&u32| self.lives[number].pid().to_string() == name;
@@ -124,7 +135,9 @@ impl Lives {
         }
         let mut numbers: Vec<u32> = self.blamed_number().into_iter().collect();
         let failures = self.failures.iter().take(FAILURES_SHOWN_MAX).copied();
-        for number in self.initial.into_iter().chain(failures) {
+        let waiting = waits.iter().take(WAITING_SHOWN_MAX);
+        let waiting = waiting.map(|(pid, _)| pid.number());
+        for number in self.initial.into_iter().chain(failures).chain(waiting) {
             if !numbers.contains(&number) {
                 numbers.push(number);
             }
@@ -204,6 +217,7 @@ impl Lives {
             status: life.end.as_ref().map(|end| end.status),
             by: life.end.as_ref().and_then(|end| end.by.clone()),
             is_blamed: self.blamed_number() == Some(number),
+            waits: Waits::default(),
         })
     }
 }
@@ -223,6 +237,7 @@ const FAILURES_MAX: usize = 1000;
 const ENDED_MAX: usize = 10_000;
 /// What fits on a screen.
 const FAILURES_SHOWN_MAX: usize = 10;
+const WAITING_SHOWN_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -280,7 +295,7 @@ mod tests {
         let pid = pid(1);
         killed.handle_event(3, &Event::Exited { pid, status }, Some("ada".into()));
         assert_eq!(killed.blamed(), None);
-        let view = &killed.views(Some(&pid.to_string()))[0];
+        let view = &killed.views(Some(&pid.to_string()), &[])[0];
         assert_eq!((view.by.as_deref(), view.is_blamed), (Some("ada"), false));
     }
 
@@ -291,9 +306,9 @@ mod tests {
                 .map(spawned)
                 .chain([exited(3, 1), exited(1, 2), exited(2, 0)]),
         );
-        let pids: Vec<Pid> = lives.views(None).iter().map(|view| view.pid).collect();
+        let pids: Vec<Pid> = lives.views(None, &[]).iter().map(|view| view.pid).collect();
         assert_eq!(pids, [pid(3), pid(0), pid(1)]);
-        assert!(lives.views(Some("none")).is_empty());
+        assert!(lives.views(Some("none"), &[]).is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use deploy_wire::{
     exit::{End, ExitStatus, Reason},
     pid::{Job, Pid},
     resources::Resources,
+    wait::{Awaited, Wait, Waits},
 };
 
 pub(crate) const ASK: Target = Target {
@@ -134,6 +135,16 @@ fn answers() -> Vec<Answer> {
         status: Some(status),
         by: Some("ada".into()),
         is_blamed: true,
+        waits: Waits {
+            list: vec![Wait {
+                what: Awaited::End,
+                peer: pid,
+                type_name: String::new(),
+                place: None,
+                ms: 2000,
+            }],
+            is_all: true,
+        },
     };
     let events = [
         Event::Spawned {

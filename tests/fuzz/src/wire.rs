@@ -12,6 +12,7 @@ use deploy_wire::{
     frame::{HEADER_BYTES, Header, Kind, PAYLOAD_BYTES_MAX, Part, Stop},
     pid::{Job, Pid},
     resources::{Cpu, Mem, Resources},
+    wait::{Awaited, Wait, Waits},
 };
 use std::{fmt, str::FromStr};
 
@@ -226,9 +227,16 @@ fn requests() -> Vec<Request> {
         Request::Connect { peer: pid(1) },
         Request::Wait { id: 1, pid: pid(2) },
         Request::Kill { id: 2, pid: pid(3) },
-        Request::Note {
-            text: "a note".into(),
-        },
+        Request::Waits(Waits {
+            list: vec![Wait {
+                what: Awaited::Value,
+                peer: pid(2),
+                type_name: "u64".into(),
+                place: Some("src/main.rs:12".into()),
+                ms: 2000,
+            }],
+            is_all: true,
+        }),
         Request::Doubt { peer: pid(4) },
     ]
 }

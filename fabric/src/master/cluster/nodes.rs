@@ -323,6 +323,6 @@ fn check_labels(labels: &[String]) -> Result<(), String> {
 const LABELS_MAX: usize = 64;
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Five beats: a node that is only slow has answered one of them.
-const SUSPECTED_AFTER: Duration = Duration::from_secs(5);
+pub(super) const SUSPECTED_AFTER: Duration = Duration::from_secs(5);
 /// A node fences itself a second before.
 const LOST_AFTER: Duration = Duration::from_secs(12);

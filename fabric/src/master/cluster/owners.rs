@@ -14,6 +14,7 @@
 
 use super::{About, Action, ClientId, Cluster, Happening, Job, pid, streams::Stream};
 use crate::scheduler::NodeId;
+use deploy_monitor::Standstill;
 use deploy_wire::{
     client::{Answer, GONE_AFTER, GRACE, JobView},
     code::OwnCode,
@@ -41,6 +42,8 @@ pub(super) struct Owned {
     pub refusal: Option<(OwnCode, String)>,
     /// What is said of it to each node where it has a warden, or had one.
     pub streams: BTreeMap<NodeId, Stream>,
+    /// Which of its processes wait for which.
+    pub standstill: Standstill,
 }
 
 /// Somebody's session.
@@ -316,6 +319,7 @@ impl Owned {
             since,
             refusal: None,
             streams: BTreeMap::new(),
+            standstill: Standstill::default(),
         }
     }
 

@@ -121,6 +121,7 @@ impl Cluster {
                 Happening::NodeLost(node) => drop(owned.streams.remove(node)),
                 _ => {}
             }
+            owned.hear_waits(&happening, since);
             owned.job.handle(happening);
             over = over.or(owned.recall(id, &mut rooms, &mut told));
         }

@@ -90,7 +90,9 @@ impl Cluster {
             let taken = Order::Taken { job: id, reports };
             self.actions.push_back(Action::Order(node, taken));
         }
-        if !self.tell(id, Happening::Report(node, report, file)) {
+        let happening = Happening::Report(node, report, file);
+        owned.hear_waits(&happening, now);
+        if !self.tell(id, happening) {
             return false;
         }
         self.follow(id, now);

@@ -47,11 +47,7 @@ impl Job {
                 let pid = self.roster.pid(number);
                 self.tell_watchers(Event::Output { pid, stream, bytes });
             }
-            JobReport::Noted { number, text } => {
-                self.announce(number);
-                let pid = self.roster.pid(number);
-                self.tell_watchers(Event::Noted { pid, text });
-            }
+            JobReport::Noted { number, text } => self.handle_note(number, text),
             JobReport::ConnectFailed { one, other, .. } => self.handle_connect_failed(one, other),
             JobReport::Relayed { channel, piece } => {
                 return self.handle_relayed(node, channel, piece);
@@ -119,6 +115,7 @@ impl Job {
                     self.ask(Want::Spawn(spawn), resources, node, near, wait);
                 }
             }
+            Request::Waits(_) => {} // Whoever has a clock hears that.
             Request::Withdraw { id, of: None } => {
                 let meant = |spawn: &Spawn| spawn.from == from && spawn.request.id == id;
                 self.withdraw(meant);
@@ -162,6 +159,13 @@ impl Job {
         if is_initial {
             self.settle_input();
         }
+    }
+
+    /// A person is told this of a process.
+    pub(super) fn handle_note(&mut self, number: u32, text: String) {
+        self.announce(number);
+        let pid = self.roster.pid(number);
+        self.tell_watchers(Event::Noted { pid, text });
     }
 
     fn handle_begun(&mut self, number: u32) {

@@ -33,7 +33,7 @@ impl Master {
                 let part = if follow { Part::Follower } else { Part::Reader };
                 self.attach(client, &job, from, part);
             }
-            Ask::Why { job, process } => self.explain(client, &job, process.as_deref()),
+            Ask::Why { job, process } => self.explain(client, &job, process.as_deref(), now),
             Ask::Past => {
                 let past = self.desk.past(&self.cluster.user(client));
                 self.answer(client, &Answer::Jobs(past));
@@ -145,12 +145,13 @@ impl Master {
         self.desk.attach(client, job, from, part);
     }
 
-    fn explain(&mut self, client: ClientId, name: &str, process: Option<&str>) {
+    fn explain(&mut self, client: ClientId, name: &str, process: Option<&str>, now: Instant) {
         let job = match self.desk.find(&self.cluster.user(client), name) {
             Ok(job) => job,
             Err(why) => return self.refuse(client, why),
         };
-        let lives = self.desk.lives(job, process);
+        let waits = self.cluster.waits(job, now);
+        let lives = self.desk.lives(job, process, &waits);
         match process {
             Some(process) if lives.is_empty() => {
                 let why = format!("the job has no process {process:?}, or had it long ago");

@@ -8,6 +8,7 @@ use deploy_sys::fd;
 use deploy_wire::{
     control::Request,
     exit::{End, ExitStatus},
+    wait::{Awaited, Wait, Waits},
 };
 use std::{
     io::{Read, Write},
@@ -35,14 +36,23 @@ fn garbled(me: &mut Me, random: &mut u64) -> Vec<u8> {
     let peer = me.pid(1000);
     let mut spawn = me.worker("greet");
     spawn.wait = true;
-    let text = "a note".into();
+    let waits = Waits {
+        list: vec![Wait {
+            what: Awaited::End,
+            peer,
+            type_name: "u64".into(),
+            place: None,
+            ms: 1,
+        }],
+        is_all: true,
+    };
     let asked = [
         Request::Spawn(Box::new(spawn)),
         Request::Connect { peer },
         Request::Wait { id: 1, pid: peer },
         Request::Kill { id: 2, pid: peer },
         Request::Doubt { peer },
-        Request::Note { text },
+        Request::Waits(waits),
     ];
     let mut packet = asked[(next(random) % asked.len() as u64) as usize].encode();
     for _ in 0..next(random) % 4 {
