@@ -166,7 +166,7 @@ impl Sight {
 }
 
 /// What a person would not yet call waiting. The monitor hears of it when it has lasted for one to two of these.
-const MOMENT: Duration = Duration::from_secs(2);
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// A process that waits for ever is woken so seldom that it costs nothing.
 const PAUSE_MAX: Duration = Duration::from_secs(64);

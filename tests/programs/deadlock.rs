@@ -16,7 +16,7 @@
 //=     "which waits to receive u64 from * (*), which waits to receive u64 from * (*)\n"
 //=     goes_on: exits 0
 //=       closes_the_ring: exits 0
-//=   waits_in_tasks: killed SIGKILL (killed), note "deadlock: * waits to receive u64 from * (*), "
+//=   waits_in_tasks: killed SIGKILL (killed), note "deadlock: * waits * (*), "
 //=     "which waits to receive u64 from * (*)\n"
 //=     waits_in_tokio: exits 0
 //=   waits_in_threads: killed SIGKILL (killed), note "deadlock: * waits to receive u64 from * (*), "
@@ -48,6 +48,9 @@ static POOL: Pool = Pool::new().replicas(1..=1);
 
 fn main() {
     init(Resources::default());
+    if std::env::args().nth(1).as_deref() == Some("nodes") {
+        return ring_of_nodes();
+    }
     let waiting = [
         child(receives),
         child(fills),
@@ -65,6 +68,14 @@ fn main() {
     for pid in waiting {
         pid.kill().unwrap();
     }
+}
+
+/// A circle over three nodes, for whoever asks what these wait for (`tests/deadlock.rs`). It ends when somebody kills one.
+fn ring_of_nodes() {
+    let on = |node| Builder::new().node(node).link(true);
+    let first = on("n1").spawn(closes_the_ring, pid()).unwrap();
+    let second = on("n2").spawn(closes_the_ring, first).unwrap();
+    let _ = Receiver::<u64>::new(second).recv();
 }
 
 fn child(worker: impl Fn(Pid, ()) + Copy + 'static) -> Pid {

@@ -227,9 +227,9 @@ fn waits_to_end(peers: &[&Wait]) -> String {
     format!("waiting to end: {who} {have} not taken in what was sent to {whom}, and may be stopped")
 }
 
-/// How long it lasts before a person is told: a process tells of its waits after two to four seconds, which makes some ten
+/// How long it lasts before a person is told: a process tells of its waits after one to two seconds, which makes some ten
 /// in all. Word to the contrary never takes as long, unless a node is not heard at all.
-const LASTS: Duration = Duration::from_secs(8);
+const LASTS: Duration = Duration::from_secs(9);
 
 /// Looking at all processes is not for each that begins to wait.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(standstill.handle_timeout(now + 2 * LASTS), []); // Once.
         assert_eq!(standstill.poll_timeout(), None);
         let waited = standstill.waits(2, now + LASTS).unwrap();
-        assert_eq!(waited.list[0].ms, 10_000);
+        assert_eq!(waited.list[0].ms, 11_000);
     }
 
     #[test]
