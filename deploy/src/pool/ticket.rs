@@ -99,9 +99,8 @@ impl Ticket {
         let woken = slot.task.take();
         self.has_woken.store(woken.is_some(), Release);
         self.is_done.store(true, Release);
-        woken
         waits::over(self.number);
-        slot.task.take()
+        woken
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {

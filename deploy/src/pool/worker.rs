@@ -116,7 +116,9 @@ impl Worker {
         queue.is_running = true;
         if !self.is_listening.swap(true, SeqCst) {
             let waker = Waker::from(self.clone());
-            queue.seat.listen_for_bell(&self.messages.link, &waker);
+            queue
+                .seat
+                .listen_for_bell(&self.messages.link, &waker, None);
         }
     }
 
@@ -168,7 +170,7 @@ impl Wake for Worker {
             while let Ok(message) = self.messages.try_recv() {
                 self.take_in(&mut queue, message);
             }
-            queue.seat.listen_for_bell(link, &waker);
+            queue.seat.listen_for_bell(link, &waker, None);
             if link.reads() == reads {
                 break;
             }
