@@ -132,7 +132,7 @@ fn serve(how: &Serve) -> Result<()> {
         labels: how.labels.labels.clone(),
     };
     let images = Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?;
-    let tenants = Tenants::new(images, estate);
+    let tenants = Tenants::new(images, estate)?;
     let data = Data::Door(Box::new(door));
     Ok(Node::new(config, tenants, poll, data)?.run()?)
 }

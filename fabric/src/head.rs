@@ -114,7 +114,7 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         labels: plan.labels.clone(),
     };
     let kept = Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?;
-    let tenants = Tenants::new(kept, estate);
+    let tenants = Tenants::new(kept, estate)?;
     let node = Node::new(config, tenants, node_poll, Data::Inlet(receiver))?;
     for (address, mem, cpu) in &plan.expected {
         cluster.expect(address.to_string(), resources(*mem, *cpu));

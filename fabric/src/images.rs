@@ -112,6 +112,16 @@ impl Images {
         program.is_ok_and(|program| program.size() <= CHANGE_BYTES_MAX)
     }
 
+    /// The program whose name begins like this, if it is here.
+    pub fn named(&self, beginning: &[u8]) -> Option<Digest> {
+        let mut names = fs::read_dir(&self.dir).ok()?.flatten();
+        names.find_map(|entry| {
+            let digest = blake3::Hash::from_hex(entry.file_name().to_str()?).ok()?;
+            let is_it = digest.as_bytes().starts_with(beginning);
+            is_it.then_some(*digest.as_bytes())
+        })
+    }
+
     /// The program's bytes, as what a newer one is a change of.
     fn read(&self, digest: &Digest) -> Result<Vec<u8>, ImageError> {
         fs::read(self.path(digest)).map_err(|error| self.trouble(error))

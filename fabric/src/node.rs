@@ -7,7 +7,7 @@
 //! 2. `Open` has it start a warden, once the job's program is here; until then the job's orders wait. What a warden
 //!    reports goes to the master.
 //! 3. A connection that arrives at the data port names its job, and is handed to that job's warden, which looks whether it
-//!    may be believed.
+//!    may be believed; or it is for a program that another node takes from this one.
 //! 4. When the session is cut, or silent, the node dials again, and the jobs go on: the master, or another that was started
 //!    in its place, says which of them it still has, and both say again what the other has not got.
 //! 5. When its lease is over (`lease.rs`), some 10 s after it was cut off, or the master says goodbye, all jobs here are
@@ -16,8 +16,11 @@
 
 mod dwelling;
 mod fetch;
+mod give;
+mod lane;
 mod lease;
 mod tenants;
+mod transit;
 mod warden_link;
 
 use deploy_sys::{glibc, random, signal::Signals};
@@ -299,6 +302,7 @@ impl Node {
             labels: self.config.labels.clone(),
             glibc: glibc::version().unwrap_or_default(),
             held: self.tenants.held(),
+            secret: self.tenants.secret().clone(),
         }
     }
 
@@ -331,7 +335,7 @@ impl Node {
             Order::Renewed { certified } => self.renew(&certified)?,
             Order::Dismissed { why } => self.dismissed = Some(why),
             Order::Refused { why } => return Err(SessionError::Protocol(why)),
-            Order::Chunk { .. } => {
+            Order::Chunk { .. } | Order::Source { .. } => {
                 let why = "the master sends what nobody fetches".to_string();
                 return Err(SessionError::Protocol(why));
             }

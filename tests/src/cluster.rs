@@ -156,6 +156,12 @@ impl Cluster {
         host.within(|| run::finish(command, stdin))
     }
 
+    /// Lets no more leave a host by its cable than so much, such as `100mbit`.
+    pub fn limit(&self, host: &str, rate: &str) {
+        let words = format!("qdisc add dev eth0 root tbf rate {rate} burst 256kbit latency 50ms");
+        self.hosts.host(host).tool("tc", &words);
+    }
+
     /// What `fabric nodes` says of a node: its state and what follows.
     ///
     /// # Panics

@@ -280,6 +280,21 @@ impl Host {
         &self.disk
     }
 
+    /// How many bytes have left it by its cable.
+    ///
+    /// # Panics
+    /// If its kernel does not say.
+    pub fn sent(&self) -> u64 {
+        let all = self.within(|| fs::read_to_string("/proc/thread-self/net/dev"));
+        let all = all.expect("the kernel counts");
+        let line = all
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("eth0:"));
+        let mut counts = line.expect("it has a cable").split_whitespace();
+        let sent = counts.nth(8).and_then(|sent| sent.parse().ok());
+        sent.expect("the ninth is what was sent")
+    }
+
     /// All that run here.
     pub fn processes(&self) -> Vec<u32> {
         let about = self.spaces.net.metadata().expect("it is open");
@@ -325,7 +340,8 @@ impl Host {
         }
     }
 
-    fn tool(&self, program: &str, words: &str) {
+    /// Runs a tool of the network's here.
+    pub(crate) fn tool(&self, program: &str, words: &str) {
         self.within(|| run(program, words));
     }
 }

@@ -36,6 +36,8 @@ mod order;
 #[cfg(feature = "protocol")]
 pub mod outbound;
 #[cfg(feature = "protocol")]
+pub mod pass;
+#[cfg(feature = "protocol")]
 pub mod pid;
 #[cfg(feature = "protocol")]
 pub mod record;

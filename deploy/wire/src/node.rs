@@ -9,7 +9,7 @@
 //! holds; `Welcome` says what is to go on, and both say again what the other has not got. So nothing is done twice.
 //!
 //! A program that a node does not have is fetched over a session of its own, so that nothing waits behind it: there
-//! `Fetch` is the first word, and the program's bytes are the answer.
+//! `Fetch` is the first word, and the answer is the program's bytes, or which other node gives them.
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
@@ -18,6 +18,7 @@ use crate::{
     job::{JobOrder, JobReport, read_address},
     pid::Job,
     resources::Resources,
+    secret::{SECRET_BYTES, Secret},
 };
 use std::net::SocketAddr;
 
@@ -45,10 +46,23 @@ pub enum Report {
         /// The argument's file, where one travels beside the report.
         file: Option<Vec<u8>>,
     },
-    /// The first word of a session that fetches a program; answered by `Chunk`s until all are there.
+    /// The first word of a session that fetches a program; answered by `Chunk`s until all are there, or by `Source`.
     Fetch {
         /// Its name.
         digest: Digest,
+        /// How many bytes of its frame are here already.
+        offset: u64,
+        /// How many nodes were tried in vain.
+        tries: u8,
+        /// The latest of those.
+        failed: Option<SocketAddr>,
+    },
+    /// It can give others this program, which it has fetched; or it could not fetch it.
+    Holds {
+        /// The program's name.
+        digest: Digest,
+        /// Whether it is here.
+        is_here: bool,
     },
     /// The first word of a session of its own: the person who runs this node wants it to be no member any more.
     /// Answered by `Dismissed`.
@@ -85,6 +99,8 @@ pub struct NodeHello {
     pub glibc: String,
     /// The jobs that are there, from the session before.
     pub held: Vec<Held>,
+    /// What passes are drawn from, for those who are to take programs from it (`pass.rs`).
+    pub secret: Secret,
 }
 
 /// A job that a node has kept without a session.
@@ -139,6 +155,15 @@ pub enum Order {
         /// The next of its frame.
         bytes: Vec<u8>,
     },
+    /// Answers `Fetch`: another node has the program, or is just fetching it, and gives it.
+    Source {
+        /// How many bytes the program has in all.
+        len: u64,
+        /// That node's data port.
+        address: SocketAddr,
+        /// What it believes.
+        pass: Secret,
+    },
     /// The node cannot be part of the cluster, or has no right to what it asked.
     Refused {
         /// What to do about it.
@@ -186,8 +211,19 @@ impl Report {
                 report.write(w.u8(3).u128(job.bits()).u64(*sequence));
                 write_file(&mut w, file);
             }
-            Report::Fetch { digest } => {
-                w.u8(4).bytes(digest);
+            Report::Fetch {
+                digest,
+                offset,
+                tries,
+                failed,
+            } => {
+                w.u8(4).bytes(digest).u64(*offset).u8(*tries);
+                w.option(failed.as_ref(), |w, failed| {
+                    w.text(&failed.to_string());
+                });
+            }
+            Report::Holds { digest, is_here } => {
+                w.u8(8).bytes(digest).bool(*is_here);
             }
             Report::Leave => {
                 w.u8(5);
@@ -216,12 +252,19 @@ impl Report {
             },
             4 => Report::Fetch {
                 digest: read_digest(r)?,
+                offset: r.u64()?,
+                tries: r.u8()?,
+                failed: r.option(read_address)?,
             },
             5 => Report::Leave,
             6 => Report::Renew,
             7 => Report::Taken {
                 job: Job::from_bits(r.u128()?),
                 orders: r.u64()?,
+            },
+            8 => Report::Holds {
+                digest: read_digest(r)?,
+                is_here: r.bool()?,
             },
             _ => return Err(Malformed("an unknown report of a node")),
         })
@@ -242,6 +285,7 @@ impl NodeHello {
         write_list(w, &self.held, |w, held| {
             w.u128(held.job.bits()).u64(held.orders).u64(held.reports);
         });
+        w.bytes(self.secret.bytes());
     }
 
     fn read(r: &mut Reader<'_>) -> Result<NodeHello, Malformed> {
@@ -261,6 +305,7 @@ impl NodeHello {
                     reports: r.u64()?,
                 })
             })?,
+            secret: read_secret(r)?,
         })
     }
 }
@@ -302,6 +347,10 @@ impl Order {
             }
             Order::Chunk { len, bytes } => {
                 w.u8(4).u64(*len).bytes(bytes);
+            }
+            Order::Source { len, address, pass } => {
+                w.u8(10).u64(*len).text(&address.to_string());
+                w.bytes(pass.bytes());
             }
             Order::Refused { why } => {
                 w.u8(5).text(why);
@@ -363,9 +412,20 @@ impl Order {
             9 => Order::Forget {
                 job: Job::from_bits(r.u128()?),
             },
+            10 => Order::Source {
+                len: r.u64()?,
+                address: read_address(r)?,
+                pass: read_secret(r)?,
+            },
             _ => return Err(Malformed("an unknown order to a node")),
         })
     }
+}
+
+fn read_secret(r: &mut Reader<'_>) -> Result<Secret, Malformed> {
+    let bytes: Result<[u8; SECRET_BYTES], _> = r.bytes()?.try_into();
+    let bytes = bytes.map_err(|_| Malformed("a secret of another length"))?;
+    Ok(Secret::from_bytes(bytes))
 }
 
 pub(crate) fn write_file(w: &mut Writer, file: &Option<Vec<u8>>) {
@@ -402,11 +462,21 @@ mod tests {
                 orders: 3,
                 reports: 1 << 33,
             }],
+            secret: Secret::from_bytes([5; 32]),
         };
         let mut all = vec![
             Report::Hello(Box::new(hello)),
             Report::Beat { sequence: 8 },
-            Report::Fetch { digest: [8; 32] },
+            Report::Fetch {
+                digest: [8; 32],
+                offset: 1 << 40,
+                tries: 2,
+                failed: Some(([10, 0, 0, 2], 9999).into()),
+            },
+            Report::Holds {
+                digest: [8; 32],
+                is_here: true,
+            },
             Report::Leave,
             Report::Renew,
             Report::Taken {
@@ -438,6 +508,11 @@ mod tests {
             Order::Chunk {
                 len: 1 << 33,
                 bytes: vec![1, 2, 3],
+            },
+            Order::Source {
+                len: 1 << 33,
+                address: ([10, 0, 0, 2], 9999).into(),
+                pass: Secret::from_bytes([6; 32]),
             },
             Order::Refused { why: "old".into() },
             Order::Renewed {

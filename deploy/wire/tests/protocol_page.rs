@@ -29,6 +29,7 @@ fn the_page_of_a_cluster_was_read_when_the_code_moved() {
             include_str!("../src/node.rs"),
             include_str!("../src/job.rs"),
             include_str!("../src/relay.rs"),
+            include_str!("../src/pass.rs"),
         ],
     );
 }

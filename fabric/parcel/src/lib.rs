@@ -48,6 +48,15 @@ impl Read for Packed<'_> {
     }
 }
 
+/// Writes a program as a frame, the same as [`Packed::whole`] would be. Blocks as long as both do.
+///
+/// # Errors
+/// What they say.
+pub fn pack(program: impl Read, mut frame: impl Write) -> io::Result<()> {
+    let mut packed = Encoder::new(program, LEVEL_WHOLE)?;
+    io::copy(&mut packed, &mut frame).map(drop)
+}
+
 /// Writes the program in a frame, of at most `len_max` bytes, which is a change of `base` if there is one. Blocks as long
 /// as `frame` and `out` do.
 ///
@@ -141,6 +150,9 @@ mod tests {
         let change = packed(Packed::change(&old, &new).unwrap());
         assert!(change.len() < 100, "{}", change.len());
         let len = new.len() as u64;
+        let mut streamed = Vec::new();
+        pack(new.as_slice(), &mut streamed).unwrap();
+        assert!(unpacked(&streamed, None, len).unwrap() == new);
         assert!(unpacked(&whole, None, len).unwrap() == new);
         assert!(unpacked(&change, Some(&old), len).unwrap() == new);
         for (frame, base) in [(&whole, None), (&change, Some(old.as_slice()))] {

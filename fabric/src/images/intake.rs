@@ -8,7 +8,6 @@
 //! believed of it: it may grow to the announced length and no further, and what it becomes must have the announced digest.
 
 use super::{ImageError, Images, PACKED, hex};
-use deploy_parcel::Packed;
 use deploy_wire::client::Digest;
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -27,6 +26,8 @@ pub struct Intake {
     hasher: blake3::Hasher,
     file: File,
     path: PathBuf,
+    /// The same as a frame, for those who will fetch it.
+    frame: Option<PathBuf>,
     /// Whether a later try can go on from here.
     is_to_continue: bool,
 }
@@ -79,6 +80,7 @@ impl Images {
             hasher: blake3::Hasher::new(),
             file,
             path,
+            frame: None,
             is_to_continue: false,
         };
         // A disk that is too small says so before anything is sent.
@@ -113,8 +115,29 @@ impl Intake {
     /// # Errors
     /// The disk's.
     pub fn pack(&mut self) -> Result<(), ImageError> {
-        let packed = self.try_pack();
+        let frame = self.frame()?;
+        let packed = self.file.rewind();
+        let packed = packed.and_then(|()| deploy_parcel::pack(&self.file, frame));
         packed.map_err(|error| self.images.trouble(error))
+    }
+
+    /// An empty file for the program's frame, which is kept with the program.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn frame(&mut self) -> Result<File, ImageError> {
+        let path = self.path.with_extension(format!("{PACKED}.{PART}"));
+        let made = open(&path, false).and_then(|frame| frame.set_len(0).map(|()| frame));
+        self.frame = Some(path);
+        made.map_err(|error| self.images.trouble(error))
+    }
+
+    /// The frame's file is not to be kept.
+    pub fn forget_frame(&mut self) {
+        if let Some(path) = self.frame.take() {
+            // If it stays, it is found when there is need of room.
+            let _ = fs::remove_file(path);
+        }
     }
 
     /// Keeps the program that was taken in.
@@ -160,31 +183,23 @@ impl Intake {
         })
     }
 
-    fn try_pack(&mut self) -> io::Result<()> {
-        let part = self.path.with_extension(format!("{PACKED}.{PART}"));
-        let mut packed = || -> io::Result<()> {
-            self.file.rewind()?;
-            let frame = open(&part, false)?;
-            frame.set_len(0)?;
-            let mut program = Vec::new();
-            self.file.read_to_end(&mut program)?;
-            io::copy(&mut Packed::whole(&program)?, &mut &frame)?;
-            fs::rename(&part, self.images.packed_path(&self.digest))
-        };
-        packed().inspect_err(|_| drop(fs::remove_file(&part)))
-    }
-
     fn try_keep(&mut self) -> io::Result<()> {
         self.file.set_len(self.len)?;
         // Executed by everybody's jobs, written by nobody any more.
         self.file.set_permissions(Permissions::from_mode(0o555))?;
         self.file.sync_all()?;
+        // No program is found before its frame is.
+        if let Some(frame) = &self.frame {
+            fs::rename(frame, self.images.packed_path(&self.digest))?;
+            self.frame = None;
+        }
         fs::rename(&self.path, self.images.path(&self.digest))
     }
 }
 
 impl Drop for Intake {
     fn drop(&mut self) {
+        self.forget_frame();
         if !self.is_to_continue {
             // Gone already, if it was kept.
             let _ = fs::remove_file(&self.path);

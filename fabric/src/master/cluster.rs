@@ -10,6 +10,7 @@
 mod nodes;
 mod owners;
 mod restore;
+mod spread;
 mod streams;
 mod waiting;
 
@@ -30,6 +31,8 @@ use nodes::Member;
 use owners::{Client, Owned};
 pub use owners::{Handed, named};
 pub use restore::About;
+pub use spread::Fetch;
+use spread::Spread;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     time::Instant,
@@ -47,6 +50,7 @@ pub struct Cluster {
     tickets: HashMap<Ticket, (pid::Job, u64)>,
     rooms: HashMap<(pid::Job, u64), Ticket>,
     tickets_made: u64,
+    spread: Spread,
     /// Nodes that somebody announced and that have not come.
     expected: BTreeMap<String, deploy_wire::resources::Resources>,
     /// What is asked for while nodes are awaited that an earlier master knew, and whose it is.
@@ -100,6 +104,7 @@ impl Cluster {
             tickets: HashMap::new(),
             rooms: HashMap::new(),
             tickets_made: 0,
+            spread: Spread::default(),
             expected: BTreeMap::new(),
             asked: Vec::new(),
             are_nodes_changed: false,

@@ -13,6 +13,7 @@ use deploy_wire::{
     pid::{Job, Pid},
     relay::{PIECE_BYTES_MAX, Piece, Relay},
     resources::{Cpu, Mem, Resources},
+    secret::Secret,
 };
 use std::{
     collections::BTreeMap,
@@ -82,6 +83,7 @@ impl World {
             labels: labels.iter().map(|label| label.to_string()).collect(),
             glibc: "2.36".into(),
             held: Vec::new(),
+            secret: Secret::from_bytes([index as u8; 32]),
         };
         let name = format!("n{index}");
         self.cluster.handle_hello(name, hello, self.now)

@@ -47,6 +47,7 @@ pub fn may_report(role: Role, report: &Report) -> bool {
         | Report::Job { .. }
         | Report::Taken { .. }
         | Report::Fetch { .. }
+        | Report::Holds { .. }
         | Report::Leave
         | Report::Renew => AT_THE_NODES_DOOR,
     };

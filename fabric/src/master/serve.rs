@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: any decision about nodes, jobs or room.
 
+mod fetches;
 mod members;
 mod watchers;
 
@@ -9,7 +10,7 @@ use super::{
     admission,
     again::NodesFile,
     clerk::Clerk,
-    cluster::{Action, ClientId, Cluster},
+    cluster::{Action, ClientId, Cluster, Fetch},
     desk::Desk,
     membership::Membership,
     party::{Heard, Party},
@@ -231,21 +232,26 @@ impl Master {
                     Err(why) => party.leave(&Order::Refused { why }.encode()),
                 }
             }
-            (None, Report::Fetch { digest }) if !self.cluster.may_fetch(party.name(), &digest) => {
-                let why = "no job of yours runs this program".to_string();
-                party.leave(&Order::Refused { why }.encode());
+            (
+                None,
+                Report::Fetch {
+                    digest,
+                    offset,
+                    tries,
+                    failed,
+                },
+            ) => {
+                let fetch = Fetch {
+                    digest,
+                    offset,
+                    tries,
+                    failed,
+                };
+                let name = party.name().to_string();
+                if let Err(why) = self.give_program(token, &name, fetch) {
+                    self.refuse_fetch(token, why);
+                }
             }
-            (None, Report::Fetch { digest }) => match self.images.find_packed(&digest) {
-                Ok(Some((len, file))) => party.send_file(file, len),
-                Ok(None) => {
-                    let why = "the master has no such program".to_string();
-                    party.leave(&Order::Refused { why }.encode());
-                }
-                Err(error) => {
-                    let why = error.to_string();
-                    party.leave(&Order::Refused { why }.encode());
-                }
-            },
             (None, Report::Leave) => self.let_leave(token),
             (None, _) => self.drop_party(token),
         }

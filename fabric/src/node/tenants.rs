@@ -3,22 +3,31 @@
 //!
 //! Deliberately absent: the session with the master, and any look at what orders and reports say.
 
-use super::{Estate, fetch::Fetch, warden_link::WardenLink};
+use super::{
+    Estate,
+    fetch::{Fetch, Road},
+    give::Giver,
+    transit::Transits,
+    warden_link::WardenLink,
+};
 use crate::{
     images::{ImageError, Images},
     numbered::{Arrival, Inbox, Outbox},
 };
+use deploy_sys::random;
 use deploy_trust::{door::TOKENS, endpoint::Connector};
 use deploy_wire::{
     client::Digest,
     job::{JobOrder, JobReport},
     node::{Held, Report},
     pid::Job,
+    secret::Secret,
 };
 use mio::{Registry, Token};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::File,
+    io,
     net::SocketAddr,
     os::fd::OwnedFd,
 };
@@ -27,6 +36,9 @@ use std::{
 #[derive(Debug)]
 pub struct Tenants {
     images: Images,
+    /// Programs that are on their way here.
+    transits: Transits,
+    giver: Giver,
     estate: Estate,
     wardens: BTreeMap<Job, Warden>,
     tokens_made: usize,
@@ -34,6 +46,8 @@ pub struct Tenants {
     jobs: BTreeMap<Token, Job>,
     /// What the master and each job's wardens say to each other, until the master has forgotten the job.
     streams: BTreeMap<Job, Stream>,
+    /// Programs that others may have of this node, or may not, which the master is to know.
+    fetched: VecDeque<(Digest, bool)>,
     /// What is relayed, which is not kept: it is over when the session is.
     relayed: VecDeque<(Job, JobReport)>,
     /// The jobs that may have something to say.
@@ -69,17 +83,25 @@ struct Warden {
 
 impl Tenants {
     /// None yet, whose programs are kept and who live there.
-    pub fn new(images: Images, estate: Estate) -> Tenants {
-        Tenants {
+    ///
+    /// # Errors
+    /// If the kernel has no random bits.
+    pub fn new(images: Images, estate: Estate) -> io::Result<Tenants> {
+        let secret = Secret::from_bytes(random::bytes()?);
+        let transits = Transits::default();
+        Ok(Tenants {
+            giver: Giver::new(images.clone(), transits.clone(), secret),
             images,
+            transits,
             estate,
             wardens: BTreeMap::new(),
             tokens_made: 0,
             jobs: BTreeMap::new(),
             streams: BTreeMap::new(),
+            fetched: VecDeque::new(),
             relayed: VecDeque::new(),
             talkative: BTreeSet::new(),
-        }
+        })
     }
 
     /// Whether there are none.
@@ -162,6 +184,11 @@ impl Tenants {
         self.estate.isolation()
     }
 
+    /// What lets others take programs from here is drawn from it.
+    pub(super) fn secret(&self) -> &Secret {
+        self.giver.secret()
+    }
+
     /// Has a warden for this job, once its program and files are here; what is not is fetched from that master.
     pub(super) fn open(
         &mut self,
@@ -181,8 +208,13 @@ impl Tenants {
         let wanted = [image].into_iter().chain(files);
         let missing: Vec<Digest> = wanted.filter(|digest| !self.images.has(digest)).collect();
         if !missing.is_empty() {
-            let fetch = Fetch::begin(connector, master, &self.images, missing, registry, token);
-            match fetch {
+            let road = Road {
+                connector: connector.clone(),
+                master,
+                images: self.images.clone(),
+                transits: self.transits.clone(),
+            };
+            match Fetch::begin(road, missing, registry, token) {
                 Ok(fetch) => warden.fetch = Some(fetch),
                 Err(error) => return self.fail(job, &error.to_string(), registry),
             }
@@ -251,7 +283,11 @@ impl Tenants {
             return;
         };
         if let Some(fetch) = warden.fetch.take() {
-            match fetch.finish() {
+            let (digests, ended) = fetch.finish();
+            let is_here = ended.is_ok();
+            let known = digests.into_iter().map(|digest| (digest, is_here));
+            self.fetched.extend(known);
+            match ended {
                 Ok(()) => self.start(job, registry),
                 Err(why) => self.fail(job, &why, registry),
             }
@@ -320,10 +356,13 @@ impl Tenants {
         self.jobs.retain(|_, other| *other != job);
     }
 
-    /// Hands a connection over to a job's warden, with what its dialer said first; closes it if there is none.
+    /// Hands a connection over to a job's warden, with what its dialer said first. If there is none, it may be for a program
+    /// that is here; otherwise it is closed.
     pub(super) fn accept(&mut self, job: Job, hello: Vec<u8>, stream: OwnedFd) {
-        let warden = self.wardens.get_mut(&job);
-        if let Some(link) = warden.and_then(|warden| warden.link.as_mut()) {
+        let Some(warden) = self.wardens.get_mut(&job) else {
+            return self.giver.give(stream, hello);
+        };
+        if let Some(link) = &mut warden.link {
             // Whoever dialed sees it closed if it cannot be passed on.
             let _ = link.order(JobOrder::Accept { hello }, None, Some(stream));
         }
@@ -331,6 +370,9 @@ impl Tenants {
 
     /// The next thing for the master.
     pub(super) fn poll_report(&mut self) -> Option<Report> {
+        if let Some((digest, is_here)) = self.fetched.pop_front() {
+            return Some(Report::Holds { digest, is_here });
+        }
         if let Some((job, report)) = self.relayed.pop_front() {
             return Some(Report::Job {
                 job,

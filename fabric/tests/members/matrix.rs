@@ -11,6 +11,7 @@ use deploy_wire::{
     node::{NodeHello, Order, Report, VERSION},
     pid::Job,
     resources::Resources,
+    secret::Secret,
 };
 use std::time::{Instant, SystemTime};
 
@@ -71,7 +72,16 @@ fn reports() -> Vec<Report> {
             report: JobReport::Opened,
             file: None,
         },
-        Report::Fetch { digest: [7; 32] },
+        Report::Fetch {
+            digest: [7; 32],
+            offset: 0,
+            tries: 0,
+            failed: None,
+        },
+        Report::Holds {
+            digest: [7; 32],
+            is_here: true,
+        },
         Report::Leave,
         Report::Renew,
         Report::Taken {
@@ -107,6 +117,7 @@ fn hello() -> NodeHello {
         labels: Vec::new(),
         glibc: String::new(),
         held: Vec::new(),
+        secret: Secret::from_bytes([1; 32]),
     }
 }
 

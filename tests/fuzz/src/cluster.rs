@@ -10,6 +10,7 @@ use deploy_wire::{
     node::{Held, NodeHello, Order, Report, VERSION},
     pid::{Job, Pid},
     resources::{Mem, Resources},
+    secret::Secret,
 };
 
 pub(crate) const JOB_ORDER: Target = Target {
@@ -183,7 +184,13 @@ fn orders() -> Vec<Order> {
         job: JOB,
         reports: 6,
     };
-    let mut all = vec![welcome, chunk, beat, taken, Order::Forget { job: JOB }];
+    let source = Order::Source {
+        len: 1 << 33,
+        address: ([10, 0, 0, 2], 9999).into(),
+        pass: Secret::from_bytes([6; 32]),
+    };
+    let forget = Order::Forget { job: JOB };
+    let mut all = vec![welcome, chunk, source, beat, taken, forget];
     all.extend(job_orders().into_iter().map(of_job));
     all
 }
@@ -203,6 +210,7 @@ fn reports() -> Vec<Report> {
             orders: 3,
             reports: 1 << 33,
         }],
+        secret: Secret::from_bytes([5; 32]),
     };
     let of_job = |report| Report::Job {
         job: JOB,
@@ -212,10 +220,19 @@ fn reports() -> Vec<Report> {
     };
     let mut all = vec![
         Report::Hello(Box::new(hello)),
-        Report::Fetch { digest: [8; 32] },
         Report::Taken {
             job: JOB,
             orders: 9,
+        },
+        Report::Fetch {
+            digest: [8; 32],
+            offset: 1 << 20,
+            tries: 1,
+            failed: Some(([10, 0, 0, 3], 9999).into()),
+        },
+        Report::Holds {
+            digest: [8; 32],
+            is_here: true,
         },
     ];
     all.extend(job_reports().into_iter().map(of_job));

@@ -57,6 +57,11 @@ impl Member {
             jobs: BTreeSet::new(),
         }
     }
+
+    /// Whether it answers, as far as is known.
+    pub(super) fn is_there(&self) -> bool {
+        !self.is_silent && !self.is_awaited
+    }
 }
 
 impl Cluster {
@@ -176,6 +181,7 @@ impl Cluster {
                     self.lose(node, now);
                 }
             }
+            Report::Holds { digest, is_here } => self.spread.handle_holds(node, digest, is_here),
             Report::Hello(_) | Report::Fetch { .. } | Report::Leave | Report::Renew => {
                 self.lose(node, now);
             }
@@ -243,6 +249,7 @@ impl Cluster {
         self.are_nodes_changed = true;
         self.actions.push_back(Action::Dismiss(node));
         self.scheduler.handle_lost(node);
+        self.spread.handle_lost(node);
         for job in member.jobs {
             self.lose_stream(node, job, now);
         }
