@@ -69,10 +69,13 @@ fn try_upload(
     // If one that was named has gone since, all is refused, and sent once more as a whole.
     let base = base.and_then(|base| earlier::find(&base));
     let frame = match &base {
-        Some(base) => Packed::change(base, missing),
-        None => Packed::whole(missing),
+        Some(base) => Packed::change(base, missing).map_err(Failure::internal)?,
+        None => Some(Packed::whole(missing).map_err(Failure::internal)?),
     };
-    let count = send(bridge, image, frame.map_err(Failure::internal)?, is_quiet)?;
+    let Some(frame) = frame else {
+        return try_upload(bridge, image, Vec::new(), is_quiet); // They are not so similar.
+    };
+    let count = send(bridge, image, frame, is_quiet)?;
     let is_change = base.is_some();
     Ok(Sent::Bytes { count, is_change })
 }

@@ -12,12 +12,13 @@ mod room;
 #[cfg(test)]
 mod tests;
 
+use deploy_parcel::delta::Base;
 use deploy_wire::client::{CHANGE_BYTES_MAX, Digest};
 pub use intake::Intake;
 use std::{
     fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -27,6 +28,16 @@ use std::{
 pub struct Images {
     dir: PathBuf,
     bytes_max: u64,
+}
+
+/// A program of which another is made.
+#[derive(Debug)]
+struct Older(File);
+
+impl Base for Older {
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        self.0.read_exact_at(bytes, at)
+    }
 }
 
 /// Why a program could not be kept.
@@ -122,9 +133,10 @@ impl Images {
         })
     }
 
-    /// The program's bytes, as what a newer one is a change of.
-    fn read(&self, digest: &Digest) -> Result<Vec<u8>, ImageError> {
-        fs::read(self.path(digest)).map_err(|error| self.trouble(error))
+    /// The program, as what a newer one is a change of.
+    fn base(&self, digest: &Digest) -> Result<Older, ImageError> {
+        let file = File::open(self.path(digest));
+        file.map(Older).map_err(|error| self.trouble(error))
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {

@@ -53,22 +53,27 @@ impl Cluster {
 
     /// The same, but that only the master is started, with these words; and hosts that are called like the nodes.
     pub fn head_only(nodes: &[&str], words: &str) -> Option<Cluster> {
+        let mut cluster = Cluster::bare(nodes)?;
+        cluster.master(words);
+        Some(cluster)
+    }
+
+    /// The same hosts, where nothing runs yet.
+    pub fn bare(nodes: &[&str]) -> Option<Cluster> {
         let names: Vec<&str> = ["head"]
             .iter()
             .chain(nodes)
             .chain(&["laptop"])
             .copied()
             .collect();
-        let mut cluster = Cluster {
+        Some(Cluster {
             daemons: Vec::new(),
             node_token: String::new(),
             user_token: String::new(),
             is_here: false,
             capacity: None,
             hosts: Hosts::raise(&names)?,
-        };
-        cluster.master(words);
-        Some(cluster)
+        })
     }
 
     /// Starts the master, and waits until it serves and its own node has come.

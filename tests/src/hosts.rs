@@ -295,6 +295,12 @@ impl Host {
         sent.expect("the ninth is what was sent")
     }
 
+    /// Gives it another disk, which is empty and of this size, such as `5m`, until it is off.
+    pub fn shrink(&self, size: &str) {
+        let words = format!("-t tmpfs -o size={size},mode=755 none /var/lib");
+        self.tool("mount", &words);
+    }
+
     /// All that run here.
     pub fn processes(&self) -> Vec<u32> {
         let about = self.spaces.net.metadata().expect("it is open");

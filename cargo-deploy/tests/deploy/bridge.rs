@@ -340,7 +340,7 @@ impl Client {
 /// What is in a frame.
 pub fn unpacked(frame: &[u8], len_max: u64) -> io::Result<Vec<u8>> {
     let mut program = Vec::new();
-    deploy_parcel::unpack(frame, None, len_max, &mut program)?;
+    deploy_parcel::unpack(frame, None::<&[u8]>, len_max, &mut program)?;
     Ok(program)
 }
 

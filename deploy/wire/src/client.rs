@@ -322,8 +322,8 @@ pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// that an answer may take on a line of 1 Mbit/s.
 pub const CHUNKS_UNDER_WAY_MAX: usize = 8;
 
-/// A program larger than that is no change of another, nor another of it, since both lie in memory for it.
-pub const CHANGE_BYTES_MAX: u64 = 64 << 20;
+/// A program larger than that is no change of another, nor another of it, since both lie in the client's memory for it.
+pub const CHANGE_BYTES_MAX: u64 = 512 << 20;
 
 /// What a client grants at first, before it has written anything: some tens of milliseconds at full speed.
 pub const CREDIT_BYTES_FIRST: u64 = 4 << 20;

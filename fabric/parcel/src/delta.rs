@@ -42,12 +42,35 @@ pub fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
     change.finish()
 }
 
+/// An old program, of which only what is needed is read.
+pub trait Base {
+    /// Fills `bytes` with what is there from `at` on.
+    ///
+    /// # Errors
+    /// If it is shorter, or cannot be read.
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()>;
+}
+
+impl Base for [u8] {
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        let rest = usize::try_from(at).ok().and_then(|at| self.get(at..));
+        let there = rest.and_then(|rest| rest.get(..bytes.len()));
+        bytes.copy_from_slice(there.ok_or_else(nonsense)?);
+        Ok(())
+    }
+}
+
 /// Writes what a change makes of `old`. Nothing is reserved for lengths that are only announced, and each list may have
 /// `len_max` bytes.
 ///
 /// # Errors
 /// If it is cut or makes no sense; what was written then is worth nothing.
-pub fn apply(old: &[u8], mut change: impl Read, len_max: u64, out: impl Write) -> io::Result<()> {
+pub fn apply<B: Base + ?Sized>(
+    old: &B,
+    mut change: impl Read,
+    len_max: u64,
+    out: impl Write,
+) -> io::Result<()> {
     let mut list = || read_list(&mut change, len_max);
     let (parts, gaps, differing, fresh) = (list()?, list()?, list()?, list()?);
     let mut making = Making {
@@ -60,7 +83,7 @@ pub fn apply(old: &[u8], mut change: impl Read, len_max: u64, out: impl Write) -
         out,
         buffer: Vec::new(),
     };
-    let (mut parts, mut cursor) = (parts.as_slice(), 0_usize);
+    let (mut parts, mut cursor) = (parts.as_slice(), 0_u64);
     while !parts.is_empty() {
         let (copied, fresh, jump) = (
             number(&mut parts)?,
@@ -69,8 +92,8 @@ pub fn apply(old: &[u8], mut change: impl Read, len_max: u64, out: impl Write) -
         );
         making.copy(cursor, copied)?;
         making.add(fresh)?;
-        let distance = usize::try_from(jump >> 1).map_err(|_| nonsense())?;
-        let end = cursor.wrapping_add(copied as usize); // It was copied, so it is within.
+        let distance = jump >> 1;
+        let end = cursor.wrapping_add(copied); // It was copied, so it is within.
         let moved = match jump & 1 {
             0 => end.checked_add(distance),
             _ => end.checked_sub(distance),
@@ -191,8 +214,8 @@ impl Change {
 }
 
 /// What is left of the lists, and where the result goes.
-struct Making<'c, W> {
-    old: &'c [u8],
+struct Making<'c, B: ?Sized, W> {
+    old: &'c B,
     gaps: &'c [u8],
     differing: &'c [u8],
     fresh: &'c [u8],
@@ -203,17 +226,18 @@ struct Making<'c, W> {
     buffer: Vec<u8>,
 }
 
-impl<W: Write> Making<'_, W> {
+impl<B: Base + ?Sized, W: Write> Making<'_, B, W> {
     /// Copies from the old program, with the differences.
-    fn copy(&mut self, from: usize, len: u64) -> io::Result<()> {
-        let len = usize::try_from(len).map_err(|_| nonsense())?;
-        let source = from.checked_add(len);
-        let source = source.and_then(|end| self.old.get(from..end));
-        for piece in source.ok_or_else(nonsense)?.chunks(PIECE_BYTES) {
-            self.buffer.clear();
-            self.buffer.extend(piece);
+    fn copy(&mut self, from: u64, len: u64) -> io::Result<()> {
+        let end = from.checked_add(len).ok_or_else(nonsense)?;
+        let mut at = from;
+        while at < end {
+            let piece = (end - at).min(PIECE_BYTES as u64);
+            self.buffer.resize(piece as usize, 0);
+            self.old.read_at(&mut self.buffer, at)?;
             self.correct()?;
             self.out.write_all(&self.buffer)?;
+            at += piece;
         }
         Ok(())
     }

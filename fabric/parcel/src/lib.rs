@@ -9,6 +9,7 @@ pub mod delta;
 mod search;
 pub mod tree;
 
+use delta::Base;
 use std::io::{self, BufReader, Cursor, Read, Write};
 use zstd::stream::read::{Decoder, Encoder};
 
@@ -29,13 +30,18 @@ impl<'p> Packed<'p> {
         Encoder::with_buffer(program, LEVEL_WHOLE).map(Packed::Whole)
     }
 
-    /// A program as a change of another. Looks for what they have in common at once, some 100 ms for some megabytes.
+    /// A program as a change of another. Looks for what they have in common at once, some 100 ms for some megabytes. Nothing,
+    /// if they have so little in common that it is better sent whole.
     ///
     /// # Errors
     /// If there is no memory for it.
-    pub fn change(base: &[u8], program: &[u8]) -> io::Result<Packed<'p>> {
-        let change = Cursor::new(delta::make(base, program));
-        Encoder::new(change, LEVEL_CHANGE).map(Packed::Change)
+    pub fn change(base: &[u8], program: &[u8]) -> io::Result<Option<Packed<'p>>> {
+        let change = delta::make(base, program);
+        if change.len() as u64 > LIST_BYTES_MAX {
+            return Ok(None);
+        }
+        let change = Cursor::new(change);
+        Encoder::new(change, LEVEL_CHANGE).map(|change| Some(Packed::Change(change)))
     }
 }
 
@@ -62,9 +68,9 @@ pub fn pack(program: impl Read, mut frame: impl Write) -> io::Result<()> {
 ///
 /// # Errors
 /// What they say; or that the frame makes no sense, ends too early or would become longer.
-pub fn unpack(
+pub fn unpack<B: Base + ?Sized>(
     frame: impl Read,
-    base: Option<&[u8]>,
+    base: Option<&B>,
     len_max: u64,
     out: impl Write,
 ) -> io::Result<()> {
@@ -74,7 +80,7 @@ pub fn unpack(
     match base {
         None => copy(&mut decoder, &mut out),
         Some(base) => {
-            let list_max = len_max.saturating_add(LIST_BYTES_SPARE);
+            let list_max = len_max.saturating_add(LIST_BYTES_SPARE).min(LIST_BYTES_MAX);
             delta::apply(base, &mut decoder, list_max, &mut out)?;
             out.left = 0; // It must have been all of the frame.
             copy(&mut decoder, &mut out)
@@ -120,6 +126,8 @@ const LEVEL_WHOLE: i32 = 3;
 const LEVEL_CHANGE: i32 = 9;
 /// More than any frame of ours asks for: 16 MiB.
 const WINDOW_LOG_MAX: u32 = 24;
+/// All lists of a change lie in memory, and together are no longer if they are well meant.
+const LIST_BYTES_MAX: u64 = 32 << 20;
 /// Of the lists in a change none is longer than the program by more.
 const LIST_BYTES_SPARE: u64 = 64;
 /// As much as a block of a frame becomes.
@@ -147,7 +155,7 @@ mod tests {
         let mut new = old.clone();
         new.splice(200_000..200_010, *b"a new line");
         let whole = packed(Packed::whole(&new).unwrap());
-        let change = packed(Packed::change(&old, &new).unwrap());
+        let change = packed(Packed::change(&old, &new).unwrap().unwrap());
         assert!(change.len() < 100, "{}", change.len());
         let len = new.len() as u64;
         let mut streamed = Vec::new();

@@ -116,9 +116,16 @@ impl Intake {
     /// The disk's.
     pub fn pack(&mut self) -> Result<(), ImageError> {
         let frame = self.frame()?;
-        let packed = self.file.rewind();
-        let packed = packed.and_then(|()| deploy_parcel::pack(&self.file, frame));
-        packed.map_err(|error| self.images.trouble(error))
+        if let Err(error) = self.try_pack(&frame) {
+            if error.kind() != ErrorKind::StorageFull {
+                return Err(self.images.trouble(error));
+            }
+            // Others have to go for it.
+            self.images.make_room(&frame, self.len)?;
+            let packed = self.try_pack(&frame);
+            packed.map_err(|error| self.images.trouble(error))?;
+        }
+        Ok(())
     }
 
     /// An empty file for the program's frame, which is kept with the program.
@@ -161,7 +168,7 @@ impl Intake {
     }
 
     fn unpack(&mut self, frame: impl Read, base: Option<&Digest>) -> Result<(), ImageError> {
-        let base = base.map(|base| self.images.read(base)).transpose()?;
+        let base = base.map(|base| self.images.base(base)).transpose()?;
         let mut shelf = Shelf {
             file: &self.file,
             hasher: &mut self.hasher,
@@ -169,7 +176,7 @@ impl Intake {
             is_broken: false,
         };
         let missing = self.len - self.arrived;
-        let done = deploy_parcel::unpack(frame, base.as_deref(), missing, &mut shelf);
+        let done = deploy_parcel::unpack(frame, base.as_ref(), missing, &mut shelf);
         let is_broken = shelf.is_broken;
         self.arrived += shelf.bytes;
         done.map_err(|error| match error.kind() {
@@ -181,6 +188,14 @@ impl Intake {
             }
             _ => ImageError::Damaged(error),
         })
+    }
+
+    fn try_pack(&mut self, mut frame: &File) -> io::Result<()> {
+        self.file.rewind()?;
+        frame.rewind()?;
+        deploy_parcel::pack(&self.file, frame)?;
+        // What was set aside beyond is given back.
+        frame.set_len(frame.stream_position()?)
     }
 
     fn try_keep(&mut self) -> io::Result<()> {

@@ -34,7 +34,7 @@ fn digest_of(bytes: &[u8]) -> Digest {
 fn frame(bytes: &[u8], base: &[u8]) -> Vec<u8> {
     let packed = match base {
         [] => Packed::whole(bytes),
-        base => Packed::change(base, bytes),
+        base => Packed::change(base, bytes).map(|change| change.expect("it is little")),
     };
     let mut frame = Vec::new();
     packed.unwrap().read_to_end(&mut frame).unwrap();
@@ -91,7 +91,7 @@ fn a_program_is_there_once_it_is_whole_and_can_be_fetched() {
     packed.read_to_end(&mut frame).unwrap();
     assert_eq!(len, 3_000_000);
     let mut unpacked = Vec::new();
-    deploy_parcel::unpack(frame.as_slice(), None, len, &mut unpacked).unwrap();
+    deploy_parcel::unpack(frame.as_slice(), None::<&[u8]>, len, &mut unpacked).unwrap();
     assert!(unpacked == bytes);
 }
 

@@ -166,8 +166,9 @@ impl Arriving {
 impl Drop for Arriving {
     fn drop(&mut self) {
         self.all.lock().remove(&self.digest);
-        let end = |state: &mut State| drop(state.end.get_or_insert(End::Failed));
-        self.transit.change(end);
+        self.transit.change(|state| {
+            state.end.get_or_insert(End::Failed);
+        });
     }
 }
 

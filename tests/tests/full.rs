@@ -1,0 +1,105 @@
+//! Disks that are full: what has no room is refused in words, nothing is left half, and the jobs of others go on.
+//!
+//! What is not looked at: what a job has printed and the master keeps.
+
+use deploy_tests::{cluster::Cluster, hosts::Host};
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+};
+
+/// A head whose own node has no room for a program, and a node; one of both with a disk of 5 MiB.
+fn cluster(small: &str) -> Option<Cluster> {
+    let words = "10.77.0.1:9999 1MiB 1 bridge 10.77.0.1:8888";
+    let mut cluster = Cluster::bare(&["n1"])?;
+    cluster.hosts.host(small).shrink("5m");
+    cluster.master(words);
+    cluster.join("n1");
+    cluster.login();
+    Some(cluster)
+}
+
+/// `sh`, with so many MiB behind it that do not compress.
+fn program(cluster: &Cluster, mib: u64) -> PathBuf {
+    let path = cluster.hosts.host("laptop").disk().join("large");
+    fs::copy("/bin/sh", &path).unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    let mut noise = Vec::new();
+    let source = File::open("/dev/urandom").unwrap();
+    source.take(mib << 20).read_to_end(&mut noise).unwrap();
+    file.write_all(&noise).unwrap();
+    path
+}
+
+fn start(cluster: &Cluster, program: &Path, script: &str) -> Child {
+    let program = program.to_str().unwrap();
+    let words = ["10.77.0.1:8888", "--exe", program, "--mem", "16MiB"];
+    let mut command = cluster.cargo(&[&words[..], &["--", "-c", script]].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::piped());
+    let laptop = cluster.hosts.host("laptop");
+    laptop.within(|| command.spawn()).unwrap()
+}
+
+/// What the host keeps of programs; the digests without their ends.
+fn kept(host: &Host, place: &str) -> Vec<String> {
+    let dir = Path::new("/var/lib/fabric").join(place);
+    let names = host.within(|| {
+        let files = fs::read_dir(dir).unwrap().flatten();
+        let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+        names.collect::<Vec<String>>()
+    });
+    let mut names: Vec<String> = names.iter().map(|name| name[64..].to_string()).collect();
+    names.sort();
+    names
+}
+
+/// A large program is refused with these words, while a small one goes on that was there before.
+fn check(small: &str, place: &str, words: &[&str]) {
+    let Some(cluster) = cluster(small) else {
+        return;
+    };
+    let large = program(&cluster, 8);
+    let script = "echo begun; read line; echo $line";
+    let mut other = start(&cluster, Path::new("/bin/sh"), script);
+    let mut begun = [0; 6];
+    let mut said = other.stdout.take().unwrap();
+    said.read_exact(&mut begun).unwrap();
+    assert_eq!(begun, *b"begun\n");
+
+    for _ in 0..2 {
+        let refused = start(&cluster, &large, "echo it runs")
+            .wait_with_output()
+            .unwrap();
+        let why = String::from_utf8_lossy(&refused.stderr);
+        for words in words {
+            assert!(why.contains(words), "{words:?} is not in: {why}");
+        }
+        assert_eq!(refused.status.code(), Some(71), "{why}");
+        assert_eq!(refused.stdout, b"");
+        assert_eq!(kept(cluster.hosts.host(small), place), ["", ".zst"]);
+    }
+
+    other.stdin.take().unwrap().write_all(b"on\n").unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(
+        (rest.as_str(), other.wait().unwrap().code()),
+        ("on\n", Some(0))
+    );
+    cluster.finish();
+}
+
+#[test]
+fn a_program_that_the_masters_disk_has_no_room_for_is_refused() {
+    let words = ["/var/lib/fabric/images", "No space left", "make room there"];
+    check("head", "images", &words);
+}
+
+#[test]
+fn a_program_that_a_nodes_disk_has_no_room_for_is_refused() {
+    let words = ["n1", "/var/lib/fabric/node/images", "make room there"];
+    check("n1", "node/images", &words);
+}
