@@ -23,7 +23,9 @@ pub(crate) const FRAME: Target = Target {
     seeds: || {
         let packed = [
             Packed::whole(NEW).expect("there is memory"),
-            Packed::change(OLD, NEW).expect("there is memory"),
+            Packed::change(OLD, NEW)
+                .expect("there is memory")
+                .expect("they are similar"),
         ];
         packed.map(bytes_of).to_vec()
     },
