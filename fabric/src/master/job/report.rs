@@ -75,7 +75,9 @@ impl Job {
 
     /// No warden can work on this node, or it works no more: then its node has killed it, and all that it had started.
     fn handle_failed(&mut self, node: NodeId, why: &str) {
-        self.end_all_on(node, why, Reason::Orphaned);
+        let name = self.wardens.get(&node).map(|warden| &warden.place.name);
+        let why = name.map_or(why.to_string(), |name| format!("on node {name}: {why}"));
+        self.end_all_on(node, &why, Reason::Orphaned);
     }
 
     /// Nothing of the job is left on this node, for this reason; what was to begin there did not, and that is `why`.
