@@ -35,6 +35,10 @@ pub struct Images {
 struct Older(File);
 
 impl Base for Older {
+    fn bytes(&self) -> io::Result<u64> {
+        self.0.metadata().map(|about| about.len())
+    }
+
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
         self.0.read_exact_at(bytes, at)
     }

@@ -44,6 +44,12 @@ pub fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
 
 /// An old program, of which only what is needed is read.
 pub trait Base {
+    /// How long it is, in bytes.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    fn bytes(&self) -> io::Result<u64>;
+
     /// Fills `bytes` with what is there from `at` on.
     ///
     /// # Errors
@@ -52,6 +58,10 @@ pub trait Base {
 }
 
 impl Base for [u8] {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
         let rest = usize::try_from(at).ok().and_then(|at| self.get(at..));
         let there = rest.and_then(|rest| rest.get(..bytes.len()));
@@ -230,6 +240,9 @@ impl<B: Base + ?Sized, W: Write> Making<'_, B, W> {
     /// Copies from the old program, with the differences.
     fn copy(&mut self, from: u64, len: u64) -> io::Result<()> {
         let end = from.checked_add(len).ok_or_else(nonsense)?;
+        if end > self.old.bytes()? {
+            return Err(nonsense());
+        }
         let mut at = from;
         while at < end {
             let piece = (end - at).min(PIECE_BYTES as u64);
