@@ -73,7 +73,7 @@ pub struct Job {
 /// Something for the master to do for a job.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Deed {
-    /// Ask the scheduler for room; answered by [`Happening::Granted`] or [`Happening::Refused`].
+    /// Ask the scheduler for room; answered by `Granted` or `Refused`, which happen to the job.
     Ask {
         /// Repeated in the answer.
         ask: u64,
