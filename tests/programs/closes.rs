@@ -20,9 +20,9 @@
 
 //= run while another thread receives
 //= args receives
-//= code 137
-//= main: exits 0, out "exited SIGKILL\n"
-//=   worker: killed SIGKILL, note "killed, because it closed the descriptor*\n"
+//= code 134
+//= main: exits 0, out "exited SIGABRT\n"
+//=   worker: killed SIGABRT, err "deploy: this process closed descriptors that it did not open*\n"
 
 //= run and opens files under the same numbers
 //= args files
@@ -70,8 +70,10 @@ fn worker(parent: Pid, how: String) {
         let receiver = Receiver::<u64>::new(parent);
         thread::spawn(move || receiver.recv());
     }
-    // Until every thread of ours sleeps: who is awake finds it out by itself, and nothing tells when all do.
-    thread::sleep(Duration::from_millis(50));
+    // Until every thread of ours sleeps: who is awake finds it out by itself, and nothing tells when all do. Who receives is
+    // to be told of a second after it began, before somebody else asks why nothing comes.
+    let moment = if how == "receives" { 500 } else { 50 };
+    thread::sleep(Duration::from_millis(moment));
     close_all();
     match how.as_str() {
         "files" => {
