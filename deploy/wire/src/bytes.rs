@@ -94,6 +94,15 @@ impl Writer {
         self
     }
 
+    /// How many there are, in four bytes, then each.
+    pub fn list<T>(&mut self, list: &[T], item: impl Fn(&mut Writer, &T)) -> &mut Writer {
+        self.u32(
+            u32::try_from(list.len()).expect("lists are shorter than what they are made from"),
+        );
+        list.iter().for_each(|entry| item(self, entry));
+        self
+    }
+
     fn raw(&mut self, bytes: &[u8]) -> &mut Writer {
         self.0.extend_from_slice(bytes);
         self
@@ -184,6 +193,19 @@ impl<'a> Reader<'a> {
         } else {
             None
         })
+    }
+
+    /// A list: how many there are, then each. Nothing is set aside for those that are only announced.
+    pub fn list<T>(
+        &mut self,
+        item: impl Fn(&mut Reader<'a>) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let count = self.u32()?;
+        let mut list = Vec::new();
+        for _ in 0..count {
+            list.push(item(self)?);
+        }
+        Ok(list)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {

@@ -2,7 +2,13 @@
 //!
 //! Every process has exactly one `Spawned` and one `Exited`, and all its output and notes lie between them.
 
-use crate::{exit::ExitStatus, pid::Pid, resources::Resources};
+use crate::{
+    bytes::{Malformed, Reader, Writer},
+    control::{read_pid, read_resources, read_status, write_pid, write_resources, write_status},
+    exit::ExitStatus,
+    pid::Pid,
+    resources::Resources,
+};
 
 /// One thing that happened to one process.
 #[derive(Clone, PartialEq, Debug)]
@@ -54,12 +60,86 @@ pub enum Stream {
     Stderr,
 }
 
+impl Event {
+    pub(crate) fn write(&self, w: &mut Writer) {
+        match self {
+            Event::Spawned {
+                pid,
+                parent,
+                node,
+                worker,
+                resources,
+            } => {
+                write_pid(w.u8(1), *pid);
+                w.option(*parent, write_pid).text(node).text(worker);
+                write_resources(w, *resources);
+            }
+            Event::Output { pid, stream, bytes } => {
+                write_pid(w.u8(2), *pid);
+                stream.write(w);
+                w.bytes(bytes);
+            }
+            Event::Noted { pid, text } => {
+                write_pid(w.u8(3), *pid);
+                w.text(text);
+            }
+            Event::Exited { pid, status } => {
+                write_pid(w.u8(4), *pid);
+                write_status(w, *status);
+            }
+        }
+    }
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Event, Malformed> {
+        let kind = r.u8()?;
+        let pid = read_pid(r)?;
+        Ok(match kind {
+            1 => Event::Spawned {
+                pid,
+                parent: r.option(read_pid)?,
+                node: r.text()?.to_string(),
+                worker: r.text()?.to_string(),
+                resources: read_resources(r)?,
+            },
+            2 => Event::Output {
+                pid,
+                stream: Stream::read(r)?,
+                bytes: r.bytes()?.to_vec(),
+            },
+            3 => Event::Noted {
+                pid,
+                text: r.text()?.to_string(),
+            },
+            4 => Event::Exited {
+                pid,
+                status: read_status(r)?,
+            },
+            _ => return Err(Malformed("an unknown event")),
+        })
+    }
+}
+
 impl Stream {
     /// The number of the descriptor behind it.
     pub const fn descriptor(self) -> i32 {
         match self {
             Stream::Stdout => 1,
             Stream::Stderr => 2,
+        }
+    }
+
+    pub(crate) fn write(self, w: &mut Writer) {
+        w.u8(match self {
+            Stream::Stdout => 1,
+            Stream::Stderr => 2,
+        });
+    }
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
+        match r.u8()? {
+            1 => Ok(Stream::Stdout),
+            2 => Ok(Stream::Stderr),
+            _ => Err(Malformed("an unknown stream")),
         }
     }
 }

@@ -8,7 +8,6 @@
 use crate::{
     birth::Work,
     bytes::{Malformed, Reader, Writer},
-    client::{read_list, read_stream, write_list, write_stream},
     control::{
         Argument, Function, Notice, Request, read_end, read_resources, read_shortage, write_end,
         write_resources, write_shortage,
@@ -269,7 +268,7 @@ impl JobOrder {
             JobOrder::Close => {
                 w.u8(10);
             }
-            JobOrder::Unread { stream } => write_stream(w.u8(11), *stream),
+            JobOrder::Unread { stream } => stream.write(w.u8(11)),
             JobOrder::Relay(relay) => relay.write(w.u8(12)),
             JobOrder::Relayed { channel, piece } => piece.write(w.u8(13).u32(*channel)),
             JobOrder::Vouch { number, to } => {
@@ -318,7 +317,7 @@ impl JobOrder {
             9 => JobOrder::Credit { bytes: r.u64()? },
             10 => JobOrder::Close,
             11 => JobOrder::Unread {
-                stream: read_stream(r)?,
+                stream: Stream::read(r)?,
             },
             12 => JobOrder::Relay(Box::new(Relay::read(r)?)),
             13 => JobOrder::Relayed {
@@ -338,10 +337,10 @@ impl JobOrder {
 impl OpenJob {
     fn write(&self, w: &mut Writer) {
         w.u128(self.job.bits()).bytes(&self.key).text(&self.node);
-        write_list(w, &self.args, |w, word| {
+        w.list(&self.args, |w, word| {
             w.bytes(word);
         });
-        write_list(w, &self.env, |w, (name, value)| {
+        w.list(&self.env, |w, (name, value)| {
             w.bytes(name).bytes(value);
         });
         w.bool(self.stdout_is_terminal)
@@ -356,8 +355,8 @@ impl OpenJob {
                 .try_into()
                 .map_err(|_| Malformed("a job's key has 32 bytes"))?,
             node: r.text()?.to_string(),
-            args: read_list(r, |r| Ok(r.bytes()?.to_vec()))?,
-            env: read_list(r, |r| Ok((r.bytes()?.to_vec(), r.bytes()?.to_vec())))?,
+            args: r.list(|r| Ok(r.bytes()?.to_vec()))?,
+            env: r.list(|r| Ok((r.bytes()?.to_vec(), r.bytes()?.to_vec())))?,
             stdout_is_terminal: r.bool()?,
             stderr_is_terminal: r.bool()?,
         })
@@ -427,7 +426,7 @@ impl JobReport {
                 stream,
                 bytes,
             } => {
-                write_stream(w.u8(8).u32(*number), *stream);
+                stream.write(w.u8(8).u32(*number));
                 w.bytes(bytes)
             }
             JobReport::Noted { number, text } => w.u8(9).u32(*number).text(text),
@@ -478,7 +477,7 @@ impl JobReport {
             7 => JobReport::Left { number: r.u32()? },
             8 => JobReport::Output {
                 number: r.u32()?,
-                stream: read_stream(r)?,
+                stream: Stream::read(r)?,
                 bytes: r.bytes()?.to_vec(),
             },
             9 => JobReport::Noted {
@@ -513,152 +512,10 @@ pub(crate) fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, Malformed> 
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::{
-        resources::Mem,
-        secret::{Role, Seal, Secret},
-    };
+    use crate::samples::job::{orders, reports};
     use proptest::prelude::*;
-
-    fn pieces() -> impl Iterator<Item = Piece> {
-        let bytes = Piece::Bytes(vec![7; 3]);
-        [
-            bytes,
-            Piece::Credit(9),
-            Piece::End,
-            Piece::Stop,
-            Piece::Over,
-        ]
-        .into_iter()
-    }
-
-    pub(crate) fn orders() -> Vec<JobOrder> {
-        let relay = Relay {
-            channel: 5,
-            one: 3,
-            other: 4,
-            seal: Seal {
-                secret: Secret::from_bytes([6; 32]),
-                role: Role::Responder,
-                encrypted: true,
-            },
-            window: 1 << 20,
-        };
-        let relayed = pieces().map(|piece| JobOrder::Relayed { channel: 5, piece });
-        let open = OpenJob {
-            job: Job::from_bits(1 << 77),
-            key: [5; 32],
-            node: "n2".into(),
-            args: vec![b"hello".to_vec()],
-            env: vec![(b"NAME".to_vec(), b"value".to_vec())],
-            stdout_is_terminal: true,
-            stderr_is_terminal: true,
-        };
-        let work = Work {
-            function: Function {
-                offset: -4096,
-                name: "hello::worker".into(),
-            },
-            argument: Argument::File { len: 1 << 20 },
-            name: "worker".into(),
-        };
-        let begin = Begin {
-            number: 3,
-            parent: Some(1),
-            asked: None,
-            work: Some(work),
-            resources: Resources::default(),
-        };
-        let initial = Begin {
-            number: 0,
-            parent: None,
-            asked: Some(4),
-            work: None,
-            resources: Resources::default(),
-        };
-        let others = vec![
-            JobOrder::Relay(Box::new(relay)),
-            JobOrder::Parted,
-            JobOrder::Open(Box::new(open)),
-            JobOrder::Begin(Box::new(begin)),
-            JobOrder::Begin(Box::new(initial)),
-            JobOrder::Tell {
-                number: 3,
-                notice: Notice::KillSent { id: 4, known: true },
-            },
-            JobOrder::Connect {
-                one: 3,
-                other: 4,
-                at: Some(([10, 0, 0, 2], 9999).into()),
-            },
-            JobOrder::Connect {
-                one: 3,
-                other: 4,
-                at: None,
-            },
-            JobOrder::Accept { hello: vec![1; 96] },
-            JobOrder::Kill { number: 3 },
-            JobOrder::Signal {
-                number: 3,
-                signal: 2,
-            },
-            JobOrder::Input { bytes: Vec::new() },
-            JobOrder::Credit { bytes: 1 << 20 },
-            JobOrder::Close,
-            JobOrder::Vouch { number: 3, to: 2 },
-            JobOrder::Unread {
-                stream: Stream::Stdout,
-            },
-        ];
-        others.into_iter().chain(relayed).collect()
-    }
-
-    pub(crate) fn reports() -> Vec<JobReport> {
-        let pid = crate::pid::Pid::new(Job::from_bits(7), 2);
-        let relayed = pieces().map(|piece| JobReport::Relayed { channel: 5, piece });
-        let others = vec![
-            JobReport::Opened,
-            JobReport::Failed { why: "no".into() },
-            JobReport::Asked {
-                from: 3,
-                request: Request::Wait { id: 9, pid },
-            },
-            JobReport::Begun { number: 3 },
-            JobReport::NotBegun {
-                number: 3,
-                why: "no room".into(),
-            },
-            JobReport::Died {
-                number: 3,
-                end: End::Signal(9),
-                shortage: Some(Shortage {
-                    limit: 64 * Mem::MIB,
-                    peak: 63 * Mem::MIB,
-                }),
-            },
-            JobReport::Left { number: 3 },
-            JobReport::Output {
-                number: 3,
-                stream: Stream::Stdout,
-                bytes: vec![0, 255],
-            },
-            JobReport::Noted {
-                number: 3,
-                text: "waits".into(),
-            },
-            JobReport::ConnectFailed {
-                one: 3,
-                other: 4,
-                why: "refused".into(),
-            },
-            JobReport::Closed,
-            JobReport::InputTaken { bytes: 1 << 20 },
-            JobReport::Vouched { number: 3, to: 2 },
-            JobReport::Signalled { signal: 2 },
-        ];
-        others.into_iter().chain(relayed).collect()
-    }
 
     #[test]
     fn messages_come_back_whole_and_never_cut() {

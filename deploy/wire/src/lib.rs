@@ -45,6 +45,8 @@ pub mod refusal;
 #[cfg(feature = "protocol")]
 pub mod relay;
 pub mod resources;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 #[cfg(feature = "protocol")]
 pub mod secret;
 #[cfg(feature = "protocol")]

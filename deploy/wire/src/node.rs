@@ -13,7 +13,7 @@
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    client::{Digest, read_digest, read_list, read_version, write_list, write_version},
+    client::{Digest, read_digest, read_version, write_version},
     control::{read_resources, write_resources},
     job::{JobOrder, JobReport, read_address},
     pid::Job,
@@ -278,11 +278,11 @@ impl NodeHello {
         w.u128(self.incarnation)
             .text(&self.arch)
             .text(&self.isolation);
-        write_list(w, &self.labels, |w, label| {
+        w.list(&self.labels, |w, label| {
             w.text(label);
         });
         w.text(&self.glibc);
-        write_list(w, &self.held, |w, held| {
+        w.list(&self.held, |w, held| {
             w.u128(held.job.bits()).u64(held.orders).u64(held.reports);
         });
         w.bytes(self.secret.bytes());
@@ -296,9 +296,9 @@ impl NodeHello {
             incarnation: r.u128()?,
             arch: r.text()?.to_string(),
             isolation: r.text()?.to_string(),
-            labels: read_list(r, |r| Ok(r.text()?.to_string()))?,
+            labels: r.list(|r| Ok(r.text()?.to_string()))?,
             glibc: r.text()?.to_string(),
-            held: read_list(r, |r| {
+            held: r.list(|r| {
                 Ok(Held {
                     job: Job::from_bits(r.u128()?),
                     orders: r.u64()?,
@@ -321,7 +321,7 @@ impl Order {
                 held,
             } => {
                 write_version(w.u8(1), *version);
-                write_list(w.text(name), held, |w, (job, reports)| {
+                w.text(name).list(held, |w, (job, reports)| {
                     w.u128(job.bits()).u64(*reports);
                 });
             }
@@ -378,7 +378,7 @@ impl Order {
             1 => Order::Welcome {
                 version: read_version(r)?,
                 name: r.text()?.to_string(),
-                held: read_list(r, |r| Ok((Job::from_bits(r.u128()?), r.u64()?)))?,
+                held: r.list(|r| Ok((Job::from_bits(r.u128()?), r.u64()?)))?,
             },
             2 => Order::Beat {
                 sequence: r.u64()?,
@@ -441,99 +441,17 @@ pub(crate) fn read_file(r: &mut Reader<'_>) -> Result<Option<Vec<u8>>, Malformed
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::tests::{orders, reports};
+    use crate::samples::node::{orders, reports};
     use proptest::prelude::*;
-
-    const JOB: Job = Job::from_bits(1 << 101);
 
     #[test]
     fn messages_come_back_whole_and_never_cut() {
-        let hello = NodeHello {
-            version: VERSION,
-            address: ([10, 0, 0, 2], 9999).into(),
-            capacity: Resources::default(),
-            incarnation: 1 << 120,
-            arch: "x86_64".into(),
-            isolation: "own user".into(),
-            labels: vec!["gpu".into(), "disk=ssd".into()],
-            glibc: "2.36".into(),
-            held: vec![Held {
-                job: JOB,
-                orders: 3,
-                reports: 1 << 33,
-            }],
-            secret: Secret::from_bytes([5; 32]),
-        };
-        let mut all = vec![
-            Report::Hello(Box::new(hello)),
-            Report::Beat { sequence: 8 },
-            Report::Fetch {
-                digest: [8; 32],
-                offset: 1 << 40,
-                tries: 2,
-                failed: Some(([10, 0, 0, 2], 9999).into()),
-            },
-            Report::Holds {
-                digest: [8; 32],
-                is_here: true,
-            },
-            Report::Leave,
-            Report::Renew,
-            Report::Taken {
-                job: JOB,
-                orders: 9,
-            },
-        ];
-        all.extend(reports().into_iter().map(|report| Report::Job {
-            job: JOB,
-            sequence: 4,
-            report,
-            file: Some(vec![1, 2]),
-        }));
-        for report in all {
+        for report in reports() {
             let bytes = report.encode();
             assert!((0..bytes.len()).all(|cut| Report::decode(&bytes[..cut]).is_err()));
             assert_eq!(Report::decode(&bytes), Ok(report));
         }
-        let mut all = vec![
-            Order::Welcome {
-                version: VERSION,
-                name: "n2".into(),
-                held: vec![(JOB, 7)],
-            },
-            Order::Beat {
-                sequence: 8,
-                heard: 7,
-            },
-            Order::Chunk {
-                len: 1 << 33,
-                bytes: vec![1, 2, 3],
-            },
-            Order::Source {
-                len: 1 << 33,
-                address: ([10, 0, 0, 2], 9999).into(),
-                pass: Secret::from_bytes([6; 32]),
-            },
-            Order::Refused { why: "old".into() },
-            Order::Renewed {
-                certified: vec![4, 5],
-            },
-            Order::Dismissed { why: "gone".into() },
-            Order::Taken {
-                job: JOB,
-                reports: 6,
-            },
-            Order::Forget { job: JOB },
-        ];
-        all.extend(orders().into_iter().map(|order| Order::Job {
-            job: JOB,
-            sequence: 5,
-            order,
-            image: Some([7; 32]),
-            file: None,
-            files: Some(Box::new([6; 32])),
-        }));
-        for order in all {
+        for order in orders() {
             let bytes = order.encode();
             assert!((0..bytes.len()).all(|cut| Order::decode(&bytes[..cut]).is_err()));
             assert_eq!(Order::decode(&bytes), Ok(order));

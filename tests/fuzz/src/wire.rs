@@ -4,15 +4,10 @@ use crate::Target;
 use deploy_wire::{
     birth::{Birth, Work},
     bytes::{Malformed, Reader},
-    control::{
-        ARGUMENT_INLINE_BYTES_MAX, Argument, Function, NodeResources, Notice, Refusal, Request,
-        SpawnRequest,
-    },
-    exit::{End, ExitStatus, Reason},
+    control::{Argument, Notice, Request},
     frame::{HEADER_BYTES, Header, Kind, PAYLOAD_BYTES_MAX, Part, Stop},
-    pid::{Job, Pid},
-    resources::{Cpu, Mem, Resources},
-    wait::{Awaited, Wait, Waits},
+    resources::{Cpu, Mem},
+    samples::process::{birth, notices, requests},
 };
 use std::{fmt, str::FromStr};
 
@@ -170,117 +165,6 @@ fn field(reader: &mut Reader<'_>, choice: u8, message: &[u8]) -> Result<(), Malf
 /// What a message may hold: its texts once, again in what is encoded anew and decoded from that, and vectors that grow.
 fn message_bytes(input: &[u8]) -> usize {
     16 * input.len() + 4096
-}
-
-fn pid(number: u32) -> Pid {
-    Pid::new(Job::from_bits(0x1234_5678_9abc_def0), number)
-}
-
-fn function() -> Function {
-    Function {
-        offset: -42,
-        name: "hello::worker".into(),
-    }
-}
-
-fn birth(argument: Option<Argument>) -> Birth {
-    let name = "worker".to_string();
-    Birth {
-        pid: pid(1),
-        parent: argument.as_ref().map(|_| pid(0)),
-        monitor: 4321,
-        wrapped: false,
-        image: 99,
-        work: argument.map(|argument| Work {
-            function: function(),
-            argument,
-            name,
-        }),
-        resources: Resources::default(),
-        signals_blocked: 1 << 12,
-        stdout_is_terminal: true,
-        stderr_is_terminal: false,
-        seal: None,
-    }
-}
-
-fn requests() -> Vec<Request> {
-    let spawn = |argument, name: Option<&str>| {
-        Request::Spawn(Box::new(SpawnRequest {
-            id: 7,
-            function: function(),
-            argument,
-            name: name.map(str::to_string),
-            resources: Resources::default(),
-            node: name.map(str::to_string),
-            wait: true,
-            link: false,
-        }))
-    };
-    vec![
-        spawn(Argument::Inline(b"argument".to_vec()), Some("one")),
-        spawn(
-            Argument::Inline(vec![1; ARGUMENT_INLINE_BYTES_MAX / 32]),
-            None,
-        ),
-        spawn(Argument::File { len: 1 << 33 }, None),
-        Request::Connect { peer: pid(1) },
-        Request::Wait { id: 1, pid: pid(2) },
-        Request::Kill { id: 2, pid: pid(3) },
-        Request::Waits(Waits {
-            list: vec![Wait {
-                what: Awaited::Value,
-                peer: pid(2),
-                type_name: "u64".into(),
-                place: Some("src/main.rs:12".into()),
-                ms: 2000,
-            }],
-            is_all: true,
-        }),
-        Request::Doubt { peer: pid(4) },
-    ]
-}
-
-fn notices() -> Vec<Notice> {
-    let node = |name: &str| NodeResources {
-        name: name.into(),
-        resources: Resources::default(),
-    };
-    let (asked, nodes) = (Resources::default(), vec![node("local"), node("other")]);
-    let spawned = |result| Notice::Spawned {
-        id: 1,
-        result,
-        seal: None,
-    };
-    let killed = ExitStatus::new(End::Signal(9)).because(Reason::Linked);
-    vec![
-        spawned(Ok(pid(2))),
-        spawned(Err(Refusal::OutOfResources {
-            asked,
-            nodes: nodes.clone(),
-            others: 0,
-        })),
-        spawned(Err(Refusal::NeverFits {
-            asked,
-            nodes,
-            others: 7,
-        })),
-        spawned(Err(Refusal::Launch { why: "no".into() })),
-        Notice::Connected {
-            peer: pid(9),
-            seal: None,
-        },
-        Notice::Ended {
-            peer: pid(9),
-            status: Some(killed),
-        },
-        Notice::Waited {
-            id: 3,
-            status: Some(ExitStatus::new(End::Code(101))),
-        },
-        Notice::KillSent { id: 4, known: true },
-        Notice::Lives { peer: pid(6) },
-    ]
 }
 
 pub(crate) const KINDS: [Kind; 13] = [
