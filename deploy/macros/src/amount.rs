@@ -1,6 +1,7 @@
-//! Amounts as people write them: `"1.5GiB"`, `0.5`, `"250ms"`.
-//!
-//! Deliberately absent: rounding. What is no whole number of the smallest unit is cut.
+//! Amounts in an attribute: `"1.5GiB"`, `0.5`, `"250ms"`. Deliberately absent: how they are read, which is
+//! `deploy_wire::amount`.
+
+use deploy_wire::amount::{BYTES, decimal, with_unit};
 
 /// An amount of memory, in bytes.
 pub(crate) fn bytes(text: &str) -> Option<u64> {
@@ -17,39 +18,7 @@ pub(crate) fn nanoseconds(text: &str) -> Option<u64> {
     with_unit(text, &TIMES)
 }
 
-fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let (number, unit) = units
-        .iter()
-        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?;
-    decimal(number.trim_end(), unit)
-}
-
-/// A plain decimal number, times the unit.
-fn decimal(number: &str, unit: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > FRACTION_DIGITS_MAX {
-        return None;
-    }
-    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
-    let scale = 10u128.pow(fraction.len() as u32);
-    let fraction = u128::from(fraction.parse::<u64>().ok()?) * u128::from(unit) / scale;
-    whole.checked_add(fraction as u64)
-}
-
-/// As many as 64 bits hold for certain.
-const FRACTION_DIGITS_MAX: usize = 18;
-
-/// The plain byte last: every other name ends in its letter.
-const BYTES: [(&str, u64); 5] = [
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
-
-/// Plain seconds last, as above.
+/// Plain seconds last: every other name that ends in their letter stands before.
 const TIMES: [(&str, u64); 5] = [
     ("h", 3_600_000_000_000),
     ("min", 60_000_000_000),

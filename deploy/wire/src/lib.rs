@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod amount;
 #[cfg(feature = "protocol")]
 pub mod birth;
 #[cfg(feature = "protocol")]

@@ -1,5 +1,6 @@
 //! How much memory, processor and accelerators a process needs, with units and arithmetic.
 
+use crate::amount::{BYTES, decimal, with_unit};
 #[cfg(feature = "protocol")]
 use serde::{Deserialize, Serialize};
 use std::{
@@ -95,7 +96,7 @@ impl Mem {
 /// The largest unit that needs no fraction: `256MiB`, `1536MiB`, `7B`.
 impl fmt::Display for Mem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, unit) = UNITS
+        let (name, unit) = BYTES
             .into_iter()
             .find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit))
             .unwrap_or(("B", 1));
@@ -111,11 +112,8 @@ impl FromStr for Mem {
             text: text.to_string(),
             expected: "an amount of memory, as in \"400GiB\"",
         };
-        let (number, unit) = UNITS
-            .into_iter()
-            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))
-            .unwrap_or((text, 1));
-        decimal(number.trim_end(), unit).map(Mem).ok_or_else(error)
+        let bytes = with_unit(text, &BYTES).or_else(|| decimal(text, 1));
+        bytes.map(Mem).ok_or_else(error)
     }
 }
 
@@ -258,30 +256,6 @@ macro_rules! arithmetic {
 }
 arithmetic!(Mem);
 arithmetic!(Cpu);
-
-/// `number`, a plain decimal, times `unit`; nothing for any other text, a negative number or one too large.
-fn decimal(number: &str, unit: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > FRACTION_DIGITS_MAX {
-        return None;
-    }
-    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
-    let scale = 10u128.pow(fraction.len() as u32);
-    let fraction = u128::from(fraction.parse::<u64>().ok()?) * u128::from(unit) / scale;
-    whole.checked_add(fraction as u64)
-}
-
-/// As many as 64 bits hold for certain.
-const FRACTION_DIGITS_MAX: usize = 18;
-/// Largest first, and the plain byte last: every other name ends in its letter.
-const UNITS: [(&str, u64); 5] = [
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
 
 #[cfg(test)]
 mod tests {
