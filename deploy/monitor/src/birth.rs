@@ -10,11 +10,11 @@ use crate::{
     child::{Child, Control},
     exchange::End,
     head::Head,
-    household::{Household, SIGKILL, Source},
+    household::{Household, SIGKILL},
     keeper::Keeper,
     launcher::{Stdio, explain},
-    run::token,
     voice::{STREAMS, Voice},
+    watched::{Source, Watched},
 };
 use deploy_sys::{fd, group_limits::Limits, packet, pipe, process};
 use deploy_wire::{birth::Birth, control::Notice, job::Begin, resources::Resources};
@@ -167,7 +167,7 @@ impl Household {
             .chain(STREAMS.into_iter().filter_map(pipe));
         for (descriptor, source) in sources {
             let raw = descriptor.as_raw_fd();
-            let token = token(number, source);
+            let token = Watched::Process(number, source).token();
             self.registry
                 .register(&mut SourceFd(&raw), token, Interest::READABLE)?;
         }

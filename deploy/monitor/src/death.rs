@@ -4,8 +4,9 @@
 
 use crate::{
     head::Head,
-    household::{Household, SIGKILL, Source},
+    household::{Household, SIGKILL},
     voice::STREAMS,
+    watched::Source,
 };
 use deploy_sys::{cgroup::Occupancy, group_limits, pidfd::Process, process};
 use deploy_wire::{

@@ -13,9 +13,9 @@ use crate::{
     outside::Outside,
     ready::Ready,
     relay::Relays,
-    run::token,
     spare::Spare,
     voice::{Heard, STREAMS},
+    watched::{Source, Watched},
 };
 use deploy_sys::{
     cgroup::{Leaf, Tree},
@@ -107,17 +107,6 @@ pub(crate) struct About {
     pub(crate) null: File,
     /// Children that this process had before it was a monitor.
     pub(crate) strangers: BTreeSet<u32>,
-}
-
-/// What of a process the loop watches.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Source {
-    /// Its end.
-    Process,
-    /// The socket on which it asks.
-    Control,
-    /// What it writes.
-    Output(Stream),
 }
 
 impl Household {
@@ -354,7 +343,7 @@ impl Household {
                 false => Interest::READABLE,
             };
             let raw = child.control.as_fd().as_raw_fd();
-            let token = token(number, Source::Control);
+            let token = Watched::Process(number, Source::Control).token();
             let told = (self.registry).reregister(&mut SourceFd(&raw), token, interest);
             child.awaits_room = is_waiting;
             if told.is_err() && is_waiting {

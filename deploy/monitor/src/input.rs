@@ -3,7 +3,7 @@
 //! Deliberately absent: any look at the bytes, and a limit on what waits: the head is told what was taken, and gives no more
 //! than it has a limit for. Alone there is no such pipe: that process has the shell's own descriptor.
 
-use crate::{head::Head, household::Household, run::INPUT};
+use crate::{head::Head, household::Household, watched::Watched};
 use deploy_sys::fd;
 use mio::{Interest, unix::SourceFd};
 use std::{
@@ -47,7 +47,7 @@ impl Input {
         let writer = self.writer.as_ref().expect("nothing was written yet");
         registry.register(
             &mut SourceFd(&writer.as_raw_fd()),
-            INPUT,
+            Watched::Input.token(),
             Interest::WRITABLE,
         )
     }

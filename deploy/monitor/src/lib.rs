@@ -44,6 +44,7 @@ mod spare;
 mod standstill;
 mod tether;
 mod voice;
+mod watched;
 
 pub use audience::Audience;
 pub use child::{Control, Overflow};

@@ -12,7 +12,7 @@
 //!
 //! A connection may come for a process whose beginning was ordered and did not happen yet: it waits as long.
 
-use crate::{exchange::End, head::Head, household::Household, launcher::explain, run::GREETINGS};
+use crate::{exchange::End, head::Head, household::Household, launcher::explain, watched::Watched};
 use deploy_sys::random;
 use deploy_wire::{
     control::Notice,
@@ -20,7 +20,7 @@ use deploy_wire::{
     pid::Pid,
     secret::Secret,
 };
-use mio::{Interest, Registry, Token, net::TcpStream};
+use mio::{Interest, Registry, net::TcpStream};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read, Write},
@@ -34,11 +34,11 @@ use std::{
 pub(crate) struct Outside {
     /// None, where there are no other machines.
     key: Option<Secret>,
-    greetings: BTreeMap<Token, Greeting>,
-    /// How many there ever were: each has a token of its own.
+    greetings: BTreeMap<usize, Greeting>,
+    /// How many there ever were: each has a number of its own.
     greeted: usize,
     /// Those that may go on.
-    ready: BTreeSet<Token>,
+    ready: BTreeSet<usize>,
     early: Vec<Early>,
 }
 
@@ -77,8 +77,8 @@ impl Outside {
     }
 
     /// The kernel says that this one may go on.
-    pub(crate) fn handle_ready(&mut self, token: Token) {
-        self.ready.insert(token);
+    pub(crate) fn handle_ready(&mut self, count: usize) {
+        self.ready.insert(count);
     }
 
     /// When the next of them has taken too long.
@@ -89,12 +89,12 @@ impl Outside {
     }
 
     fn insert(&mut self, mut greeting: Greeting, registry: &Registry) -> io::Result<()> {
-        let token = Token(GREETINGS + self.greeted);
+        let count = self.greeted;
         self.greeted += 1;
         let both = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut greeting.socket, token, both)?;
-        self.greetings.insert(token, greeting);
-        self.ready.insert(token);
+        registry.register(&mut greeting.socket, Watched::Greeting(count).token(), both)?;
+        self.greetings.insert(count, greeting);
+        self.ready.insert(count);
         Ok(())
     }
 
@@ -256,23 +256,23 @@ impl Household {
         if self.outside.ready.is_empty() && self.outside.poll_timeout().is_none() {
             return;
         }
-        for token in std::mem::take(&mut self.outside.ready) {
-            let Some(greeting) = self.outside.greetings.get_mut(&token) else {
+        for count in std::mem::take(&mut self.outside.ready) {
+            let Some(greeting) = self.outside.greetings.get_mut(&count) else {
                 continue;
             };
             match greeting.proceed() {
                 Ok(None) => {}
-                Ok(Some(route)) => self.handle_met(token, route, head, now),
-                Err(error) => self.give_up(token, &explain(&error), head),
+                Ok(Some(route)) => self.handle_met(count, route, head, now),
+                Err(error) => self.give_up(count, &explain(&error), head),
             }
         }
         let greetings = self.outside.greetings.iter();
         let late: Vec<_> = greetings
             .filter(|(_, greeting)| greeting.deadline <= now)
-            .map(|(token, _)| *token)
+            .map(|(count, _)| *count)
             .collect();
-        for token in late {
-            self.give_up(token, "the other node did not answer in time", head);
+        for count in late {
+            self.give_up(count, "the other node did not answer in time", head);
         }
         self.outside.early.retain(|early| early.deadline > now);
     }
@@ -286,8 +286,8 @@ impl Household {
         }
     }
 
-    fn handle_met(&mut self, token: Token, route: Route, head: &mut dyn Head, now: Instant) {
-        let greeting = self.outside.greetings.remove(&token);
+    fn handle_met(&mut self, count: usize, route: Route, head: &mut dyn Head, now: Instant) {
+        let greeting = self.outside.greetings.remove(&count);
         let mut greeting = greeting.expect("it has just proceeded");
         // It stays watched only where this fails, until its process closes it.
         let _ = self.registry.deregister(&mut greeting.socket);
@@ -314,8 +314,8 @@ impl Household {
         }
     }
 
-    fn give_up(&mut self, token: Token, why: &str, head: &mut dyn Head) {
-        let Some(greeting) = self.outside.greetings.remove(&token) else {
+    fn give_up(&mut self, count: usize, why: &str, head: &mut dyn Head) {
+        let Some(greeting) = self.outside.greetings.remove(&count) else {
             return;
         };
         if let Hello::Dial(_, route) = greeting.hello {

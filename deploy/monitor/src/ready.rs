@@ -3,7 +3,7 @@
 //! The kernel reports descriptors in that order, and it is what people expect to see: a line that one process wrote
 //! before it sent a message stands before the line that another wrote because of that message.
 
-use crate::household::Source;
+use crate::watched::Source;
 use std::collections::{HashSet, VecDeque};
 
 /// A queue in which each source of each process stands once.

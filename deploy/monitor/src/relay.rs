@@ -5,10 +5,10 @@
 //!
 //! Deliberately absent: credit and ends (`leg.rs`), the way (the head's), and what the bytes say, which nobody here can read.
 
-use crate::{exchange::End, head::Head, household::Household, leg::Leg, run::RELAYS};
+use crate::{exchange::End, head::Head, household::Household, leg::Leg, watched::Watched};
 use deploy_sys::{fd, stream};
 use deploy_wire::relay::{Piece, Relay};
-use mio::{Interest, Registry, Token, unix::SourceFd};
+use mio::{Interest, Registry, unix::SourceFd};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -35,8 +35,8 @@ struct Relayed {
 
 impl Relays {
     /// The kernel says that this one may go on.
-    pub(crate) fn handle_ready(&mut self, token: Token) {
-        self.ready.insert((token.0 - RELAYS) as u32);
+    pub(crate) fn handle_ready(&mut self, channel: u32) {
+        self.ready.insert(channel);
     }
 
     /// Whether one may go on at once.
@@ -167,7 +167,7 @@ fn make(relay: &Relay, registry: &Registry) -> io::Result<(Relayed, OwnedFd)> {
     let both = Interest::READABLE | Interest::WRITABLE;
     registry.register(
         &mut SourceFd(&raw),
-        Token(RELAYS + relay.channel as usize),
+        Watched::Relay(relay.channel).token(),
         both,
     )?;
     let relayed = Relayed {

@@ -5,16 +5,17 @@ use crate::{
     audience::Audience,
     exchange::{Channels, Exchange},
     head::Head,
-    household::{About, Household, Source},
+    household::{About, Household},
     input::Input,
     interrupts::CAUGHT,
     launcher::{Launcher, Program},
     local::{Local, NeverFits},
     outside::Outside,
+    watched::Watched,
 };
 use deploy_sys::{cgroup::Tree, fd, limit, process, signal::Signals};
-use deploy_wire::{event::Stream, pid::Job, resources::Resources, secret::Secret};
-use mio::{Events, Interest, Poll, Token, Waker, event, unix::SourceFd};
+use deploy_wire::{pid::Job, resources::Resources, secret::Secret};
+use mio::{Events, Interest, Poll, Waker, event, unix::SourceFd};
 use std::{fs::File, io, os::fd::AsRawFd, sync::Arc, time::Instant};
 
 /// What a monitor is to run.
@@ -176,10 +177,13 @@ impl Loop {
         process::become_subreaper()?;
         let signals = Signals::catch(&CAUGHT)?;
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let waker = Arc::new(Waker::new(poll.registry(), Watched::Waker.token())?);
         let raw = signals.as_raw_fd();
-        poll.registry()
-            .register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
+        poll.registry().register(
+            &mut SourceFd(&raw),
+            Watched::Signals.token(),
+            Interest::READABLE,
+        )?;
         let about = About {
             job: hands.job,
             image: hands.image,
@@ -223,7 +227,7 @@ impl Loop {
             let both = Interest::READABLE | Interest::WRITABLE;
             self.poll
                 .registry()
-                .register(&mut SourceFd(&raw), HEAD, both)?;
+                .register(&mut SourceFd(&raw), Watched::Head.token(), both)?;
         }
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !(self.household.children.is_empty() && head.is_over()) {
@@ -256,21 +260,15 @@ impl Loop {
 
     /// Remembers what has something to read. A process that can be told something again is.
     fn note(&mut self, event: &event::Event, head: &mut dyn Head) {
-        match event.token() {
-            SPARE => return self.household.handle_spares_end(),
-            SIGNALS => return self.household.attention.handle_readable(),
-            HEAD => return head.handle_socket(),
-            INPUT => return self.household.feed(head),
-            Token(relayed) if (RELAYS..GREETINGS).contains(&relayed) => {
-                return self.household.relays.handle_ready(event.token());
-            }
-            Token(greeting) if greeting >= GREETINGS => {
-                return self.household.outside.handle_ready(event.token());
-            }
-            _ => {}
-        }
-        let Some((number, source)) = watched(event.token()) else {
-            return;
+        let (number, source) = match Watched::of(event.token()) {
+            Watched::Waker => return,
+            Watched::Signals => return self.household.attention.handle_readable(),
+            Watched::Spare => return self.household.handle_spares_end(),
+            Watched::Head => return head.handle_socket(),
+            Watched::Input => return self.household.feed(head),
+            Watched::Relay(channel) => return self.household.relays.handle_ready(channel),
+            Watched::Greeting(count) => return self.household.outside.handle_ready(count),
+            Watched::Process(number, source) => (number, source),
         };
         if event.is_writable() {
             self.household.flush(number);
@@ -282,36 +280,6 @@ impl Loop {
     }
 }
 
-/// The token under which a process's source is watched.
-pub(crate) fn token(number: u32, source: Source) -> Token {
-    let source = SOURCES.iter().position(|other| *other == source);
-    Token(number as usize * SOURCES.len() + source.expect("every source is in the list"))
-}
-
-fn watched(token: Token) -> Option<(u32, Source)> {
-    let number = u32::try_from(token.0 / SOURCES.len()).ok()?;
-    Some((number, SOURCES[token.0 % SOURCES.len()]))
-}
-
-const SOURCES: [Source; 4] = [
-    Source::Process,
-    Source::Control,
-    Source::Output(Stream::Stdout),
-    Source::Output(Stream::Stderr),
-];
-const WAKER: Token = Token(usize::MAX);
-const SIGNALS: Token = Token(usize::MAX - 1);
-/// The end of the spare.
-pub(crate) const SPARE: Token = Token(usize::MAX - 2);
-/// The socket to a head that is elsewhere.
-const HEAD: Token = Token(usize::MAX - 3);
-/// The initial process's standard input.
-pub(crate) const INPUT: Token = Token(usize::MAX - 4);
-/// The first of the tokens of connections that are being made; behind them come the few above. No process has so high a
-/// number.
-pub(crate) const GREETINGS: usize = 1 << (usize::BITS - 1);
-/// The first of the tokens of relayed connections.
-pub(crate) const RELAYS: usize = 1 << (usize::BITS - 2);
 /// A turn's worth; more come in the next.
 const EVENTS_MAX: usize = 256;
 const FIRST_OF_OTHERS: i32 = 3;

@@ -19,7 +19,7 @@
 use crate::{
     child::Child,
     household::{Household, SIGKILL},
-    run::SPARE,
+    watched::Watched,
 };
 use mio::{Interest, unix::SourceFd};
 use std::{
@@ -102,9 +102,11 @@ impl Household {
             return;
         };
         let raw = child.process.as_fd().as_raw_fd();
-        let watched = self
-            .registry
-            .register(&mut SourceFd(&raw), SPARE, Interest::READABLE);
+        let watched = self.registry.register(
+            &mut SourceFd(&raw),
+            Watched::Spare.token(),
+            Interest::READABLE,
+        );
         self.spare.children.push_back(child);
         if watched.is_err() {
             return self.dismiss_spare();

@@ -7,6 +7,7 @@ use crate::{
     insecure,
     keys::{KeyError, KeyPair, PublicKey},
     members::{MemberRow, Members, Revocations, Serial},
+    peer::Peer,
     state::{StateDir, StateError},
     subject::{ClusterId, Name, Role, Subject},
     token::{Pin, Token},
@@ -166,7 +167,7 @@ impl Authority {
         now: SystemTime,
     ) -> Result<Identity, AuthorityError> {
         let is_ours = |kept: &Identity| {
-            let peer = verify::peer_of(&kept.certificate);
+            let peer = Peer::of(&kept.certificate);
             (kept.subject.cluster, kept.subject.role) == (self.cluster, role)
                 && peer.is_some_and(|peer| !self.revocations().is_revoked(peer.serial))
         };
@@ -222,11 +223,7 @@ impl Authority {
     }
 
     /// A new certificate for a member whose session has shown its present one, for the same key.
-    pub fn renew(
-        &self,
-        peer: &crate::session::Peer,
-        now: SystemTime,
-    ) -> Result<Certified, AuthorityError> {
+    pub fn renew(&self, peer: &Peer, now: SystemTime) -> Result<Certified, AuthorityError> {
         if self.revocations().is_revoked(peer.serial) {
             return Err(AuthorityError::Revoked);
         }

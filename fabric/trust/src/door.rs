@@ -17,10 +17,7 @@
 //! A listener that is ready and cannot be accepted from stays ready. One descriptor is held in reserve: it is given up, a
 //! connection is accepted and closed, so that whoever dials learns it at once, and the door rests for 100 ms.
 
-use crate::{
-    endpoint::Acceptor,
-    session::{HANDSHAKE, Session},
-};
+use crate::{endpoint::Acceptor, limits::HANDSHAKE, session::Session};
 use mio::{
     Interest, Registry, Token,
     net::{TcpListener, TcpStream},

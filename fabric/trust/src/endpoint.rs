@@ -5,6 +5,7 @@
 use crate::{
     error::SessionError,
     identity::Identity,
+    limits::VERSION,
     members::Revocations,
     session::Session,
     subject::Role,
@@ -135,6 +136,3 @@ fn private_key(identity: &Identity) -> PrivateKeyDer<'static> {
 fn protocols() -> Vec<Vec<u8>> {
     vec![format!("fabric/{VERSION}").into_bytes(), b"fabric".to_vec()]
 }
-
-/// The version of the sessions, and of everything said in them that is not told apart otherwise.
-pub const VERSION: u32 = 1;

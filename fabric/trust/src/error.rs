@@ -2,7 +2,7 @@
 //!
 //! Nothing is done about it here: after any of these but a [`SendError`] a session is over.
 
-use crate::session::{HANDSHAKE, MESSAGE_BYTES_MAX};
+use crate::limits::{HANDSHAKE, MESSAGE_BYTES_MAX};
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use std::io;
 

@@ -16,21 +16,23 @@
 //! [`send`](Session::send) call [`flush`](Session::flush), at the latest before the loop sleeps. At
 //! [`deadline`](Session::deadline) call [`handle_timeout`](Session::handle_timeout). After any error drop the session.
 
-pub use crate::error::{Distrust, SendError, SessionError};
+pub use crate::{
+    error::{Distrust, SendError, SessionError},
+    peer::Peer,
+};
 use crate::{
-    endpoint::VERSION,
     framing::{Inbound, Outbound},
-    keys::PublicKey,
-    members::Serial,
-    subject::Subject,
-    verify,
+    limits::{
+        HANDSHAKE, MESSAGE_BYTES_MAX, OUTBOUND_BYTES_MAX, UNKNOWN_BYTES_MAX,
+        UNKNOWN_MESSAGE_BYTES_MAX, VERSION,
+    },
 };
 use deploy_wire::bytes::{Malformed, Reader, Writer};
 use mio::{Interest, Registry, Token, net::TcpStream};
 use rustls::{Connection, pki_types::CertificateDer};
 use std::{
     io::{self, BufRead, Read, Write},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// A session, from the first byte to the last.
@@ -52,16 +54,6 @@ pub struct Session {
     has_said_goodbye: bool,
     peer: Option<Peer>,
     release: String,
-}
-
-/// Who is at the other end, by the certificate that was shown.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Peer {
-    /// Cluster, role and name.
-    pub subject: Subject,
-    /// The number of its certificate.
-    pub serial: Serial,
-    pub(crate) public: PublicKey,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -346,7 +338,7 @@ impl Session {
             return Err(SessionError::Protocol("it names no version".into()));
         }
         if let Some([certificate, ..]) = self.tls.peer_certificates() {
-            let peer = verify::peer_of(certificate);
+            let peer = Peer::of(certificate);
             self.peer = Some(peer.ok_or(SessionError::Untrusted(Distrust::Invalid))?);
         }
         self.phase = Phase::Greeting;
@@ -427,21 +419,6 @@ fn read_greeting(greeting: &[u8]) -> Result<(u32, String), Malformed> {
     let release = greeting.text()?.chars().filter(is_plain).take(RELEASE_MAX);
     Ok((version, release.collect()))
 }
-
-/// How long somebody may take to say who it is.
-pub const HANDSHAKE: Duration = Duration::from_secs(5);
-
-/// What somebody may say before it is known who it is: handshakes of ours need less than a sixth of it.
-pub const UNKNOWN_BYTES_MAX: usize = 16 << 10;
-
-/// A message of somebody unknown: greetings and requests to join need a few hundred bytes.
-pub const UNKNOWN_MESSAGE_BYTES_MAX: u32 = 4 << 10;
-
-/// A message between members: larger things are sent in pieces.
-pub const MESSAGE_BYTES_MAX: u32 = 64 << 20;
-
-/// When so much waits to be sent, no more is taken: the peer is slow, and whoever speaks has to wait for it.
-pub const OUTBOUND_BYTES_MAX: usize = 4 << 20;
 
 /// One read: a full TLS record.
 const READ_BYTES: usize = 16 << 10;

@@ -3,10 +3,9 @@
 //! Host names and addresses are deliberately absent: a member is who its certificate says, wherever it is.
 
 use crate::{
-    keys::PublicKey,
-    members::{Revocations, Serial},
-    session::Peer,
-    subject::{ClusterId, Role, Subject},
+    members::Revocations,
+    peer::Peer,
+    subject::{ClusterId, Role},
     token::Pin,
 };
 use rustls::{
@@ -50,23 +49,6 @@ pub(crate) struct MemberVerifier {
 pub(crate) fn pin_of(root: &CertificateDer<'_>) -> Option<Pin> {
     let root = EndEntityCert::try_from(root).ok()?;
     Some(Pin::of(&root.subject_public_key_info()))
-}
-
-/// What a certificate says of its holder. That it may be believed was found before.
-pub(crate) fn peer_of(certificate: &CertificateDer<'_>) -> Option<Peer> {
-    let certificate = EndEntityCert::try_from(certificate).ok()?;
-    let mut names = certificate.valid_uri_names();
-    let subject = Subject::from_uri(names.next()?)?;
-    if names.next().is_some() {
-        return None;
-    }
-    // An Ed25519 key stands at the very end of the structure that says which kind it is.
-    let key = certificate.subject_public_key_info();
-    Some(Peer {
-        subject,
-        serial: Serial(certificate.serial().try_into().ok()?),
-        public: PublicKey(*key.last_chunk()?),
-    })
 }
 
 impl MasterVerifier {
@@ -183,7 +165,7 @@ fn verify_chain(
             path.map(|_| ())
         })
         .map_err(reason)?;
-    let peer = peer_of(certificate);
+    let peer = Peer::of(certificate);
     peer.ok_or(CertificateError::ApplicationVerificationFailure.into())
 }
 

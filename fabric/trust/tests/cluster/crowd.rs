@@ -1,7 +1,7 @@
 //! Many who say nothing, or too slowly, beside one who means it.
 
 use crate::master::{Master, TIMEOUT, assert_alive, dial, name};
-use deploy_trust::{join::join, session::HANDSHAKE, subject::Role};
+use deploy_trust::{join::join, limits::HANDSHAKE, subject::Role};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::{
     io::{Read, Write},

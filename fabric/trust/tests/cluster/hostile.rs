@@ -7,7 +7,7 @@ use crate::{
 use deploy_trust::{
     endpoint::Connector,
     join::join,
-    session::{MESSAGE_BYTES_MAX, UNKNOWN_MESSAGE_BYTES_MAX},
+    limits::{MESSAGE_BYTES_MAX, UNKNOWN_MESSAGE_BYTES_MAX},
     subject::Role,
 };
 use std::{

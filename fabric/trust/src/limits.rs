@@ -1,0 +1,21 @@
+//! The version of the sessions, and what one may take: numbers that both sides, the page and the errors agree on.
+
+use std::time::Duration;
+
+/// The version of the sessions, and of everything said in them that is not told apart otherwise.
+pub const VERSION: u32 = 1;
+
+/// How long somebody may take to say who it is.
+pub const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// What somebody may say before it is known who it is: handshakes of ours need less than a sixth of it.
+pub const UNKNOWN_BYTES_MAX: usize = 16 << 10;
+
+/// A message of somebody unknown: greetings and requests to join need a few hundred bytes.
+pub const UNKNOWN_MESSAGE_BYTES_MAX: u32 = 4 << 10;
+
+/// A message between members: larger things are sent in pieces.
+pub const MESSAGE_BYTES_MAX: u32 = 64 << 20;
+
+/// When so much waits to be sent, no more is taken: the peer is slow, and whoever speaks has to wait for it.
+pub const OUTBOUND_BYTES_MAX: usize = 4 << 20;
