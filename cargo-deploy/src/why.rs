@@ -55,9 +55,7 @@ fn sentence(life: &LifeView) -> String {
             "was killed because it needed more than the {} of memory that it was granted ({shortage})",
             life.resources.mem
         ),
-        (Some(Reason::NodeLost), _) => {
-            format!("was lost with its node {node}, which the master no longer heard")
-        }
+        (Some(Reason::NodeLost), Some(by)) => format!("was lost with its node {node}, by {by}"),
         (Some(Reason::Orphaned), _) => {
             format!("was killed, because what watches over the job's processes on {node} was")
         }
@@ -215,8 +213,8 @@ mod tests {
         );
         check(
             signal.because(Reason::NodeLost),
-            None,
-            "was lost with its node n1, which the master no longer heard.",
+            Some("12 s of silence"),
+            "was lost with its node n1, by 12 s of silence.",
         );
     }
 

@@ -7,6 +7,7 @@
 //! Whatever a job is told is written down first ([`Action::Keep`]), and no order that comes of it leaves before that. So a
 //! master that is started again tells its jobs the same (`restore.rs`), and has them as they were.
 
+mod loss;
 mod nodes;
 mod owners;
 mod restore;
@@ -16,7 +17,7 @@ mod waiting;
 
 use super::{
     happening::Happening,
-    job::{self, Job, Place},
+    job::{self, Job, Nonsense, Place},
 };
 use crate::scheduler::{Ask as RoomAsk, NodeId, Scheduler, Ticket, Verdict};
 use deploy_wire::{
@@ -188,15 +189,15 @@ impl Cluster {
 
     fn with_job(&mut self, job: Option<pid::Job>, happening: Happening, now: Instant) {
         if let Some(id) = job {
-            self.tell(id, happening);
+            let _ = self.tell(id, happening); // What comes from within makes sense.
             self.follow(id, now);
         }
     }
 
-    /// Tells a job what has happened, which is written down. False if that makes no sense to it.
-    fn tell(&mut self, id: pid::Job, happening: Happening) -> bool {
+    /// Tells a job what has happened, which is written down. Fails if that makes no sense to it.
+    fn tell(&mut self, id: pid::Job, happening: Happening) -> Result<(), Nonsense> {
         let Some(owned) = self.jobs.get_mut(&id) else {
-            return true; // It is over.
+            return Ok(()); // It is over.
         };
         let keep = Action::Keep(id, happening.encode());
         self.actions.push_back(keep);
@@ -258,7 +259,7 @@ impl Cluster {
             job::Deed::Tell { event, by } => {
                 if owned.client.is_none() {
                     // What is on the way was written down, and that is all that becomes of it.
-                    self.tell(id, Happening::Credit(u64::MAX));
+                    let _ = self.tell(id, Happening::Credit(u64::MAX));
                 }
                 self.actions.push_back(Action::Told { job: id, event, by });
             }
@@ -309,7 +310,7 @@ impl Cluster {
             },
         };
         self.forget_ticket(id, ask);
-        self.tell(id, Happening::Refused(ask, refusal));
+        let _ = self.tell(id, Happening::Refused(ask, refusal)); // It has asked.
     }
 
     fn place(&mut self, id: pid::Job, ask: u64, node: NodeId) {
@@ -319,7 +320,7 @@ impl Cluster {
             name: member.name.clone(),
             address: Some(member.hello.address),
         };
-        self.tell(id, Happening::Granted(ask, place));
+        let _ = self.tell(id, Happening::Granted(ask, place)); // It has asked.
     }
 
     /// Grants those who wait what has become free.

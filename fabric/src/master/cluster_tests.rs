@@ -9,12 +9,13 @@ use deploy_wire::{
     event::{Event, Stream},
     exit::{End, Reason},
     job::{Begin, JobOrder, JobReport},
-    node::{NodeHello, Order, Report, VERSION},
+    node::{Held, NodeHello, Order, Report, VERSION},
     pid::{Job, Pid},
     relay::{PIECE_BYTES_MAX, Piece, Relay},
     resources::{Cpu, Mem, Resources},
     secret::Secret,
 };
+use proptest::prelude::*;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -29,6 +30,8 @@ struct World {
     now: Instant,
     orders: Vec<(NodeId, JobOrder)>,
     answers: Vec<(ClientId, Answer)>,
+    /// What whoever looks after the master was told.
+    notes: Vec<String>,
     /// What has happened in the job, and who brought it about.
     told: Vec<(Event, Option<String>)>,
     /// Why the job was refused its first process, if it was; once it is over.
@@ -49,6 +52,7 @@ impl World {
             now: Instant::now(),
             orders: Vec::new(),
             answers: Vec::new(),
+            notes: Vec::new(),
             told: Vec::new(),
             over: None,
             parted: Vec::new(),
@@ -73,6 +77,17 @@ impl World {
     }
 
     fn hello(&mut self, index: usize, gib: u64, labels: &[&str]) -> Result<NodeId, String> {
+        self.greet(index, gib, labels, Vec::new())
+    }
+
+    /// Says hello, as a node that holds these jobs.
+    fn greet(
+        &mut self,
+        index: usize,
+        gib: u64,
+        labels: &[&str],
+        held: Vec<Held>,
+    ) -> Result<NodeId, String> {
         let hello = NodeHello {
             version: VERSION,
             address: address(index),
@@ -82,7 +97,7 @@ impl World {
             isolation: String::new(),
             labels: labels.iter().map(|label| label.to_string()).collect(),
             glibc: "2.36".into(),
-            held: Vec::new(),
+            held,
             secret: Secret::from_bytes([index as u8; 32]),
         };
         let name = format!("n{index}");
@@ -120,7 +135,8 @@ impl World {
     fn report(&mut self, node: NodeId, report: JobReport) {
         let file = None;
         let said = self.said.entry(node).or_default();
-        *said += 1;
+        // What is relayed has no number.
+        *said += u64::from(!matches!(report, JobReport::Relayed { .. }));
         let report = Report::Job {
             job: JOB,
             sequence: *said,
@@ -152,7 +168,8 @@ impl World {
     fn settle(&mut self) {
         while let Some(action) = self.cluster.poll_action() {
             match action {
-                Action::Note(_) | Action::Keep(..) => {}
+                Action::Keep(..) => {}
+                Action::Note(text) => self.notes.push(text),
                 Action::Order(node, Order::Job { order, .. }) => self.orders.push((node, order)),
                 Action::Order(node, Order::Beat { sequence, .. }) => {
                     self.beats.push((node, sequence))
@@ -165,6 +182,14 @@ impl World {
                 Action::Dismiss(node) => self.dismissed.push(node),
             }
         }
+    }
+
+    /// How many orders a node has got of the job.
+    fn ordered(&self, node: NodeId) -> u64 {
+        let numbered = |(to, order): &&(NodeId, JobOrder)| {
+            *to == node && !matches!(order, JobOrder::Relayed { .. })
+        };
+        self.orders.iter().filter(numbered).count() as u64
     }
 
     /// The latest process that was ordered to begin, and where.
@@ -400,6 +425,106 @@ fn whoever_relays_more_than_was_granted_is_not_to_be_trusted() {
     assert!(world.orders.contains(&(second, over)));
 }
 
+/// A node with an end of a relayed connection: its warden is killed and another begins, its session breaks and is made again,
+/// and what is relayed leaves it whenever there is nothing else to say.
+struct Relaying {
+    world: World,
+    /// Where it is, and where the process lives that goes on.
+    node: NodeId,
+    base: NodeId,
+    channel: u32,
+    /// What of the window the warden has not used.
+    room: u64,
+    has_warden: bool,
+    /// What the warden has relayed and the node has not passed on.
+    bulk: Vec<Piece>,
+    asked: u64,
+}
+
+impl Relaying {
+    fn new() -> Relaying {
+        let (world, [base, node], relays) = apart();
+        Relaying {
+            world,
+            node,
+            base,
+            channel: relays[0].channel,
+            room: relays[0].window,
+            has_warden: true,
+            bulk: Vec::new(),
+            asked: 100,
+        }
+    }
+
+    fn step(&mut self, step: u8) {
+        match step {
+            0 if self.room >= 100 && self.has_warden => {
+                self.room -= 100;
+                self.bulk.push(Piece::Bytes(vec![7; 100]));
+            }
+            1 if self.has_warden => self.bulk.push(Piece::Over),
+            2 | 3 if !self.bulk.is_empty() => {
+                let (piece, channel) = (self.bulk.remove(0), self.channel);
+                let relayed = JobReport::Relayed { channel, piece };
+                self.world.report(self.node, relayed);
+            }
+            4 if self.has_warden => {
+                self.has_warden = false;
+                let why = "the job's warden has ended unexpectedly".to_string();
+                self.world.report(self.node, JobReport::Failed { why });
+            }
+            5 if !self.has_warden => {
+                self.asked += 1;
+                let there = format!("n{}", self.index());
+                self.world.ask(
+                    self.base,
+                    0,
+                    spawn(self.asked, Resources::default(), Some(&there)),
+                );
+                let (at, begin) = self.world.begun();
+                assert_eq!(at, self.node);
+                self.world.report(
+                    at,
+                    JobReport::Begun {
+                        number: begin.number,
+                    },
+                );
+                self.has_warden = true;
+            }
+            // What its warden has said and the node has not read is still there in the next session.
+            6 => self.resume(),
+            _ => {}
+        }
+    }
+
+    fn index(&self) -> usize {
+        usize::from(self.node > self.base)
+    }
+
+    fn resume(&mut self) {
+        let held = Held {
+            job: JOB,
+            orders: self.world.ordered(self.node),
+            reports: 0,
+        };
+        let greeted = self.world.greet(self.index(), 4, &[], vec![held]);
+        assert_eq!(greeted, Ok(self.node));
+        self.world.settle();
+    }
+}
+
+proptest! {
+    /// A node is lost only by what it cannot honestly have said.
+    #[test]
+    fn what_is_relayed_may_come_late(steps in proptest::collection::vec(0u8..7, 0..60)) {
+        let mut relaying = Relaying::new();
+        for step in steps {
+            relaying.step(step);
+            prop_assert!(relaying.world.dismissed.is_empty(), "{:?}", relaying.world.notes);
+        }
+    }
+}
+
 #[test]
 fn a_child_beside_its_parent_is_left_to_the_warden() {
     let (mut world, _) = World::new(&[4]);
@@ -568,6 +693,8 @@ fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
         _ => false,
     };
     assert!(world.events().iter().any(lost));
+    let by = world.told.iter().filter_map(|(_, by)| by.as_deref());
+    assert_eq!(by.collect::<Vec<_>>(), ["12 s of silence"]);
     assert!(world.was_told(0, |notice| {
         matches!(notice, Notice::Ended { peer, .. } if *peer == pid(1))
     }));
@@ -637,9 +764,15 @@ fn a_node_that_makes_no_sense_is_dismissed() {
     let (mut world, _) = World::new(&[4]);
     world.run(None);
     let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
     world.report(node, JobReport::Left { number: 0 });
     assert_eq!(world.dismissed, [node]);
     assert!(world.over.is_some());
+    let by = "a report that makes no sense, which is an error in Deploy: of job";
+    let why = "Left { number: 0 }: that process lives";
+    let says = |text: &str| text.contains(by) && text.ends_with(why);
+    let exited = world.told.last().and_then(|(_, by)| by.as_deref());
+    assert!(says(exited.unwrap()) && says(world.notes.last().unwrap()));
 }
 
 fn kind(event: &Event) -> &'static str {

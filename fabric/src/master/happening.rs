@@ -22,8 +22,8 @@ pub enum Happening {
     Granted(u64, Place),
     /// There is none.
     Refused(u64, Refusal),
-    /// A node was lost, and what ran there was killed.
-    NodeLost(NodeId),
+    /// A node was lost by this, and what ran there was killed.
+    NodeLost(NodeId, String),
     /// The session with a node has ended, and what was relayed to it or from it is over.
     Parted(NodeId),
     /// This person has sent a signal; SIGKILL ends everything.
@@ -76,8 +76,8 @@ impl Happening {
                 };
                 w.u8(4).bytes(&notice.encode());
             }
-            Happening::NodeLost(node) => {
-                w.u8(5).u32(node.number());
+            Happening::NodeLost(node, by) => {
+                w.u8(5).u32(node.number()).text(by);
             }
             Happening::Parted(node) => {
                 w.u8(11).u32(node.number());
@@ -153,7 +153,7 @@ impl Happening {
                 } => Happening::Refused(id, refusal),
                 _ => return Err(Malformed("a refusal is not one")),
             },
-            5 => Happening::NodeLost(NodeId::from_number(r.u32()?)),
+            5 => Happening::NodeLost(NodeId::from_number(r.u32()?), r.text()?.to_string()),
             6 => Happening::Signal(r.i32()?, r.text()?.to_string()),
             7 => Happening::Kill(r.option(Reader::u32)?, r.text()?.to_string()),
             8 => Happening::Input(r.bytes()?.to_vec()),

@@ -18,6 +18,7 @@ mod report;
 mod room;
 mod wardens;
 
+pub use report::Nonsense;
 pub use wardens::Place;
 
 use super::happening::Happening;
@@ -64,6 +65,8 @@ pub struct Job {
     unread: BTreeSet<Stream>,
     /// Who was killed by whom, until that is told.
     killers: BTreeMap<u32, Killer>,
+    /// By what nodes were lost that something of it was on.
+    losses: BTreeMap<NodeId, String>,
     /// Who sent the latest signal for all, or ended the job.
     interrupter: String,
     is_closing: bool,
@@ -177,6 +180,7 @@ impl Job {
             relays: Relays::default(),
             unread: BTreeSet::new(),
             killers: BTreeMap::new(),
+            losses: BTreeMap::new(),
             interrupter: String::new(),
             is_closing: false,
             is_finished: false,
@@ -236,8 +240,11 @@ impl Job {
         (0..self.processes.len() as u32).find(shown)
     }
 
-    /// Takes in what has happened. False if that makes no sense: then it has not.
-    pub fn handle(&mut self, happening: Happening) -> bool {
+    /// Takes in what has happened.
+    ///
+    /// # Errors
+    /// If that makes no sense: then it has not happened.
+    pub fn handle(&mut self, happening: Happening) -> Result<(), Nonsense> {
         match happening {
             Happening::Report(node, report, file) => {
                 return self.handle_report(node, report, file);
@@ -245,33 +252,34 @@ impl Job {
             Happening::Granted(ask, _) | Happening::Refused(ask, _)
                 if !self.asks.contains_key(&ask) =>
             {
-                return false;
+                return Err(Nonsense::new("nobody has asked for that room"));
             }
             Happening::Granted(ask, place) => self.handle_granted(ask, place),
             Happening::Refused(ask, refusal) => self.handle_refused(ask, refusal),
-            Happening::NodeLost(node) => self.handle_node_lost(node),
+            Happening::NodeLost(node, by) => self.handle_node_lost(node, by),
             Happening::Parted(node) => self.end_legs(node),
             Happening::Signal(signal, who) => self.handle_persons_signal(signal, &who),
             Happening::Kill(None, who) => self.handle_persons_kill(&who),
             Happening::Kill(Some(number), who) => {
-                let is_known = (number as usize) < self.processes.len();
-                if is_known {
-                    self.handle_kill(number, &who);
-                }
-                return is_known;
+                self.check_number(number)?;
+                self.handle_kill(number, &who);
             }
             Happening::Input(bytes) => return self.handle_input(bytes),
             Happening::Credit(bytes) => self.handle_credit(bytes),
             Happening::Unread(stream) => self.handle_unread(stream),
             Happening::Noted(number, text) => {
-                let is_known = (number as usize) < self.processes.len();
-                if is_known {
-                    self.handle_note(number, text);
-                }
-                return is_known;
+                self.check_number(number)?;
+                self.handle_note(number, text);
             }
         }
-        true
+        Ok(())
+    }
+
+    fn check_number(&self, number: u32) -> Result<(), Nonsense> {
+        match (number as usize) < self.processes.len() {
+            true => Ok(()),
+            false => Err(Nonsense::new("there is no such process")),
+        }
     }
 
     /// This person sent a signal; SIGKILL ends everything now.

@@ -165,7 +165,7 @@ fn nonsense(why: Malformed) -> io::Error {
 
 const NAME: &str = "journal";
 /// To be raised whenever a job would want something else done if it was told the same as before.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 /// Some million processes, and read again in seconds.
 const BYTES_MAX: u64 = 512 << 20;
 

@@ -111,6 +111,11 @@ impl Party {
         }
     }
 
+    /// Whether it is a node that is no member any more.
+    pub fn is_removed(&self) -> bool {
+        matches!(self.purpose, Purpose::Removed { .. })
+    }
+
     /// The cluster knows this node now.
     pub fn set_node(&mut self, node: NodeId) {
         if let Purpose::Node { id, .. } = &mut self.purpose {

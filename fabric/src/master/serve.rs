@@ -434,9 +434,9 @@ impl Master {
         if let Some(party) = self.parties.get_mut(&token)
             && let Some(node) = party.node_id()
         {
-            eprintln!("node {} has stopped", party.name());
+            let is_removed = party.is_removed();
             party.forget_node();
-            self.cluster.handle_node_left(node, now);
+            self.cluster.handle_node_left(node, is_removed, now);
             self.act();
         }
         self.drop_party(token);

@@ -8,7 +8,7 @@
 //!
 //! Deliberately absent: what is said of jobs (`streams.rs`).
 
-use super::{Action, ClientId, Cluster, Happening};
+use super::{Action, ClientId, Cluster, Happening, loss::Loss};
 use crate::{
     cli,
     scheduler::{NodeId, NodeSpec},
@@ -88,7 +88,7 @@ impl Cluster {
                 return self.resume(earlier, hello, now);
             }
             is_draining = node.is_draining;
-            self.lose(earlier, now);
+            self.lose(earlier, Loss::Anew, now);
         }
         let id = self.scheduler.handle_node(self.spec(&name, &hello));
         self.scheduler.handle_drain(id, is_draining);
@@ -172,25 +172,33 @@ impl Cluster {
                 report,
                 file,
             } => {
-                if !self.take(node, job, sequence, (report, file), now) {
-                    self.lose(node, now);
+                if let Err(nonsense) = self.take(node, job, sequence, (report, file), now) {
+                    let what = format!("of job {job}, {nonsense}");
+                    self.lose(node, Loss::Nonsense(what), now);
                 }
             }
             Report::Taken { job, orders } => {
                 if !self.handle_taken(node, job, orders) {
-                    self.lose(node, now);
+                    let what =
+                        format!("of job {job}, it has {orders} orders, and was not given so many");
+                    self.lose(node, Loss::Nonsense(what), now);
                 }
             }
             Report::Holds { digest, is_here } => self.spread.handle_holds(node, digest, is_here),
             Report::Hello(_) | Report::Fetch { .. } | Report::Leave | Report::Renew => {
-                self.lose(node, now);
+                let what = "it says in its session what has no place there".to_string();
+                self.lose(node, Loss::Nonsense(what), now);
             }
         }
     }
 
-    /// A node has said goodbye: nothing runs there any more.
-    pub fn handle_node_left(&mut self, node: NodeId, now: Instant) {
-        self.lose(node, now);
+    /// A node has said goodbye, because it was removed or stopped: nothing runs there any more.
+    pub fn handle_node_left(&mut self, node: NodeId, is_removed: bool, now: Instant) {
+        let loss = match is_removed {
+            true => Loss::Removed,
+            false => Loss::Stopped,
+        };
+        self.lose(node, loss, now);
     }
 
     /// A node's session has ended without goodbye: it comes back, or kills its jobs, or is dead.
@@ -206,15 +214,9 @@ impl Cluster {
     /// Who is silent is suspected, and lost in the end; and all are sent their beats.
     pub(super) fn look_after_nodes(&mut self, now: Instant) {
         let lost = |node: &Member| now.saturating_duration_since(node.heard) >= LOST_AFTER;
-        let dead: Vec<(NodeId, String)> = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| lost(node))
-            .map(|(id, node)| (*id, format!("node {} is lost", node.name)))
-            .collect();
-        for (node, note) in dead {
-            self.actions.push_back(Action::Note(note));
-            self.lose(node, now);
+        let dead = self.nodes.iter().filter(|(_, node)| lost(node));
+        for node in dead.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.lose(node, Loss::Silence, now);
         }
         let due = self.nodes.iter().filter(|(_, node)| node.beat_due <= now);
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -242,16 +244,18 @@ impl Cluster {
     }
 
     /// A node is no more, and what ran there was killed.
-    pub(super) fn lose(&mut self, node: NodeId, now: Instant) {
+    fn lose(&mut self, node: NodeId, loss: Loss, now: Instant) {
         let Some(member) = self.nodes.remove(&node) else {
             return;
         };
+        let note = loss.note(&member.name);
+        self.actions.push_back(Action::Note(note));
         self.are_nodes_changed = true;
         self.actions.push_back(Action::Dismiss(node));
         self.scheduler.handle_lost(node);
         self.spread.handle_lost(node);
         for job in member.jobs {
-            self.lose_stream(node, job, now);
+            self.lose_stream(node, job, &loss, now);
         }
         self.settle(now);
         self.grant(now);

@@ -12,7 +12,7 @@
 //!
 //! Deliberately absent: who only looks on (`desk.rs`), for whom no job waits.
 
-use super::{About, Action, ClientId, Cluster, Happening, Job, pid, streams::Stream};
+use super::{About, Action, ClientId, Cluster, Happening, Job, loss::Loss, pid, streams::Stream};
 use crate::scheduler::NodeId;
 use deploy_monitor::Standstill;
 use deploy_wire::{
@@ -132,7 +132,7 @@ impl Cluster {
             is_detached: owned.is_detached,
         };
         // What is still on its way to somebody else was written down.
-        self.tell(id, Happening::Credit(u64::MAX));
+        let _ = self.tell(id, Happening::Credit(u64::MAX));
         if let Some(earlier) = earlier {
             if let Some(earlier) = self.clients.get_mut(&earlier) {
                 earlier.job = None;
@@ -159,21 +159,21 @@ impl Cluster {
         let Some(job) = self.clients.get(&client).and_then(|client| client.job) else {
             return;
         };
-        let is_plausible = match report {
+        let told = match report {
             JobReport::Signalled { signal } => {
                 let signal = Happening::Signal(signal, self.user(client));
                 self.tell(job, signal)
             }
             // What is relayed is not written down.
-            JobReport::Relayed { .. } => self.jobs.get_mut(&job).is_none_or(|owned| {
+            JobReport::Relayed { .. } => self.jobs.get_mut(&job).map_or(Ok(()), |owned| {
                 let relayed = Happening::Report(NodeId::HERE, report, None);
                 owned.job.handle(relayed)
             }),
             report => self.tell(job, Happening::Report(NodeId::HERE, report, file)),
         };
         self.follow(job, now);
-        if !is_plausible {
-            let why = "what it says of the process there makes no sense".to_string();
+        if let Err(nonsense) = told {
+            let why = format!("what it says of the process there makes no sense: {nonsense}");
             let code = OwnCode::Connection.number() as u8;
             let answer = Answer::Refused { code, why };
             self.actions.push_back(Action::Part(client, answer));
@@ -197,7 +197,8 @@ impl Cluster {
             // What is on the way was written down, and that is all that becomes of it.
             self.with_job(Some(id), Happening::Credit(u64::MAX), now);
             if self.is_at_its_client(id) {
-                self.with_job(Some(id), Happening::NodeLost(NodeId::HERE), now);
+                let lost = Happening::NodeLost(NodeId::HERE, Loss::Away.by());
+                self.with_job(Some(id), lost, now);
             }
         }
     }
@@ -253,7 +254,7 @@ impl Cluster {
     pub(super) fn handle_input(&mut self, client: ClientId, bytes: Vec<u8>, now: Instant) {
         let job = self.clients.get(&client).and_then(|client| client.job);
         let Some(job) = job else { return };
-        if !self.tell(job, Happening::Input(bytes)) {
+        if self.tell(job, Happening::Input(bytes)).is_err() {
             let why = "more standard input comes than there is room for".to_string();
             self.refuse(client, OwnCode::Connection, why);
         }
@@ -308,7 +309,7 @@ impl Owned {
         let mut job = Job::new(id, about.key, about.request);
         if is_detached {
             // Nobody will ever type anything.
-            job.handle(Happening::Input(Vec::new()));
+            let _ = job.handle(Happening::Input(Vec::new())); // There is always room for that.
         }
         Owned {
             job,

@@ -10,7 +10,7 @@
 //!
 //! Deliberately absent: files.
 
-use super::{Cluster, Happening, Member, Owned, RoomAsk, explain, streams::is_relayed};
+use super::{Cluster, Happening, Member, Owned, RoomAsk, explain, loss::Loss, streams::is_relayed};
 use crate::{master::job::Deed, scheduler::NodeId};
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
@@ -118,11 +118,11 @@ impl Cluster {
                     }
                 }
                 Happening::Refused(ask, _) => drop(rooms.remove(ask)),
-                Happening::NodeLost(node) => drop(owned.streams.remove(node)),
+                Happening::NodeLost(node, _) => drop(owned.streams.remove(node)),
                 _ => {}
             }
             owned.hear_waits(&happening, since);
-            owned.job.handle(happening);
+            let _ = owned.job.handle(happening); // What made no sense then makes none now, and does nothing.
             over = over.or(owned.recall(id, &mut rooms, &mut told));
         }
         for node in owned.streams.keys() {
@@ -147,7 +147,7 @@ impl Cluster {
             let nodes = streams.into_iter().flat_map(|streams| streams.keys());
             let unknown = nodes.filter(|node| !self.nodes.contains_key(node));
             for node in unknown.copied().collect::<Vec<_>>() {
-                self.lose_stream(node, id, now);
+                self.lose_stream(node, id, &Loss::Unknown, now);
             }
             self.part_streams(id, now);
             self.leave_alone(id, now);

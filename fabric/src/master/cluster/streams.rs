@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what is said.
 
-use super::{Action, Cluster, Happening};
+use super::{Action, Cluster, Happening, Nonsense, loss::Loss};
 use crate::{
     numbered::{Arrival, Inbox, Outbox},
     scheduler::NodeId,
@@ -61,7 +61,7 @@ impl Cluster {
         self.actions.push_back(Action::Order(node, order));
     }
 
-    /// A node reports of a job. False if that makes no sense: then the node is not to be trusted.
+    /// A node reports of a job. Fails if that makes no sense: then the node is not to be trusted.
     pub(super) fn take(
         &mut self,
         node: NodeId,
@@ -69,21 +69,21 @@ impl Cluster {
         sequence: u64,
         (report, file): (JobReport, Option<Vec<u8>>),
         now: Instant,
-    ) -> bool {
+    ) -> Result<(), Nonsense> {
         let Some(owned) = self.jobs.get_mut(&id) else {
-            return true; // It has ended meanwhile; the node is told so.
+            return Ok(()); // It has ended meanwhile; the node is told so.
         };
         let Some(stream) = owned.streams.get_mut(&node) else {
-            return false;
+            return Err(Nonsense::new("nothing of that job was ever there"));
         };
         if let JobReport::Relayed { .. } = report {
-            let is_sane = owned.job.handle(Happening::Report(node, report, None));
+            let told = owned.job.handle(Happening::Report(node, report, None));
             self.follow(id, now);
-            return is_sane;
+            return told;
         }
         match stream.reports.handle(sequence) {
-            Arrival::Again => return true,
-            Arrival::Gap => return false,
+            Arrival::Again => return Ok(()),
+            Arrival::Gap => return Err(Nonsense::new("one before it is missing")),
             Arrival::Next => {}
         }
         if let Some(reports) = stream.reports.poll_taken(TAKEN_UNTOLD_MAX) {
@@ -92,11 +92,9 @@ impl Cluster {
         }
         let happening = Happening::Report(node, report, file);
         owned.hear_waits(&happening, now);
-        if !self.tell(id, happening) {
-            return false;
-        }
+        self.tell(id, happening)?;
         self.follow(id, now);
-        true
+        Ok(())
     }
 
     /// A node has so many of a job's orders. False if there were not so many.
@@ -184,10 +182,10 @@ impl Cluster {
     }
 
     /// What ran of a job on a node was killed.
-    pub(super) fn lose_stream(&mut self, node: NodeId, id: pid::Job, now: Instant) {
+    pub(super) fn lose_stream(&mut self, node: NodeId, id: pid::Job, loss: &Loss, now: Instant) {
         if let Some(owned) = self.jobs.get_mut(&id) {
             owned.streams.remove(&node);
-            self.with_job(Some(id), Happening::NodeLost(node), now);
+            self.with_job(Some(id), Happening::NodeLost(node, loss.by()), now);
         }
     }
 

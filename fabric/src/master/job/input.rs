@@ -5,7 +5,7 @@
 //! An initial process may be replaced by another on another node, before any code behind its `init` has run. What was sent to
 //! the first is sent to the second; so it is kept here until it is clear that the first one stays.
 
-use super::{Deed, Job, Stage};
+use super::{Deed, Job, Nonsense, Stage};
 use deploy_wire::{client::INPUT_BYTES_MAX, job::JobOrder};
 
 /// How much came, and how much of it was taken.
@@ -36,12 +36,12 @@ impl Default for Before {
 }
 
 impl Job {
-    /// Bytes for the initial process's standard input; none: its end. False if they are more than there is room for.
-    pub(super) fn handle_input(&mut self, bytes: Vec<u8>) -> bool {
+    /// Bytes for the initial process's standard input; none: its end. Fails if they are more than there is room for.
+    pub(super) fn handle_input(&mut self, bytes: Vec<u8>) -> Result<(), Nonsense> {
         let input = &mut self.input;
         let received = input.received + bytes.len() as u64;
         if received > input.told + INPUT_BYTES_MAX {
-            return false;
+            return Err(Nonsense::new("more input comes than there is room for"));
         }
         input.received = received;
         input.is_over |= bytes.is_empty();
@@ -52,7 +52,7 @@ impl Job {
             }
         }
         self.send_input(bytes);
-        true
+        Ok(())
     }
 
     /// How many bytes of standard input have come.

@@ -10,7 +10,7 @@
 //!
 //! Deliberately absent: what is said, which is sealed with a secret that only the two processes and their wardens are told.
 
-use super::{Job, Stage};
+use super::{Job, Nonsense, Stage};
 use crate::scheduler::NodeId;
 use deploy_wire::{
     job::JobOrder,
@@ -52,13 +52,20 @@ impl Relays {
         (left / SHARE).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
     }
 
-    /// Whether that can come from there now; what is told then is counted.
-    fn count(&mut self, node: NodeId, channel: u32, piece: &Piece) -> bool {
+    /// Whether an end on that node was there, and is gone, with the other end still there.
+    fn is_over(&self, node: NodeId, channel: u32) -> bool {
+        let channel = self.channels.get(&channel);
+        let mut legs = channel.into_iter().flat_map(|channel| &channel.legs);
+        legs.any(|leg| leg.node == node && leg.is_over)
+    }
+
+    /// Counts what is told. Fails if it cannot come from there now.
+    fn count(&mut self, node: NodeId, channel: u32, piece: &Piece) -> Result<(), Nonsense> {
         let Some(channel) = self.channels.get_mut(&channel) else {
-            return true; // It is over, and who says this is about to hear of that.
+            return Ok(()); // It is over, and who says this is about to hear of that.
         };
         let Some(from) = channel.legs.iter().position(|leg| leg.node == node) else {
-            return false;
+            return Err(Nonsense::new("the relayed connection has no end there"));
         };
         let window = channel.window;
         let (own, other) = (from, 1 - from);
@@ -66,17 +73,17 @@ impl Relays {
             Piece::Bytes(bytes) => {
                 let leg = &mut channel.legs[own];
                 let left = leg.room.checked_sub(bytes.len() as u64);
-                leg.room = left.unwrap_or_default();
-                left.is_some() && !leg.is_over
+                leg.room = left.ok_or(Nonsense::new("it relays more than was granted"))?;
             }
             Piece::Credit(bytes) => {
                 let leg = &mut channel.legs[other];
                 let room = leg.room.checked_add(*bytes);
-                leg.room = room.unwrap_or_default();
-                room.is_some_and(|room| room <= window)
+                let room = room.filter(|room| *room <= window);
+                leg.room = room.ok_or(Nonsense::new("it grants more than has come"))?;
             }
-            Piece::End | Piece::Stop | Piece::Over => true,
+            Piece::End | Piece::Stop | Piece::Over => {}
         }
+        Ok(())
     }
 }
 
@@ -152,20 +159,30 @@ impl Job {
         self.order(one, JobOrder::Relay(Box::new(relay)));
     }
 
-    /// Something goes from one end to the other. False if it cannot come from there.
-    pub(super) fn handle_relayed(&mut self, node: NodeId, channel: u32, piece: Piece) -> bool {
-        if !self.relays.count(node, channel, &piece) {
-            return false;
+    /// Something goes from one end to the other. Fails if it cannot come from there.
+    ///
+    /// It has no number, and leaves a node behind everything else. So it may come when word of its warden's end is here
+    /// already, from the warden before the one that is there now, or over another session than it was said in: its end is over
+    /// by then, and it goes nowhere.
+    pub(super) fn handle_relayed(
+        &mut self,
+        node: NodeId,
+        channel: u32,
+        piece: Piece,
+    ) -> Result<(), Nonsense> {
+        if !self.has_warden(node) || self.relays.is_over(node, channel) {
+            return Ok(());
         }
+        self.relays.count(node, channel, &piece)?;
         if piece == Piece::Over {
             self.end_leg(channel, node);
-            return true;
+            return Ok(());
         }
         let Some(known) = self.relays.channels.get(&channel) else {
             // It was over before that end was given out, or word of it was lost with a session.
             let piece = Piece::Over;
             self.order_warden(node, JobOrder::Relayed { channel, piece });
-            return true;
+            return Ok(());
         };
         let to = known
             .legs
@@ -174,7 +191,7 @@ impl Job {
         if let Some(to) = to.map(|leg| leg.node) {
             self.order_warden(to, JobOrder::Relayed { channel, piece });
         }
-        true
+        Ok(())
     }
 
     /// All ends on a node are gone with its warden, or were parted from this with its session.

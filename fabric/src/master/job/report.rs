@@ -15,16 +15,15 @@ use deploy_wire::{
 };
 
 impl Job {
-    /// A warden reports. False if the report makes no sense: then its node is not to be trusted.
+    /// A warden reports. Fails if the report makes no sense: then its node is not to be trusted.
     pub(super) fn handle_report(
         &mut self,
         node: NodeId,
         report: JobReport,
         file: Option<Vec<u8>>,
-    ) -> bool {
-        if !self.is_plausible(node, &report) {
-            return false;
-        }
+    ) -> Result<(), Nonsense> {
+        self.check(node, &report)
+            .map_err(|why| Nonsense(format!("{}: {why}", brief(&report))))?;
         match report {
             JobReport::Opened => {}
             JobReport::Failed { why } => self.handle_failed(node, &why),
@@ -62,13 +61,15 @@ impl Job {
             JobReport::Signalled { .. } => {} // Its client's word, and not plausible here.
         }
         self.follow();
-        true
+        Ok(())
     }
 
     /// A node was lost, and what ran there was killed.
-    pub(super) fn handle_node_lost(&mut self, node: NodeId) {
-        if self.wardens.contains_key(&node) {
-            self.end_all_on(node, "its node was lost", Reason::NodeLost);
+    pub(super) fn handle_node_lost(&mut self, node: NodeId, by: String) {
+        if let Some(warden) = self.wardens.get(&node) {
+            let why = format!("node {} was lost, by {by}", warden.place.name);
+            self.losses.insert(node, by);
+            self.end_all_on(node, &why, Reason::NodeLost);
             self.follow();
         }
     }
@@ -249,6 +250,7 @@ impl Job {
             (Reason::Linked, _) => parent.map(|parent| format!("the end of {}", process(parent))),
             (Reason::Interrupted, Some(Killer::Person(who))) => Some(who),
             (Reason::Interrupted, _) => Some(self.interrupter.clone()),
+            (Reason::NodeLost, _) => self.losses.get(&self.node_of(number)).cloned(),
             _ => None,
         }
     }
@@ -261,41 +263,77 @@ impl Job {
         self.end_legs(node);
     }
 
-    /// Whether this can come from that node now.
-    fn is_plausible(&self, node: NodeId, report: &JobReport) -> bool {
-        let is = |number: &u32, stages: &[Stage]| {
-            let process = self.processes.get(*number as usize);
-            process.is_some_and(|process| process.node == node && stages.contains(&process.stage))
+    /// Whether this can come from that node now; if not, why not.
+    fn check(&self, node: NodeId, report: &JobReport) -> Result<(), &'static str> {
+        let is = |number: &u32, stages: &[Stage]| match self.processes.get(*number as usize) {
+            None => Err("there is no such process"),
+            Some(process) if process.node != node => Err("that process is on another node"),
+            Some(process) if !stages.contains(&process.stage) => Err(match process.stage {
+                Stage::Beginning => "that process has not begun",
+                Stage::Alive => "that process lives",
+                Stage::Dead => "that process is dead",
+                Stage::Gone => "that process is gone",
+            }),
+            Some(_) => Ok(()),
         };
-        self.has_warden(node)
-            && match report {
-                JobReport::Opened | JobReport::Failed { .. } | JobReport::Closed => true,
-                JobReport::Signalled { .. } => false,
-                JobReport::Begun { number } | JobReport::NotBegun { number, .. } => {
-                    is(number, &[Stage::Beginning])
+        let known = |number: &u32| match (*number as usize) < self.processes.len() {
+            true => Ok(()),
+            false => Err("there is no such process"),
+        };
+        match report {
+            // It has no number, may come late, and is looked at where it is counted.
+            JobReport::Relayed { .. } => Ok(()),
+            _ if !self.has_warden(node) => Err("nothing of the job is there any more"),
+            JobReport::Opened | JobReport::Failed { .. } | JobReport::Closed => Ok(()),
+            JobReport::Signalled { .. } => Err("that is for a person's machine to say"),
+            JobReport::Begun { number } | JobReport::NotBegun { number, .. } => {
+                is(number, &[Stage::Beginning])
+            }
+            JobReport::Asked { from: number, .. } | JobReport::Died { number, .. } => {
+                is(number, &[Stage::Alive])
+            }
+            JobReport::Vouched { number, to } => is(number, &[Stage::Alive]).and(known(to)),
+            // From one that was replaced it may come too late.
+            JobReport::InputTaken { bytes } => match self.processes.is_empty() {
+                true => Err("there is no such process"),
+                false if self.node_of(self.initial) == node && !self.is_sent(*bytes) => {
+                    Err("that much was not sent")
                 }
-                JobReport::Asked { from: number, .. } | JobReport::Died { number, .. } => {
-                    is(number, &[Stage::Alive])
-                }
-                // It is looked at where it is counted.
-                JobReport::Relayed { .. } => true,
-                JobReport::Vouched { number, to } => {
-                    is(number, &[Stage::Alive]) && (*to as usize) < self.processes.len()
-                }
-                // From one that was replaced it may come too late.
-                JobReport::InputTaken { bytes } => {
-                    !self.processes.is_empty()
-                        && (self.node_of(self.initial) != node || self.is_sent(*bytes))
-                }
-                JobReport::Left { number } => is(number, &[Stage::Dead]),
-                JobReport::Output { number, .. } | JobReport::Noted { number, .. } => {
-                    is(number, &[Stage::Alive, Stage::Dead])
-                }
-                JobReport::ConnectFailed { one, other, .. } => {
-                    is(one, &[Stage::Alive, Stage::Dead, Stage::Gone])
-                        && (*other as usize) < self.processes.len()
-                        && self.node_of(*other) != node
+                false => Ok(()),
+            },
+            JobReport::Left { number } => is(number, &[Stage::Dead]),
+            JobReport::Output { number, .. } | JobReport::Noted { number, .. } => {
+                is(number, &[Stage::Alive, Stage::Dead])
+            }
+            JobReport::ConnectFailed { one, other, .. } => {
+                is(one, &[Stage::Alive, Stage::Dead, Stage::Gone])?;
+                known(other)?;
+                match self.node_of(*other) == node {
+                    true => Err("both are on that node"),
+                    false => Ok(()),
                 }
             }
+        }
     }
 }
+
+/// Why something that is told makes no sense, in words for whoever looks after the master.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Nonsense(String);
+
+impl Nonsense {
+    pub(in crate::master) fn new(why: &str) -> Nonsense {
+        Nonsense(why.to_string())
+    }
+}
+
+/// A report, as far as it fits on a line.
+fn brief(report: &JobReport) -> String {
+    let mut text = format!("{report:?}");
+    let mut ends = (0..=BRIEF_BYTES_MAX).rev();
+    text.truncate(ends.find(|at| text.is_char_boundary(*at)).unwrap_or(0));
+    text
+}
+
+const BRIEF_BYTES_MAX: usize = 200;
