@@ -62,7 +62,7 @@ pub fn read(file: &File) -> Result<Elf, ElfError> {
     let mut elf = Elf {
         machine: u16_at(&header, 18),
         is_program: matches!(u16_at(&header, 16), EXEC | DYN) && u64_at(&header, 24) != 0,
-        loaded_len: segments_end(&header),
+        loaded_len: file.segments_end(&header)?,
         ..Elf::default()
     };
     for segment in &segments {
@@ -144,6 +144,12 @@ impl Bytes<'_> {
         Ok(segments)
     }
 
+    /// Where their table ends.
+    fn segments_end(&self, header: &[u8; HEADER]) -> Result<u64, ElfError> {
+        let len = u64::from(u16_at(header, 54)) * u64::from(u16_at(header, 56));
+        self.must_have(u64_at(header, 32), len)
+    }
+
     /// The table of sections is the last thing in most files, so that a cut is seen by it.
     fn sections_end(&self, header: &[u8; HEADER]) -> Result<u64, ElfError> {
         let (start, size, count) = (u64_at(header, 40), u16_at(header, 58), u16_at(header, 60));
@@ -190,6 +196,9 @@ impl Bytes<'_> {
             let value = u64_at(&entry, 8);
             match u64_at(&entry, 0) {
                 DT_NULL => break,
+                DT_NEEDED if tables.needed.len() as u64 == LIST_MAX => {
+                    return Err(ElfError::Damaged("it names more libraries than there are"));
+                }
                 DT_NEEDED => tables.needed.push(value),
                 DT_STRTAB => tables.strings = value,
                 DT_VERNEED => tables.versions = value,
@@ -209,10 +218,15 @@ impl Bytes<'_> {
     ) -> Result<Option<Vec<u32>>, ElfError> {
         let mut newest = None;
         let mut at = offset_of(tables.versions, segments)?;
+        let mut seen = 0;
         for _ in 0..tables.versions_count.min(LIST_MAX) {
             let need: [u8; 16] = self.array(at)?;
             let mut entry_at = at.saturating_add(u32_at(&need, 8).into());
             for _ in 0..u16_at(&need, 2) {
+                seen += 1;
+                if seen > LIST_MAX {
+                    return Err(ElfError::Damaged("it lists more versions than there are"));
+                }
                 let entry: [u8; 16] = self.array(entry_at)?;
                 let name = self.text(strings.saturating_add(u32_at(&entry, 8).into()), NAME_MAX)?;
                 newest = newest.max(glibc_version(&name));
@@ -251,12 +265,6 @@ impl Bytes<'_> {
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(String::from_utf8_lossy(text).into_owned())
     }
-}
-
-/// Where the table of segments ends.
-fn segments_end(header: &[u8; HEADER]) -> u64 {
-    let len = u64::from(u16_at(header, 54)) * u64::from(u16_at(header, 56));
-    u64_at(header, 32).saturating_add(len)
 }
 
 /// Where in the file lies what is loaded at an address.
@@ -319,7 +327,7 @@ const DT_VERNEED: u64 = 0x6fff_fffe;
 const DT_VERNEEDNUM: u64 = 0x6fff_ffff;
 /// Names of libraries and versions are far shorter.
 const NAME_MAX: u64 = 4096;
-/// More libraries than any program has.
+/// More libraries, and more versions of them, than any program has.
 const LIST_MAX: u64 = 4096;
 
 #[cfg(test)]
@@ -368,6 +376,16 @@ mod tests {
         let mut narrow = own();
         narrow[4] = 1;
         check(&narrow, "32 bits");
+    }
+
+    /// Its loaded part seemed to be longer than any memory, and room for it was made.
+    #[test]
+    fn a_table_without_rows_lies_in_the_file_too() {
+        let mut bytes = own();
+        bytes[32..40].copy_from_slice(&(1_u64 << 60).to_le_bytes());
+        bytes[56..58].fill(0);
+        let error = read_bytes(&bytes).unwrap_err();
+        assert!(matches!(error, ElfError::Truncated { .. }), "{error}");
     }
 
     #[test]

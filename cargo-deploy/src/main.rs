@@ -1,77 +1,9 @@
-//! `cargo deploy`: builds a program here and runs it on a cluster, as `cargo run` would run it on this machine.
-//!
-//! Deliberately absent: an executor, a daemon, anything that goes on when the command has ended.
+//! The command `cargo deploy`.
 
 #![forbid(unsafe_code)]
 
-mod back;
-mod choice;
-mod cli;
-mod clusters;
-mod compile;
-mod earlier;
-mod elf;
-mod failure;
-mod files;
-mod flags;
-mod here;
-mod interrupts;
-mod jobs;
-mod line;
-mod listing;
-mod local;
-mod login;
-mod preflight;
-mod run;
-mod runner;
-mod session;
-mod settings;
-mod stdin;
-mod strip;
-mod top;
-mod upload;
-mod watch;
-mod why;
-
-use clap::CommandFactory;
-use cli::{Cli, Command};
-use failure::Failure;
 use std::process;
 
 fn main() {
-    if let Some(code) = compile::report_if_runner() {
-        process::exit(code);
-    }
-    if let Some(code) = here::serve_if_asked() {
-        process::exit(code);
-    }
-    let code = match Cli::from_command_line().map(act) {
-        Ok(Ok(code)) => code,
-        Ok(Err(failure)) => {
-            eprintln!("cargo deploy: {failure}");
-            failure.code()
-        }
-        Err(code) => code,
-    };
-    process::exit(code)
-}
-
-/// Does what the command line says; returns the code to exit with.
-fn act(cli: Cli) -> Result<i32, Failure> {
-    match cli.command {
-        None => run::run(cli.run),
-        Some(Command::Login(login)) => login::login(&login),
-        Some(Command::Nodes(what)) => listing::nodes(&what),
-        Some(Command::Ps(what)) => listing::jobs(&what),
-        Some(Command::Kill(kill)) => listing::kill(&kill),
-        Some(Command::Logs(logs)) => jobs::logs(&logs),
-        Some(Command::Attach(attach)) => jobs::attach(&attach),
-        Some(Command::Why(why)) => why::why(&why),
-        Some(Command::Top(what)) => top::top(&what),
-        Some(Command::Runner(runner)) => runner::run(runner),
-        Some(Command::Manual(manual)) => {
-            let given = manual.give(Cli::command());
-            given.map(|()| 0).map_err(Failure::setting)
-        }
-    }
+    process::exit(cargo_deploy::run())
 }

@@ -4,7 +4,7 @@
 
 /// Bytes that arrived, and the messages in them.
 #[derive(Default, Debug)]
-pub(crate) struct Inbound {
+pub struct Inbound {
     bytes: Vec<u8>,
     taken: usize,
     partial: Option<Partial>,
@@ -19,10 +19,11 @@ struct Partial {
 
 /// A message longer than is allowed now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TooLong(pub u32);
+pub struct TooLong(pub u32);
 
 impl Inbound {
-    pub(crate) fn handle_bytes(&mut self, mut bytes: &[u8]) {
+    /// More bytes have come.
+    pub fn handle_bytes(&mut self, mut bytes: &[u8]) {
         if let Some(partial) = &mut self.partial {
             let (belonging, rest) = bytes.split_at(partial.missing.min(bytes.len()));
             partial.message.extend_from_slice(belonging);
@@ -33,7 +34,7 @@ impl Inbound {
     }
 
     /// The next message that is there as a whole.
-    pub(crate) fn poll_message(&mut self, len_max: u32) -> Result<Option<Vec<u8>>, TooLong> {
+    pub fn poll_message(&mut self, len_max: u32) -> Result<Option<Vec<u8>>, TooLong> {
         if let Some(partial) = self.partial.take_if(|partial| partial.missing == 0) {
             return Ok(Some(partial.message));
         }
@@ -58,38 +59,47 @@ impl Inbound {
     }
 
     /// Whether a message has begun and not ended.
-    pub(crate) fn is_amid_message(&self) -> bool {
+    pub fn is_amid_message(&self) -> bool {
         self.taken < self.bytes.len() || self.partial.is_some()
     }
 }
 
 /// Messages that wait to be sent, as the bytes that they become.
 #[derive(Default, Debug)]
-pub(crate) struct Outbound {
+pub struct Outbound {
     bytes: Vec<u8>,
     taken: usize,
 }
 
 impl Outbound {
+    /// Puts a message behind the others.
+    ///
     /// # Panics
     /// If the message has 4 GiB or more: such are refused before.
-    pub(crate) fn queue(&mut self, message: &[u8]) {
+    pub fn queue(&mut self, message: &[u8]) {
         let len = u32::try_from(message.len()).expect("longer messages are refused before");
         self.bytes.reserve(HEAD + message.len());
         self.bytes.extend_from_slice(&len.to_le_bytes());
         self.bytes.extend_from_slice(message);
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
         self.waiting().len()
     }
 
-    pub(crate) fn waiting(&self) -> &[u8] {
+    /// Whether none do.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes that wait.
+    pub fn waiting(&self) -> &[u8] {
         &self.bytes[self.taken..]
     }
 
     /// So many of the bytes that waited have gone.
-    pub(crate) fn took(&mut self, len: usize) {
+    pub fn took(&mut self, len: usize) {
         self.taken += len;
         tidy(&mut self.bytes, &mut self.taken);
     }

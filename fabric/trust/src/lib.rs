@@ -34,7 +34,7 @@ pub mod client;
 pub mod door;
 pub mod endpoint;
 mod error;
-mod framing;
+pub mod framing;
 pub mod identity;
 pub mod insecure;
 pub mod join;

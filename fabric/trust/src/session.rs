@@ -188,7 +188,7 @@ impl Session {
 
     /// Whether all that was sent has been handed to the kernel.
     pub fn is_flushed(&self) -> bool {
-        self.outbound.len() == 0 && !self.tls.wants_write()
+        self.outbound.is_empty() && !self.tls.wants_write()
     }
 
     /// Sends what waits, as far as the stream takes it.
@@ -363,7 +363,7 @@ impl Session {
         if !self.is_open() {
             return Ok(false);
         }
-        if self.outbound.len() == 0 {
+        if self.outbound.is_empty() {
             let is_goodbye = self.is_finishing && !self.has_said_goodbye;
             if is_goodbye {
                 self.tls.send_close_notify();

@@ -15,6 +15,7 @@ mod members;
 pub mod memory;
 mod mutate;
 mod parcels;
+mod programs;
 pub mod runner;
 mod strangers;
 mod terminal;
@@ -56,9 +57,11 @@ pub const TARGETS: &[Target] = &[
     members::TOKEN,
     members::SUBJECT,
     members::CERTIFIED,
+    members::FRAMING,
     parcels::FRAME,
     parcels::CHANGE,
     parcels::FILES,
+    programs::ELF,
     values::RECORD,
     values::STREAM,
     values::BULK,

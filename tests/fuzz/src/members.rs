@@ -3,7 +3,9 @@
 
 use crate::Target;
 use deploy_trust::{
+    framing::{Inbound, Outbound},
     identity::Certified,
+    limits::UNKNOWN_MESSAGE_BYTES_MAX,
     subject::{Role, Subject},
     token::{Pin, Token, TokenId},
 };
@@ -67,5 +69,47 @@ pub(crate) const CERTIFIED: Target = Target {
     },
     short: 100_000,
 };
+
+/// What somebody unknown says once its connection is encrypted. The first byte chooses how it is cut.
+pub(crate) const FRAMING: Target = Target {
+    name: "framing",
+    check: |input| {
+        let Some((cut, stream)) = input.split_first() else {
+            return 0;
+        };
+        let whole = messages(stream, stream.len());
+        let parts = messages(stream, usize::from(*cut));
+        assert_eq!(whole, parts, "it is the same however it comes");
+        let mut again = Outbound::default();
+        whole.iter().for_each(|message| again.queue(message));
+        assert!(
+            stream.starts_with(again.waiting()),
+            "there is one way to write it"
+        );
+        // The stream and its messages, twice, in vectors that double, and what stands for a message that is empty.
+        64 * stream.len() + 4096
+    },
+    seeds: || {
+        let mut outbound = Outbound::default();
+        for message in [b"join".as_slice(), b"", &[7; 300]] {
+            outbound.queue(message);
+        }
+        vec![[&[5], outbound.waiting()].concat()]
+    },
+    short: 100_000,
+};
+
+/// The messages of a stream that comes in such parts, up to where it is refused or ends.
+fn messages(stream: &[u8], part: usize) -> Vec<Vec<u8>> {
+    let mut inbound = Inbound::default();
+    let mut messages = Vec::new();
+    for part in stream.chunks(part.max(1)) {
+        inbound.handle_bytes(part);
+        while let Ok(Some(message)) = inbound.poll_message(UNKNOWN_MESSAGE_BYTES_MAX) {
+            messages.push(message);
+        }
+    }
+    messages
+}
 
 const SUBJECT_TEXT: &str = "fabric://000000000000000000000000000000ff/node/n-2.lab";
