@@ -149,7 +149,7 @@ mod tests {
             let mut outbound = Outbound::default();
             messages.iter().for_each(|message| outbound.queue(message));
             let (mut inbound, mut came) = (Inbound::default(), Vec::new());
-            while outbound.len() > 0 {
+            while !outbound.is_empty() {
                 let part = outbound.len().min(cut);
                 inbound.handle_bytes(&outbound.waiting()[..part]);
                 outbound.took(part);
