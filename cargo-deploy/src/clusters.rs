@@ -1,12 +1,13 @@
 //! The clusters that a person has logged in to, each in a directory of its own, and which of them a word means.
 
-use crate::{cli, failure::Failure, settings::Settings};
+use crate::{cli, failure::Failure, jobs, settings::Settings};
 use deploy_trust::{
     identity::{Certified, Identity},
     places,
     state::StateDir,
     token::Token,
 };
+use deploy_wire::pid::Job;
 use std::{fs, path::Path, time::SystemTime};
 
 /// Where something is to run.
@@ -55,6 +56,15 @@ pub fn find(target: Option<&str>) -> Result<Identity, Failure> {
     match Settings::find()?.target() {
         Some((target, _)) if target != cli::LOCAL => named(target),
         _ => only(),
+    }
+}
+
+/// How a job is named so that commands find it in this cluster, wherever else the person has logged in to.
+pub fn job_words(job: Job, identity: &Identity) -> String {
+    let job = jobs::short(job);
+    match find(None) {
+        Ok(usual) if usual.address == identity.address => job,
+        _ => format!("{job} {}", identity.address),
     }
 }
 

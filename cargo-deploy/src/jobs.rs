@@ -35,7 +35,7 @@ pub fn begin(
         let job = started(&mut bridge, &ask)?;
         bridge.finish();
         if !told.is_quiet {
-            tell_how_to_return(job);
+            tell_how_to_return(&clusters::job_words(job, &identity));
         }
         return listing::print(format!("{job}\n"));
     }
@@ -48,7 +48,7 @@ pub fn begin(
     let is_here = watch.has_hands();
     let job = started(&mut bridge, &ask)?;
     if is_told {
-        tell_what_follows(job, is_here);
+        tell_what_follows(job, &clusters::job_words(job, &identity), is_here);
     }
     let (session, _) = bridge.into_session()?;
     let errand = Errand {
@@ -120,24 +120,23 @@ fn started(bridge: &mut Bridge, run: &Ask) -> Result<Job, Failure> {
     }
 }
 
-fn tell_what_follows(job: Job, is_here: bool) {
-    let (seconds, short) = (GRACE.as_secs(), short(job));
+fn tell_what_follows(job: Job, words: &str, is_here: bool) {
+    let seconds = GRACE.as_secs();
     match is_here {
         true => eprintln!(
             "cargo deploy: this is job {job}, and its first process runs here. Should this terminal or the connection go \
-             away, that process ends, and the others go on for {seconds} s: `cargo deploy attach {short}` goes back to them."
+             away, that process ends, and the others go on for {seconds} s: `cargo deploy attach {words}` goes back to them."
         ),
         false => eprintln!(
             "cargo deploy: this is job {job}. Should this terminal go away, the job goes on for {seconds} s: `cargo deploy \
-             attach {short}` goes back to it. With --detach it needs no terminal."
+             attach {words}` goes back to it. With --detach it needs no terminal."
         ),
     }
 }
 
-fn tell_how_to_return(job: Job) {
-    let job = short(job);
+fn tell_how_to_return(words: &str) {
     eprintln!(
-        "cargo deploy: it goes on by itself. `cargo deploy logs -f {job}` shows it, `attach` and `kill` act on it, \
+        "cargo deploy: it goes on by itself. `cargo deploy logs -f {words}` shows it, `attach` and `kill` act on it, \
          `why` explains its end."
     );
 }

@@ -9,6 +9,10 @@
 //! # A bridge that is silent
 //! Nothing comes from a job that only computes. So the bridge is told every [`BEAT_EVERY`] that somebody is here, and answers
 //! that. When nothing has come for [`GONE_AFTER`], as long as the bridge waits too, the connection is lost.
+//!
+//! # Ctrl-Z
+//! The bridge is told before, and then nothing more is said until we go on: the next word would be that we are here. And who
+//! was stopped has heard nothing for a time of its own making.
 
 use crate::{here::Hands, stdin::Input};
 use deploy_trust::session::{Session, SessionError};
@@ -46,8 +50,11 @@ pub struct Line {
 
 /// What the thread is to do.
 enum Word {
-    /// Say something, and tell who waits for it that it has left.
-    Say(Ask, Option<Sender<()>>),
+    Say(Ask),
+    /// Say that we will be stopped, tell who waits for it that it has left, and say nothing more.
+    Stop(Sender<()>),
+    /// Say that we are here.
+    GoOn,
     /// Pass a signal on to what has the initial process here.
     Signal(i32),
 }
@@ -75,6 +82,7 @@ impl Line {
             hands,
             reports: VecDeque::new(),
             bulk: VecDeque::new(),
+            is_stopped: false,
             beaten: now,
             said: now,
             heard: now,
@@ -96,15 +104,21 @@ impl Line {
 
     /// Says something. When the connection is lost it goes nowhere, and that is told.
     pub fn say(&self, ask: Ask) {
-        self.send(Word::Say(ask, None));
+        self.send(Word::Say(ask));
     }
 
-    /// The same, and waits until it has left, but no longer than this.
-    pub fn say_within(&self, ask: Ask, patience: Duration) {
+    /// We are about to be stopped: says so, and waits until that has left, but no longer than this. Nothing is said until
+    /// [`go_on`](Line::go_on).
+    pub fn stop_within(&self, patience: Duration) {
         let (left, has_left) = mpsc::channel();
-        self.send(Word::Say(ask, Some(left)));
+        self.send(Word::Stop(left));
         // Either way there is nothing more to do about it.
         let _ = has_left.recv_timeout(patience);
+    }
+
+    /// We were stopped, and go on.
+    pub fn go_on(&self) {
+        self.send(Word::GoOn);
     }
 
     /// Passes a signal on to what has the initial process here.
@@ -139,6 +153,8 @@ struct Owner {
     /// What it reports, on its way; and of that what may wait for all else.
     reports: VecDeque<Vec<u8>>,
     bulk: VecDeque<Vec<u8>>,
+    /// We are about to be stopped, or are.
+    is_stopped: bool,
     /// When we last asked whether anybody is there.
     beaten: Instant,
     /// When something was said, and when something was heard.
@@ -212,13 +228,17 @@ impl Owner {
         loop {
             while !self.session.is_full() {
                 match self.words.try_recv() {
-                    Ok(Word::Say(ask, left)) => {
-                        self.send(ask.encode());
-                        self.leaving.extend(left);
+                    Ok(Word::Say(ask)) => self.send(ask.encode()),
+                    Ok(Word::Stop(left)) => {
+                        self.send(Ask::Stopped.encode());
+                        self.leaving.push(left);
+                        self.is_stopped = true;
                     }
+                    Ok(Word::GoOn) => self.go_on(),
                     Ok(Word::Signal(signal)) => {
                         self.hands.iter().for_each(|hands| hands.signal(signal));
                     }
+                    Err(_) if self.is_stopped => break,
                     Err(_) => match self.reports.pop_front() {
                         Some(report) => self.send(report),
                         None => break,
@@ -231,6 +251,9 @@ impl Owner {
             }
             for left in self.leaving.drain(..) {
                 let _ = left.send(()); // It may have had enough of waiting.
+            }
+            if self.is_stopped {
+                return Ok(());
             }
             let input = || {
                 Some(
@@ -270,6 +293,13 @@ impl Owner {
         }
     }
 
+    /// We were stopped, and the silence was ours.
+    fn go_on(&mut self) {
+        self.is_stopped = false;
+        self.heard = Instant::now();
+        self.send(Ask::Beat.encode());
+    }
+
     fn send(&mut self, message: Vec<u8>) {
         self.said = Instant::now();
         let sent = self.session.send(message);
@@ -285,8 +315,8 @@ impl Owner {
     }
 
     fn look_at_the_clock(&mut self, now: Instant) -> Result<(), String> {
-        if now - self.looked > GONE_AFTER {
-            self.heard = now; // We were stopped ourselves, or the machine slept: the silence was ours.
+        if now - self.looked > GONE_AFTER || self.is_stopped {
+            self.heard = now; // We were stopped without being asked, or will be: the silence is ours.
         }
         self.looked = now;
         let patience = match self.hands {
@@ -296,7 +326,7 @@ impl Owner {
         if now - self.heard >= patience {
             return Err(format!("nothing has come for {} s", patience.as_secs()));
         }
-        if now >= self.beat_due() && !self.session.is_full() {
+        if now >= self.beat_due() && !self.session.is_full() && !self.is_stopped {
             self.beaten = now;
             self.send(Ask::Beat.encode());
         }

@@ -59,6 +59,14 @@ pub fn look(path: &Path, with_symbols: bool) -> Result<Image, Failure> {
     })
 }
 
+/// Whether something there will look for the names of functions: the program itself, or a debugger.
+pub fn wants_symbols(env: &[(Vec<u8>, Vec<u8>)]) -> bool {
+    env.iter().any(|(name, value)| {
+        let is_wish = SYMBOLS_FOR.iter().any(|wanted| name == wanted);
+        is_wish && value != b"0"
+    })
+}
+
 /// The files that a program is given, to be sent as a program is; none, if there are none.
 pub fn files(given: &Given) -> Result<Option<Image>, Failure> {
     if given.files.is_empty() {
@@ -170,6 +178,8 @@ fn unfit(elf: &Elf) -> Option<String> {
     (!elf.is_program).then(|| "it is a library or an object file, not a program".into())
 }
 
+/// Variables by which a program is asked for backtraces, or shown to a debugger.
+const SYMBOLS_FOR: [&[u8]; 3] = [b"RUST_BACKTRACE", b"RUST_LIB_BACKTRACE", b"DEPLOY_WRAP"];
 /// They lie in memory here until they are sent.
 const FILES_BYTES_MAX: u64 = 512 << 20;
 /// Numbers of machines in ELF files, and what Rust calls them.

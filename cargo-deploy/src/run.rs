@@ -15,7 +15,12 @@ use crate::{
 };
 use deploy_trust::identity::Identity;
 use deploy_wire::client::RunRequest;
-use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
+};
 
 /// What a person wants to hear beside the program.
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +49,12 @@ pub fn run(mut run: Run) -> Result<i32, Failure> {
     let Some(path) = program(run)? else {
         return Ok(BUILD_FAILED);
     };
-    let env: Vec<_> = run.given.env.iter().filter_map(Variable::here).collect();
+    let env = environment(run);
     let here = match run.is_here {
         true => Some(Plan::new(&path, run.args.clone(), env.clone())?),
         false => None,
     };
-    let image = preflight::look(&path, wants_symbols(run))?;
+    let image = preflight::look(&path, preflight::wants_symbols(&env))?;
     let files = preflight::files(&run.given)?;
     tell_needs(run, &image);
     let request = RunRequest {
@@ -113,10 +118,18 @@ fn program(run: &Run) -> Result<Option<PathBuf>, Failure> {
     })
 }
 
-/// Whether something there will look for the names of functions.
-fn wants_symbols(run: &Run) -> bool {
-    let mut names = run.given.env.iter().map(|variable| &variable.name);
-    names.any(|name| SYMBOLS_FOR.iter().any(|wanted| name == wanted))
+/// What was given, and what says how a panic reads: the sentence that it prints tells people to set that in front of the
+/// command.
+fn environment(run: &Run) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let given = &run.given.env;
+    let is_given = |name: &str| given.iter().any(|variable| variable.name == name);
+    let inherited = BACKTRACES.iter().filter(|name| !is_given(name));
+    let inherited = inherited.filter_map(|name| {
+        let value = env::var_os(name)?;
+        Some((name.as_bytes().to_vec(), value.into_vec()))
+    });
+    let given = given.iter().filter_map(Variable::here);
+    inherited.chain(given).collect()
 }
 
 fn tell_sent(sent: &Sent, image: &Image) {
@@ -159,7 +172,7 @@ fn arguments(run: &Run, image: &Image) -> Vec<Vec<u8>> {
     [own_name].into_iter().chain(rest).collect()
 }
 
-/// Variables by which a program is asked for backtraces, or shown to a debugger.
-const SYMBOLS_FOR: [&str; 3] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "DEPLOY_WRAP"];
+/// What the library of Rust looks at when a program panics.
+const BACKTRACES: [&str; 2] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
 /// As cargo has it.
 const BUILD_FAILED: i32 = 101;

@@ -41,7 +41,7 @@ pub fn run(mut runner: Runner) -> Result<i32, Failure> {
             program.to_string_lossy()
         )));
     };
-    let with_symbols = env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let with_symbols = preflight::wants_symbols(&environment(runner, false));
     let image = preflight::look(Path::new(program), with_symbols)?;
     let files = preflight::files(&runner.given)?;
     let is_plain = !image.has(KNOWS_DEPLOY);

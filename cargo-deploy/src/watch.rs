@@ -14,11 +14,11 @@
 
 use crate::{
     back::{Back, Errand},
+    clusters,
     failure::Failure,
     files::{self, Files},
     here::Hands,
     interrupts::{self, Interrupts, Meaning},
-    jobs,
     line::{Heard, Line},
     stdin::{self, Input},
 };
@@ -33,7 +33,7 @@ use deploy_wire::{
     code::OwnCode,
     event::{Event, Stream},
     exit::ExitStatus,
-    pid::{Job, Pid},
+    pid::Pid,
 };
 use nix::libc::{SIGHUP, SIGKILL, SIGPIPE, SIGTSTP};
 use std::{
@@ -249,18 +249,19 @@ impl Watch {
             }
             End::Lost(why) => {
                 let address = &errand.identity.address;
+                let words = clusters::job_words(job, &errand.identity);
                 let then = match errand.is_detached || !errand.is_owner {
                     true => String::new(),
                     false => format!("; it ends {} s after it is left alone", GRACE.as_secs()),
                 };
                 return Err(Failure::connection(format!(
-                    "the connection to the cluster at {address} is lost: {why}. `cargo deploy attach {job}` goes back to \
+                    "the connection to the cluster at {address} is lost: {why}. `cargo deploy attach {words}` goes back to \
                      the job{then}"
                 )));
             }
         }
         if let Some(word) = verdict.last_word.filter(|_| cause.is_none()) {
-            tell_last_word(&word, job);
+            tell_last_word(&word, &clusters::job_words(job, &errand.identity));
         }
         let is_lost = |broken: &&Broken| broken.error.kind() != io::ErrorKind::BrokenPipe;
         let lost = verdict.broken.iter().find(is_lost);
@@ -372,10 +373,13 @@ impl Watch {
             Meaning::Leave(signal) => signal::reraise(signal),
             Meaning::Stop => {
                 if let Some(line) = &self.line {
-                    line.say_within(Ask::Stopped, STOP_PATIENCE);
+                    line.stop_within(STOP_PATIENCE);
                 }
                 // If it cannot be caught again, the next Ctrl-Z stops us without a word.
                 let _ = signal::let_pass(SIGTSTP);
+                if let Some(line) = &self.line {
+                    line.go_on();
+                }
             }
         }
         None
@@ -490,8 +494,7 @@ impl Watch {
 }
 
 /// Whoever has hundreds of processes before them reads the end first.
-fn tell_last_word(word: &str, job: Job) {
-    let job = jobs::short(job);
+fn tell_last_word(word: &str, job: &str) {
     eprintln!("cargo deploy: {word}");
     eprintln!(
         "cargo deploy: `cargo deploy why {job}` says how each process ended, `cargo deploy logs {job}` shows all again"

@@ -55,6 +55,9 @@ fn sentence(life: &LifeView) -> String {
             "was killed because it needed more than the {} of memory that it was granted ({shortage})",
             life.resources.mem
         ),
+        (Some(Reason::NodeLost), _) if node == AT_THE_TERMINAL => {
+            "was lost with the terminal that started the job (--here), or with the connection to there".to_string()
+        }
         (Some(Reason::NodeLost), Some(by)) => format!("was lost with its node {node}, by {by}"),
         (Some(Reason::Orphaned), _) => {
             format!("was killed, because what watches over the job's processes on {node} was")
@@ -156,6 +159,8 @@ fn wait_json(wait: &Wait) -> Value {
     })
 }
 
+/// What is called a node where the first process runs at the person's terminal.
+const AT_THE_TERMINAL: &str = "here";
 /// What fits on a line.
 const WAITS_SHOWN_MAX: usize = 4;
 

@@ -63,6 +63,12 @@ pub enum Lost {
          on them (ulimit -n) left no room for this one"
     )]
     Severed,
+    /// Its process lives, on another machine, and the connection to it is gone.
+    #[error(
+        "its process lives, on another machine, and the connection to it is gone: the network broke it, or the master was \
+         started again while it went by way of there, or the process closed descriptors that it did not open"
+    )]
+    Broken,
     /// This process had no descriptor left for the connection.
     #[error(
         "this process has no descriptor left for the connection: raise the limit on open files (ulimit -n)"

@@ -164,7 +164,7 @@ fn check([left, right]: [Arc<Link>; 2], fault: Fault, index: usize) {
             let right = match (&error, fault, end) {
                 // It finds out by itself.
                 (ChannelError::Lost(Lost::Protocol(why)), ..) => end == 1 && !why.is_empty(),
-                (ChannelError::Lost(Lost::Severed), fault, _) => {
+                (ChannelError::Lost(Lost::Broken), fault, _) => {
                     end == 0 || matches!(fault, Fault::Cut)
                 }
                 _ => false,

@@ -100,6 +100,17 @@ impl Images {
         found.map_err(|error| self.trouble(error))
     }
 
+    /// The same, open by another name, which it has from now on too. Where the file system gives it none, by its own.
+    ///
+    /// # Errors
+    /// If it is here and cannot be opened.
+    pub fn find_as(&self, digest: &Digest, name: &Path) -> Result<Option<File>, ImageError> {
+        match fs::hard_link(self.path(digest), name) {
+            Ok(()) => hold(name).map_err(|error| self.trouble(error)),
+            Err(_) => self.find(digest),
+        }
+    }
+
     /// The same as one zstd frame, and the program's length.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! A backtrace tells the worker's frames, and not those of what runs it.
 
-//= only alone
 //= env RUST_BACKTRACE=1
 //= code 101
 //= main: exits 0

@@ -132,7 +132,13 @@ impl Cluster {
         let host = self.hosts.host("laptop");
         let mut command = host.command(commands::cargo_deploy(), &["deploy"]);
         command.args(words).env("HOME", host.disk());
-        for name in ["DEPLOY_FORMAT", "NO_COLOR", "XDG_CONFIG_HOME"] {
+        for name in [
+            "DEPLOY_FORMAT",
+            "NO_COLOR",
+            "RUST_BACKTRACE",
+            "RUST_LIB_BACKTRACE",
+            "XDG_CONFIG_HOME",
+        ] {
             command.env_remove(name);
         }
         command

@@ -130,7 +130,8 @@ pub fn is_stopped(pid: u32) -> bool {
     stat_fields(pid).is_some_and(|fields| fields[0] == "T")
 }
 
-pub(crate) fn describe(pid: u32) -> String {
+/// A process as a person would name it: number, state and command line.
+pub fn describe(pid: u32) -> String {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
     let state = stat_fields(pid).map_or("gone".into(), |fields| fields[0].clone());

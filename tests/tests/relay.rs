@@ -1,9 +1,15 @@
-//! Connections that two machines cannot make themselves, by way of the master.
+//! Connections that two machines cannot make themselves, by way of the master; and what becomes of them when it fails.
 //!
 //! What is not looked at: what each piece of a connection means, which `deploy-monitor` tests.
 
-use deploy_tests::{cluster::Cluster, run};
-use std::{path::Path, time::Instant};
+use deploy_tests::{cluster::Cluster, daemon::Daemon, run};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{fs, path::Path, time::Instant};
+
+const APART: &str = env!("CARGO_BIN_EXE_apart");
 
 /// A head and two nodes that do not reach each other, and of which each has room for a third of a hundred processes.
 fn apart() -> Option<Cluster> {
@@ -25,4 +31,59 @@ fn processes_whose_nodes_cannot_dial_each_other_talk_all_the_same() {
     println!("all to all, relayed: {:?}", begun.elapsed());
     cluster.finish();
     outcome.unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn nobody_waits_for_a_channel_that_nobody_reads() {
+    let Some(cluster) = apart() else { return };
+    let args = ["beside", "n2", "n1"].map(str::to_string);
+    let mut command = cluster.deploy(Path::new(APART), &args, &[]);
+    let done = cluster.finish_deploy(&mut command, b"").unwrap();
+    assert_eq!(done.code, 0, "{}", done.err_text());
+    let longest: u64 = done.out_text().trim().parse().unwrap();
+    println!("100 MB unread on one channel: the longest of 300 turns on another took {longest} ms");
+    assert!(longest < 1_000, "{longest} ms");
+    cluster.finish();
+}
+
+/// A stream from n2 to n1.
+fn stream(cluster: &Cluster) -> Daemon {
+    let args = ["stream", "n2", "n1"].map(str::to_string);
+    let mut command = cluster.deploy(Path::new(APART), &args, &[]);
+    let laptop = cluster.hosts.host("laptop");
+    let mut client = laptop.within(|| Daemon::start(&mut command));
+    client.expect("it flows");
+    client
+}
+
+/// The warden of the only job on a host.
+fn warden(cluster: &Cluster, host: &str) -> Pid {
+    let all = cluster.hosts.host(host).processes().into_iter();
+    let is_it = |pid: &u32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).nth(1) == Some(b"warden")
+    };
+    let pid = all.filter(is_it).next().expect("the job is there");
+    Pid::from_raw(pid as i32)
+}
+
+#[test]
+fn a_stream_that_is_cut_is_lost_and_never_closed() {
+    let Some(mut cluster) = apart() else { return };
+    // The master goes, and with it all that was on its way; both processes live on.
+    let mut client = stream(&cluster);
+    let master = cluster.release("head");
+    master.signal(Signal::SIGKILL);
+    master.end();
+    cluster.master("10.77.0.1:9999 10GiB 100 bridge 10.77.0.1:8888");
+    client.expect("reader: lost");
+    let (_, said) = client.end();
+    assert!(said.contains("source: lost"), "{said}");
+    // A warden goes, and with it its processes; what it had read of them was on its way.
+    let mut client = stream(&cluster);
+    kill(warden(&cluster, "n2"), Signal::SIGKILL).unwrap();
+    client.expect("reader: exited");
+    let (status, said) = client.end();
+    assert_eq!(status.code(), Some(137), "{said}");
+    cluster.finish();
 }

@@ -110,6 +110,22 @@ fn a_program_is_sent_run_and_shown() {
 }
 
 #[test]
+fn who_wants_backtraces_sends_the_names_of_functions() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, file) = client.take_program();
+        assert!(file == fs::read(BINARY).unwrap(), "some is left out");
+        let wish = (b"RUST_BACKTRACE".to_vec(), b"1".to_vec());
+        assert_eq!(request.env, [wish]);
+        client.born(&request);
+        client.died(exited(0));
+    });
+    let person = Person::of(&bridge);
+    let mut command = person.run(&bridge, &[]);
+    let output = command.env("RUST_BACKTRACE", "1").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
 fn json_lines_are_those_of_a_program_run_alone() {
     let bridge = Bridge::start(|mut client| {
         let (request, _) = client.take_program();

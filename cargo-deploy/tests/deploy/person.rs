@@ -43,6 +43,8 @@ impl Person {
             "CLICOLOR",
             "CLICOLOR_FORCE",
             "CARGO_BUILD_TARGET",
+            "RUST_BACKTRACE",
+            "RUST_LIB_BACKTRACE",
         ] {
             command.env_remove(name);
         }

@@ -222,9 +222,11 @@ impl Head for Far {
         }
     }
 
+    /// Whoever asks twice waits for nobody else's word, and the way there may be gone.
     fn handle_persons_kill(&mut self) {
         self.handle_persons_signal(SIGKILL);
-        self.is_over = true;
+        let end = self.end();
+        self.own.push_back(end);
     }
 
     fn handle_output(&mut self, number: u32, stream: Stream, mut bytes: Vec<u8>, _: Instant) {

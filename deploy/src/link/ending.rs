@@ -54,7 +54,10 @@ impl Link {
     /// The peer lives, and yet nothing more comes from it.
     pub(crate) fn handle_severed(&self) {
         if self.is_doubtful() {
-            self.handle_lost(Lost::Severed);
+            self.handle_lost(match self.keeps.load(Relaxed) {
+                true => Lost::Severed,
+                false => Lost::Broken,
+            });
         }
     }
 

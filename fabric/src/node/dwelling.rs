@@ -144,6 +144,14 @@ impl Estate {
 }
 
 impl Dwelling {
+    /// By what name its program is to be open, where its user could not open it by that which it has on the node: a process
+    /// finds in its own program the names of its functions.
+    pub(super) fn program(&self) -> Option<PathBuf> {
+        self.user
+            .is_some()
+            .then(|| self.path.with_extension(PROGRAM))
+    }
+
     /// Has a warden live here.
     pub(super) fn settle(&self, command: &mut Command) {
         command.env_clear().current_dir(&self.path);
@@ -183,6 +191,9 @@ impl Drop for Dwelling {
         }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             eprintln!("{} could not be removed: {error}", self.path.display());
+        }
+        if let Some(program) = self.program() {
+            let _ = fs::remove_file(program); // It may have got none.
         }
     }
 }
@@ -227,6 +238,8 @@ fn check_passable(directory: &Path) -> io::Result<()> {
 
 /// How the groups of all daemons begin. A daemon clears up after any other that was killed.
 const GROUPS: &str = "fabric-node-";
+/// What stands behind a job's directory in the name that its program has beside it.
+const PROGRAM: &str = "program";
 /// Where there is one for the whole machine, and none outlives its boot.
 const USERS_FILE: &str = "/run/fabric-users";
 /// Of sixteen million users nearly all are free.

@@ -236,9 +236,13 @@ impl Tenants {
         let started = made
             .map_err(|error| format!("there is no place for the job on this node: {error}"))
             .and_then(|dwelling| {
-                let kept = |digest| kept(&self.images, digest);
-                let program = kept(&warden.image)?;
-                let files = warden.files.as_ref().map(kept).transpose()?;
+                let program = match dwelling.program() {
+                    Some(name) => self.images.find_as(&warden.image, &name),
+                    None => self.images.find(&warden.image),
+                };
+                let files = warden.files.as_ref();
+                let files = files.map(|files| kept(self.images.find(files)));
+                let (program, files) = (kept(program)?, files.transpose()?);
                 WardenLink::start(program, files, dwelling, registry, token)
             });
         match started {
@@ -450,9 +454,8 @@ const KEPT_BYTES_MAX: usize = 64 << 20;
 const TAKEN_UNTOLD_MAX: u64 = 64;
 
 /// Open, and so kept as long as the warden has it.
-fn kept(images: &Images, digest: &Digest) -> Result<File, String> {
-    let found = images.find(digest)?;
-    found.ok_or_else(|| "the program or its files have gone from this node's disk".to_string())
+fn kept(found: Result<Option<File>, ImageError>) -> Result<File, String> {
+    found?.ok_or_else(|| "the program or its files have gone from this node's disk".to_string())
 }
 
 impl From<ImageError> for String {
