@@ -55,8 +55,8 @@ fn sentence(life: &LifeView) -> String {
             "was killed because it needed more than the {} of memory that it was granted ({shortage})",
             life.resources.mem
         ),
-        (Some(Reason::NodeLost), _) if node == AT_THE_TERMINAL => {
-            "was lost with the terminal that started the job (--here), or with the connection to there".to_string()
+        (Some(Reason::NodeLost), Some(by)) if node == AT_THE_TERMINAL => {
+            format!("was lost with the terminal where it ran (--here), by {by}")
         }
         (Some(Reason::NodeLost), Some(by)) => format!("was lost with its node {node}, by {by}"),
         (Some(Reason::Orphaned), _) => {

@@ -58,12 +58,12 @@ fn stream(cluster: &Cluster) -> Daemon {
 
 /// The warden of the only job on a host.
 fn warden(cluster: &Cluster, host: &str) -> Pid {
-    let all = cluster.hosts.host(host).processes().into_iter();
+    let mut all = cluster.hosts.host(host).processes().into_iter();
     let is_it = |pid: &u32| {
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         words.split(|byte| *byte == 0).nth(1) == Some(b"warden")
     };
-    let pid = all.filter(is_it).next().expect("the job is there");
+    let pid = all.find(is_it).expect("the job is there");
     Pid::from_raw(pid as i32)
 }
 
