@@ -17,6 +17,7 @@ use deploy_wire::{
     pid::{Job, Pid},
     secret::{Seal, Secret},
 };
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::type_name,
     fs,
@@ -124,6 +125,44 @@ fn values_of_every_length_come_whole_and_in_order() {
     }
     writer.join().unwrap();
     assert_eq!(receiver.recv(), Err(ChannelError::Closed));
+}
+
+/// Where two long values were alike a third is expected, and read with its header.
+#[test]
+fn values_come_whole_whether_they_are_as_long_as_expected_or_not() {
+    let lengths = [
+        50_000, 50_000, 50_000, 50_000, 30_000, 50_000, 50_000, 70_000, 50_000, 50_000, 8, 50_000,
+        50_000, 500_000, 50_000, 50_000, 0, 50_000, 50_000, 50_000,
+    ];
+    there_and_back(lengths.map(|length| (0..length).map(|n| n as u8).collect::<Vec<u8>>()));
+    there_and_back(lengths.map(|length| (0..length / 4).collect::<Vec<u32>>()));
+    there_and_back(lengths.map(|length| "é".repeat(length as usize / 2)));
+}
+
+/// Each value is sent when the one before has come back, and then all of them without a pause.
+fn there_and_back<T, const N: usize>(values: [T; N])
+where
+    T: Serialize + DeserializeOwned + Send + Clone + PartialEq + 'static,
+{
+    let Ends { left, right } = connected();
+    let echo = thread::spawn(move || {
+        let (sender, receiver) = (Sender::<T>::on(right.clone()), Receiver::<T>::on(right));
+        receiver
+            .iter()
+            .for_each(|value| sender.send(value.unwrap()).unwrap());
+    });
+    let (sender, receiver) = (Sender::<T>::on(left.clone()), Receiver::<T>::on(left));
+    for value in &values {
+        sender.send(value.clone()).unwrap();
+        assert!(receiver.recv().unwrap() == *value);
+    }
+    let sent = values.clone();
+    let writer = thread::spawn(move || sent.into_iter().for_each(|v| sender.send(v).unwrap()));
+    for value in &values {
+        assert!(receiver.recv().unwrap() == *value);
+    }
+    writer.join().unwrap();
+    echo.join().unwrap();
 }
 
 #[test]

@@ -216,6 +216,14 @@ impl Bulk {
         }
     }
 
+    /// The bytes that are there.
+    pub(crate) fn filled(&mut self) -> &[u8] {
+        match self {
+            Bulk::Bytes(bytes) => bytes,
+            Bulk::Numbers { memory, filled, .. } => &memory.bytes()[..*filled],
+        }
+    }
+
     /// The next bytes, which had arrived before. What there is no room for is no value.
     pub(crate) fn append(&mut self, more: &[u8]) {
         match self {

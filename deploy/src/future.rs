@@ -76,7 +76,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         match self.try_find()? {
             Found::Value(value) => Some(value),
             Found::Panicked => self.link.look_end_after_panic().map(Err),
-            Found::Long { total } => {
+            Found::Long { total, .. } => {
                 self.receive_aside(total);
                 None
             }

@@ -472,6 +472,15 @@ impl Link {
     /// Reads once and does at once what must not wait for a user: acknowledgements, limits, stops. While an owner
     /// sleeps on the socket only the owner reads.
     pub(crate) fn read(self: &Arc<Link>, as_owner: bool) -> Read {
+        self.read_by(as_owner, |rx, socket| rx.way.read(socket, &mut rx.inbound))
+    }
+
+    /// The same, by `read`.
+    pub(crate) fn read_by(
+        self: &Arc<Link>,
+        as_owner: bool,
+        read: impl FnOnce(&mut Rx, BorrowedFd<'_>) -> Came,
+    ) -> Read {
         let mut guard = self.rx();
         let Some(socket) = self.socket().filter(|_| !self.has_ended()) else {
             return Read::Idle;
@@ -479,8 +488,7 @@ impl Link {
         if self.turn.has_owner() && !as_owner {
             return Read::Nothing;
         }
-        let rx = &mut *guard;
-        let came = rx.way.read(socket, &mut rx.inbound);
+        let came = read(&mut guard, socket);
         self.handle_came(guard, came)
     }
 

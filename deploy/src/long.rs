@@ -3,7 +3,7 @@
 
 use crate::{
     carrier::{Came, Place},
-    codec::{self, Bulk},
+    codec::{self, Bulk, CodecError},
     error::{ChannelError, Lost},
     link::{Link, Read, Rx},
     turn::{Look, Who},
@@ -33,11 +33,13 @@ impl Drop for Claim {
     }
 }
 
-/// Receives the long value that was found. Nothing, if its sender took it back. Blocks until it has arrived.
+/// Receives the long value that was found, and of which the first bytes may be there. Nothing, if its sender took it back.
+/// Blocks until it has arrived.
 pub(crate) fn receive<T: Serialize + DeserializeOwned + Send + 'static>(
     claim: &Claim,
     generation: u32,
     total: u64,
+    begun: Option<Bulk>,
 ) -> Option<Result<T, ChannelError>> {
     let link = &claim.0;
     let mut pieces = Pieces {
@@ -45,9 +47,7 @@ pub(crate) fn receive<T: Serialize + DeserializeOwned + Send + 'static>(
         generation,
         state: State::Coming,
     };
-    // Such a value tells its length before it comes; one that does not has lost its peer meanwhile, or is none.
-    let expected = if total == LENGTH_UNKNOWN { 0 } else { total };
-    let value = match Bulk::with_room::<T>(expected) {
+    let value = match room_for::<T>(total, begun) {
         Some(room) => room.and_then(|room| pieces.read_bulk(room).into_value()),
         None => pieces.decode(),
     };
@@ -58,6 +58,32 @@ pub(crate) fn receive<T: Serialize + DeserializeOwned + Send + 'static>(
         State::Lost(error) => return Some(Err(error)),
     }
     Some(value.map_err(ChannelError::Codec))
+}
+
+/// Room for a value of so many bytes, if its type goes as it lies in memory, with those that are there.
+fn room_for<T: 'static>(total: u64, begun: Option<Bulk>) -> Option<Result<Bulk, CodecError>> {
+    // Such a value tells its length before it comes; one that does not has lost its peer meanwhile, or is none.
+    let expected = if total == LENGTH_UNKNOWN { 0 } else { total };
+    let Some(mut begun) = begun else {
+        return Bulk::with_room::<T>(expected);
+    };
+    let there = begun.filled();
+    if (there.len() + begun.left()) as u64 == total {
+        return Some(Ok(begun)); // As long as expected.
+    }
+    let mut room = Bulk::with_room::<T>(expected);
+    if let Some(Ok(room)) = &mut room {
+        room.append(begun.filled());
+    }
+    room
+}
+
+/// Room for a long value that is expected, which stays until one comes. None where there is no memory, or no such values.
+pub(crate) fn room<T: 'static>(expected: usize, room: &mut Option<Bulk>) -> Option<&mut Bulk> {
+    if room.as_ref().is_none_or(|room| room.left() != expected) {
+        *room = Bulk::with_room::<T>(expected as u64)?.ok();
+    }
+    room.as_mut()
 }
 
 /// What arrives of one value.
@@ -227,6 +253,29 @@ fn read_into(socket: BorrowedFd<'_>, rx: &mut Rx, room: &mut Bulk, count: usize)
             let came = rx.way.read_direct(socket, inbound, &mut place);
             *filled += count - place.room();
             came
+        }
+    }
+}
+
+/// Reads once, with room for the long value that is expected next. If one begins, says of how many bytes.
+pub(crate) fn read_ahead(
+    socket: BorrowedFd<'_>,
+    rx: &mut Rx,
+    generation: u32,
+    room: &mut Bulk,
+) -> (Came, Option<u64>) {
+    let inbound = &mut rx.inbound;
+    let count = room.left();
+    match room {
+        Bulk::Bytes(bytes) => {
+            let mut place = Place::Behind(bytes, count);
+            rx.way.read_ahead(socket, inbound, generation, &mut place)
+        }
+        Bulk::Numbers { memory, filled, .. } => {
+            let mut place = Place::In(memory.bytes(), 0);
+            let read = rx.way.read_ahead(socket, inbound, generation, &mut place);
+            *filled = count - place.room();
+            read
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The end of a channel that receives.
 
 use crate::{
-    codec,
+    codec::{self, Bulk},
     error::{ChannelError, RecvTimeoutError, TryRecvError},
     link::{self, Link, Read, Rx},
     long::{self, Claim, Slot},
     outlet::Refusal,
     pid::Pid,
     process, scratch,
-    turn::{Look, Seat},
+    turn::{Look, Seat, Who},
     waits::{Line, Waiting},
 };
 use deploy_sys::fork;
@@ -108,10 +108,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
             match found {
                 Found::Value(value) => return value,
                 Found::Panicked => return Err(self.link.end_after_panic()),
-                Found::Long { total } => {
+                Found::Long { total, begun } => {
                     let claim = Claim(self.link.clone());
                     // Its sender may have taken it back.
-                    if let Some(value) = long::receive(&claim, self.generation, total) {
+                    if let Some(value) = long::receive(&claim, self.generation, total, begun) {
                         return value;
                     }
                 }
@@ -127,7 +127,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
                 let end = self.link.look_end_after_panic();
                 Err(end.map_or(TryRecvError::Empty, TryRecvError::Channel))
             }
-            Some(Found::Long { total }) => {
+            Some(Found::Long { total, .. }) => {
                 self.receive_aside(total);
                 Err(TryRecvError::Empty)
             }
@@ -146,7 +146,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
                     let end = self.link.end_after_panic_until(deadline);
                     return Err(end.map_or(RecvTimeoutError::Timeout, RecvTimeoutError::Channel));
                 }
-                Some(Found::Long { total }) => self.receive_aside(total),
+                Some(Found::Long { total, .. }) => self.receive_aside(total),
                 None => return Err(RecvTimeoutError::Timeout),
             }
         }
@@ -214,11 +214,47 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
 
     fn wait(&self, deadline: Option<Instant>, at: Option<Line>) -> Option<Found<T>> {
         scratch::with(|scratch| {
+            let mut room = None;
             let look = || self.look(scratch);
+            let read = |who| match deadline {
+                None if codec::is_bulk::<T>() => self.read_ahead(who, &mut room),
+                _ => self.link.read_as(who).into(),
+            };
             let waiting = Some(self.waiting(at));
-            let polled = self.link.wait_until(deadline, waiting, look)?;
+            let polled = self.link.wait_reading(deadline, waiting, look, read)?;
             Some(finish(polled, scratch))
         })
+    }
+
+    /// Reads once; where a long value like the last ones is expected, with room for it, so that its bytes come with its
+    /// header. Who sleeps has no such room.
+    fn read_ahead(&self, who: Who, room: &mut Option<Bulk>) -> Look<Polled<T>> {
+        if who == Who::Sleeper {
+            *room = None;
+            return self.link.read_as(who).into();
+        }
+        let mut begun = None;
+        let read = self.link.read_by(who == Who::Owner, |rx, socket| {
+            let expected = rx.inbound.expects_whole();
+            // A value of another type is none, and one that a helper has comes before.
+            let expected =
+                expected.filter(|_| self.matched.load(Acquire) && !rx.long && !self.slot.is_full());
+            let room = expected.and_then(|expected| long::room::<T>(expected, room));
+            let Some(room) = room else {
+                return rx.way.read(socket, &mut rx.inbound);
+            };
+            let came;
+            (came, begun) = long::read_ahead(socket, rx, self.generation, room);
+            rx.long = begun.is_some();
+            came
+        });
+        match begun {
+            Some(total) => Look::Found(Polled::Long {
+                total,
+                begun: room.take(),
+            }),
+            None => read.into(),
+        }
     }
 
     /// What one who receives waits for, in this line.
@@ -258,7 +294,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
                 scratch.extend_from_slice(record);
                 Some(Polled::Record)
             }
-            Ok(Taken::Long { total }) => Some(Polled::Long { total }),
+            Ok(Taken::Long { total }) => Some(Polled::Long { total, begun: None }),
             other => self.end_of(other).map(|end| match end {
                 Refusal::Error(error) => Polled::Value(Err(error)),
                 Refusal::Panicked => Polled::Panicked,
@@ -317,7 +353,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         let slot = self.slot.clone();
         let receive = move || {
             // In the slot before the claim is dropped: nobody finds the channel's end before its last value.
-            let received = long::help(|| long::receive(&claim, generation, total));
+            let received = long::help(|| long::receive(&claim, generation, total, None));
             if let Some(value) = received.transpose() {
                 slot.put(value.and_then(|value| value));
             }
@@ -364,8 +400,10 @@ enum Polled<T> {
     Value(Result<T, ChannelError>),
     /// A value that is yet to be decoded.
     Record,
+    /// A long value, and of one that was expected the bytes that came with its header.
     Long {
         total: u64,
+        begun: Option<Bulk>,
     },
     /// The sender was dropped by a panic: how its process ends may be known soon.
     Panicked,
@@ -376,7 +414,7 @@ fn finish<T: DeserializeOwned>(polled: Polled<T>, scratch: &[u8]) -> Found<T> {
     match polled {
         Polled::Value(value) => Found::Value(value),
         Polled::Record => Found::Value(codec::decode(scratch).map_err(ChannelError::Codec)),
-        Polled::Long { total } => Found::Long { total },
+        Polled::Long { total, begun } => Found::Long { total, begun },
         Polled::Panicked => Found::Panicked,
     }
 }
@@ -385,5 +423,9 @@ fn finish<T: DeserializeOwned>(polled: Polled<T>, scratch: &[u8]) -> Found<T> {
 pub(crate) enum Found<T> {
     Value(Result<T, ChannelError>),
     Panicked,
-    Long { total: u64 },
+    /// Only where a caller waits for as long as it takes something of it may have begun.
+    Long {
+        total: u64,
+        begun: Option<Bulk>,
+    },
 }

@@ -270,6 +270,16 @@ impl<R> Look<R> {
     }
 }
 
+impl<R> From<Read> for Look<R> {
+    fn from(read: Read) -> Look<R> {
+        match read {
+            Read::Something => Look::Something,
+            Read::Nothing => Look::Nothing,
+            Read::Idle => Look::Idle,
+        }
+    }
+}
+
 impl Link {
     /// Blocks until `ready`, which does not read, finds what it looks for, or until the deadline. A wait without one is
     /// remembered as `waiting`.
@@ -277,7 +287,18 @@ impl Link {
         self: &Arc<Link>,
         deadline: Option<Instant>,
         waiting: Option<Waiting>,
+        ready: impl FnMut() -> Look<R>,
+    ) -> Option<R> {
+        self.wait_reading(deadline, waiting, ready, |who| self.read_as(who).into())
+    }
+
+    /// The same, where whoever waits reads by `read`, which may find what it looks for by itself.
+    pub(crate) fn wait_reading<R>(
+        self: &Arc<Link>,
+        deadline: Option<Instant>,
+        waiting: Option<Waiting>,
         mut ready: impl FnMut() -> Look<R>,
+        mut read: impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
         if let Look::Found(found) = ready() {
             return Some(found);
@@ -293,13 +314,12 @@ impl Link {
                     look => return look,
                 }
             }
-            match self.read_as(who) {
-                Read::Something => match ready() {
+            match read(who) {
+                Look::Something => match ready() {
                     Look::Nothing => Look::Something,
                     look => look,
                 },
-                Read::Nothing => Look::Nothing,
-                Read::Idle => Look::Idle,
+                look => look,
             }
         })
     }

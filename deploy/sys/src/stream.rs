@@ -39,6 +39,61 @@ pub fn read_onto(socket: BorrowedFd<'_>, buffer: &mut Vec<u8>, count: usize) -> 
     Ok(read)
 }
 
+/// Reads what is there to `first`, and what follows to `second`: how much in all.
+pub fn read_both(socket: BorrowedFd<'_>, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
+    let mut slices = [first, second].map(|slice| libc::iovec {
+        iov_base: slice.as_mut_ptr().cast(),
+        iov_len: slice.len(),
+    });
+    // SAFETY: both point at memory that is borrowed exclusively for the length that they say.
+    unsafe { receive(socket, &mut slices) }
+}
+
+/// Reads what is there to `first`, and what follows, at most `count` bytes, to the end of `buffer`, which has room for
+/// them: how much in all.
+pub fn read_and_onto(
+    socket: BorrowedFd<'_>,
+    first: &mut [u8],
+    buffer: &mut Vec<u8>,
+    count: usize,
+) -> io::Result<usize> {
+    let spare = buffer.spare_capacity_mut();
+    let mut slices = [
+        libc::iovec {
+            iov_base: first.as_mut_ptr().cast(),
+            iov_len: first.len(),
+        },
+        libc::iovec {
+            iov_base: spare.as_mut_ptr().cast(),
+            iov_len: count.min(spare.len()),
+        },
+    ];
+    // SAFETY: both point at memory that is borrowed exclusively for the length that they say, which may be the start of it.
+    let read = unsafe { receive(socket, &mut slices) }?;
+    let onto = read.saturating_sub(first.len());
+    // SAFETY: the kernel fills the slices in order, so it has written the first `onto` bytes of the spare room.
+    unsafe { buffer.set_len(buffer.len() + onto) };
+    Ok(read)
+}
+
+/// Reads what is there into the slices, one after the other.
+///
+/// # Safety
+/// Each slice names memory that may be written, for its whole length, and that nobody else sees.
+unsafe fn receive(socket: BorrowedFd<'_>, slices: &mut [libc::iovec; 2]) -> io::Result<usize> {
+    // SAFETY: a message header is plain numbers and pointers, of which zero says that there is nothing.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = slices.as_mut_ptr();
+    message.msg_iovlen = slices.len();
+    let read = retry(|| {
+        // SAFETY: the header names the slices, which live on, and by the caller's word what they name may be written.
+        let read =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+        Errno::result(read)
+    })?;
+    Ok(read as usize)
+}
+
 /// Writes what fits of one slice and then the other; `WouldBlock` says that nothing does.
 pub fn write(socket: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> io::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -121,6 +176,30 @@ mod tests {
         assert_eq!(read_onto(other.as_fd(), &mut text, 6).unwrap(), 6);
         assert_eq!(read_onto(other.as_fd(), &mut text, 64).unwrap(), 5);
         assert_eq!(text, b"hello world");
+    }
+
+    #[test]
+    fn one_text_arrives_in_two_places() {
+        let (one, other) = socketpair_stream().unwrap();
+        write(one.as_fd(), b"hello world", b"").unwrap();
+        let (mut first, mut text) = ([0; 6], Vec::with_capacity(64));
+        let read = read_and_onto(other.as_fd(), &mut first, &mut text, 3);
+        assert_eq!(
+            (read.unwrap(), &first, &text[..]),
+            (9, b"hello ", &b"wor"[..])
+        );
+        write(one.as_fd(), b"!", b"").unwrap();
+        let mut second = [0; 8];
+        assert_eq!(
+            read_both(other.as_fd(), &mut first[..2], &mut second).unwrap(),
+            3
+        );
+        assert_eq!((&first[..2], &second[..1]), (&b"ld"[..], &b"!"[..]));
+        write(one.as_fd(), b"x", b"").unwrap();
+        let read = read_and_onto(other.as_fd(), &mut first, &mut text, 3);
+        assert_eq!((read.unwrap(), text.len()), (1, 3));
+        let read = read_and_onto(other.as_fd(), &mut first, &mut text, 3);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

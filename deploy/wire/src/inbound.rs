@@ -58,6 +58,9 @@ pub struct Inbound {
     forsaken: u32,
     /// Whether the latest frame with values held a piece of a long one.
     long_lately: bool,
+    /// How long the latest long value was, if it came in one piece, and whether the one before was the same.
+    whole_lately: usize,
+    repeats: bool,
     /// Whether a read ever brought more than the first ones have room for.
     fills_reads: bool,
     /// How often something was read since the peer was last told of a limit.
@@ -106,6 +109,8 @@ impl Inbound {
             stopped: None,
             forsaken: 0,
             long_lately: false,
+            whole_lately: 0,
+            repeats: false,
             fills_reads: false,
             reads: 0,
             skipping: false,
@@ -239,6 +244,13 @@ impl Inbound {
         self.start == self.end && self.arriving.is_none() && self.long_lately
     }
 
+    /// How long the next value probably is, if it is a long one in one piece that has not begun to arrive: as the last
+    /// two. Who waits for it may read its bytes with the header before them, straight to where they would belong, and
+    /// say so by [`Inbound::handle_ahead`].
+    pub fn expects_whole(&self) -> Option<usize> {
+        (self.repeats && self.wants_header()).then_some(self.whole_lately)
+    }
+
     /// Nobody has used the connection for a while: where nothing waits, no memory is held for it.
     pub fn handle_rest(&mut self) {
         if self.start == self.end {
@@ -271,6 +283,28 @@ impl Inbound {
             return Err(Malformed("more waits than any window lets in"));
         }
         Ok(())
+    }
+
+    /// A whole header was read into the space, and what came behind it was read `ahead`, elsewhere. If that begins a long
+    /// value for our receiver `generation`, says of how many bytes in all, and how many of them stay where they were read;
+    /// everything else is taken in as always.
+    pub fn handle_ahead(
+        &mut self,
+        generation: u32,
+        ahead: &[u8],
+    ) -> Result<Option<(u64, usize)>, Malformed> {
+        self.handle_read(HEADER_BYTES)?;
+        let Taken::Long { total } = self.peek(generation)? else {
+            self.handle_bytes(ahead)?;
+            return Ok(None);
+        };
+        let left = self.taking.map_or(0, |frame| frame.left);
+        let kept = left.min(ahead.len());
+        if kept > 0 {
+            self.handle_direct(kept);
+        }
+        self.handle_bytes(&ahead[kept..])?;
+        Ok(Some((total, kept)))
     }
 
     /// Our receiver `generation` takes no more: what was or will be sent to it is skipped.

@@ -6,7 +6,7 @@
 //! open again. A failure prints the seed of its schedule.
 
 use deploy_wire::{
-    frame::{Kind, LENGTH_UNKNOWN, Part, Stop},
+    frame::{HEADER_BYTES, Kind, LENGTH_UNKNOWN, Part, Stop},
     inbound::{Inbound, Piece, Taken},
     outbound::{Outbound, RECORD_BYTES_MAX, record_units},
 };
@@ -14,10 +14,17 @@ use std::{collections::VecDeque, io::Read};
 
 #[test]
 fn whatever_is_taken_is_what_was_sent() {
+    let mut ahead = (0, 0);
     for seed in 0..SEEDS {
         let _told = ToldOnFailure(seed);
-        Connection::new(seed).run();
+        let (begun, whole) = Connection::new(seed).run();
+        ahead = (ahead.0 + begun, ahead.1 + whole);
     }
+    let (begun, whole) = ahead;
+    assert!(
+        whole > 0 && begun > whole,
+        "{begun} values read ahead, {whole} of them wholly"
+    );
 }
 
 /// Both ends, and the bytes on their way to each.
@@ -29,6 +36,9 @@ struct Connection {
     /// How many bytes a pipe holds, and how many a read or write moves at most.
     pipe_bytes: usize,
     chunk_bytes: usize,
+    /// How many values began to come with their header, and how many came wholly.
+    ahead: usize,
+    ahead_whole: usize,
 }
 
 struct End {
@@ -118,11 +128,14 @@ impl Connection {
             pipes: Default::default(),
             pipe_bytes: [100, 5000, 300_000][random.below(3)].max(value_bytes_max / 10),
             chunk_bytes: [7, 4000, 200_000][random.below(3)].max(value_bytes_max / 20),
+            ahead: 0,
+            ahead_whole: 0,
             random,
         }
     }
 
-    fn run(mut self) {
+    /// Returns how many values began to come with their header, and how many came wholly.
+    fn run(mut self) -> (usize, usize) {
         let mut steps = 0;
         while !self.is_quiet() {
             let here = self.random.below(2);
@@ -140,6 +153,7 @@ impl Connection {
         for here in [0, 1] {
             self.check_all_came(here);
         }
+        (self.ahead, self.ahead_whole)
     }
 
     /// Whether nothing is left to do.
@@ -256,7 +270,20 @@ impl Connection {
 
     /// One read, as short as it pleases.
     fn read(&mut self, here: usize) {
-        let inbound = &mut self.ends[here].inbound;
+        // Whoever receives a long value mostly reads it by itself.
+        if self.ends[here].receiving.long.is_some() && self.random.below(4) > 0 {
+            return self.take_piece(here);
+        }
+        let End {
+            inbound, receiving, ..
+        } = &mut self.ends[here];
+        if let Some(expected) = inbound.expects_whole()
+            && receiving.alive
+            && receiving.long.is_none()
+            && self.random.below(4) > 0
+        {
+            return self.read_ahead(here, expected);
+        }
         let pipe = &mut self.pipes[here];
         let space = inbound.space();
         let count = pipe
@@ -266,6 +293,45 @@ impl Connection {
         pipe.read_exact(&mut space[..count])
             .expect("so much is in the pipe");
         inbound.handle_read(count).expect("only what may be sent");
+    }
+
+    /// The same, with room for a value of so many bytes behind the header.
+    fn read_ahead(&mut self, here: usize, expected: usize) {
+        let [left, right] = &mut self.ends;
+        let (end, peer) = if here == 0 {
+            (left, right)
+        } else {
+            (right, left)
+        };
+        let (inbound, receiving) = (&mut end.inbound, &mut end.receiving);
+        let space = inbound.space();
+        assert_eq!(space.len(), HEADER_BYTES);
+        let pipe = &mut self.pipes[here];
+        let count = pipe
+            .len()
+            .min(HEADER_BYTES + expected)
+            .min(1 + self.random.below(self.chunk_bytes));
+        let first = count.min(HEADER_BYTES);
+        pipe.read_exact(&mut space[..first])
+            .expect("so much is in the pipe");
+        if first < HEADER_BYTES {
+            return inbound.handle_read(count).expect("only what may be sent");
+        }
+        let mut ahead: Vec<u8> = pipe.drain(..count - HEADER_BYTES).collect();
+        let begun = inbound.handle_ahead(receiving.generation, &ahead);
+        let Some((total, kept)) = begun.expect("only what may be sent") else {
+            return;
+        };
+        let value = peer.plan.value(receiving.generation, receiving.values);
+        if value.shape == (Shape::Long { told: true }) {
+            assert_eq!(total, value.bytes.len() as u64);
+        }
+        ahead.truncate(kept);
+        assert!(value.bytes.starts_with(&ahead), "a prefix of what was sent");
+        self.ahead += usize::from(kept > 0);
+        self.ahead_whole += usize::from(ahead.len() == value.bytes.len());
+        receiving.long = Some(ahead);
+        receiving.abandoned = false;
     }
 
     fn receive(&mut self, here: usize) {
@@ -489,11 +555,18 @@ impl Plan {
 
     fn values(random: &mut Random, value_bytes_max: usize) -> Vec<Value> {
         let mut values = Vec::new();
+        // Long values of the same length are expected after two of them.
+        let usual_len = random.below(value_bytes_max + 1);
+        let is_uniform = random.below(2) == 0;
         for _ in 0..random.below(50) {
             let len = random.below(value_bytes_max + 1);
-            let long_len = len * (1 + random.below(10));
+            let long_len = match is_uniform {
+                true => usual_len,
+                false => len * (1 + random.below(10)),
+            };
             let after = random.below(long_len + 1);
             let (shape, len) = match random.below(20) {
+                5..19 if is_uniform => (Shape::Long { told: true }, long_len),
                 0 | 1 => (Shape::Long { told: true }, long_len),
                 2 => (Shape::Long { told: false }, long_len),
                 3 => (Shape::Cancelled { after }, long_len),

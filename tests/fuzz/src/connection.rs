@@ -6,7 +6,7 @@
 use crate::{Target, wire::KINDS};
 use deploy_wire::{
     bytes::Malformed,
-    frame::{Header, Kind, LENGTH_UNKNOWN},
+    frame::{HEADER_BYTES, Header, Kind, LENGTH_UNKNOWN, Part},
     inbound::{Inbound, Piece, Taken, WINDOW_UNITS_MAX},
 };
 
@@ -43,6 +43,17 @@ pub(crate) const INBOUND: Target = Target {
                 vec![PIECE, 200],
                 frame(3, 50),
                 vec![PIECE, 200, PIECE, 9],
+            ]
+            .concat(),
+            [
+                open.clone(),
+                frame(3, 50),
+                vec![TAKE, PIECE, 200, PIECE, 9],
+                frame(3, 50),
+                vec![TAKE, PIECE, 200, PIECE, 9],
+                [vec![AHEAD, 50, 3], vec![7; 50]].concat(),
+                vec![PIECE, 9, AHEAD, 30, 2],
+                frame(1, 9),
             ]
             .concat(),
             [
@@ -128,7 +139,10 @@ impl<'a> End<'a> {
             PEEK if !self.in_long => {
                 self.inbound.peek(self.receiver)?;
             }
-            FRAME | 10.. => self.frame()?,
+            AHEAD if !self.in_long && self.inbound.expects_whole().is_some() => {
+                self.read_ahead()?
+            }
+            FRAME | 11.. => self.frame()?,
             _ => {}
         }
         Ok(true)
@@ -170,6 +184,7 @@ impl<'a> End<'a> {
         }
         let extra = match kind {
             Kind::Fin | Kind::Abort | Kind::Bye => self.inbound.arrived(),
+            Kind::Piece(Part::Last) if change % 2 == 0 => payload.len() as u64,
             _ => LENGTH_UNKNOWN,
         };
         let header = Header {
@@ -219,6 +234,30 @@ impl<'a> End<'a> {
         self.inbound.handle_direct(count);
     }
 
+    /// A piece, and more behind it, of which the reader has what it expects in one read.
+    fn read_ahead(&mut self) -> Result<(), Malformed> {
+        let expected = self.inbound.expects_whole().unwrap_or(0);
+        let len = usize::from(self.byte().unwrap_or(0));
+        let kind = match self.byte().unwrap_or(0) % 4 {
+            0 => Kind::Data,
+            1 => Kind::Piece(Part::More),
+            _ => Kind::Piece(Part::Last),
+        };
+        let header = Header {
+            payload: len as u32,
+            extra: len as u64,
+            ..Header::new(kind, self.opened)
+        };
+        let ahead = self.bytes(expected);
+        self.fed += HEADER_BYTES + ahead.len();
+        self.inbound.space().copy_from_slice(&header.encode());
+        if let Some((_, kept)) = self.inbound.handle_ahead(self.receiver, ahead)? {
+            assert!(kept <= len.min(ahead.len()));
+            self.in_long = true;
+        }
+        Ok(())
+    }
+
     fn feed(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         self.fed += bytes.len();
         self.inbound.handle_bytes(bytes)
@@ -248,5 +287,6 @@ const FORSAKE: u8 = 6;
 const TELL: u8 = 7;
 const GROW: u8 = 8;
 const PEEK: u8 = 9;
+const AHEAD: u8 = 10;
 /// More of them make frames.
 const STEPS: u8 = 16;

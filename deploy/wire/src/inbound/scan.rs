@@ -52,11 +52,23 @@ impl Inbound {
                     self.arrived += HEADER_BYTES as u64;
                 }
                 self.scanned += HEADER_BYTES;
-                self.long_lately = matches!(header.kind, Kind::Piece(_));
+                self.learn_length(&header);
                 self.arriving = Some(Frame::new(header)).filter(|frame| frame.left > 0);
             }
         }
         Ok(true)
+    }
+
+    /// What comes next is probably like what came last.
+    fn learn_length(&mut self, header: &Header) {
+        self.long_lately = matches!(header.kind, Kind::Piece(_));
+        let is_whole = u64::from(header.payload) == header.extra;
+        let whole = match header.kind {
+            Kind::Piece(Part::Last) if is_whole => header.payload as usize,
+            _ => 0,
+        };
+        self.repeats = whole > 0 && whole == self.whole_lately;
+        self.whole_lately = whole;
     }
 
     /// A frame that concerns the other direction alone: heard, and cut out of the bytes.

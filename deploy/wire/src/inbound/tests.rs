@@ -126,6 +126,62 @@ fn a_window_of_empty_values_takes_no_more_than_a_window() {
     assert!(inbound.end - inbound.start <= WINDOW_UNITS_MIN as usize + 3 * value.len());
 }
 
+/// What was read with a header, as if a value of `expected` bytes followed, ends up where it belongs whatever it is.
+#[test]
+fn what_was_read_ahead_and_is_something_else_is_taken_in() {
+    let open = frame(Kind::Open, 1, b"alloc::vec::Vec<u8>", 0);
+    let value = |len: usize| frame(Kind::Piece(Part::Last), 1, &vec![7; len], len as u64);
+    let usual = value(100);
+    let record = frame(Kind::Data, 1, b"\x02\0\0\0hi", 0);
+    let ack = frame(Kind::Ack, 0, b"", 0);
+    let after = [&record[..], &usual].concat();
+    // What comes next, and how long the long value is with which it begins.
+    let cases = [
+        (usual.clone(), Some(100)),
+        ([&value(30)[..], &after].concat(), Some(30)),
+        (value(500), Some(500)),
+        ([&record[..], &usual].concat(), None),
+        ([&ack[..], &usual].concat(), None),
+        (frame(Kind::Piece(Part::Last), 1, b"", 0), Some(0)),
+    ];
+    for (next, begins) in cases {
+        let mut inbound = Inbound::new();
+        read(&mut inbound, &[&open[..], &usual, &usual].concat()).unwrap();
+        while inbound.start < inbound.end {
+            inbound.take(1).unwrap();
+            while let Piece::Bytes(_) = inbound.take_piece(1, 9999).unwrap() {}
+        }
+        assert_eq!(inbound.expects_whole(), Some(100));
+        inbound.space().copy_from_slice(&next[..HEADER_BYTES]);
+        let ahead = &next[HEADER_BYTES..next.len().min(HEADER_BYTES + 100)];
+        let begun = inbound.handle_ahead(1, ahead).unwrap();
+        assert_eq!(begun.map(|(total, _)| total), begins);
+        read(&mut inbound, &next[HEADER_BYTES + ahead.len()..]).unwrap();
+        assert_eq!(inbound.arrived(), 2 * 140 + counted(&next));
+        if let Some((total, kept)) = begun {
+            assert_eq!(kept, ahead.len().min(total as usize));
+            let mut length = kept;
+            while let Piece::Bytes(bytes) = inbound.take_piece(1, 9999).unwrap() {
+                length += bytes.len();
+            }
+            assert_eq!(length as u64, total);
+        }
+    }
+}
+
+/// How many units these frames have.
+fn counted(mut frames: &[u8]) -> u64 {
+    let mut units = 0;
+    while let Some((header, rest)) = frames.split_first_chunk() {
+        let header = Header::decode(header).unwrap();
+        frames = &rest[header.payload as usize..];
+        if header.kind.counts() {
+            units += HEADER_BYTES as u64 + u64::from(header.payload);
+        }
+    }
+    units
+}
+
 proptest! {
     #[test]
     fn whatever_comes_is_taken_or_malformed(script in proptest::collection::vec(step(), 1..60)) {
