@@ -40,6 +40,24 @@ pub fn warning(given: Resources, measured: Resources) -> Option<String> {
     })
 }
 
+/// What a node is said to give; measured, if nothing was said, and what nobody says. Warns on standard error where this machine
+/// has less.
+pub fn given(said: Option<(Mem, Cpu)>) -> Resources {
+    let measured = measure();
+    let Some((mem, cpu)) = said else {
+        return measured;
+    };
+    let given = Resources {
+        mem,
+        cpu,
+        gpu: measured.gpu,
+    };
+    if let Some(warning) = warning(given, measured) {
+        eprintln!("warning: {warning}");
+    }
+    given
+}
+
 /// The less of each.
 pub fn least(one: Resources, other: Resources) -> Resources {
     Resources {

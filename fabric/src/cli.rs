@@ -153,6 +153,13 @@ pub enum Command {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap shows them as commands of their own")]
     Manual(Manual),
+    /// What a master starts for its own machine.
+    #[command(hide = true)]
+    HeadNode {
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap shows them as the command's own help")]
+        state: State,
+    },
     /// What a node starts for each job.
     #[command(hide = true)]
     Warden {

@@ -7,7 +7,7 @@ use crate::{
     confine, head,
     images::{Images, KEPT_BYTES_MAX},
     node::{self, Data, Estate, Node, Tenants},
-    warden,
+    own_node, warden,
 };
 use clap::CommandFactory;
 use deploy_sys::fd;
@@ -23,10 +23,7 @@ use deploy_trust::{
     token::Token,
     tokens::TokenRow,
 };
-use deploy_wire::{
-    client::{Answer, Ask, NodeView, VERSION},
-    resources::Resources,
-};
+use deploy_wire::client::{Answer, Ask, NodeView, VERSION};
 use mio::Poll;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::{
@@ -67,6 +64,7 @@ pub fn run(cli: Cli) -> Result<()> {
         }
         Some(Command::Leave { state }) => members::leave(&place(&state)?),
         Some(Command::Manual(manual)) => Ok(manual.give(Cli::command())?),
+        Some(Command::HeadNode { state: given }) => Ok(own_node::serve(&place(&given)?)?),
         Some(Command::Warden { hidden }) => Ok(warden::run_at_stdin(hidden)?),
     }
 }
@@ -118,7 +116,7 @@ fn serve(how: &Serve) -> Result<()> {
                 "cannot listen at {address}: {error}; give an address of this machine that is free"
             )
         })?;
-    let estate = Estate::open(&state.join("jobs"))?;
+    let estate = Estate::open(&state.join("jobs"), &[])?;
     println!(
         "A node of the cluster at {master}; its data port is {address}.\nJobs: {}.",
         estate.isolation()
@@ -128,7 +126,7 @@ fn serve(how: &Serve) -> Result<()> {
         identity_dir: dir,
         master,
         address,
-        capacity: capacity(how),
+        capacity: crate::capacity::given(how.mem.zip(how.cpu)),
         labels: how.labels.labels.clone(),
     };
     let images = Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?;
@@ -156,22 +154,6 @@ fn check_insecure(is_insecure: bool, how: &Serve) -> Result<()> {
         (false, true) => Err("this cluster has authentication: leave out --insecure-no-auth".into()),
         _ => Ok(()),
     }
-}
-
-fn capacity(how: &Serve) -> Resources {
-    let measured = crate::capacity::measure();
-    let (Some(mem), Some(cpu)) = (how.mem, how.cpu) else {
-        return measured;
-    };
-    let given = Resources {
-        mem,
-        cpu,
-        gpu: measured.gpu,
-    };
-    if let Some(warning) = crate::capacity::warning(given, measured) {
-        eprintln!("warning: {warning}");
-    }
-    given
 }
 
 fn said(state: &State) -> String {

@@ -1,8 +1,9 @@
 //! `fabric master`: an authority, the master with its two doors, and a node like any other beside it.
+//!
+//! Deliberately absent: that node, which is a process of its own (`own_node.rs`).
 
 use crate::{
     audit::Audit,
-    capacity,
     cli::MasterPlan,
     images::{ImageError, Images, KEPT_BYTES_MAX},
     master::{
@@ -11,10 +12,11 @@ use crate::{
         desk::Desk,
         membership::Membership,
         rights,
-        serve::{Books, Inlet, Master},
+        serve::{Books, Master},
     },
-    node::{self, Data, Estate, Node, Tenants},
+    own_node::{OwnNode, OwnNodeError, Terms},
 };
+use deploy_sys::signal::Signals;
 use deploy_trust::{
     authority::{Authority, AuthorityError},
     door::{DataHello, Door, TOKENS},
@@ -30,12 +32,11 @@ use deploy_wire::{
     resources::{Cpu, Mem, Resources},
 };
 use mio::Poll;
+use nix::sys::signal::Signal;
 use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::mpsc,
-    thread,
     time::{Duration, SystemTime},
 };
 
@@ -62,19 +63,22 @@ pub enum HeadError {
     /// Programs cannot be kept.
     #[error(transparent)]
     Images(#[from] ImageError),
+    /// There is no node beside it.
+    #[error(transparent)]
+    OwnNode(#[from] OwnNodeError),
     /// The kernel fails it.
     #[error("the master cannot go on: {0}")]
     Kernel(#[from] io::Error),
 }
 
-/// Serves until somebody stops it, by Ctrl-C or SIGTERM, and then ends this process. What people are to type next is
-/// printed first.
+/// Serves until somebody stops it, by Ctrl-C or SIGTERM. What people are to type next is printed first.
 ///
 /// # Errors
 /// If it cannot begin, or the kernel fails it.
 pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
-    let node_dir = StateDir::open(&place(state, Role::Node))?;
-    let _claim = node_dir.claim()?;
+    let signals = Signals::catch(&STOPPING)?;
+    let master_dir = StateDir::open(&place(state, Role::Master))?;
+    let _claim = master_dir.claim()?;
     let dir = StateDir::open(&authority(state))?;
     let authority = match plan.is_insecure {
         true => insecure::authority(&dir, &[plan.address, plan.bridge], SystemTime::now())?,
@@ -82,13 +86,12 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     };
     let master = identity(&authority, state, Role::Master, "master", plan.address)?;
     let mut cluster = Cluster::new(authority.cluster().to_string());
-    let master_dir = StateDir::open(&place(state, Role::Master))?;
     let membership = Membership::new(authority, master, master_dir);
     let poll = Poll::new()?;
     let (nodes, people) = doors(&poll, plan, &membership)?;
     // Only where it can serve is this machine a node.
     let authority = membership.authority();
-    let own = identity(authority, state, Role::Node, &machine(), plan.address)?;
+    identity(authority, state, Role::Node, &machine(), plan.address)?;
     identity(
         authority,
         state,
@@ -100,22 +103,12 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     let node_token = token(authority, plan, Role::Node, plan.address)?;
     let user_token = token(authority, plan, Role::User, plan.bridge)?;
 
-    let node_poll = Poll::new()?;
-    let (sender, receiver) = mpsc::channel();
-    let waker = Node::waker(&node_poll)?;
-    let estate = Estate::open(&state.join("jobs"))?;
-    let isolation = estate.isolation();
-    let config = node::Config {
-        identity: own,
-        identity_dir: StateDir::open(&place(state, Role::Node))?,
-        master: plan.address,
+    let terms = Terms {
+        cluster: authority.cluster().to_string(),
         address: plan.address,
-        capacity: given(plan.capacity),
+        capacity: plan.capacity,
         labels: plan.labels.clone(),
     };
-    let kept = Images::open(&state.join("node/images"), KEPT_BYTES_MAX)?;
-    let tenants = Tenants::new(kept, estate)?;
-    let node = Node::new(config, tenants, node_poll, Data::Inlet(receiver))?;
     for (address, mem, cpu) in &plan.expected {
         cluster.expect(address.to_string(), resources(*mem, *cpu));
     }
@@ -128,24 +121,15 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         desk,
         nodes_file,
     };
-    let inlet = Inlet { sender, waker };
+    let node_dir = StateDir::open(&place(state, Role::Node))?;
+    let (own_node, isolation) = OwnNode::find_or_begin(node_dir, state, &terms)?;
     let doors = vec![nodes, people];
-    let master = Master::new(poll, doors, membership, cluster, books, inlet)?;
+    let own = (own_node, signals);
+    let master = Master::new(poll, doors, membership, cluster, books, own)?;
     println!(
         "{}\nJobs on this machine: {isolation}.",
         next_steps(plan, &node_token, &user_token)
     );
-    thread::Builder::new()
-        .name("node".to_string())
-        .spawn(move || {
-            std::process::exit(match node.run() {
-                Ok(()) => 0, // It was stopped, and what the master has to keep is on the disk.
-                Err(error) => {
-                    eprintln!("the node on this machine cannot go on: {error}");
-                    deploy_wire::code::OwnCode::Internal.number()
-                }
-            })
-        })?;
     Ok(master.run()?)
 }
 
@@ -213,21 +197,6 @@ fn doors(
     Ok((nodes, people))
 }
 
-fn given(capacity: Option<(Mem, Cpu)>) -> Resources {
-    let measured = capacity::measure();
-    let Some((mem, cpu)) = capacity else {
-        return measured;
-    };
-    let given = resources(mem, cpu);
-    if let Some(warning) = capacity::warning(given, measured) {
-        eprintln!("warning: {warning}");
-    }
-    Resources {
-        gpu: measured.gpu,
-        ..given
-    }
-}
-
 fn resources(mem: Mem, cpu: Cpu) -> Resources {
     Resources { mem, cpu, gpu: 0 }
 }
@@ -266,4 +235,10 @@ pub const DATA: DataHello = DataHello {
     first_byte: hello::FIRST_BYTE,
     len: hello::FIRST_BYTES,
 };
+/// A terminal that goes away stops it too, unless it was started with `nohup`.
+pub const STOPPING: [i32; 3] = [
+    Signal::SIGINT as i32,
+    Signal::SIGTERM as i32,
+    Signal::SIGHUP as i32,
+];
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -14,5 +14,6 @@ pub mod images;
 pub mod master;
 pub mod node;
 pub mod numbered;
+pub mod own_node;
 pub mod scheduler;
 pub mod warden;

@@ -23,6 +23,10 @@ mod tenants;
 mod transit;
 mod warden_link;
 
+use crate::{
+    head,
+    own_node::{self, Leash},
+};
 use deploy_sys::{glibc, random, signal::Signals};
 use deploy_trust::{
     door::{Arrival, Door, TOKENS},
@@ -38,15 +42,14 @@ use deploy_wire::{
     resources::Resources,
 };
 pub use dwelling::Estate;
+pub(crate) use lease::LEASE;
 use lease::Lease;
-use mio::{Events, Interest, Poll, Token, Waker, net::TcpStream, unix::SourceFd};
-use nix::sys::signal::Signal;
+use mio::{Events, Interest, Poll, Token, net::TcpStream, unix::SourceFd};
 use std::{
     collections::VecDeque,
     io,
     net::SocketAddr,
     os::fd::AsRawFd,
-    sync::{Arc, mpsc::Receiver},
     time::{Duration, Instant, SystemTime},
 };
 pub use tenants::Tenants;
@@ -74,7 +77,6 @@ pub struct Node {
     config: Config,
     connector: Connector,
     poll: Poll,
-    data: Data,
     master: Option<Master>,
     dial_at: Instant,
     /// What was wrong the last time, so that it is said once.
@@ -86,6 +88,8 @@ pub struct Node {
     /// Why this machine is no member of the cluster any more.
     dismissed: Option<String>,
     tenants: Tenants,
+    /// The last to go: who sees its end sees that nothing is left of the node.
+    data: Data,
 }
 
 /// Where connections for data come from.
@@ -93,8 +97,8 @@ pub struct Node {
 pub enum Data {
     /// A door of its own, the first of the poll's tokens.
     Door(Box<Door>),
-    /// The master's, on the same machine.
-    Inlet(Receiver<(TcpStream, Vec<u8>)>),
+    /// The master's, which hands them over.
+    Leash(Box<Leash>),
 }
 
 #[derive(Debug)]
@@ -137,25 +141,18 @@ impl Node {
         })
     }
 
-    /// What wakes a poll whose node takes its data from an inlet.
-    ///
-    /// # Errors
-    /// If the kernel has no more descriptors.
-    pub fn waker(poll: &Poll) -> io::Result<Arc<Waker>> {
-        Ok(Arc::new(Waker::new(poll.registry(), WAKER)?))
-    }
-
     /// Serves until somebody stops it, by Ctrl-C or SIGTERM. Then nothing is left of it or of the jobs here.
     ///
     /// # Errors
     /// If the kernel fails the poll.
     pub fn run(mut self) -> io::Result<()> {
-        let mut signals = Signals::catch(&STOPPING)?;
+        let mut signals = Signals::catch(&head::STOPPING)?;
         let raw = signals.as_raw_fd();
         let registry = self.poll.registry();
         registry.register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
         let mut events = Events::with_capacity(EVENTS_MAX);
-        while signals.take().is_none() && self.dismissed.is_none() {
+        let mut is_called_off = false;
+        while signals.take().is_none() && self.dismissed.is_none() && !is_called_off {
             let now = Instant::now();
             let timeout = self.poll_timeout().saturating_duration_since(now) + ROUNDED_UP;
             match self.poll.poll(&mut events, Some(timeout)) {
@@ -174,8 +171,16 @@ impl Node {
             if self.lease.end().is_some_and(|end| end <= now) {
                 self.fence("it was silent for 10 s")?;
             }
+            is_called_off = matches!(&self.data, Data::Leash(leash) if leash.is_over(now));
         }
         self.stop();
+        if let Data::Leash(leash) = &self.data {
+            leash.say_over(
+                self.dismissed
+                    .as_deref()
+                    .unwrap_or("somebody has stopped it"),
+            );
+        }
         self.dismissed
             .map_or(Ok(()), |why| Err(io::Error::other(why)))
     }
@@ -193,7 +198,7 @@ impl Node {
     fn poll_timeout(&self) -> Instant {
         let door = match &self.data {
             Data::Door(door) => door.deadline(),
-            Data::Inlet(_) => None,
+            Data::Leash(leash) => leash.deadline(),
         };
         let master = match &self.master {
             None => self.dial_at,
@@ -208,15 +213,16 @@ impl Node {
 
     fn handle_ready(&mut self, token: Token, now: Instant) {
         match token {
-            WAKER | SIGNALS => {}
+            SIGNALS => {}
             MASTER => {
                 if let Err(error) = self.hear_master(now) {
                     self.lose_master(&error, now);
                 }
             }
-            token if token.0 < TOKENS => {
-                if let Data::Door(door) = &mut self.data {
-                    door.handle_ready(token, now);
+            token if token.0 < TOKENS || own_node::TOKENS.contains(&token) => {
+                match &mut self.data {
+                    Data::Door(door) => door.handle_ready(token, now),
+                    Data::Leash(leash) => leash.handle_ready(token, self.poll.registry(), now),
                 }
             }
             token => self.tenants.handle_ready(token, self.poll.registry()),
@@ -400,11 +406,11 @@ impl Node {
     fn take_data(&mut self, now: Instant) {
         loop {
             let arrived = match &mut self.data {
-                Data::Inlet(receiver) => receiver.try_recv().ok(),
+                Data::Leash(leash) => leash.poll_connection(),
                 Data::Door(door) => {
                     door.handle_timeout(now);
                     door.poll_arrival().and_then(|arrival| match arrival {
-                        Arrival::Data(stream, first) => Some((stream, first)),
+                        Arrival::Data(stream, first) => Some((stream.into(), first)),
                         _ => None,
                     })
                 }
@@ -413,7 +419,7 @@ impl Node {
                 return;
             };
             if let Some(job) = hello::job_of(&first) {
-                self.tenants.accept(job, first, stream.into());
+                self.tenants.accept(job, first, stream);
             }
         }
     }
@@ -511,14 +517,7 @@ impl Node {
 }
 
 const MASTER: Token = Token(usize::MAX - 1);
-const WAKER: Token = Token(usize::MAX - 2);
 const SIGNALS: Token = Token(usize::MAX - 3);
-/// A terminal that goes away stops it too, unless it was started with `nohup`.
-const STOPPING: [i32; 3] = [
-    Signal::SIGINT as i32,
-    Signal::SIGTERM as i32,
-    Signal::SIGHUP as i32,
-];
 /// Four beats.
 const SILENT_AFTER: Duration = Duration::from_secs(4);
 /// An answer is due within seconds. Who gets none has weeks left.

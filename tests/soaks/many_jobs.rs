@@ -71,24 +71,30 @@ fn settled(
 }
 
 fn look(cluster: &mut Cluster, name: &str) -> (Held, u64) {
-    let daemon = cluster.daemon(name).id();
+    let serving = cluster.serving(name);
     let host = cluster.hosts.host(name);
-    let descriptors = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().count();
+    let open = |pid: &u32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let descriptors = serving.iter().map(open).sum();
     let others = host
         .processes()
         .into_iter()
-        .filter(|pid| *pid != daemon)
+        .filter(|pid| !serving.contains(pid))
         .count();
-    let status = fs::read_to_string(format!("/proc/{daemon}/status")).unwrap();
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let memory = memory.and_then(|text| text.split_whitespace().next());
     let held = [
         descriptors,
         host.control_groups(),
         files(host.disk()),
         others,
     ];
-    (held, memory.unwrap().parse().unwrap())
+    (held, serving.iter().map(resident).sum())
+}
+
+/// In KiB.
+fn resident(pid: &u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let memory = memory.and_then(|text| text.split_whitespace().next());
+    memory.unwrap().parse().unwrap()
 }
 
 /// Those of jobs that are over are kept for a while, so many at most, and do not count.

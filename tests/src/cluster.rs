@@ -9,7 +9,7 @@ use crate::{
     run::{self, Finished},
 };
 use nix::sys::signal::Signal;
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 /// A head, nodes, and who else is on their network.
 #[derive(Debug)]
@@ -195,6 +195,23 @@ impl Cluster {
         let mut all = self.daemons.iter_mut();
         let found = all.find(|(at, _)| at == host);
         &mut found.unwrap_or_else(|| panic!("nothing runs on {host}")).1
+    }
+
+    /// The processes that serve on a host: on the head these are the master and the node beside it.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn serving(&mut self, host: &str) -> Vec<u32> {
+        let daemon = self.daemon(host).id();
+        let is_beside = |pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).nth(1) == Some(b"head-node")
+        };
+        let beside = self.hosts.host(host).processes().into_iter();
+        [daemon]
+            .into_iter()
+            .chain(beside.filter(is_beside))
+            .collect()
     }
 
     /// The hosts that a daemon runs on.

@@ -196,11 +196,11 @@ impl Loop {
             null: File::open("/dev/null")?,
             strangers: process::children().into_iter().collect(),
         };
-        let make_tree = match hands.is_limited {
-            true => Tree::create_limiting,
-            false => Tree::create,
+        let name = hands.job.to_string();
+        let tree = match hands.is_limited {
+            true => Tree::create_limiting("deploy-job-", &name, &[]),
+            false => Tree::create("deploy-job-", &name),
         };
-        let tree = make_tree("deploy-job-", &hands.job.to_string());
         let household = Household::new(
             about,
             poll.registry().try_clone()?,

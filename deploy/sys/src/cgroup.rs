@@ -82,15 +82,15 @@ impl Tree {
     }
 
     /// The same, with groups that can be [limited](Leaf::limit) as far as the machine and our rights allow. This process
-    /// may be moved into another group for that.
-    pub fn create_limiting(family: &str, name: &str) -> Option<Tree> {
+    /// may be moved into another group for that, and so may those of its company, where they are in the same.
+    pub fn create_limiting(family: &str, name: &str, company: &[u32]) -> Option<Tree> {
         let membership = Membership::read(Path::new("/proc/self")).ok()?;
         let mut tree = Tree::create(family, name)?;
         let sides = group_limits::sides(&membership, Path::new(&format!("{family}{name}")));
         let made = |side: &PathBuf| fs::create_dir(side).is_ok();
         tree.sides = sides.into_iter().filter(made).collect();
         if let (Kind::Unified, Some(own)) = (tree.kind, tree.directory.parent()) {
-            group_limits::hand_on(own, &tree.directory);
+            group_limits::hand_on(own, &tree.directory, company);
         }
         Some(tree)
     }
@@ -555,7 +555,7 @@ mod tests {
     #[test]
     fn abandoned_groups_are_found_wherever_they_are() {
         let family = format!("deploy-test-elsewhere-{}-", std::process::id());
-        let Some(owned) = Tree::create_limiting(&family, "owned") else {
+        let Some(owned) = Tree::create_limiting(&family, "owned", &[]) else {
             eprintln!("skipped: no group may be made here");
             return;
         };

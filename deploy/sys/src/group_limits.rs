@@ -10,9 +10,12 @@
 //!
 //! # The second version
 //! There a group that hands controllers on to groups within it may hold no processes itself. So before ours does that,
-//! this process moves into a group beside them.
+//! this process moves into a group beside them, with those that are of its company.
 
-use crate::hierarchy::{Hierarchy, Membership, Position};
+use crate::{
+    hierarchy::{Hierarchy, Membership, Position},
+    process::numbers,
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -137,7 +140,7 @@ fn positions(membership: &Membership) -> impl Iterator<Item = Position> {
 }
 
 /// Has groups within `tree`, which lies within `own`, be limited by the second version. Whatever is refused is left out.
-pub(crate) fn hand_on(own: &Path, tree: &Path) {
+pub(crate) fn hand_on(own: &Path, tree: &Path, company: &[u32]) {
     let text = fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
     let ours = |controller: &&str| text.split_whitespace().any(|word| word == *controller);
     for controller in CONTROLLERS
@@ -147,7 +150,7 @@ pub(crate) fn hand_on(own: &Path, tree: &Path) {
         let word = format!("+{controller}");
         let on = |directory: &Path| crate::cgroup::write(&directory.join(SWITCH), &word);
         let handed = on(own).or_else(|error| match error.raw_os_error() {
-            Some(libc::EBUSY) => step_aside(own).and_then(|()| on(own)),
+            Some(libc::EBUSY) => step_aside(own, company).and_then(|()| on(own)),
             _ => Err(error),
         });
         // Fails where the group is not ours to change: then there is no such limit, as `has_memory` tells.
@@ -155,14 +158,20 @@ pub(crate) fn hand_on(own: &Path, tree: &Path) {
     }
 }
 
-fn step_aside(own: &Path) -> io::Result<()> {
+fn step_aside(own: &Path, company: &[u32]) -> io::Result<()> {
     let aside = own.join(ASIDE);
     match fs::create_dir(&aside) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     let members = aside.join(crate::cgroup::MEMBERS);
-    crate::cgroup::write(&members, &std::process::id().to_string())
+    let here = fs::read_to_string(own.join(crate::cgroup::MEMBERS)).unwrap_or_default();
+    let is_here = |process: &u32| numbers(&here).any(|number| number == *process);
+    let company = company.iter().copied().filter(is_here);
+    for process in company.chain([std::process::id()]) {
+        crate::cgroup::write(&members, &process.to_string())?;
+    }
+    Ok(())
 }
 
 /// The group of a process that limits others.
@@ -258,7 +267,7 @@ mod tests {
         let tree = own.0.join("tree");
         fs::create_dir(&tree).unwrap();
         fs::write(tree.join(SWITCH), "").unwrap();
-        hand_on(&own.0, &tree);
+        hand_on(&own.0, &tree, &[]);
         assert_eq!(own.read(SWITCH), "+memory");
         assert_eq!(own.read("tree/cgroup.subtree_control"), "+memory");
     }
@@ -266,7 +275,7 @@ mod tests {
     /// Runs a script in a group with these limits, if there is such a thing here.
     fn limited(name: &str, limits: Limits, script: &str) -> Option<(ExitStatus, Leaf, Tree)> {
         let family = format!("deploy-test-limits-{name}-");
-        let tree = Tree::create_limiting(&family, &std::process::id().to_string());
+        let tree = Tree::create_limiting(&family, &std::process::id().to_string(), &[]);
         let Some(tree) = tree.filter(Tree::limits_memory) else {
             eprintln!("skipped: no group here may be limited");
             return None;

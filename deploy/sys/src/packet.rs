@@ -1,16 +1,20 @@
-//! Whole packets with descriptors beside them, over a pair of Unix sockets.
+//! Whole packets with descriptors beside them, over a pair of Unix sockets, or one that is found by a name.
 //!
 //! A packet's bytes arrive whole or not at all: one that was cut is an error. Its descriptors may be lost where the
 //! receiver has no numbers left for them, and then it is told. What the bytes mean is for others to know.
 
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair,
-    sockopt,
+use nix::sys::{
+    socket::{
+        AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, bind,
+        sendmsg, setsockopt, socket, socketpair, sockopt,
+    },
+    time::{TimeVal, TimeValLike},
 };
 use std::{
     io::{self, IoSlice},
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
+    time::Duration,
 };
 
 /// The longest packet: what the kernel's default socket buffer (208 KiB) holds, with room for its own records.
@@ -46,6 +50,48 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
         setsockopt(end, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
     }
     Ok((one, other))
+}
+
+/// A socket of this name in this directory, at which others [`connect`]; it does not wait, and is closed on exec.
+///
+/// # Errors
+/// If something of that name is there.
+pub fn listen(directory: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let listener = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+    bind(listener.as_raw_fd(), &address(directory, name)?)?;
+    nix::sys::socket::listen(&listener, Backlog::new(CALLERS_MAX)?)?;
+    Ok(listener)
+}
+
+/// The next who has connected to such a socket; fails with [`io::ErrorKind::WouldBlock`] where there is none.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let number = nix::sys::socket::accept4(listener.as_raw_fd(), flags)?;
+    // SAFETY: the kernel has just made this number for us, so nothing else owns it.
+    let caller = unsafe { OwnedFd::from_raw_fd(number) };
+    setsockopt(&caller, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
+    Ok(caller)
+}
+
+/// Connects to the socket of this name. [`receive`] fails with [`io::ErrorKind::WouldBlock`] there after so long.
+///
+/// # Errors
+/// If nobody listens, among others.
+pub fn connect(directory: BorrowedFd<'_>, name: &str, patience: Duration) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let caller = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+    setsockopt(&caller, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
+    let patience = TimeVal::microseconds(patience.as_micros() as i64);
+    setsockopt(&caller, sockopt::ReceiveTimeout, &patience)?;
+    nix::sys::socket::connect(caller.as_raw_fd(), &address(directory, name)?)?;
+    Ok(caller)
+}
+
+/// By way of the open directory: a path of its own may be longer than the kernel takes.
+fn address(directory: BorrowedFd<'_>, name: &str) -> io::Result<UnixAddr> {
+    let path = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
+    Ok(UnixAddr::new(path.as_str())?)
 }
 
 /// Sends a packet, waiting until the other end's queue has room.
@@ -199,6 +245,8 @@ struct Control([u8; CONTROL_BYTES]);
 
 /// Room for the descriptors and their header.
 const CONTROL_BYTES: usize = 64 + PACKET_DESCRIPTORS_MAX * size_of::<RawFd>();
+/// Who calls is accepted at once, or is gone.
+const CALLERS_MAX: i32 = 4;
 /// The kernel doubles it for its own records, up to its limit; the longest packet fits with certainty.
 const SEND_BUFFER_BYTES: usize = PACKET_BYTES_MAX + (8 << 10);
 
@@ -249,6 +297,30 @@ mod tests {
                 [index as u8]
             );
         }
+    }
+
+    #[test]
+    fn who_connects_by_a_name_is_heard_and_a_name_without_listener_is_refused() {
+        let path = std::env::temp_dir().join(format!("packet-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let directory = File::open(&path).unwrap();
+        let patience = Duration::from_millis(20);
+        let call = || connect(directory.as_fd(), "socket", patience);
+        assert_eq!(call().unwrap_err().kind(), io::ErrorKind::NotFound);
+        let listener = listen(directory.as_fd(), "socket").unwrap();
+        let nobody = accept(listener.as_fd()).unwrap_err();
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+        let caller = call().unwrap();
+        send(caller.as_fd(), b"hello", &[]).unwrap();
+        let mut packet = Vec::new();
+        let silent = receive(caller.as_fd(), &mut packet).unwrap_err();
+        assert_eq!(silent.kind(), io::ErrorKind::WouldBlock);
+        let heard = accept(listener.as_fd()).unwrap();
+        receive(heard.as_fd(), &mut packet).unwrap().unwrap();
+        assert_eq!(packet, b"hello");
+        drop(listener);
+        assert_eq!(call().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        std::fs::remove_dir_all(path).unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod fetches;
 mod members;
+mod own;
 mod watchers;
 
 use super::{
@@ -16,7 +17,8 @@ use super::{
     party::{Heard, Party},
     uploads::{Uploads, Wanted},
 };
-use crate::{audit::Audit, images::Images, scheduler::NodeId};
+use crate::{audit::Audit, images::Images, own_node::OwnNode, scheduler::NodeId};
+use deploy_sys::signal::Signals;
 use deploy_trust::door::{Door, TOKENS};
 use deploy_wire::{
     bytes::Malformed,
@@ -24,12 +26,13 @@ use deploy_wire::{
     code::OwnCode,
     node::{Order, Report},
 };
-use mio::{Events, Poll, Token, Waker, net::TcpStream};
+use mio::{Events, Poll, Token, Waker};
+use own::Ending;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
     io,
-    sync::{Arc, mpsc::Sender},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -55,16 +58,11 @@ pub struct Master {
     nodes: HashMap<NodeId, Token>,
     /// Those that may have something to send.
     talkative: BTreeSet<Token>,
-    inlet: Inlet,
-}
-
-/// Where connections for data go: to the node on this machine.
-#[derive(Clone, Debug)]
-pub struct Inlet {
-    /// The connection, and what its dialer said first.
-    pub sender: Sender<(TcpStream, Vec<u8>)>,
-    /// Wakes the node.
-    pub waker: Arc<Waker>,
+    /// Where connections for data go.
+    own_node: OwnNode,
+    /// By which somebody stops it.
+    signals: Signals,
+    ending: Ending,
 }
 
 /// What the master keeps on its disk, beside who belongs to the cluster.
@@ -82,7 +80,7 @@ pub struct Books {
 
 impl Master {
     /// A master that serves whoever comes through these doors, of this poll, whose tokens lie one behind the other from
-    /// 0 on: first the nodes' door, then the bridge.
+    /// 0 on: first the nodes' door, then the bridge. It has this node beside it, and is stopped by these signals.
     ///
     /// # Errors
     /// If the kernel has no descriptor or thread for it.
@@ -92,8 +90,10 @@ impl Master {
         membership: Membership,
         cluster: Cluster,
         books: Books,
-        inlet: Inlet,
+        (own_node, signals): (OwnNode, Signals),
     ) -> io::Result<Master> {
+        own_node.register(poll.registry(), own::OWN_NODE)?;
+        own::register(&signals, poll.registry())?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut programs = BTreeMap::new();
         for digest in cluster.programs() {
@@ -118,24 +118,28 @@ impl Master {
             parties_made: 0,
             nodes: HashMap::new(),
             talkative: BTreeSet::new(),
-            inlet,
+            own_node,
+            signals,
+            ending: Ending::default(),
         })
     }
 
-    /// Serves for ever.
+    /// Serves until it is stopped. Then its own node has ended, too.
     ///
     /// # Errors
-    /// If the kernel fails the poll.
+    /// If the kernel fails the poll, or its own node is none any more.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         self.act(); // What has come of going on with earlier jobs.
-        loop {
-            let now = Instant::now();
+        let mut now = Instant::now();
+        while !self.ending.is_over(now) {
             let deadlines = self.doors.iter().filter_map(Door::deadline);
             let own = [
                 Some(self.membership.deadline()),
                 self.cluster.poll_timeout(),
                 self.desk.poll_timeout(),
+                self.own_node.deadline(),
+                self.ending.deadline(),
             ];
             let next = deadlines.chain(own.into_iter().flatten()).min();
             let timeout = match self.is_desk_busy() {
@@ -146,11 +150,11 @@ impl Master {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            let now = Instant::now();
+            now = Instant::now();
             for event in &events {
                 let token = event.token();
                 match token {
-                    WAKER => {} // What was told is taken in below.
+                    WAKER | own::OWN_NODE | own::SIGNALS => {} // What was told is taken in below.
                     token if token.0 < self.doors.len() * TOKENS => {
                         self.doors[token.0 / TOKENS].handle_ready(token, now);
                     }
@@ -168,6 +172,7 @@ impl Master {
             self.admit(now);
             self.hear_clerk();
             self.look_after_members(now);
+            self.look_after_own_node(now);
             self.cluster.handle_timeout(now);
             self.act();
             self.turn_desk();
@@ -175,6 +180,7 @@ impl Master {
             self.desk.tidy(now);
             self.send(); // What comes of what was told is sent when that was written down, and not before.
         }
+        self.ending.outcome()
     }
 
     fn add(&mut self, mut party: Party) -> Option<Token> {

@@ -67,11 +67,12 @@ struct User {
 type Variable = (Vec<u8>, Vec<u8>);
 
 impl Estate {
-    /// Below this directory. What an earlier daemon has left there is removed.
+    /// Below this directory. What an earlier daemon has left there is removed. This process, and those of its company that
+    /// are in the same control group, may be moved into another.
     ///
     /// # Errors
     /// If it cannot be made.
-    pub fn open(directory: &Path) -> io::Result<Estate> {
+    pub fn open(directory: &Path, company: &[u32]) -> io::Result<Estate> {
         match fs::remove_dir_all(directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -88,7 +89,7 @@ impl Estate {
         cgroup::clear_abandoned(GROUPS);
         Ok(Estate {
             directory: directory.into(),
-            groups: Tree::create_limiting(GROUPS, &name),
+            groups: Tree::create_limiting(GROUPS, &name, company),
             keeper: match directory.parent() {
                 _ if geteuid().is_root() => Keeper::Users(Users(USERS_FILE.into())),
                 Some(state) if landlock::is_there() => Keeper::Landlock(state.canonicalize()?),

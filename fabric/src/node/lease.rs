@@ -55,7 +55,7 @@ impl Lease {
 
 /// A second less than the master waits. What was heard is known with the next beat, a second later: so this is some 10 s
 /// from when a node is cut off.
-const LEASE: Duration = Duration::from_secs(11);
+pub(crate) const LEASE: Duration = Duration::from_secs(11);
 /// As many beats as there are in a lease, some times over.
 const ANSWERS_MAX: usize = 64;
 

@@ -96,11 +96,17 @@ fn children(process: u32) -> Vec<u32> {
     numbers.map(|number| number.parse().unwrap()).collect()
 }
 
+/// Those of the head's own node, which is the master's only child.
+fn wardens(cluster: &Cluster) -> Vec<u32> {
+    let nodes = children(cluster.master.id()).into_iter();
+    nodes.flat_map(children).collect()
+}
+
 /// The warden and the one process of the only job, once they are there.
 fn family(cluster: &Cluster) -> (u32, u32) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        for warden in children(cluster.master.id()) {
+        for warden in wardens(cluster) {
             let sleeps = |process: &u32| {
                 let line = fs::read_to_string(format!("/proc/{process}/cmdline"));
                 line.is_ok_and(|line| line.starts_with("/usr/bin/sleep"))
@@ -262,6 +268,7 @@ fn without_rights_a_job_is_kept_from_the_daemons_state_and_from_other_jobs() {
     let state = state.display();
     let denied = [
         format!("cat {state}/node/identity"),
+        format!("cat {state}/node/leash.secret"),
         format!("cat {state}/authority/tokens"),
         format!("cat {state}/audit.jsonl"),
         format!("mv {state}/node/identity {state}/node/x"),
@@ -273,6 +280,7 @@ fn without_rights_a_job_is_kept_from_the_daemons_state_and_from_other_jobs() {
         format!("kill -0 {process}"),
         format!("kill -0 {warden}"),
         format!("kill -0 {}", cluster.master.id()),
+        format!("kill -0 {}", children(cluster.master.id())[0]),
     ];
     let allowed = ["echo own > own && cat own", "cat /proc/self/stat", "ls /"];
     let denied = denied.map(|line| format!("({line}) && exit 7\n"));

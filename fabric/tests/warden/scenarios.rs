@@ -89,7 +89,7 @@ fn killer() {
 
 fn greedy() {
     let can_limit = |tree: &Tree| tree.limits_memory();
-    if !Tree::create_limiting("warden-test-", "1").is_some_and(|tree| can_limit(&tree)) {
+    if !Tree::create_limiting("warden-test-", "1", &[]).is_some_and(|tree| can_limit(&tree)) {
         return println!("skipped: no memory can be limited here");
     }
     let finished = Master::start("greedy", 1).finish();

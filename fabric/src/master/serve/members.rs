@@ -31,11 +31,7 @@ impl Master {
                             eprintln!("too many ask to join at once: one was turned away");
                         }
                     }
-                    // A node that ends is replaced by nobody: then its data goes nowhere.
-                    Arrival::Data(stream, hello) => {
-                        let _ = self.inlet.sender.send((stream, hello));
-                        let _ = self.inlet.waker.wake();
-                    }
+                    Arrival::Data(stream, hello) => self.own_node.pass(hello, &stream),
                 }
             }
         }
