@@ -225,7 +225,7 @@ fn next_steps(plan: &MasterPlan, node: &Token, user: &Token) -> String {
          On each laptop, once:  cargo deploy login {user}\n\
          Then, in a crate:      cargo deploy {} --release\n\n\
          {lifetime} `fabric nodes` shows who has come. Ctrl-C stops the \
-         master, and with it what runs, but for what other machines run if it is started again within 10 s.",
+         master, and with it what runs here; what other machines run goes on if it is started again within 10 s.",
         plan.address, plan.bridge, plan.bridge
     )
 }

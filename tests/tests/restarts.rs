@@ -18,7 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const HEAD: &str = "10.77.0.1:9999 bridge 10.77.0.1:8888";
+/// As before: on other terms the head's own node would begin anew.
+const HEAD: &str = "10.77.0.1:9999 bridge 10.77.0.1:8888 --label tests=yes";
 
 #[test]
 fn a_job_goes_on_under_a_master_that_is_killed() {

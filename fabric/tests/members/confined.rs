@@ -1,6 +1,6 @@
 //! What a job's processes may not do, and who may not touch them: other jobs, and other users of the machine.
 
-use crate::daemons::{Cluster, PATIENCE, ask, greeted};
+use crate::daemons::{Cluster, PATIENCE, ask, children, greeted};
 use deploy_trust::{
     client::Client,
     identity::Identity,
@@ -83,17 +83,6 @@ pub fn output(mut client: Client) -> String {
             _ => {}
         }
     }
-}
-
-fn children(process: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{process}/task"))
-        .unwrap()
-        .flatten();
-    let lists =
-        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let lists: Vec<String> = lists.collect();
-    let numbers = lists.iter().flat_map(|list| list.split_whitespace());
-    numbers.map(|number| number.parse().unwrap()).collect()
 }
 
 /// Those of the head's own node, which is the master's only child.

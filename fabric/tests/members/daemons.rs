@@ -154,6 +154,17 @@ impl Cluster {
         authority.identity(role, &name, &address, signed).unwrap()
     }
 
+    /// Kills the master, and nothing else.
+    pub fn kill_master(&mut self) {
+        self.master.child.kill().unwrap();
+        self.master.child.wait().unwrap();
+    }
+
+    /// Starts it again, with these words behind the usual ones.
+    pub fn start_master(&mut self, words: &str) {
+        self.master = master(&self.host, self.dir.path(), self.user, words);
+    }
+
     /// What happened here, as the master has written it down.
     pub fn audit(&self) -> String {
         fs::read_to_string(self.state("head").join("audit.jsonl")).unwrap()
@@ -216,6 +227,9 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         // In good order first, so that its control groups go too.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
         let _ = self.child.wait();
     }
@@ -240,6 +254,18 @@ pub fn ask(client: &mut Client, ask: &Ask) -> Result<Answer, ClientError> {
     let deadline = Instant::now() + PATIENCE;
     client.send(ask.encode(), deadline)?;
     Ok(Answer::decode(&client.recv(deadline)?).unwrap())
+}
+
+/// The processes that this one has started.
+pub fn children(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task"))
+        .unwrap()
+        .flatten();
+    let lists =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let lists: Vec<String> = lists.collect();
+    let numbers = lists.iter().flat_map(|list| list.split_whitespace());
+    numbers.map(|number| number.parse().unwrap()).collect()
 }
 
 fn master(host: &str, dir: &Path, user: Option<u32>, words: &str) -> Daemon {

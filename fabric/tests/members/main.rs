@@ -12,6 +12,7 @@ mod daemons;
 mod insecure;
 mod leaving;
 mod matrix;
+mod own_node;
 mod renewal;
 mod slow;
 mod uploads;
