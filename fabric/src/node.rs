@@ -327,7 +327,9 @@ impl Node {
             Order::Beat { sequence, heard } => {
                 self.lease.handle_heard(heard);
                 self.lease.handle_answer(sequence, now);
-                self.report(&Report::Beat { sequence });
+                // Behind what jobs have printed it might come too late on a slow line.
+                let answer = Report::Beat { sequence }.encode();
+                let _ = master.session.send_ahead(answer); // Where it has no room, another is due in a second.
                 for taken in self.tenants.poll_taken(true) {
                     self.report(&taken);
                 }

@@ -152,6 +152,23 @@ pub fn enlarge_send_buffer(socket: BorrowedFd<'_>, bytes: usize) {
     let _ = setsockopt(&socket, sockopt::SndBuf, &bytes);
 }
 
+/// Asks the kernel to keep no more of a TCP connection than so many bytes that it cannot send yet: a write beyond that would
+/// block, and the socket is writable again when there are less.
+pub fn keep_unsent_below(socket: BorrowedFd<'_>, bytes: usize) {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the option's value is the integer that the pointer and the length describe, and the kernel only reads it.
+    // Where it is refused, what was written last waits for longer, and nothing else.
+    let _ = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw const bytes).cast(),
+            size_of_val(&bytes) as libc::socklen_t,
+        )
+    };
+}
+
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     loop {
         match call() {

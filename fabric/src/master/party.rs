@@ -224,6 +224,13 @@ impl Party {
         self.waiting.push_back(message);
     }
 
+    /// Tells it ahead of all that waits that this is still here.
+    pub fn beat(&mut self, message: Vec<u8>) {
+        if !matches!(self.purpose, Purpose::Removed { .. } | Purpose::Leaving) {
+            let _ = self.session.send_ahead(message); // Where it has no room, another is due in a second.
+        }
+    }
+
     /// Tells it something as soon as nothing else waits, so that neither beats nor what is told of jobs wait behind it.
     pub fn queue_bulk(&mut self, message: Vec<u8>) {
         if !matches!(self.purpose, Purpose::Removed { .. } | Purpose::Leaving) {

@@ -369,11 +369,13 @@ impl Master {
         while let Some(action) = self.cluster.poll_action() {
             match action {
                 Action::Order(node, order) => {
-                    let is_bulk = matches!(&order, Order::Job { order, .. } if order.is_bulk());
                     if let Some(party) = self.find_node(node) {
-                        match is_bulk {
-                            true => party.queue_bulk(order.encode()),
-                            false => party.queue(order.encode()),
+                        match &order {
+                            Order::Beat { .. } => party.beat(order.encode()),
+                            Order::Job { order: what, .. } if what.is_bulk() => {
+                                party.queue_bulk(order.encode());
+                            }
+                            _ => party.queue(order.encode()),
                         }
                     }
                 }

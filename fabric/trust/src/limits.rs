@@ -19,3 +19,10 @@ pub const MESSAGE_BYTES_MAX: u32 = 64 << 20;
 
 /// When so much waits to be sent, no more is taken: the peer is slow, and whoever speaks has to wait for it.
 pub const OUTBOUND_BYTES_MAX: usize = 4 << 20;
+
+/// A message that goes ahead of others.
+pub const AHEAD_BYTES_MAX: usize = 1 << 10;
+
+/// What of a session the kernel keeps that is not on its way: what goes ahead waits behind that. On a line of 1 Mbit/s it
+/// takes a second, and on a fast one it is far more than leaves before there is more.
+pub const UNSENT_BYTES_MAX: usize = 128 << 10;

@@ -23,8 +23,8 @@ pub use crate::{
 use crate::{
     framing::{Inbound, Outbound},
     limits::{
-        HANDSHAKE, MESSAGE_BYTES_MAX, OUTBOUND_BYTES_MAX, UNKNOWN_BYTES_MAX,
-        UNKNOWN_MESSAGE_BYTES_MAX, VERSION,
+        AHEAD_BYTES_MAX, HANDSHAKE, MESSAGE_BYTES_MAX, OUTBOUND_BYTES_MAX, UNKNOWN_BYTES_MAX,
+        UNKNOWN_MESSAGE_BYTES_MAX, UNSENT_BYTES_MAX, VERSION,
     },
 };
 use deploy_wire::bytes::{Malformed, Reader, Writer};
@@ -32,6 +32,7 @@ use mio::{Interest, Registry, Token, net::TcpStream};
 use rustls::{Connection, pki_types::CertificateDer};
 use std::{
     io::{self, BufRead, Read, Write},
+    os::fd::AsFd,
     time::Instant,
 };
 
@@ -68,8 +69,9 @@ enum Phase {
 
 impl Session {
     pub(crate) fn new(stream: TcpStream, tls: Connection, now: Instant) -> Session {
-        // Only a hint: a session works without.
+        // Only hints: a session works without.
         let _ = stream.set_nodelay(true);
+        deploy_sys::stream::keep_unsent_below(stream.as_fd(), UNSENT_BYTES_MAX);
         Session {
             stream,
             tls,
@@ -178,6 +180,19 @@ impl Session {
             return Err(SendError::Full(message));
         }
         self.outbound.queue(&message);
+        Ok(())
+    }
+
+    /// Queues a message that goes ahead of all that waits here, also of the rest of a long message: such as says that somebody
+    /// is still there. It is short. The other side finds it before others that were sent before it.
+    pub fn send_ahead(&mut self, message: Vec<u8>) -> Result<(), SendError> {
+        if message.len() > AHEAD_BYTES_MAX {
+            return Err(SendError::TooLong(message));
+        }
+        if self.outbound.len() >= OUTBOUND_BYTES_MAX + AHEAD_BYTES_MAX || self.is_finishing {
+            return Err(SendError::Full(message));
+        }
+        self.outbound.queue_ahead(&message);
         Ok(())
     }
 

@@ -314,6 +314,7 @@ impl Nemesis {
             processes,
             lines,
             seen,
+            cut,
             ends,
         } = &self.counts;
         println!(
@@ -323,7 +324,8 @@ impl Nemesis {
             self.blows
         );
         println!(
-            "{jobs} jobs, {processes} processes, {lines} lines and {seen} sights of ends compared; {} jobs refused",
+            "{jobs} jobs, {processes} processes, {lines} lines and {seen} sights of ends compared; {cut} relayed connections \
+             cut with a session; {} jobs refused",
             self.refused
         );
         println!("ends: {ends:?}");

@@ -1,7 +1,7 @@
 //! The nodes of a cluster: who is there, who is silent, who is lost.
 //!
 //! # Who is alive
-//! Each node is sent a beat a second, and answers it. One that has not answered for 5 s is *suspected*: nothing is placed
+//! Each node is sent a beat a second, and answers it. One of which nothing has come for 5 s is *suspected*: nothing is placed
 //! there. A node that does not know to have been heard for 11 s kills its jobs by itself; so after 12 s it is *lost*:
 //! whatever ran there runs no more, and everybody concerned is told so. A node that says goodbye, or comes back as a new
 //! incarnation, has killed its jobs before, and is lost at once. One that comes back as the same goes on.
@@ -28,7 +28,7 @@ use std::{
 pub(super) struct Member {
     pub hello: NodeHello,
     pub name: String,
-    /// When it answered the latest beat, or came.
+    /// When it said the latest, or came.
     pub heard: Instant,
     beat: u64,
     /// The latest that was answered.
@@ -153,10 +153,12 @@ impl Cluster {
         let Some(member) = self.nodes.get_mut(&node) else {
             return;
         };
+        // Whatever it says, it was there when it said it; that is as good as an answer.
+        member.heard = now;
         match report {
             Report::Beat { sequence } => {
-                if sequence == member.beat {
-                    member.heard = now;
+                // On a slow line it may be the answer to an earlier one: it knows what it has answered, and counts from that.
+                if (member.answered + 1..=member.beat).contains(&sequence) {
                     member.answered = sequence;
                     if std::mem::take(&mut member.is_silent) {
                         let note = format!("node {} answers again", member.name);

@@ -1,0 +1,207 @@
+//! Networks that fail in one direction, come back as somebody else, or are slow, under a job that goes on: the times that are
+//! promised, and that nothing runs when it is said to have ended.
+//!
+//! Deliberately absent: cables that are pulled, and daemons that are killed (`cluster.rs`); all of it at random
+//! (`soaks/nemesis`).
+
+use deploy_tests::{cluster::Cluster, daemon::Daemon};
+use nix::sys::signal::Signal;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+const TICKS: &str = env!("CARGO_BIN_EXE_ticks");
+
+/// A cluster of a head and n1 on which a process of the job ticks; its files go last.
+struct Ticking {
+    cluster: Cluster,
+    job: Daemon,
+    files: tempfile::TempDir,
+}
+
+impl Ticking {
+    fn start() -> Option<Ticking> {
+        let cluster = Cluster::start(&["n1"])?;
+        cluster.login();
+        let files = tempfile::tempdir().unwrap();
+        fs::set_permissions(files.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let file = files.path().join("ticks");
+        let words = ["wait".to_string(), file.display().to_string()];
+        let mut job = start(&cluster, &words);
+        job.expect("it ticks");
+        Some(Ticking {
+            cluster,
+            job,
+            files,
+        })
+    }
+
+    /// Waits for word of its end, and says how many milliseconds before that it ticked last.
+    fn ended(&mut self) -> u64 {
+        let line = self.job.expect("told ");
+        assert!(line.ends_with("SIGKILL (lost with its node)"), "{line}");
+        let told = line.trim().split(' ').nth(1).unwrap();
+        let last = fs::read_to_string(self.files.path().join("ticks")).unwrap();
+        let (told, last): (u64, u64) = (told.parse().unwrap(), last.parse().unwrap());
+        assert!(
+            last < told,
+            "it ran {} ms longer than was told",
+            last - told
+        );
+        told - last
+    }
+
+    /// How it came to that, as somebody hears who asks.
+    fn why(&self) -> String {
+        let ask = |words: &[&str]| {
+            let done = self
+                .cluster
+                .finish_deploy(&mut self.cluster.cargo(words), b"");
+            done.unwrap_or_else(|why| panic!("{why}")).out_text()
+        };
+        let jobs = ask(&["ps", "--all"]);
+        let job = jobs.lines().nth(1).and_then(|line| line.split(' ').next());
+        ask(&["why", job.unwrap_or_else(|| panic!("no job in:\n{jobs}"))])
+    }
+
+    fn finish(self) {
+        let (status, said) = self.job.end();
+        assert!(!status.success(), "{said}");
+        self.cluster.finish();
+    }
+}
+
+fn start(cluster: &Cluster, words: &[String]) -> Daemon {
+    let mut command = cluster.deploy(Path::new(TICKS), words, &[]);
+    let laptop = cluster.hosts.host("laptop");
+    laptop.within(|| Daemon::start(&mut command))
+}
+
+/// What one of the two sends to the other is lost from now on.
+fn check_one_way(from: &str, to: &str) {
+    let Some(mut ticking) = Ticking::start() else {
+        return;
+    };
+    let cluster = &mut ticking.cluster;
+    cluster.hosts.cut_way(from, to);
+    let begun = Instant::now();
+    cluster
+        .daemon("head")
+        .expect("node n1 has not answered for 5 s");
+    let suspected = begun.elapsed();
+    cluster.daemon("n1").expect("it was silent for 10 s");
+    let fenced = begun.elapsed();
+    cluster
+        .daemon("head")
+        .expect("node n1 is lost, by 12 s of silence");
+    let lost = begun.elapsed();
+    let early_ms = ticking.ended();
+    println!(
+        "{from} to {to} lost: suspected after {suspected:.1?}, fenced after {fenced:.1?}, lost after {lost:.1?}; the last \
+         tick was {early_ms} ms before the end was told"
+    );
+    let seconds = Duration::from_secs_f64;
+    assert!(seconds(4.0) < suspected && suspected < seconds(6.5));
+    assert!(fenced < lost && fenced < seconds(11.5));
+    assert!(seconds(11.0) < lost && lost < seconds(13.5));
+    assert!(
+        ticking
+            .why()
+            .contains("was lost with its node n1, by 12 s of silence")
+    );
+    ticking.cluster.hosts.heal_way(from, to);
+    ticking.cluster.daemon("head").expect("node n1 is up");
+    ticking.finish();
+}
+
+#[test]
+fn a_node_that_is_not_heard_is_lost_in_time() {
+    check_one_way("n1", "head");
+}
+
+#[test]
+fn a_node_that_does_not_hear_is_lost_in_time() {
+    check_one_way("head", "n1");
+}
+
+#[test]
+fn a_node_that_lost_its_power_returns_at_once_and_its_processes_are_known_to_be_gone() {
+    let Some(mut ticking) = Ticking::start() else {
+        return;
+    };
+    let cluster = &mut ticking.cluster;
+    let begun = Instant::now();
+    cluster.hosts.power_off("n1");
+    cluster.release("n1").end();
+    cluster.hosts.power_on("n1");
+    let node = cluster.fabric("n1", "10.77.0.2:9999");
+    let node = cluster.keep("n1", node);
+    node.expect("in the cluster as n1");
+    let back = begun.elapsed();
+    cluster
+        .daemon("head")
+        .expect("node n1 is lost, by a new beginning");
+    ticking.ended();
+    let told = begun.elapsed();
+    println!(
+        "off and on again: in the cluster after {back:.1?}, and the end is told after {told:.1?}"
+    );
+    assert!(told < Duration::from_secs(4), "{told:?}");
+    assert!(ticking.why().contains("by a new beginning of its daemon"));
+    // As if nothing had been: a job runs there.
+    let words = [
+        "wait".to_string(),
+        ticking.files.path().join("again").display().to_string(),
+    ];
+    let mut again = start(&ticking.cluster, &words);
+    again.expect("it ticks");
+    again.signal(Signal::SIGTERM);
+    again.end();
+    ticking.finish();
+}
+
+#[test]
+fn a_node_on_a_slow_line_is_there_whatever_waits_for_the_line() {
+    let Some(mut cluster) = Cluster::start(&["n1"]) else {
+        return;
+    };
+    cluster.login();
+    // So that the program need not come by that line.
+    let program = Path::new(TICKS);
+    let flood = |bytes: usize| ["flood".to_string(), bytes.to_string()];
+    let mut first = start(&cluster, &flood(1));
+    first.expect("answer 1");
+    first.signal(Signal::SIGTERM);
+    first.end();
+    cluster.hosts.slow("n1", "2mbit");
+    let begun = Instant::now();
+    // At that speed the argument alone takes 4 s.
+    let mut command = cluster.deploy(program, &flood(1 << 20), &[]);
+    let laptop = cluster.hosts.host("laptop");
+    command.stdout(Stdio::null());
+    let mut job = laptop.within(|| Daemon::start(&mut command));
+    job.expect("answer 0");
+    let argument = begun.elapsed();
+    let mut most = Duration::ZERO;
+    while begun.elapsed() < argument + Duration::from_secs(8) {
+        let asked = Instant::now();
+        job.expect("answer ");
+        most = most.max(asked.elapsed());
+    }
+    let said = cluster.daemon("head").said();
+    assert!(!said.contains("n1 has not answered"), "{said}");
+    let said = cluster.daemon("n1").said();
+    assert_eq!(said.matches("in the cluster as n1").count(), 1, "{said}");
+    println!(
+        "2 Mbit/s: an argument of 1 MiB after {argument:.1?}; an answer under full output after {most:.1?} at most"
+    );
+    assert!(argument > Duration::from_secs(4), "the line is not slow");
+    cluster.hosts.heal_slow("n1");
+    job.signal(Signal::SIGTERM);
+    job.end();
+    cluster.finish();
+}
