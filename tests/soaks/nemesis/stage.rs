@@ -61,6 +61,8 @@ impl Stage {
     /// Does it, where there is somebody to hit; says what it did.
     pub fn strike(&mut self, planned: &Planned) -> Option<String> {
         let (fault, lot) = (planned.fault, planned.lot as usize);
+        // Before it is done: what comes of it may be told before this one goes on.
+        let from_ms = now_ms();
         let node = NODES[lot % NODES.len()];
         let (what, mend) = match fault {
             Fault::KillProcess | Fault::StopProcess => self.strike_process(fault, lot)?,
@@ -82,7 +84,7 @@ impl Stage {
             }
         };
         let text = format!("{fault:?} {mend:?} for {} ms", planned.lasts_ms);
-        self.note(what, mend, planned.lasts_ms);
+        self.note(what, mend, from_ms, planned.lasts_ms);
         Some(text)
     }
 
@@ -198,7 +200,7 @@ impl Stage {
                 (vec![What::Job(id.clone())], Mend::Nothing)
             }
         };
-        self.note(what, mend, planned.lasts_ms);
+        self.note(what, mend, now, planned.lasts_ms);
         if planned.fault == Fault::EndJob {
             let mut command = self.cluster.cargo(&["kill", &id, crate::job::BRIDGE]);
             // Whether it gets through is the cluster's affair; the log says that it may have.
@@ -221,8 +223,8 @@ impl Stage {
         names.iter().find(is_busy).is_none().then_some(())
     }
 
-    fn note(&mut self, what: Vec<What>, mend: Mend, lasts_ms: u64) {
-        let (from_ms, begin) = (now_ms(), self.log.0.len());
+    fn note(&mut self, what: Vec<What>, mend: Mend, from_ms: u64, lasts_ms: u64) {
+        let begin = self.log.0.len();
         let is_moment = mend == Mend::Nothing;
         self.log.0.extend(what.into_iter().map(|what| Struck {
             what,
@@ -231,7 +233,7 @@ impl Stage {
         }));
         if !is_moment {
             self.open.push(Open {
-                until_ms: from_ms + lasts_ms,
+                until_ms: now_ms() + lasts_ms,
                 struck: begin..self.log.0.len(),
                 mend,
             });
