@@ -121,7 +121,17 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
 
     /// Receives a value if one is there.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        match self.try_find() {
+        self.without_waiting(self.try_find())
+    }
+
+    /// Receives a value that has been read already: whoever listens for the bell is told of what is read later.
+    pub(crate) fn take_arrived(&self) -> Result<T, TryRecvError> {
+        let found = scratch::with(|scratch| Some(finish(self.look(scratch).found()?, scratch)));
+        self.without_waiting(found)
+    }
+
+    fn without_waiting(&self, found: Option<Found<T>>) -> Result<T, TryRecvError> {
+        match found {
             Some(Found::Value(value)) => value.map_err(TryRecvError::Channel),
             Some(Found::Panicked) => {
                 let end = self.link.look_end_after_panic();

@@ -21,6 +21,14 @@ pub fn cargo_deploy() -> &'static Path {
     PATH.get_or_init(|| build("cargo-deploy"))
 }
 
+/// Where the toolchain is, for somebody whose home is not this one's.
+pub fn toolchain() -> [(&'static str, PathBuf); 2] {
+    [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")].map(|(name, below)| {
+        let home = || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(below);
+        (name, env::var_os(name).map_or_else(home, PathBuf::from))
+    })
+}
+
 /// Builds the package of a command in the way that this test or program was built, and says where the command is.
 fn build(name: &str) -> PathBuf {
     let own = env::current_exe().expect("a program has a file");

@@ -82,16 +82,12 @@ impl Person {
 
     /// Makes a command theirs, in this directory.
     fn dress<'c>(&self, command: &'c mut Command, directory: &Path) -> &'c mut Command {
-        let old_home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
         let paths = env::var_os("PATH").unwrap_or_default();
         let paths = [self.home.join("bin")]
             .into_iter()
             .chain(env::split_paths(&paths));
-        for (name, below) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-            let place = env::var_os(name).map_or_else(|| old_home.join(below), PathBuf::from);
-            command.env(name, place);
-        }
         command
+            .envs(commands::toolchain())
             .current_dir(directory)
             .env("HOME", &self.home)
             .env("PATH", env::join_paths(paths).unwrap())

@@ -113,8 +113,7 @@ impl Laptop {
         command
             .current_dir(&self.directory)
             .env("HOME", host.disk())
-            .env("CARGO_HOME", home_of("CARGO_HOME", ".cargo"))
-            .env("RUSTUP_HOME", home_of("RUSTUP_HOME", ".rustup"))
+            .envs(commands::toolchain())
             .env("PATH", env::join_paths(paths).unwrap())
             .env("CARGO_TARGET_DIR", self.directory.join("target"))
             .env(
@@ -151,12 +150,6 @@ impl Laptop {
         }
         out
     }
-}
-
-/// Somebody at that laptop has a home of their own, but not a toolchain.
-fn home_of(variable: &str, below: &str) -> PathBuf {
-    let home = || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(below);
-    env::var_os(variable).map_or_else(home, PathBuf::from)
 }
 
 #[test]

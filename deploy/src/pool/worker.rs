@@ -110,15 +110,30 @@ impl Worker {
         Ok(took)
     }
 
-    /// From now on a function runs, and what comes is taken in by whoever reads it.
+    /// From now on a function runs, and what comes is taken in by whoever reads it. What was read before, by this thread
+    /// or while it looked elsewhere, is taken in now: no bell will ring for it.
     fn listen(self: &Arc<Worker>) {
         let mut queue = self.queue();
         queue.is_running = true;
         if !self.is_listening.swap(true, SeqCst) {
-            let waker = Waker::from(self.clone());
-            queue
-                .seat
-                .listen_for_bell(&self.messages.link, &waker, None);
+            self.take_in_arrived(queue);
+        }
+    }
+
+    /// Has the bell ring for what is read from now on, and takes in what was read before.
+    fn take_in_arrived(self: &Arc<Worker>, mut queue: MutexGuard<'_, Queue>) {
+        let waker = Waker::from(self.clone());
+        queue
+            .seat
+            .listen_for_bell(&self.messages.link, &waker, None);
+        let mut has_given_back = false;
+        // An end is found by its own thread, when the function has returned.
+        while let Ok(message) = self.messages.take_arrived() {
+            has_given_back |= self.take_in(&mut queue, message);
+        }
+        drop(queue);
+        if has_given_back {
+            self.replies.outlet.link.hub.flush();
         }
     }
 
@@ -126,7 +141,7 @@ impl Worker {
     fn look(&self) -> Result<(), ChannelError> {
         loop {
             match self.messages.try_recv() {
-                Ok(message) => self.take_in(&mut self.queue(), message),
+                Ok(message) => drop(self.take_in(&mut self.queue(), message)),
                 Err(TryRecvError::Empty) => return Ok(()),
                 // Nobody hears what would come of the others.
                 Err(TryRecvError::Channel(end)) => return Err(end),
@@ -134,18 +149,21 @@ impl Worker {
         }
     }
 
-    fn take_in(&self, queue: &mut Queue, message: Message) {
+    /// Says whether a call was given back for it.
+    fn take_in(&self, queue: &mut Queue, message: Message) -> bool {
         let Message::CallOff { id } = message else {
-            return queue.messages.push_back(message);
+            queue.messages.push_back(message);
+            return false;
         };
         let is_meant =
             |message: &Message| matches!(message, Message::Call { id: other, .. } if *other == id);
+        let place = queue.messages.iter().position(is_meant);
         // Where there is no room to say so, it is run after all.
-        if let Some(place) = queue.messages.iter().position(is_meant)
-            && self.replies.try_send(Reply::GivenBack { id }).is_ok()
-        {
+        let given_back = place.filter(|_| self.replies.try_send(Reply::GivenBack { id }).is_ok());
+        if let Some(place) = given_back {
             queue.messages.remove(place);
         }
+        given_back.is_some()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -157,26 +175,12 @@ impl Worker {
 impl Wake for Worker {
     fn wake(self: Arc<Self>) {
         self.is_listening.store(false, SeqCst);
-        let mut queue = self.queue();
+        let queue = self.queue();
         if !queue.is_running {
-            return; // Its own thread looks.
+            return; // Its own thread looks before it runs another.
         }
         self.is_listening.store(true, SeqCst);
-        let (link, waker) = (&self.messages.link, Waker::from(self.clone()));
-        loop {
-            queue.seat = Seat::default(); // The bell would ring here for what is read here.
-            let reads = link.reads();
-            // An end is found by its own thread, when the function has returned.
-            while let Ok(message) = self.messages.try_recv() {
-                self.take_in(&mut queue, message);
-            }
-            queue.seat.listen_for_bell(link, &waker, None);
-            if link.reads() == reads {
-                break;
-            }
-        }
-        drop(queue);
-        self.replies.outlet.link.hub.flush();
+        self.take_in_arrived(queue);
     }
 }
 
