@@ -13,7 +13,7 @@ use deploy_sys::{
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicUsize, Ordering::*},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::*},
     },
     time::Instant,
 };
@@ -30,6 +30,8 @@ pub(crate) struct Hub {
     attention: Mutex<Vec<Arc<Link>>>,
     /// When to ring which bells.
     alarms: Mutex<Vec<(Instant, Arc<Link>)>>,
+    /// Whether the reactor is awake, and will look at all that before it sleeps.
+    is_awake: AtomicBool,
     pub(crate) poller: Poller,
 }
 
@@ -43,6 +45,7 @@ impl Hub {
             dirty_count: AtomicUsize::new(0),
             attention: Mutex::new(Vec::new()),
             alarms: Mutex::new(Vec::new()),
+            is_awake: AtomicBool::new(false),
             poller,
         }
     }
@@ -133,9 +136,17 @@ impl Hub {
         std::mem::take(&mut *self.alarms.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The reactor says whether it looks soon, without being woken: most that asks for it is done by itself.
+    pub(crate) fn set_awake(&self, is_awake: bool) {
+        self.is_awake.store(is_awake, SeqCst);
+    }
+
     /// Has the reactor look. In a forked child there is none, and its poller is the parent's.
     pub(crate) fn wake(&self) {
-        if !fork::happened() && self.poller.wake().is_err() {
+        if self.is_awake.load(SeqCst) || fork::happened() {
+            return;
+        }
+        if self.poller.wake().is_err() {
             process::give_up(CLOSED_OURS);
         }
     }

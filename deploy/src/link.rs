@@ -589,13 +589,26 @@ impl Link {
 
     /// Tells the peer what arrived and how much more it may send, if it does not know.
     pub(crate) fn acknowledge_if_owed(self: &Arc<Link>) {
+        if self.owes_word() {
+            self.acknowledge();
+        }
+    }
+
+    /// Whether the peer does not know what arrived or how much more it may send.
+    pub(crate) fn owes_word(&self) -> bool {
         let told = (
             self.told_arrived.load(Acquire),
             self.told_granted.load(Acquire),
         );
-        if told != (self.arrived.load(Acquire), self.granted.load(Acquire)) && !self.has_ended() {
-            self.acknowledge();
-        }
+        told != (self.arrived.load(Acquire), self.granted.load(Acquire)) && !self.has_ended()
+    }
+
+    /// Whether there is nothing to do for it before something comes or is sent.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.turn.is_leased()
+            && !self.is_blocked()
+            && !self.dirty.load(SeqCst)
+            && !self.owes_word()
     }
 
     fn acknowledge(self: &Arc<Link>) {

@@ -152,7 +152,7 @@ impl Pool {
 
     /// How often a call is repeated whose worker died. So a call runs at most once more than this, in part or wholly:
     /// with 0 at most once. When a worker dies, any call that it had may have run: usually one, and up to 64 where calls
-    /// take microseconds; with 0 retries always one.
+    /// take less than some milliseconds; with 0 retries always one.
     pub const fn retries(mut self, times: u32) -> Pool {
         self.retries = times;
         self

@@ -66,14 +66,18 @@ impl Reactor {
             if waited.is_err() {
                 process::give_up(CLOSED_OURS);
             }
+            self.links.hub.set_awake(true);
             for token in self.events.tokens() {
                 match token {
                     CONTROL => self.control.hear(),
                     token => serve(&self.links, token),
                 }
             }
+            self.links.hub.set_awake(false); // What is asked for from here on may come too late to be seen below.
             self.links.hub.flush();
-            self.watched.extend(self.links.hub.take_attention());
+            let asked = self.links.hub.take_attention().into_iter();
+            let watched = asked.filter(is_to_watch);
+            self.watched.extend(watched);
             let alarms = self.links.hub.take_alarms().into_iter();
             self.alarms.extend(alarms.map(alarmed));
             let now = Instant::now();
@@ -116,6 +120,18 @@ fn await_room(link: &Link) {
     if link.is_blocked() && link.turn.is_leased() {
         link.hub.await_room(link);
     }
+}
+
+/// Whether a connection that asks for attention is to be looked at in a tick: what was to be done for it may have been
+/// done since, by what has just left.
+fn is_to_watch(link: &Arc<Link>) -> bool {
+    link.turn.take_attention();
+    let is_quiet = link.turn.is_leased() || link.read(false) == Read::Nothing;
+    if is_quiet && link.is_settled() && !link.has_ended() {
+        link.rest();
+        return false;
+    }
+    link.turn.want_attention()
 }
 
 /// Looks at a connection, once a tick; says whether to look again.

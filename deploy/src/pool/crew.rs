@@ -272,14 +272,13 @@ impl State {
         match heard {
             Ok(Reply::Ready) => self.plan.handle_ready(worker, Instant::now()),
             Ok(Reply::GivenBack { id }) => self.plan.handle_given_back(worker, id),
-            Ok(Reply::Answer {
-                id,
-                nanoseconds,
-                outcome,
-            }) => {
-                let took = Some(Duration::from_nanos(nanoseconds));
-                self.plan.handle_answer(worker, id, took, Instant::now());
-                self.answer(id, answer(outcome));
+            Ok(Reply::Answers(answers)) => {
+                let now = Instant::now();
+                for done in answers {
+                    let took = Some(Duration::from_nanos(done.nanoseconds));
+                    self.plan.handle_answer(worker, done.id, took, now);
+                    self.answer(done.id, answer(done.outcome));
+                }
             }
             Err(ChannelError::Codec(_)) => {} // Of what a worker says, nothing is the user's.
             Err(end) => {
@@ -388,6 +387,11 @@ impl State {
             hand.link().hub.set_alarm(next, hand.link().clone());
             self.alarm = Some(next);
         }
+    }
+
+    /// Whether the time of the alarm has come and nobody has looked since.
+    fn is_alarm_over(&self) -> bool {
+        self.alarm.is_some_and(|alarm| alarm <= Instant::now())
     }
 
     /// Lets all workers go.

@@ -46,6 +46,14 @@ pub(crate) struct Hand {
 /// A word of the worker's, or how it ended.
 pub(crate) type Heard = Result<Reply, ChannelError>;
 
+fn heard(received: Result<Reply, TryRecvError>) -> Option<Heard> {
+    match received {
+        Ok(reply) => Some(Ok(reply)),
+        Err(TryRecvError::Channel(end)) => Some(Err(end)),
+        Err(TryRecvError::Empty) => None,
+    }
+}
+
 impl Hand {
     pub(crate) fn new(pid: Pid, news: Arc<News>) -> Hand {
         Hand {
@@ -73,6 +81,18 @@ impl Hand {
 
     /// What the worker has said next; where it has said nothing, its next word will be news.
     pub(crate) fn hear(&mut self) -> Option<Heard> {
+        if self.is_kept {
+            return self.hear_kept();
+        }
+        // Whoever has read has woken us: there is nothing more to read.
+        heard(self.replies.take_arrived()).or_else(|| {
+            self.seat.listen(&self.replies.link, &self.waker, None);
+            heard(self.replies.take_arrived()) // It came before the bell could ring.
+        })
+    }
+
+    /// The same where the socket was left to callers: it may hold something.
+    fn hear_kept(&mut self) -> Option<Heard> {
         self.is_kept = false;
         let mut context = Context::from_waker(&self.waker);
         match self.replies.poll_recv(&mut self.seat, &mut context, None) {
@@ -83,11 +103,7 @@ impl Hand {
 
     /// What it has said next, for a caller that looks again at once.
     pub(crate) fn hear_at_once(&mut self) -> Option<Heard> {
-        match self.replies.try_recv() {
-            Ok(reply) => Some(Ok(reply)),
-            Err(TryRecvError::Channel(end)) => Some(Err(end)),
-            Err(TryRecvError::Empty) => None,
-        }
+        heard(self.replies.try_recv())
     }
 
     /// A caller looks at the socket itself from now on: what it reads is no news to anybody else.

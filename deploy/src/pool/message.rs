@@ -59,15 +59,19 @@ pub(crate) enum Reply {
         /// The call's.
         id: u64,
     },
-    /// A call is done.
-    Answer {
-        /// The call's.
-        id: u64,
-        /// How long it ran.
-        nanoseconds: u64,
-        /// What came of it.
-        outcome: Outcome,
-    },
+    /// Calls are done.
+    Answers(Vec<Answer>),
+}
+
+/// A call is done.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct Answer {
+    /// The call's.
+    pub(crate) id: u64,
+    /// How long it ran.
+    pub(crate) nanoseconds: u64,
+    /// What came of it.
+    pub(crate) outcome: Outcome,
 }
 
 /// What came of a call.
@@ -83,6 +87,18 @@ pub(crate) enum Outcome {
     },
     /// Its arguments could not be decoded, or its result not be encoded.
     Uncoded(String),
+}
+
+impl Outcome {
+    /// Whether it takes more room than many others together.
+    pub(crate) fn is_long(&self) -> bool {
+        let bytes = match self {
+            Outcome::Returned(bytes) => bytes.0.len(),
+            Outcome::Panicked { message, .. } => message.len(),
+            Outcome::Uncoded(why) => why.len(),
+        };
+        bytes > LONG_BYTES
+    }
 }
 
 /// Bytes that travel in one piece, and that several may hold.
@@ -118,3 +134,6 @@ impl Visitor<'_> for InOnePiece {
         Ok(Bytes(Arc::new(bytes.to_vec())))
     }
 }
+
+/// An outcome that is shorter is cheap to keep for a while.
+const LONG_BYTES: usize = 4 << 10;

@@ -18,7 +18,7 @@
 //! The first call starts the workers that there are at least. Another is started where what waits would wait for longer
 //! than a worker takes to begin, one at a time. A refusal ends nothing but that try, unless there is no worker at all.
 
-use super::{Limits, Rules};
+use super::{Limits, Rules, worker::ANSWER_WAITS_MAX};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
@@ -477,7 +477,15 @@ impl Plan {
             return None;
         }
         let call = self.calls.get(member.calls.front()?)?;
-        member.since?.checked_add(call.limits.timeout?)
+        // Where others follow, its answer may be there and wait for company.
+        let held = match member.calls.len() {
+            1 => Duration::ZERO,
+            _ => ANSWER_WAITS_MAX,
+        };
+        member
+            .since?
+            .checked_add(call.limits.timeout?)?
+            .checked_add(held)
     }
 
     fn count_waiting(&mut self, function: i64, more: isize) {

@@ -2,16 +2,24 @@
 //!
 //! While a function runs its thread hears nothing. So the reactor takes in what comes meanwhile, by the connection's bell:
 //! calls that lie behind a long one are given back when the pool asks for them.
+//!
+//! # Company
+//! Each answer that leaves wakes the process that called, and each call that it sends for it wakes this one, on processors
+//! that all have work. So an answer waits for others while there is enough to do here: until half of what was ahead is
+//! done, or for some milliseconds. A call that takes longer than was thought keeps them from their callers for no more than
+//! twice that: then the reactor sends them.
 
 use super::{
     broadcast,
-    message::{Bytes, Message, Outcome, Reply},
+    message::{Answer, Bytes, Message, Outcome, Reply},
     panics,
 };
 use crate::{
-    error::{ChannelError, TryRecvError},
+    error::{ChannelError, TryRecvError, TrySendError},
+    outlet::Outlet,
     pid::Pid,
     receiver::Receiver,
+    scratch,
     sender::Sender,
     turn::Seat,
 };
@@ -30,9 +38,11 @@ use std::{
 /// What a worker process runs.
 pub(crate) fn pool_worker(pool: Pid, (): ()) {
     panics::watch();
+    let replies = Sender::new(pool);
     let worker = Arc::new(Worker {
         messages: Receiver::new(pool),
-        replies: Sender::new(pool).patient(),
+        at_once: replies.outlet.clone(),
+        replies: replies.patient(),
         queue: Mutex::default(),
         is_listening: AtomicBool::new(false),
     });
@@ -44,33 +54,52 @@ pub(crate) fn pool_worker(pool: Pid, (): ()) {
 struct Worker {
     messages: Receiver<Message>,
     replies: Sender<Reply>,
+    /// The same for what has waited for its company already.
+    at_once: Outlet,
     queue: Mutex<Queue>,
     /// Whether the connection's bell will ring for it.
     is_listening: AtomicBool,
 }
 
-/// What has come and was not looked at.
+/// What has come and was not looked at, and what was answered and has not left.
 #[derive(Default)]
 struct Queue {
     messages: VecDeque<Message>,
+    company: Company,
     /// Whether a function runs, so that nobody but the reactor can look what has come.
     is_running: bool,
     seat: Seat,
+}
+
+/// Answers that leave together.
+#[derive(Default)]
+struct Company {
+    answers: Vec<Answer>,
+    /// When the first of them was there.
+    since: Option<Instant>,
+    /// Whether the last of them took no time to speak of.
+    is_quick: bool,
+    /// When the reactor will look whether they still wait.
+    alarm: Option<Instant>,
 }
 
 impl Worker {
     /// Runs what it is told to until the pool has let go.
     fn serve(self: &Arc<Worker>) -> Result<(), ChannelError> {
         self.replies.send(Reply::Ready)?;
-        let mut company = Company::new();
+        let mut looked = Instant::now();
         loop {
-            if company.is_look_due() {
+            if looked.elapsed() > LOOK_EVERY {
                 self.look()?;
+                looked = Instant::now();
             }
             let queued = self.queue().messages.pop_front();
             let message = match queued {
                 Some(message) => message,
-                None => self.messages.recv()?,
+                None => {
+                    self.send_answers()?;
+                    self.messages.recv()?
+                }
             };
             match message {
                 Message::Call {
@@ -78,9 +107,8 @@ impl Worker {
                     function,
                     given,
                 } => {
-                    let took = self.run(id, function, given)?;
-                    if company.is_enough(took) {
-                        self.replies.outlet.link.hub.flush();
+                    if self.run(id, function, given) {
+                        self.send_answers()?;
                     }
                 }
                 Message::CallOff { .. } => {} // It was done before.
@@ -90,24 +118,39 @@ impl Worker {
         }
     }
 
-    /// Runs a call. Says how long it took.
-    fn run(
-        self: &Arc<Worker>,
-        id: u64,
-        function: i64,
-        given: Bytes,
-    ) -> Result<Duration, ChannelError> {
+    /// Runs a call. Says whether the answers leave now.
+    fn run(self: &Arc<Worker>, id: u64, function: i64, given: Bytes) -> bool {
         self.listen();
         let start = Instant::now();
         let outcome = run(function, Arc::unwrap_or_clone(given.0));
-        let took = start.elapsed();
-        self.queue().is_running = false;
-        self.replies.send(Reply::Answer {
+        let end = Instant::now();
+        let took = end - start;
+        let mut queue = self.queue();
+        queue.is_running = false;
+        let is_long = outcome.is_long();
+        let answer = Answer {
             id,
             nanoseconds: took.as_nanos() as u64,
             outcome,
-        })?;
-        Ok(took)
+        };
+        queue.company.handle_answer(answer, took, end);
+        is_long || queue.company.is_enough(took, queue.messages.len(), end)
+    }
+
+    /// All answers leave.
+    fn send_answers(&self) -> Result<(), ChannelError> {
+        let mut queue = self.queue();
+        let is_quick = queue.company.is_quick;
+        let Some(answers) = queue.company.take() else {
+            return Ok(());
+        };
+        drop(queue);
+        match is_quick {
+            true => self.replies.send(answers)?,
+            false => scratch::with(|scratch| self.at_once.send(&answers, scratch, None))?,
+        }
+        self.replies.outlet.link.hub.flush();
+        Ok(())
     }
 
     /// From now on a function runs, and what comes is taken in by whoever reads it. What was read before, by this thread
@@ -115,9 +158,20 @@ impl Worker {
     fn listen(self: &Arc<Worker>) {
         let mut queue = self.queue();
         queue.is_running = true;
+        if queue.company.wants_alarm() {
+            self.set_alarm(&mut queue);
+        }
         if !self.is_listening.swap(true, SeqCst) {
             self.take_in_arrived(queue);
         }
+    }
+
+    /// Has the bell ring when the answers have waited for too long.
+    fn set_alarm(&self, queue: &mut Queue) {
+        let at = Instant::now() + ANSWER_WAITS_MAX;
+        queue.company.alarm = Some(at);
+        let link = &self.messages.link;
+        link.hub.set_alarm(at, link.clone());
     }
 
     /// Has the bell ring for what is read from now on, and takes in what was read before.
@@ -126,15 +180,38 @@ impl Worker {
         queue
             .seat
             .listen_for_bell(&self.messages.link, &waker, None);
-        let mut has_given_back = false;
+        let mut has_sent = false;
         // An end is found by its own thread, when the function has returned.
         while let Ok(message) = self.messages.take_arrived() {
-            has_given_back |= self.take_in(&mut queue, message);
+            has_sent |= self.take_in(&mut queue, message);
         }
+        has_sent |= self.heed_alarm(&mut queue);
         drop(queue);
-        if has_given_back {
+        if has_sent {
             self.replies.outlet.link.hub.flush();
         }
+    }
+
+    /// Sends the answers if they have waited for too long, as far as there is room; says whether it did. What runs now is
+    /// known to be long when it has run for that time: whoever runs it could not.
+    fn heed_alarm(&self, queue: &mut Queue) -> bool {
+        let now = Instant::now();
+        if queue.company.alarm.is_none_or(|alarm| now < alarm) {
+            return false;
+        }
+        queue.company.alarm = None;
+        let is_late = |since: Instant| now - since >= ANSWER_WAITS_MAX;
+        if !queue.company.since.is_some_and(is_late) {
+            if queue.company.wants_alarm() {
+                self.set_alarm(queue);
+            }
+            return false;
+        }
+        let sent = queue.company.take().map(|all| self.replies.try_send(all));
+        if let Some(Err(TrySendError::Full(all) | TrySendError::TooLarge(all))) = sent {
+            queue.company.take_back(all); // Until the function has returned.
+        }
+        true
     }
 
     /// Looks what has come, between two calls, and whether something is asked back.
@@ -184,38 +261,36 @@ impl Wake for Worker {
     }
 }
 
-/// Which answers leave together: those of calls that take less time than waking somebody does. Before it waits for more
-/// the runtime sends them; and where an unexpectedly long call follows, the reactor does, within a millisecond.
-struct Company {
-    answers: usize,
-    /// When it was last looked what had come.
-    looked: Instant,
-}
-
 impl Company {
-    fn new() -> Company {
-        Company {
-            answers: 0,
-            looked: Instant::now(),
+    fn handle_answer(&mut self, answer: Answer, took: Duration, now: Instant) {
+        self.is_quick = took <= QUICK;
+        self.since.get_or_insert(now);
+        self.answers.push(answer);
+    }
+
+    /// Whether they leave now, where the last took so long and so many calls are ahead.
+    fn is_enough(&self, took: Duration, ahead: usize, now: Instant) -> bool {
+        let waited = self.since.map_or(Duration::ZERO, |since| now - since);
+        let is_half = self.answers.len() >= ahead;
+        let is_due = !self.is_quick && (is_half || waited + took > ANSWER_WAITS);
+        is_due || self.answers.len() >= COMPANY
+    }
+
+    fn take(&mut self) -> Option<Reply> {
+        self.since = None;
+        let answers = std::mem::take(&mut self.answers);
+        (!answers.is_empty()).then_some(Reply::Answers(answers))
+    }
+
+    /// These could not leave.
+    fn take_back(&mut self, reply: Reply) {
+        if let Reply::Answers(answers) = reply {
+            self.answers = answers;
         }
     }
 
-    /// One more answer waits, of a call that took so long. Says whether they leave now.
-    fn is_enough(&mut self, took: Duration) -> bool {
-        self.answers += 1;
-        let is_enough = took > COMPANY_TIME_MAX || self.answers >= COMPANY;
-        if is_enough {
-            self.answers = 0;
-        }
-        is_enough
-    }
-
-    fn is_look_due(&mut self) -> bool {
-        let is_due = self.looked.elapsed() > LOOK_EVERY;
-        if is_due {
-            self.looked = Instant::now();
-        }
-        is_due
+    fn wants_alarm(&self) -> bool {
+        self.alarm.is_none() && !self.answers.is_empty()
     }
 }
 
@@ -249,9 +324,53 @@ fn run(function: i64, given: Vec<u8>) -> Outcome {
 pub(crate) const CODED: u8 = 1;
 pub(crate) const UNCODED: u8 = 0;
 
-/// How many answers leave together, and how short the calls are whose answers wait for that.
+/// How many answers leave together at most, and how short the calls are whose answers always wait for that: the next one
+/// is done before anybody could be woken.
 const COMPANY: usize = 16;
-const COMPANY_TIME_MAX: Duration = Duration::from_micros(10);
+const QUICK: Duration = Duration::from_micros(10);
+
+/// How long the first of them waits if all goes as it is thought, and at most.
+const ANSWER_WAITS: Duration = Duration::from_millis(4);
+pub(crate) const ANSWER_WAITS_MAX: Duration = Duration::from_millis(8);
 
 /// How often a worker that always has a next call looks whether some were called off.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many answers leave together, of calls that take so long, where so many calls were ahead.
+    fn check(took: Duration, ahead: usize, expect: usize) {
+        let mut company = Company::default();
+        let mut now = Instant::now();
+        for done in 1..=ahead {
+            now += took;
+            let answer = Answer {
+                id: 0,
+                nanoseconds: 0,
+                outcome: Outcome::Uncoded(String::new()),
+            };
+            company.handle_answer(answer, took, now);
+            if company.is_enough(took, ahead - done, now) {
+                assert_eq!(done, expect, "{took:?}, {ahead} ahead");
+                return;
+            }
+        }
+        assert_eq!(ahead, expect, "{took:?}: all");
+    }
+
+    #[test]
+    fn answers_wait_until_half_is_done_or_for_some_milliseconds() {
+        let (micro, milli) = (Duration::from_micros, Duration::from_millis);
+        check(micro(5), 64, COMPANY);
+        check(micro(5), 3, 3);
+        check(micro(50), 64, COMPANY);
+        check(micro(50), 8, 4);
+        check(milli(1), 10, 5);
+        check(milli(1), 64, 5);
+        check(milli(1), 2, 1);
+        check(milli(3), 4, 2);
+        check(milli(5), 4, 1);
+    }
+}

@@ -81,6 +81,9 @@ impl Crew {
             hand.keep();
             self.is_keeping.store(true, SeqCst);
         }
+        if state.is_alarm_over() {
+            self.has_news.store(true, SeqCst); // It may have rung while nobody listened.
+        }
         self.finish(state);
     }
 
