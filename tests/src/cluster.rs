@@ -146,9 +146,24 @@ impl Cluster {
 
     /// `cargo deploy` of a program that is built already, with these arguments and variables.
     pub fn deploy(&self, program: &Path, args: &[String], env: &[(String, String)]) -> Command {
+        self.deploy_at(self.is_here, program, args, env)
+    }
+
+    /// The same, with the initial process at the laptop, wherever it is else.
+    pub fn deploy_here(&self, program: &Path, args: &[String]) -> Command {
+        self.deploy_at(true, program, args, &[])
+    }
+
+    fn deploy_at(
+        &self,
+        is_here: bool,
+        program: &Path,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Command {
         let program = program.to_str().expect("the tests' paths are text");
         let mut command = self.cargo(&[BRIDGE, "--exe", program]);
-        if self.is_here {
+        if is_here {
             command.arg("--here");
         }
         for (name, value) in env {

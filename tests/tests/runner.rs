@@ -1,6 +1,6 @@
 //! An ordinary crate, whose tests, benchmarks and programs cargo and nextest run on a cluster, by `cargo deploy runner`.
 //!
-//! nextest itself is not needed: it is played by what it says to a test program.
+//! nextest itself is not needed: it is played by what it says to a test program, and runs besides where it is installed.
 
 use deploy_tests::{cluster::Cluster, commands, pty::Terminal, run::Finished};
 use std::{
@@ -197,11 +197,24 @@ fn an_ordinary_crate_runs_on_the_cluster_as_at_home() {
         let line = format!("NEXTEST=1 {run} --exact {name} --nocapture --include-ignored");
         laptop.check(&line, code, &["running 1 test"]);
     }
+    nextest_itself(&laptop);
     // What ends by a signal there is told to cargo as a shell would tell it.
     laptop.check("cargo test -- --ignored aborts", 134, &["exit status: 134"]);
 
     colours_are_as_at_home(&laptop);
     laptop.cluster.finish();
+}
+
+/// Where it is installed.
+fn nextest_itself(laptop: &Laptop) {
+    if laptop.run("cargo nextest --version").code != 0 {
+        return eprintln!("skipped: cargo-nextest is not installed here");
+    }
+    let run = "cargo nextest run --offline";
+    laptop.check(run, 0, &["3 tests run: 3 passed, 2 skipped"]);
+    // Its code for tests that fail.
+    let failing = format!("{run} --no-fail-fast --run-ignored only");
+    laptop.check(&failing, 100, &["2 tests run: 0 passed, 2 failed"]);
 }
 
 /// On a terminal the test harness colours what it says, there as here.

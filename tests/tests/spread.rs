@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -26,9 +27,11 @@ fn cluster() -> Option<Cluster> {
     Some(cluster)
 }
 
-/// `sh`, with so many MiB behind it that do not compress.
+/// `sh`, with so many MiB behind it that do not compress; no two are alike.
 fn program(cluster: &Cluster, mib: usize) -> PathBuf {
-    let path = cluster.hosts.host("laptop").disk().join("large");
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let name = format!("large-{}", MADE.fetch_add(1, Ordering::Relaxed));
+    let path = cluster.hosts.host("laptop").disk().join(name);
     let mut bytes = fs::read("/bin/sh").unwrap();
     let noise = File::open("/dev/urandom").unwrap();
     noise
@@ -100,12 +103,40 @@ fn three_nodes_take_a_program_from_the_head_once() {
     let jobs = [(); 3].map(|()| start(&cluster, &program, "1GiB"));
     jobs.into_iter().for_each(has_run);
     let (sent, took) = (cluster.hosts.host("head").sent() - before, begun.elapsed());
-    println!(
-        "three nodes have {mib} MiB after {:.1} s; {:.1} MiB left the head",
-        (took - Duration::from_secs(2)).as_secs_f64(),
-        sent as f64 / f64::from(1 << 20)
-    );
     assert!(sent < (mib as u64 * 3 / 2) << 20, "{sent}");
+    // Beside it three that the nodes have to take from the head each.
+    let programs = [(); 3].map(|()| self::program(&cluster, mib));
+    programs.iter().for_each(|program| send(&cluster, program));
+    let begun = Instant::now();
+    let jobs = programs.map(|program| start(&cluster, &program, "1GiB"));
+    jobs.into_iter().for_each(has_run);
+    let seconds = |took: Duration| (took - Duration::from_secs(2)).as_secs_f64();
+    println!(
+        "three nodes have {mib} MiB after {:.1} s, and {:.1} MiB left the head; from the head each it takes {:.1} s",
+        seconds(took),
+        sent as f64 / f64::from(1 << 20),
+        seconds(begun.elapsed())
+    );
+    cluster.finish();
+}
+
+#[test]
+fn two_people_send_one_program_at_once() {
+    let Some(cluster) = cluster() else {
+        return;
+    };
+    let mib = 4;
+    let program = program(&cluster, mib);
+    cluster.limit("laptop", "50mbit"); // So that they meet.
+    let begun = Instant::now();
+    let jobs = [(); 2].map(|()| start(&cluster, &program, "1GiB"));
+    jobs.into_iter().for_each(has_run);
+    let laptop = cluster.hosts.host("laptop");
+    println!(
+        "both run after {:.1} s, {:.1} MiB left the laptop",
+        (begun.elapsed() - Duration::from_secs(2)).as_secs_f64(),
+        laptop.sent() as f64 / f64::from(1 << 20)
+    );
     cluster.finish();
 }
 

@@ -69,6 +69,9 @@ enum Way {
     Alone(&'static str),
     /// Two processes on the cluster, on these hosts.
     OnHosts(&'static str, &'static str, &'static str),
+    /// The same, on two nodes that cannot dial each other; and on one, with the other process at the laptop.
+    Relayed(&'static str),
+    FromHere(&'static str),
     /// Plain sockets between two hosts.
     Floor(fn(&Cluster) -> f64),
     /// What the program prints, through a pipe; and through the cluster.
@@ -118,6 +121,8 @@ const WORKLOADS: [(&str, &str, &[Row], &[Aim]); 6] = [
                 Way::Floor(floors::round_trip_spinning),
             ),
             ("other host", Way::OnHosts("rtt", "n1", "n2")),
+            ("relayed", Way::Relayed("rtt")),
+            ("--here", Way::FromHere("rtt")),
             (
                 "floor: TCP blocking",
                 Way::Floor(floors::round_trip_blocking),
@@ -143,6 +148,8 @@ const WORKLOADS: [(&str, &str, &[Row], &[Aim]); 6] = [
         &[
             ("floor: TCP", Way::Floor(floors::stream_large)),
             ("other host", Way::OnHosts("stream-1MiB", "n1", "n2")),
+            ("relayed", Way::Relayed("stream-1MiB")),
+            ("--here", Way::FromHere("stream-1MiB")),
         ],
         &[("other host", "floor: TCP", Bound::TimesMin(0.5))],
     ),
@@ -230,6 +237,16 @@ impl Bench {
                 let words = ["measure", task, here, there].map(str::to_string);
                 number(&self.deploy(&words).out)
             }
+            Way::Relayed(task) => {
+                self.cluster.hosts.cut_pair("n1", "n2");
+                let value = self.measure(Way::OnHosts(task, "n1", "n2"));
+                self.cluster.hosts.heal_pair("n1", "n2");
+                value
+            }
+            Way::FromHere(task) => {
+                let words = ["measure", task, ours::HERE, "n2"].map(str::to_string);
+                number(&self.deploy(&words).out)
+            }
             Way::Pipe => megabytes_a_second(itself().arg("plain-lines")),
             Way::Forwarded => {
                 let exe = env::current_exe().expect("it has a file");
@@ -242,7 +259,10 @@ impl Bench {
 
     fn deploy(&self, words: &[String]) -> Finished {
         let exe = env::current_exe().expect("it has a file");
-        let mut command = self.cluster.deploy(&exe, words, &[]);
+        let mut command = match words.contains(&ours::HERE.to_string()) {
+            true => self.cluster.deploy_here(&exe, words),
+            false => self.cluster.deploy(&exe, words, &[]),
+        };
         let finished = self.cluster.finish_deploy(&mut command, b"");
         let finished = finished.unwrap_or_else(|why| panic!("{words:?}: {why}"));
         assert_eq!(finished.code, 0, "{words:?}: {}", finished.err_text());
