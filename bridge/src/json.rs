@@ -140,14 +140,9 @@ fn note(pid: Pid, line: &str) -> String {
 }
 
 fn exit(pid: Pid, status: ExitStatus) -> String {
-    let reason = status.reason();
-    let mut reason = reason.map_or(String::new(), |reason| {
+    let reason = status.reason().map_or(String::new(), |reason| {
         format!(r#""reason":"{}","#, reason.word())
     });
-    if let Some(Reason::OutOfMemory(shortage)) = status.reason() {
-        let (limit, peak) = (shortage.limit.bytes(), shortage.peak.bytes());
-        reason.push_str(&format!(r#""limit":{limit},"peak":{peak},"#));
-    }
     let end = match status.end() {
         End::Code(code) => format!(r#""code":{code}"#),
         End::Signal(_) => {
@@ -155,7 +150,15 @@ fn exit(pid: Pid, status: ExitStatus) -> String {
             format!(r#""signal":"{name}""#)
         }
     };
-    format!(r#"{{"event":"exit","pid":"{pid}","status":{{{reason}{end}}}}}"#)
+    // Beside the status, which has the same words for every reason.
+    let memory = match status.reason() {
+        Some(Reason::OutOfMemory(shortage)) => {
+            let (limit, peak) = (shortage.limit.bytes(), shortage.peak.bytes());
+            format!(r#","memory":{{"limit":{limit},"peak":{peak}}}"#)
+        }
+        _ => String::new(),
+    };
+    format!(r#"{{"event":"exit","pid":"{pid}","status":{{{reason}{end}}}{memory}}}"#)
 }
 
 /// A text as JSON has it, in quotes.
@@ -272,7 +275,7 @@ mod tests {
                 r#"{"event":"exit","pid":"B","status":{"code":0}}"#,
                 r#"{"event":"exit","pid":"B","status":{"signal":"SIGKILL"}}"#,
                 r#"{"event":"exit","pid":"B","status":{"reason":"killed","signal":"SIGKILL"}}"#,
-                r#"{"event":"exit","pid":"B","status":{"reason":"oom","limit":67108864,"peak":66060288,"signal":"SIGKILL"}}"#,
+                r#"{"event":"exit","pid":"B","status":{"reason":"oom","signal":"SIGKILL"},"memory":{"limit":67108864,"peak":66060288}}"#,
             ],
         );
     }

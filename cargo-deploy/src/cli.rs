@@ -57,7 +57,8 @@ pub struct Run {
     /// there. When the connection is lost it is ended, as if its machine were lost.
     #[arg(long = "here", conflicts_with_all = ["is_detached", "mem", "cpu", "gpu"])]
     pub is_here: bool,
-    /// Print which job it is, and leave: it goes on without a terminal. `cargo deploy logs -f JOB` shows it.
+    /// Print which job it is, and leave: it goes on without a terminal and without standard input. `cargo deploy logs -f
+    /// JOB` shows it.
     #[arg(long = "detach")]
     pub is_detached: bool,
     #[command(flatten)]

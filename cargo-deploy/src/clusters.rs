@@ -8,7 +8,12 @@ use deploy_trust::{
     token::Token,
 };
 use deploy_wire::pid::Job;
-use std::{fs, path::Path, time::SystemTime};
+use std::{
+    fs,
+    net::{SocketAddr, ToSocketAddrs},
+    path::Path,
+    time::SystemTime,
+};
 
 /// Where something is to run.
 #[derive(Debug)]
@@ -105,15 +110,25 @@ fn named(target: &str) -> Result<Identity, Failure> {
     {
         return Ok(identity);
     }
-    // It may have been saved by a name only, or by another spelling.
+    // It may have been saved by a name only, or by another spelling: a host has a name, and the token an address.
+    let is_address = target.contains(':');
+    let addresses = match is_address {
+        true => target.to_socket_addrs().map(Iterator::collect),
+        false => Ok(Vec::new()),
+    };
+    let addresses: Vec<String> = addresses
+        .unwrap_or_default()
+        .iter()
+        .map(SocketAddr::to_string)
+        .collect();
     for name in saved()? {
         if let Some(identity) = places::user(&name).map_or(Ok(None), |path| load(&path))?
-            && identity.address == target
+            && (identity.address == target || addresses.contains(&identity.address))
         {
             return Ok(identity);
         }
     }
-    Err(Failure::setting(match target.contains(':') {
+    Err(Failure::setting(match is_address {
         true => format!("you have not logged in to {target}: {HOW_TO}"),
         false => format!(
             "there is no cluster saved as `{target}`: {HOW_TO}{}",

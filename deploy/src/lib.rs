@@ -58,7 +58,7 @@
 //!
 //! | variable                                 | what it does                                                            |
 //! |------------------------------------------|-------------------------------------------------------------------------|
-//! | `DEPLOY_FORMAT`                          | `human`, as if not set, or `json`: one object a line on standard output |
+//! | `DEPLOY_FORMAT`                          | `human`, as if not set; `fold`, identical lines of several processes once; or `json`, one object a line on standard output |
 //! | `DEPLOY_CAPACITY`                        | `'4GiB 2'`, memory and cores, GPUs as a third word: counts what processes ask for; not set, everything fits |
 //! | `DEPLOY_WRAP`                            | `'gdb --args'`: a command that starts the initial process with its own command behind |
 //! | `DEPLOY_WRAP_WORKER`                     | a function's name: the processes that `DEPLOY_WRAP` starts instead      |
@@ -68,15 +68,8 @@
 //!
 //! # The exit code
 //! The initial process's own if it failed; else that of the first other process that failed by itself, and was not
-//! ended by [`Pid::kill`], by its link or from the terminal; else 0. A signal N counts as 128 + N. Our own codes:
-//!
-//! | code | meaning                                                          |
-//! |------|------------------------------------------------------------------|
-//! | 70   | something that should not happen, told on standard error         |
-//! | 71   | the machine could not start or watch the initial process         |
-//! | 72   | the initial process asks for more than there is                  |
-//! | 74   | what the processes printed could not be written, as on a full disk |
-//! | 78   | a variable of the environment says nothing that we know          |
+//! ended by [`Pid::kill`], by its link or from the terminal; else 0. A signal N counts as 128 + N. Where no process of the
+//! program decided it, it is one of our own, [`OwnCode`].
 
 #[cfg(feature = "distributed")]
 mod alone;
@@ -249,6 +242,8 @@ pub use deploy_macros::on;
 /// }
 /// ```
 pub use deploy_macros::with;
+#[cfg(feature = "distributed")]
+pub use deploy_wire::code::OwnCode;
 pub use deploy_wire::{
     exit::{End, ExitStatus, Reason},
     resources::{Cpu, Mem, ParseAmountError, Resources},

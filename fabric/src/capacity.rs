@@ -29,19 +29,8 @@ pub fn measure() -> Resources {
     measure_for(Pid::this(), Path::new("/"))
 }
 
-/// What to say where more is to be given than there is.
-pub fn warning(given: Resources, measured: Resources) -> Option<String> {
-    let is_more = given.mem > measured.mem || given.cpu > measured.cpu;
-    is_more.then(|| {
-        format!(
-            "this machine gives {given}, as was said, but it only has {measured}: when that is used up, \
-             processes are killed or wait for each other"
-        )
-    })
-}
-
-/// What a node is said to give; measured, if nothing was said, and what nobody says. Warns on standard error where this machine
-/// has less.
+/// What a node is said to give; measured, if nothing was said, and what nobody says. Warns on standard error of what is odd
+/// about it.
 pub fn given(said: Option<(Mem, Cpu)>) -> Resources {
     let measured = measure();
     let Some((mem, cpu)) = said else {
@@ -52,19 +41,29 @@ pub fn given(said: Option<(Mem, Cpu)>) -> Resources {
         cpu,
         gpu: measured.gpu,
     };
-    if let Some(warning) = warning(given, measured) {
+    for warning in warnings(given, measured) {
         eprintln!("warning: {warning}");
     }
     given
 }
 
-/// The less of each.
-pub fn least(one: Resources, other: Resources) -> Resources {
-    Resources {
-        mem: one.mem.min(other.mem),
-        cpu: one.cpu.min(other.cpu),
-        gpu: one.gpu.min(other.gpu),
+fn warnings(given: Resources, measured: Resources) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if given.mem > measured.mem || given.cpu > measured.cpu {
+        warnings.push(format!(
+            "this machine gives {given}, as was said, but it only has {measured}: when that is used up, \
+             processes are killed or wait for each other"
+        ));
     }
+    let usual = Resources::DEFAULT.mem;
+    if given.mem < usual {
+        warnings.push(format!(
+            "this machine gives {} of memory, and a process has {usual} if it asks for nothing else: \
+             say a unit, as in 400GiB, if one is missing",
+            given.mem
+        ));
+    }
+    warnings
 }
 
 /// What that process could use, on a machine whose files are below `root`.
@@ -298,18 +297,24 @@ mod tests {
     }
 
     #[test]
-    fn who_promises_too_much_is_warned() {
+    fn who_promises_too_much_or_nothing_is_warned() {
         let has = |mem, cores| Resources {
             mem: Mem::GIB * mem,
             cpu: Cpu::CORE * cores,
             gpu: 0,
         };
-        assert_eq!(warning(has(2, 2), has(2, 2)), None);
-        let warning = warning(has(2, 4), has(2, 3)).unwrap();
-        assert!(
-            warning.contains("only has 2GiB of memory and 3 cores"),
-            "{warning}"
-        );
+        assert!(warnings(has(2, 2), has(2, 2)).is_empty());
+        let warned = |given, measured, words: &str| {
+            let found = warnings(given, measured);
+            assert!(found.len() == 1 && found[0].contains(words), "{found:?}");
+        };
+        let words = "only has 2GiB of memory and 3 cores";
+        warned(has(2, 4), has(2, 3), words);
+        let no_unit = Resources {
+            mem: Mem::B * 400,
+            ..has(2, 2)
+        };
+        warned(no_unit, has(2, 2), "gives 400B of memory");
     }
 
     /// A process that waits to be killed.

@@ -3,7 +3,11 @@
 use clap::{Args, Parser, Subcommand};
 use deploy_manual::Manual;
 use deploy_wire::resources::{Cpu, Mem};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    iter::Peekable,
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+};
 
 /// The daemon of a Deploy cluster: a node on each machine, and the master on the head.
 #[derive(Parser, Debug)]
@@ -168,12 +172,12 @@ pub enum Command {
     },
 }
 
-/// The master's own words, in the order of the seed: ADDR [MEM CPU] [bridge ADDR] [NODE_ADDR MEM CPU]...
+/// The master's own words, in the order of the seed: ADDR [MEM CPU] [bridge ADDR] [NODE_ADDR [MEM CPU]]...
 #[derive(Args, Debug)]
 pub struct Master {
-    /// ADDR [MEM CPU] [bridge ADDR] [NODE_ADDR MEM CPU]...: where nodes reach the master; what this machine gives (measured,
-    /// if left out); where people's clients reach it (the next port, if left out); nodes that are expected, and the most
-    /// that each gives.
+    /// ADDR [MEM CPU] [bridge ADDR] [NODE_ADDR [MEM CPU]]...: where nodes reach the master; what this machine gives
+    /// (measured, if left out); where people's clients reach it (the next port, if left out); nodes that are expected, and
+    /// the most that each gives (what it has, if left out).
     #[arg(value_name = "ADDR", required = true, num_args = 1..)]
     pub words: Vec<String>,
     /// Let everybody on this machine use the cluster, as any user, without a secret. For trials: refuses any address that
@@ -220,8 +224,8 @@ pub struct MasterPlan {
     pub capacity: Option<(Mem, Cpu)>,
     /// Where clients reach it.
     pub bridge: SocketAddr,
-    /// Nodes that were announced.
-    pub expected: Vec<(SocketAddr, Mem, Cpu)>,
+    /// Nodes that were announced, and the most that each gives, if that was said.
+    pub expected: Vec<(SocketAddr, Option<(Mem, Cpu)>)>,
     /// What the head goes by.
     pub labels: Vec<String>,
     /// Everybody on this machine may use it.
@@ -235,24 +239,16 @@ impl Master {
     /// A sentence that names the word and says what stands there.
     pub fn plan(&self) -> Result<MasterPlan, String> {
         let mut words = self.words.iter().map(String::as_str).peekable();
-        let first = words.next().unwrap_or_default();
-        let address: SocketAddr = parse(first, ADDRESS)?;
-        let mut capacity = None;
-        if words
-            .peek()
-            .is_some_and(|word| *word != BRIDGE && word.parse::<SocketAddr>().is_err())
-        {
-            capacity = Some(amounts(&mut words)?);
-        }
+        let address = read(words.next(), resolve, ADDRESS)?;
+        let capacity = amounts(&mut words)?;
         let mut bridge = None;
         if words.next_if(|word| *word == BRIDGE).is_some() {
-            bridge = Some(parse(words.next().unwrap_or_default(), ADDRESS)?);
+            bridge = Some(read(words.next(), resolve, ADDRESS)?);
         }
         let mut expected = Vec::new();
         while let Some(word) = words.next() {
-            let node = parse(word, "the address of a node, such as 10.0.0.2:9999")?;
-            let (mem, cpu) = amounts(&mut words)?;
-            expected.push((node, mem, cpu));
+            let node = read(Some(word), resolve, NODE_ADDRESS)?;
+            expected.push((node, amounts(&mut words)?));
         }
         let beside = || SocketAddr::new(address.ip(), address.port().wrapping_add(1));
         Ok(MasterPlan {
@@ -266,30 +262,39 @@ impl Master {
     }
 }
 
-fn amounts<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<(Mem, Cpu), String> {
-    let mem = parse(
-        words.next().unwrap_or_default(),
-        "an amount of memory, such as 400GiB",
-    )?;
-    let cpu = parse(
-        words.next().unwrap_or_default(),
-        "a number of cores, such as 34",
-    )?;
-    Ok((mem, cpu))
+/// Memory and cores, unless what follows is something else.
+fn amounts<'a>(
+    words: &mut Peekable<impl Iterator<Item = &'a str>>,
+) -> Result<Option<(Mem, Cpu)>, String> {
+    // Only addresses have a colon.
+    let is_amount = |word: &&str| *word != BRIDGE && !word.contains(':');
+    let Some(mem) = words.next_if(is_amount) else {
+        return Ok(None);
+    };
+    let mem = read(Some(mem), |word| word.parse().ok(), MEMORY)?;
+    let cpu = read(words.next(), |word| word.parse().ok(), CORES)?;
+    Ok(Some((mem, cpu)))
 }
 
-fn parse<T: std::str::FromStr>(word: &str, what: &str) -> Result<T, String> {
-    word.parse().map_err(|_| match word {
-        "" => format!("{what} is missing at the end"),
-        word => format!("{word:?} stands where {what} belongs"),
-    })
+fn read<T>(word: Option<&str>, parse: impl Fn(&str) -> Option<T>, what: &str) -> Result<T, String> {
+    match word {
+        None => Err(format!("{what}, is missing at the end")),
+        Some(word) => parse(word).ok_or_else(|| format!("{word:?} stands where {what}, belongs")),
+    }
 }
 
 /// It stands where a command may stand, so whoever mistyped one reads this too.
 fn address(word: &str) -> Result<SocketAddr, String> {
-    word.parse().map_err(|_| {
+    resolve(word).ok_or_else(|| {
         "it is neither a command nor an address with a port, such as 10.0.0.2:9999".to_string()
     })
+}
+
+/// An address, or a host's first one with its port: preferably of the kind that everybody has.
+fn resolve(word: &str) -> Option<SocketAddr> {
+    let found: Vec<SocketAddr> = word.to_socket_addrs().ok()?.collect();
+    let common = found.iter().find(|address| address.is_ipv4());
+    common.or(found.first()).copied()
 }
 
 /// Makes sure of a label.
@@ -313,7 +318,10 @@ pub fn label(word: &str) -> Result<String, String> {
 const BRIDGE: &str = "bridge";
 /// A table shows it.
 const LABEL_BYTES_MAX: usize = 64;
-const ADDRESS: &str = "an address, such as 10.0.0.1:9999,";
+const ADDRESS: &str = "an address with a port, such as 10.0.0.1:9999";
+const NODE_ADDRESS: &str = "the address of a node, such as 10.0.0.2:9999";
+const MEMORY: &str = "an amount of memory, such as 400GiB";
+const CORES: &str = "a number of cores, such as 34";
 
 #[cfg(test)]
 mod tests {
@@ -381,32 +389,36 @@ mod tests {
         let long = plan(seed).unwrap();
         assert_eq!(long.capacity, Some((400 * Mem::GIB, Cpu::CORE * 34)));
         assert_eq!(long.bridge, "10.0.0.1:8888".parse().unwrap());
-        let last = (
-            "10.0.0.3:9999".parse().unwrap(),
-            200 * Mem::GIB,
-            Cpu::CORE / 2,
-        );
+        let amounts = (200 * Mem::GIB, Cpu::CORE / 2);
+        let last = ("10.0.0.3:9999".parse().unwrap(), Some(amounts));
         assert_eq!(long.expected[1], last);
-        let no_amounts = plan("10.0.0.1:9999 bridge 10.0.0.1:8888").unwrap();
+        let no_amounts =
+            plan("localhost:9999 bridge localhost:8888 10.0.0.2:9999 10.0.0.3:9999 1GiB 1")
+                .unwrap();
+        assert_eq!(no_amounts.address, "127.0.0.1:9999".parse().unwrap());
+        assert_eq!(no_amounts.bridge, "127.0.0.1:8888".parse().unwrap());
         assert_eq!(no_amounts.capacity, None);
+        let second = ("10.0.0.2:9999".parse().unwrap(), None);
+        assert_eq!(no_amounts.expected[0], second);
+        assert_eq!(no_amounts.expected.len(), 2);
     }
 
     #[test]
     fn a_wrong_word_is_named() {
         let cases = [
-            ("head:9999", "\"head:9999\" stands where an address"),
+            ("head", "\"head\" stands where an address with a port"),
             (
                 "10.0.0.1:9999 lots 34",
                 "\"lots\" stands where an amount of memory",
             ),
             (
                 "10.0.0.1:9999 400GiB",
-                "a number of cores, such as 34 is missing",
+                "a number of cores, such as 34, is missing",
             ),
             ("10.0.0.1:9999 bridge", "is missing at the end"),
             (
-                "10.0.0.1:9999 bridge 10.0.0.1:8888 node2",
-                "\"node2\" stands where the address of a node",
+                "10.0.0.1:9999 bridge 10.0.0.1:8888 10.0.0.2:9999 node3",
+                "\"node3\" stands where an amount of memory",
             ),
         ];
         for (words, sentence) in cases {

@@ -30,7 +30,7 @@ use std::{
     error::Error,
     fs::DirBuilder,
     io::{self, Write},
-    net::{SocketAddr, ToSocketAddrs},
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
@@ -101,21 +101,15 @@ fn serve(how: &Serve) -> Result<()> {
         }
     };
     let master = resolve(&identity.address)?;
-    let address = match how.address {
-        Some(address) => address,
-        None => beside(master)?,
-    };
+    let address = own_address(how, master)?;
     check_insecure(identity.is_insecure(), how)?;
     if how.insecure_no_auth {
         insecure::must_be_loopback(&address)?;
     }
+    head::warn_if_unspecified(address);
     let poll = Poll::new()?;
-    let door =
-        Door::open(address, poll.registry(), 0, None, Some(head::DATA)).map_err(|error| {
-            format!(
-                "cannot listen at {address}: {error}; give an address of this machine that is free"
-            )
-        })?;
+    let door = Door::open(address, poll.registry(), 0, None, Some(head::DATA))
+        .map_err(|error| cannot_listen(address, &error))?;
     let estate = Estate::open(&state.join("jobs"), &[])?;
     println!(
         "A node of the cluster at {master}; its data port is {address}.\nJobs: {}.",
@@ -161,6 +155,18 @@ fn said(state: &State) -> String {
     dir.map_or(String::new(), |dir| format!(" --state {}", dir.display()))
 }
 
+/// Where other nodes reach this one.
+fn own_address(how: &Serve, master: SocketAddr) -> Result<SocketAddr> {
+    match how.address {
+        Some(address) => Ok(address),
+        None => beside(master),
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    format!("cannot listen at {address}: {error}; give an address of this machine that is free")
+}
+
 /// The address from which this machine reaches the master, with the port that nodes have if nothing else is said.
 fn beside(master: SocketAddr) -> Result<SocketAddr> {
     let any: SocketAddr = match master {
@@ -182,33 +188,42 @@ fn resolve(address: &str) -> Result<SocketAddr> {
 
 /// Joins and serves. Where a daemon waits for just that, it is the one that serves.
 fn join(token: &str, how: &Serve) -> Result<()> {
+    let token = read_token(token)?.for_role(Role::Node)?;
     let place = head::place(&state(&how.state)?, Role::Node);
-    join_as_node(token, how, &place)?;
     let is_served = matches!(StateDir::open(&place)?.claim(), Err(StateError::InUse(_)));
+    if !is_served {
+        // Who joins and then cannot serve would be a member that nobody ever sees.
+        let address = own_address(how, resolve(&token.address)?)?;
+        TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?;
+    }
+    join_as_node(&token, how, &place)?;
     if is_served {
-        println!("This machine has joined; the fabric that runs here already serves.");
+        println!(
+            "This machine has joined; the fabric that runs here already serves. A second one beside it needs a \
+             directory and an address of its own: fabric join <NODE TOKEN> ADDR --state DIR"
+        );
         return Ok(());
     }
     serve(how)
 }
 
-fn join_as_node(token: &str, how: &Serve, place: &Path) -> Result<()> {
-    let token: Token = match token {
-        "-" => {
-            let mut line = String::new();
-            io::stdin().read_line(&mut line)?;
-            line.trim().parse::<Token>()?
-        }
-        token => token.parse::<Token>()?,
-    };
-    let token = token.for_role(Role::Node)?;
+fn read_token(word: &str) -> Result<Token> {
+    if word != "-" {
+        return Ok(word.parse()?);
+    }
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line.trim().parse()?)
+}
+
+fn join_as_node(token: &Token, how: &Serve, place: &Path) -> Result<()> {
     check_insecure(token.is_insecure(), how)?;
     let dir = StateDir::open(place)?;
     if let Some(own) = Identity::load(&dir)?
         && own.expires > SystemTime::now()
     {
         let (name, address) = (own.subject.name.as_str(), &own.address);
-        if !own.is_of(&token) {
+        if !own.is_of(token) {
             return Err(format!(
                 "this machine is a node of the cluster at {address}: stop its fabric and say `fabric leave` first"
             )
@@ -219,7 +234,7 @@ fn join_as_node(token: &str, how: &Serve, place: &Path) -> Result<()> {
         );
         return Ok(());
     }
-    let identity = join::join(&token, &Name::like(&head::machine()), PATIENCE)?;
+    let identity = join::join(token, &Name::like(&head::machine()), PATIENCE)?;
     identity.save(&dir)?;
     Ok(())
 }

@@ -87,6 +87,9 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     let master = identity(&authority, state, Role::Master, "master", plan.address)?;
     let mut cluster = Cluster::new(authority.cluster().to_string());
     let membership = Membership::new(authority, master, master_dir);
+    for address in [plan.address, plan.bridge] {
+        warn_if_unspecified(address);
+    }
     let poll = Poll::new()?;
     let (nodes, people) = doors(&poll, plan, &membership)?;
     // Only where it can serve is this machine a node.
@@ -109,8 +112,8 @@ pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
         capacity: plan.capacity,
         labels: plan.labels.clone(),
     };
-    for (address, mem, cpu) in &plan.expected {
-        cluster.expect(address.to_string(), resources(*mem, *cpu));
+    for (address, most) in &plan.expected {
+        cluster.expect(address.to_string(), *most);
     }
     let (mut desk, unfinished) = Desk::open(&state.join("records"))?;
     let nodes_file = NodesFile::new(state.join("nodes"));
@@ -197,8 +200,14 @@ fn doors(
     Ok((nodes, people))
 }
 
-fn resources(mem: Mem, cpu: Cpu) -> Resources {
-    Resources { mem, cpu, gpu: 0 }
+/// Says so where an address is none that anybody could dial from elsewhere.
+pub fn warn_if_unspecified(address: SocketAddr) {
+    if address.ip().is_unspecified() {
+        eprintln!(
+            "warning: {address} is not an address that other machines can dial, and it is the one that they are told: \
+             say the one by which they reach this machine"
+        );
+    }
 }
 
 /// What this machine is called.

@@ -6,11 +6,25 @@ use fabric::cli::Cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match fabric::commands::run(Cli::parse()) {
+    let refused = ExitCode::from(OwnCode::Setting.number() as u8);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_mistake = error.use_stderr();
+            // If nobody reads it, so be it.
+            let _ = error.print();
+            return if is_mistake {
+                refused
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match fabric::commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("fabric: {why}");
-            ExitCode::from(OwnCode::Setting.number() as u8)
+            refused
         }
     }
 }

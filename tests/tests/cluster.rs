@@ -40,7 +40,7 @@ fn three_nodes_join_by_the_line_that_the_master_prints() {
 #[test]
 fn the_long_form_expects_nodes_and_bounds_what_they_give() {
     let words =
-        "10.77.0.1:9999 2GiB 1 bridge 10.77.0.1:8888 10.77.0.2:9999 1GiB 0.5 10.77.0.3:7777 1GiB 1";
+        "10.77.0.1:9999 2GiB 1 bridge 10.77.0.1:8888 10.77.0.2:9999 1GiB 0.5 10.77.0.3:7777";
     let Some(mut cluster) = Cluster::head_only(&["n1", "n2"], words) else {
         return;
     };
@@ -145,10 +145,14 @@ fn two_daemons_live_on_one_machine_each_with_its_state() {
     let busy = second.replace(":7777", ":9999");
     let in_use = cluster.run("n1", &busy);
     refused(&in_use, "cannot listen at 10.77.0.2:9999");
-    // It has joined all the same, and need not again.
+    // Who cannot serve does not join.
+    let members = cluster.run("head", "members").out_text();
+    assert!(!members.contains("n1-2"), "{members}");
     let mut daemon = cluster.fabric("n1", &second);
-    daemon.expect("has joined before, as n1-2");
     daemon.expect("in the cluster as n1-2");
+    let again = cluster.run("n1", &second).out_text();
+    assert!(again.contains("has joined before, as n1-2"), "{again}");
+    assert!(again.contains("already serves"), "{again}");
     assert!(state.join("node").is_dir());
     is(&cluster, "n1", "up");
     is(&cluster, "n1-2", "up");
@@ -187,6 +191,9 @@ fn what_cannot_begin_says_why() {
         &run("n1", "master 10.77.0.2:1 --state /proc/x"),
         "--state DIR",
     );
+    for wrong in ["--wrong", "nods", "master"] {
+        assert_eq!(run("n1", wrong).code, 78, "{wrong}");
+    }
     refused(&run("n1", "nodes"), "type this on the head");
     refused(&run("n1", "token list"), "type this on the head");
     refused(&run("head", "drain nobody"), "nobody");

@@ -42,8 +42,10 @@ fn whoever_logged_in_is_known_by_address_name_and_alone() {
     let who = |text: String| text.lines().next().map(str::to_string);
     assert_eq!(who(stdout(&again)), who(stdout(&output)));
     let address = bridge.address.to_string();
-    for words in [&["nodes"][..], &["nodes", "lab"], &["nodes", &address]] {
-        let output = person.deploy(words).output().unwrap();
+    let host = format!("localhost:{}", bridge.address.port());
+    for target in [&[][..], &["lab"], &[&*address], &[&*host]] {
+        let words = [&["nodes"], target].concat();
+        let output = person.deploy(&words).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", said(&output));
     }
     let saved = person.home().join("deploy/clusters/lab");

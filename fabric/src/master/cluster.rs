@@ -27,6 +27,7 @@ use deploy_wire::{
     event::Event,
     node::Order,
     pid,
+    resources::{Cpu, Mem},
 };
 use nodes::Member;
 use owners::{Client, Owned};
@@ -52,8 +53,8 @@ pub struct Cluster {
     rooms: HashMap<(pid::Job, u64), Ticket>,
     tickets_made: u64,
     spread: Spread,
-    /// Nodes that somebody announced and that have not come.
-    expected: BTreeMap<String, deploy_wire::resources::Resources>,
+    /// Nodes that somebody announced, by their addresses, and the most that each gives, if that was said.
+    expected: BTreeMap<String, Option<(Mem, Cpu)>>,
     /// What is asked for while nodes are awaited that an earlier master knew, and whose it is.
     asked: Vec<(pid::Job, u64, RoomAsk)>,
     /// Whether nodes came or went since that was written down.
@@ -113,9 +114,9 @@ impl Cluster {
         }
     }
 
-    /// A node was announced: one of this name or address is given at most so much.
-    pub fn expect(&mut self, address: String, capacity: deploy_wire::resources::Resources) {
-        self.expected.insert(address, capacity);
+    /// A node was announced: the one at this address gives at most so much, whatever it says.
+    pub fn expect(&mut self, address: String, most: Option<(Mem, Cpu)>) {
+        self.expected.insert(address, most);
     }
 
     /// Whether some job has this program, or its files, on the node of this name.

@@ -88,10 +88,20 @@ impl World {
         labels: &[&str],
         held: Vec<Held>,
     ) -> Result<NodeId, String> {
+        self.greet_with(index, gib_and_cores(gib, 8), labels, held)
+    }
+
+    fn greet_with(
+        &mut self,
+        index: usize,
+        capacity: Resources,
+        labels: &[&str],
+        held: Vec<Held>,
+    ) -> Result<NodeId, String> {
         let hello = NodeHello {
             version: VERSION,
             address: address(index),
-            capacity: gib_and_cores(gib, 8),
+            capacity,
             incarnation: index as u128,
             arch: "x86_64".to_string(),
             isolation: String::new(),
@@ -590,6 +600,36 @@ fn nodes_whose_labels_nobody_can_have_given_are_refused() {
         assert!(world.hello(0, 1, labels).is_err(), "{labels:?}");
     }
     assert!(world.hello(0, 1, &many[..64]).is_ok());
+}
+
+#[test]
+fn who_was_announced_gives_at_most_what_was_said_and_all_its_gpus() {
+    let (mut world, _) = World::new(&[]);
+    let said = [Some((2 * Mem::GIB, Cpu::CORE)), None];
+    for (index, most) in said.into_iter().enumerate() {
+        world.cluster.expect(address(index).to_string(), most);
+    }
+    let has = Resources {
+        gpu: 3,
+        ..gib_and_cores(4, 8)
+    };
+    for index in 0..2 {
+        world.greet_with(index, has, &[], Vec::new()).unwrap();
+    }
+    let now = world.now;
+    world.cluster.handle_ask(CLIENT, Ask::Nodes, now);
+    world.settle();
+    let Some((_, Answer::Nodes(nodes))) = world.answers.last() else {
+        panic!("{:?}", world.answers);
+    };
+    let bounded = Resources {
+        gpu: 3,
+        ..gib_and_cores(2, 1)
+    };
+    assert_eq!(nodes.len(), 2);
+    for (node, capacity) in nodes.iter().zip([bounded, has]) {
+        assert_eq!((node.capacity, node.free), (capacity, capacity));
+    }
 }
 
 #[test]

@@ -153,6 +153,12 @@ impl Desk {
         named(files.map(|(job, _)| *job), name)
     }
 
+    /// The job that a user means by this, if it is over.
+    pub fn over(&self, user: &str, name: &str) -> Option<pid::Job> {
+        let job = self.find(user, name).ok()?;
+        self.files.get(&job)?.over.as_ref().map(|_| job)
+    }
+
     /// A client is to be told what happens in a job, which is there, from this position on.
     pub fn attach(&mut self, client: ClientId, job: pid::Job, from: Position, part: Part) {
         self.forget(client);
@@ -259,19 +265,19 @@ impl Desk {
         file.map_or_else(Vec::new, |file| file.lives.views(process, waits))
     }
 
-    /// A user's jobs that are over.
+    /// A user's jobs that are over, the latest to end last.
     pub fn past(&self, user: &str) -> Vec<JobView> {
         let files = self.files.iter().filter(|(_, file)| file.user == user);
-        let views = files.filter_map(|(job, file)| {
-            let over = file.over.as_ref()?;
-            Some(JobView {
-                job: *job,
-                worker: file.worker.clone(),
-                user: file.user.clone(),
-                processes: 0,
-                seconds: over.at.saturating_duration_since(file.since).as_secs(),
-                state: file.outcome(),
-            })
+        let over = files.filter_map(|(job, file)| Some((file.over.as_ref()?.at, job, file)));
+        let mut over: Vec<_> = over.collect();
+        over.sort_by_key(|(at, ..)| *at);
+        let views = over.into_iter().map(|(at, job, file)| JobView {
+            job: *job,
+            worker: file.worker.clone(),
+            user: file.user.clone(),
+            processes: 0,
+            seconds: at.saturating_duration_since(file.since).as_secs(),
+            state: file.outcome(),
         });
         views.collect()
     }

@@ -319,8 +319,15 @@ impl Master {
             Ask::Kill { job, process } => {
                 let what = [&job, process.as_deref().unwrap_or("")].map(str::to_string);
                 self.record(token, "kill", &[("job", &what[0]), ("process", &what[1])]);
-                let ask = Ask::Kill { job, process };
-                return self.cluster.handle_ask(client, ask, now);
+                match self.desk.over(&self.cluster.user(client), &job) {
+                    Some(job) => Some(refused(format!(
+                        "{job} is over: `cargo deploy why {job}` says how it ended"
+                    ))),
+                    None => {
+                        let ask = Ask::Kill { job, process };
+                        return self.cluster.handle_ask(client, ask, now);
+                    }
+                }
             }
             other => {
                 self.cluster.handle_ask(client, other, now);

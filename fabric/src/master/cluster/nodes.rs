@@ -18,6 +18,7 @@ use deploy_wire::{
     code::OwnCode,
     node::{NodeHello, Order, Report, VERSION},
     pid,
+    resources::Resources,
 };
 use std::{
     collections::BTreeSet,
@@ -105,8 +106,9 @@ impl Cluster {
     /// A node as the scheduler is to know it.
     pub(super) fn spec(&self, name: &str, hello: &NodeHello) -> NodeSpec {
         let mut capacity = hello.capacity;
-        if let Some(most) = self.expected.get(&hello.address.to_string()) {
-            capacity = crate::capacity::least(capacity, *most);
+        if let Some(Some((mem, cpu))) = self.expected.get(&hello.address.to_string()) {
+            capacity.mem = capacity.mem.min(*mem);
+            capacity.cpu = capacity.cpu.min(*cpu);
         }
         NodeSpec {
             name: name.to_string(),
@@ -303,14 +305,16 @@ impl Cluster {
                 })
             })
             .collect();
-        for (address, capacity) in &self.expected {
+        for (address, most) in &self.expected {
             if !views.iter().any(|view| view.address == *address) {
+                let (mem, cpu) = most.unwrap_or_default();
+                let capacity = Resources { mem, cpu, gpu: 0 };
                 views.push(NodeView {
                     name: address.clone(),
                     address: address.clone(),
                     state: "expected".to_string(),
-                    capacity: *capacity,
-                    free: *capacity,
+                    capacity,
+                    free: capacity,
                     processes: 0,
                     isolation: String::new(),
                     labels: Vec::new(),

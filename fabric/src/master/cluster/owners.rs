@@ -290,15 +290,17 @@ impl Cluster {
     pub(super) fn job_views(&self, client: ClientId, now: Instant) -> Vec<JobView> {
         let user = self.user(client);
         let jobs = self.jobs.iter().filter(|(_, owned)| owned.user == user);
-        jobs.map(|(id, owned)| JobView {
+        let mut jobs: Vec<_> = jobs.collect();
+        jobs.sort_by_key(|(_, owned)| owned.since); // The latest to begin last.
+        let views = jobs.into_iter().map(|(id, owned)| JobView {
             job: *id,
             worker: owned.job.worker().to_string(),
             user: owned.user.clone(),
             processes: owned.job.processes(),
             seconds: now.saturating_duration_since(owned.since).as_secs(),
             state: owned.state(now),
-        })
-        .collect()
+        });
+        views.collect()
     }
 }
 
@@ -377,7 +379,7 @@ pub fn named(jobs: impl Iterator<Item = pid::Job>, name: &str) -> Result<pid::Jo
     match found[..] {
         [job] => Ok(job),
         [] => Err(format!(
-            "none of your jobs is called {name:?}: `cargo deploy ps` lists them"
+            "none of your jobs is called {name:?}: `cargo deploy ps --all` lists them"
         )),
         _ => Err(format!(
             "{} of your jobs begin with {name:?}: give more of the name",
