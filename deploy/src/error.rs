@@ -7,6 +7,20 @@ pub use crate::spawn_error::SpawnError;
 pub use deploy_wire::exit::ExitStatus;
 
 /// Why a value could not be sent or received.
+///
+/// Only a peer that dropped its end is `Closed`: one that panicked or was killed never looks like one that was done.
+///
+/// ```no_run
+/// # use deploy::*;
+/// fn explain(error: ChannelError) {
+///     match error {
+///         ChannelError::Closed => println!("that was all"),
+///         ChannelError::Exited(status) if status.signal().is_some() => println!("it was killed: {status}"),
+///         ChannelError::TypeMismatch { sent, expected } => println!("{sent} is not {expected}"),
+///         other => println!("{other}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum ChannelError {

@@ -44,7 +44,17 @@ use std::{
 /// Makes this program one of many processes. The first statement of `main`: what stands before it runs in every
 /// process, and what stands behind it only in the initial one.
 ///
-/// `resources` is what the initial process needs. Threads may exist already, as under `#[tokio::main]`.
+/// `resources` is what the initial process needs. Threads may exist already, as under `#[tokio::main]`. In the process that
+/// the person started it never returns: that one watches over the others, and exits when all have ended.
+///
+/// ```no_run
+/// use deploy::*;
+///
+/// fn main() {
+///     init(Resources { mem: 2 * Mem::GIB, cpu: Cpu::CORE, ..Resources::default() });
+///     println!("I am {}, with {}", pid(), resources());
+/// }
+/// ```
 ///
 /// # Panics
 /// If it is called twice, or on another thread than `main`'s, as in a `#[test]`; if the machine cannot start another

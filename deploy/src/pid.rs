@@ -20,7 +20,25 @@ use std::{
 pub struct Pid(pub(crate) pid::Pid);
 
 impl Pid {
-    /// Blocks until the process has ended, and says how. The process need not be a child of this one.
+    /// Blocks until the process has ended and all that it printed was taken, and says how it ended. The process need not be
+    /// a child of this one, and may have ended long ago.
+    ///
+    /// ```no_run
+    /// # use deploy::*;
+    /// # fn sort(_parent: Pid, (): ()) {}
+    /// # init(Resources::default());
+    /// let pid = spawn(sort, (), Resources::default()).expect("Out of resources!");
+    /// let status = pid.wait().expect("it is of this job");
+    /// if status.is_failure() {
+    ///     eprintln!("{pid} exited: {status}"); // `101`, `SIGSEGV`, `SIGKILL (out of memory: ..)`
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`WaitError::Unknown`] if it never was a process of this job.
+    ///
+    /// # Panics
+    /// If `init` was not called.
     #[track_caller]
     pub fn wait(self) -> Result<ExitStatus, WaitError> {
         let at = Location::caller();
@@ -30,6 +48,9 @@ impl Pid {
     }
 
     /// The same, but for no longer than `timeout`: nothing, if the process has not ended by then.
+    ///
+    /// # Errors
+    /// As for [`Pid::wait`].
     ///
     /// ```no_run
     /// # use deploy::*; use std::time::Duration;
@@ -57,6 +78,9 @@ impl Pid {
 
     /// [`Pid::wait`] for tasks: completes when the process has ended, and blocks no thread. It can be dropped at any time.
     ///
+    /// # Errors
+    /// As for [`Pid::wait`].
+    ///
     /// ```no_run
     /// # use deploy::*;
     /// async fn all_well(pids: &[Pid]) -> bool {
@@ -83,6 +107,12 @@ impl Pid {
 
     /// Ends the process and everything it left running, by SIGKILL. Returns as soon as the signal is on its way; a
     /// process that has ended already stays as it is. What it had sent may be lost.
+    ///
+    /// # Errors
+    /// [`WaitError::Unknown`] if it never was a process of this job.
+    ///
+    /// # Panics
+    /// If `init` was not called.
     pub fn kill(self) -> Result<(), WaitError> {
         if process::current().control.kill(self.0) {
             Ok(())

@@ -63,7 +63,14 @@ pub(crate) fn link_to(pid: Pid) -> Arc<Link> {
     process.links.to(pid.0, || process.control.connect(pid.0))
 }
 
-/// The identity of this process.
+/// The identity of this process, which others send to and receive from. Does not block.
+///
+/// ```no_run
+/// # use deploy::*;
+/// fn worker(parent: Pid, (): ()) {
+///     Sender::<Pid>::new(parent).send(pid()).expect("the parent listens");
+/// }
+/// ```
 ///
 /// # Panics
 /// If `init` was not called.
@@ -72,7 +79,7 @@ pub fn pid() -> Pid {
     Pid(current().pid)
 }
 
-/// The process that spawned this one; nobody, if it is the initial process.
+/// The process that spawned this one, alive or not; nobody, if it is the initial process. Does not block.
 ///
 /// # Panics
 /// If `init` was not called.
@@ -81,7 +88,14 @@ pub fn parent() -> Option<Pid> {
     current().parent.map(Pid)
 }
 
-/// What this process was granted: what it asked for.
+/// What this process was granted: what was asked for it, in bytes of memory, millionths of a core and whole GPUs. Does not
+/// block.
+///
+/// ```no_run
+/// # use deploy::*;
+/// # init(Resources::default());
+/// let buffer = Vec::<u8>::with_capacity(resources().mem.bytes() as usize / 2);
+/// ```
 ///
 /// # Panics
 /// If `init` was not called.

@@ -39,7 +39,22 @@ use std::{
 /// `Sender` of a process to this one belongs to the n-th `Receiver` made here for that process.
 ///
 /// It can be shared between threads, each value going to one of them, and a thread that blocks in it stops no other
-/// channel.
+/// channel. Dropped, it has the peer's `send` return [`ChannelError::Closed`].
+///
+/// ```no_run
+/// # use deploy::*;
+/// fn sum(child: Pid) -> Result<u64, ChannelError> {
+///     let receiver = Receiver::<u64>::new(child);
+///     let mut sum = 0;
+///     loop {
+///         match receiver.recv() {
+///             Ok(number) => sum += number,
+///             Err(ChannelError::Closed) => return Ok(sum),
+///             Err(error) => return Err(error), // `Exited` says how the process ended.
+///         }
+///     }
+/// }
+/// ```
 pub struct Receiver<T: Serialize + DeserializeOwned + Send + 'static> {
     pub(crate) link: Arc<Link>,
     pub(crate) generation: u32,
@@ -119,7 +134,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         }
     }
 
-    /// Receives a value if one is there.
+    /// Receives a value if one is there. Does not block.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if none is; otherwise as for [`recv`](Receiver::recv).
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.without_waiting(self.try_find())
     }
@@ -146,6 +164,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     }
 
     /// Receives a value. Blocks until there is one, or until `timeout` is over.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError::Timeout`] if there was none; otherwise as for [`recv`](Receiver::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         // A time too long to be told ends never.
         let deadline = Instant::now().checked_add(timeout);

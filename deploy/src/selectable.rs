@@ -57,6 +57,16 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
 
 /// Blocks until one of the operations is ready, does it, and returns the others.
 ///
+/// ```no_run
+/// # use deploy::*;
+/// fn relay(orders: &Receiver<String>, answers: &Sender<u64>) {
+///     select(vec![
+///         Box::new(orders.selectable_recv(|order| println!("{order}"), |error| println!("no orders: {error}"))),
+///         Box::new(answers.selectable_send(|| 7, |error| println!("no answers: {error}"))),
+///     ]);
+/// }
+/// ```
+///
 /// # Panics
 /// If there is none.
 #[track_caller]
@@ -72,7 +82,7 @@ pub fn select<'a>(mut operations: Vec<Box<dyn Selectable + 'a>>) -> Vec<Box<dyn 
     operations
 }
 
-/// Does all the operations, each when it is ready.
+/// Does all the operations, each when it is ready; blocks until all are done. See [`select`](fn@crate::select).
 #[track_caller]
 pub fn run<'a>(mut operations: Vec<Box<dyn Selectable + 'a>>) {
     while !operations.is_empty() {

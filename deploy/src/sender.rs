@@ -24,7 +24,21 @@ use std::{
 /// this process ends right after. There is one `Sender` to each process at a time; the receiver's process makes the
 /// matching [`Receiver`](crate::Receiver), before or after.
 ///
-/// It can be shared between threads, and a thread that blocks in it stops no other channel.
+/// It can be shared between threads, and a thread that blocks in it stops no other channel. Dropped, it lets the peer
+/// receive what was sent, and then [`ChannelError::Closed`].
+///
+/// ```no_run
+/// use deploy::*;
+///
+/// fn count(parent: Pid, up_to: u64) {
+///     let sender = Sender::<u64>::new(parent);
+///     for number in 0..up_to {
+///         if sender.send(number).is_err() {
+///             return; // Nobody listens any more.
+///         }
+///     }
+/// }
+/// ```
 pub struct Sender<T> {
     pub(crate) outlet: Outlet,
     /// The value that was handed to the sink last.
@@ -74,6 +88,17 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
 
     /// Sends a value if that does not block.
     ///
+    /// ```no_run
+    /// # use deploy::*;
+    /// fn report(sender: &Sender<String>, line: String) -> Result<(), ChannelError> {
+    ///     match sender.try_send(line) {
+    ///         Ok(()) | Err(TrySendError::Full(_)) => Ok(()), // Whoever is slow misses some.
+    ///         Err(TrySendError::TooLarge(line)) => sender.send(line),
+    ///         Err(TrySendError::Channel(error)) => Err(error),
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`TrySendError::Full`] and [`TrySendError::TooLarge`] give the value back; values of up to 64 KiB when encoded are
     /// not too large.
@@ -101,6 +126,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
 
     /// Blocks until the peer's runtime holds everything that was sent: it will be received, should this process be
     /// killed now, unless the peer ends first.
+    ///
+    /// # Errors
+    /// How the channel ended, if it did before the peer had everything.
     #[track_caller]
     pub fn flush(&self) -> Result<(), ChannelError> {
         let at = Some(Location::caller());

@@ -8,7 +8,18 @@ use deploy_wire::{
 };
 use std::fmt;
 
-/// Why a process was not started.
+/// Why a process was not started. Its text says what was asked, and what each node has.
+///
+/// ```no_run
+/// # use deploy::*;
+/// # fn worker(_parent: Pid, (): ()) {}
+/// # init(Resources::default());
+/// match spawn(worker, (), Resources { mem: 20 * Mem::GIB, ..Resources::default() }) {
+///     Ok(pid) => println!("{pid} has it"),
+///     Err(SpawnError::OutOfResources { .. }) => println!("later, or with Builder::wait"),
+///     Err(error) => panic!("{error}"),
+/// }
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum SpawnError {

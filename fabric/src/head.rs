@@ -27,10 +27,7 @@ use deploy_trust::{
     subject::{Name, Role},
     token::Token,
 };
-use deploy_wire::{
-    hello,
-    resources::{Cpu, Mem, Resources},
-};
+use deploy_wire::hello;
 use mio::Poll;
 use nix::sys::signal::Signal;
 use std::{

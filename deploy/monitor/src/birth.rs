@@ -149,6 +149,7 @@ impl Household {
                 .start(is_wrapped, stdio, self.nursery.as_ref())?,
             voice: Voice::new([stdout, stderr]),
             leaf: self.nursery.take(),
+            allowance: None,
             is_dead: false,
             control: Control::new(fd::raise(socket)?),
             awaits_room: false,
@@ -201,7 +202,7 @@ impl Household {
         };
         let descriptors = socket.into_iter().chain(file).collect();
         self.children.insert(number, newborn.child);
-        self.limit(number, begin.resources);
+        self.limit(number, begin.resources, now);
         self.catch_up(number, head, now);
         if let Some(child) = self.children.get_mut(&number) {
             let sent = child.control.send(birth.encode(), descriptors);
@@ -214,7 +215,8 @@ impl Household {
 
     /// Limits a process to what it was granted, on a cluster. Fails where the group has been removed under us, and then
     /// nothing lives in it.
-    pub(crate) fn limit(&self, number: u32, resources: Resources) {
+    pub(crate) fn limit(&mut self, number: u32, resources: Resources, now: Instant) {
+        self.allow(number, resources.mem, now);
         let limits = Limits {
             memory_bytes: resources.mem.bytes(),
             cpu_millionths: resources.cpu.millionths(),

@@ -2,7 +2,7 @@
 //!
 //! What it means to others is the roster's business.
 
-use crate::voice::Voice;
+use crate::{memory::Allowance, voice::Voice};
 use deploy_sys::{
     cgroup::Leaf,
     packet::{self, Beside},
@@ -23,6 +23,8 @@ pub(crate) struct Child {
     pub(crate) voice: Voice,
     /// Its control group, where there is one.
     pub(crate) leaf: Option<Leaf>,
+    /// The memory that it may use, where that is not its group's to limit.
+    pub(crate) allowance: Option<Allowance>,
     /// Whether it has been reaped.
     pub(crate) is_dead: bool,
     pub(crate) control: Control,

@@ -37,11 +37,13 @@ impl Household {
             Err(error) => panic!("only the monitor reaps its children: {error}"),
         };
         child.is_dead = true;
-        let mut shortage = None;
+        let allowance = child.allowance.as_ref();
+        let mut shortage = allowance.and_then(|allowance| allowance.shortage(end));
         if let Some(leaf) = &mut child.leaf {
             // A process may live on without one of its own that was killed for want of memory.
             let may_be_why = self.about.is_limited && end != End::Code(0);
-            shortage = leaf.shortage().filter(|_| may_be_why).map(in_words);
+            let of_group = leaf.shortage().filter(|_| may_be_why).map(in_words);
+            shortage = shortage.or(of_group);
             // Fails where the group has been removed under us, and then nothing is in it.
             let _ = leaf.kill();
         }

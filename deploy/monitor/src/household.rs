@@ -55,6 +55,10 @@ pub(crate) struct Household {
     pub(crate) keeper: Option<Keeper>,
     /// When to start it.
     pub(crate) keeper_due: Option<Instant>,
+    /// Whether memory is to be limited, and no control group does.
+    pub(crate) watches_memory: bool,
+    /// When to look at it.
+    pub(crate) memory_due: Option<Instant>,
     /// The group that the next process will be born in.
     pub(crate) nursery: Option<Leaf>,
     /// Groups whose processes have ended, in which others may be born.
@@ -120,6 +124,7 @@ impl Household {
         outside: Outside,
         input: Option<Input>,
     ) -> Household {
+        let watches_memory = about.is_limited && !tree.as_ref().is_some_and(Tree::limits_memory);
         Household {
             about,
             registry,
@@ -131,6 +136,8 @@ impl Household {
             input,
             keeper: None,
             keeper_due: None,
+            watches_memory,
+            memory_due: None,
             nursery: None,
             vacant: Vec::new(),
             groups_made: 0,
@@ -176,6 +183,7 @@ impl Household {
         self.act(head, now);
         self.start_keeper(now);
         self.start_spare(now);
+        self.look_at_memory(now);
     }
 
     /// When there is something to do, whatever happens in the meantime.
@@ -196,6 +204,7 @@ impl Household {
             .filter_map(|number| self.children[number].voice.poll_timeout());
         ends.chain(retry.then(|| now + RETRY_AFTER))
             .chain(self.keeper_due)
+            .chain(self.memory_due)
             .chain(self.spare.poll_timeout())
             .chain(self.outside.poll_timeout())
             .chain(self.speechless.iter().map(|(at, _)| *at))
@@ -209,7 +218,7 @@ impl Household {
                 Deed::Begin(begin, file) => self.begin(*begin, file, head, now),
                 Deed::Tell(number, notice) => {
                     if let Notice::Granted { resources, .. } = notice {
-                        self.limit(number, resources);
+                        self.limit(number, resources, now);
                     }
                     self.tell(number, &notice, None);
                 }

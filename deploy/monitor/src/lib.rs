@@ -33,6 +33,7 @@ mod launcher;
 mod ledger;
 mod leg;
 mod local;
+mod memory;
 mod outpost;
 mod outside;
 mod ready;

@@ -86,6 +86,19 @@ pub fn children() -> Vec<u32> {
         .collect()
 }
 
+/// How much memory that process has to itself, in bytes: what it has written to, without the files that it executes and
+/// reads. Nothing if it has ended, or we may not look.
+pub fn private_memory_bytes(process: u32) -> Option<u64> {
+    let sizes = fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
+    let mut pages = sizes
+        .split_whitespace()
+        .map(|word| word.parse::<u64>().ok());
+    let (_, resident, shared) = (pages.next()??, pages.next()??, pages.next()??);
+    // SAFETY: `sysconf` takes no pointer and changes nothing.
+    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    Some(resident.saturating_sub(shared) * u64::try_from(page_bytes).ok()?)
+}
+
 /// Whether that process has this file open, or the other end of this pipe. False where we may not look.
 pub fn holds(process: u32, file: BorrowedFd<'_>) -> bool {
     let Ok(file) = fstat(file) else {

@@ -286,7 +286,11 @@ impl Cluster {
         ticket
     }
 
-    fn ask(&mut self, id: pid::Job, ask: u64, room: RoomAsk) {
+    fn ask(&mut self, id: pid::Job, ask: u64, mut room: RoomAsk) {
+        let near = room.near.and_then(|near| self.nodes.get(&near));
+        if let (Some(LOCAL), Some(near)) = (room.node.as_deref(), near) {
+            room.node = Some(near.name.clone());
+        }
         let asked = room.resources;
         let wanted = room.node.clone();
         let refusal = match self.scheduler.handle_ask(room) {
@@ -372,3 +376,6 @@ fn explain(refusal: &Refusal) -> (OwnCode, String) {
         _ => (OwnCode::Launch, refusal.to_string()),
     }
 }
+
+/// The node that whoever asks is on; run alone, a program has no other.
+const LOCAL: &str = "local";

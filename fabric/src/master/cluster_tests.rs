@@ -592,6 +592,23 @@ fn a_child_goes_where_the_label_is() {
 }
 
 #[test]
+fn local_is_the_node_of_whoever_asks_as_it_is_alone() {
+    let (mut world, nodes) = World::new(&[4, 4]);
+    world.run(None);
+    let (first, _) = world.begun();
+    let other = if first == nodes[0] { 1 } else { 0 };
+    world.report(first, JobReport::Begun { number: 0 });
+    let label = format!("index={other}");
+    world.ask(first, 0, spawn(1, Resources::default(), Some(&label)));
+    assert_eq!(world.begun().0, nodes[other]);
+    world.report(nodes[other], JobReport::Begun { number: 1 });
+    for (node, process) in [(nodes[other], 1), (first, 0)] {
+        world.ask(node, process, spawn(2, Resources::default(), Some("local")));
+        assert_eq!(world.begun().0, node);
+    }
+}
+
+#[test]
 fn nodes_whose_labels_nobody_can_have_given_are_refused() {
     let (mut world, _) = World::new(&[]);
     let many: Vec<String> = (0..65).map(|number| number.to_string()).collect();

@@ -109,8 +109,8 @@ impl Estate {
         };
         let group = match &self.groups {
             Some(groups) if groups.limits_memory() => "a control group that limits memory",
-            Some(_) => "a control group without limits",
-            None => "no control group",
+            Some(_) => "a control group without limits, memory that is watched",
+            None => "no control group, memory that is watched",
         };
         format!("{user}, {group} and a directory for each job; no new privileges")
     }

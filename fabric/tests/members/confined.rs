@@ -11,6 +11,8 @@ use deploy_trust::{
 use deploy_wire::{
     client::{Answer, Ask, CHUNK_BYTES_MAX, CREDIT_BYTES_FIRST, RunRequest},
     event::Event,
+    exit::{ExitStatus, Reason},
+    resources::Resources,
 };
 use std::{
     fs,
@@ -80,6 +82,21 @@ pub fn output(mut client: Client) -> String {
             } => text += &String::from_utf8_lossy(&bytes),
             Answer::Finished => return text,
             Answer::Refused { why, .. } => panic!("{why}"),
+            _ => {}
+        }
+    }
+}
+
+/// How the job's only process ends.
+fn status(mut client: Client) -> ExitStatus {
+    loop {
+        let message = client.recv(Instant::now() + PATIENCE).unwrap();
+        match Answer::decode(&message).unwrap() {
+            Answer::Event {
+                event: Event::Exited { status, .. },
+                ..
+            } => return status,
+            Answer::Finished => panic!("its end was not told"),
             _ => {}
         }
     }
@@ -278,6 +295,22 @@ fn without_rights_a_job_is_kept_from_the_daemons_state_and_from_other_jobs() {
     let said = output(begin_as(&ada, "/bin/sh", &["-c", &script]));
     assert!(said.ends_with("all was so\n"), "{said}");
     drop(other);
+}
+
+/// Where no control group may be made, somebody looks at what processes use.
+#[test]
+fn without_rights_memory_is_limited_all_the_same() {
+    let cluster = Cluster::start_unprivileged();
+    let token: Token = cluster.user_token.parse().unwrap();
+    let ada = join(&token, &Name::like("ada"), PATIENCE).unwrap();
+    let script = "x=$(head -c 300000000 /dev/zero | tr '\\0' x); sleep 1000";
+    let status = status(begin_as(&ada, "/bin/sh", &["-c", script]));
+    let Some(Reason::OutOfMemory(shortage)) = status.reason() else {
+        panic!("{status}");
+    };
+    assert_eq!(shortage.limit, Resources::DEFAULT.mem);
+    assert!(shortage.peak > shortage.limit, "{status}");
+    assert_eq!(output(begin_as(&ada, "/bin/echo", &["well"])), "well\n");
 }
 
 #[test]
