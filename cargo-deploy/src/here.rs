@@ -62,7 +62,9 @@ impl Plan {
         wrap()?;
         let text = OsString::from_vec;
         let own = |(name, value)| (text(name), text(value));
-        let file = File::open(program).map_err(Failure::launch)?;
+        let file = File::open(program).map_err(|error| {
+            Failure::launch(format!("cannot start `{}`: {error}", program.display()))
+        })?;
         Ok(Plan {
             program: program.to_path_buf(),
             image: code::image_in(&file).map_err(Failure::launch)?,
