@@ -17,6 +17,7 @@ use std::{
     env,
     fs::{self, File},
     io::Read,
+    ops::Range,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -37,22 +38,33 @@ fn main() {
     };
     cluster.login();
     let laptop = Laptop::new(cluster);
-    laptop.write(0);
+    laptop.write(0, 0);
     laptop.run(false);
     let unchanged = (0..rounds).map(|_| laptop.run(false));
     tell("nothing changed", unchanged.collect(), Some(150.0), None);
-    let changed = |symbols: bool, first: usize| {
+    let changed = |symbols: bool, numbers: Range<usize>, lines: Range<usize>| {
         let run = |round| {
-            laptop.write(first + round);
+            laptop.write(
+                numbers.start + round % numbers.len(),
+                lines.start + round % lines.len(),
+            );
             laptop.run(symbols)
         };
         (0..rounds).map(run).collect()
     };
-    tell("one line more", changed(false, 1), None, Some(50.0));
-    laptop.run(true);
+    let (numbers, lines) = (1..1 + rounds, 1..1 + rounds);
     tell(
-        "one line more, with symbols",
-        changed(true, rounds + 1),
+        "a number changed",
+        changed(false, numbers, 0..1),
+        None,
+        Some(50.0),
+    );
+    tell("a line more", changed(false, 0..1, lines), None, None);
+    laptop.run(true);
+    let numbers = 1 + rounds..1 + 2 * rounds;
+    tell(
+        "a number changed, with symbols",
+        changed(true, numbers, rounds..rounds + 1),
         None,
         None,
     );
@@ -135,11 +147,13 @@ impl Laptop {
         path
     }
 
-    /// The README's program, with so many lines more.
-    fn write(&self, lines: usize) {
+    /// The README's program, with a number that is greater by so much, and so many lines more.
+    fn write(&self, number: usize, lines: usize) {
         let line = |line| format!("    println!(\"line {line} of {{total}}\");\n");
         let more: String = (0..lines).map(line).collect();
-        self.file("src/main.rs", &PROGRAM.replace("    // MORE\n", &more));
+        let text = PROGRAM.replace("    // MORE\n", &more);
+        let number = format!("* {});", 100 + number);
+        self.file("src/main.rs", &text.replace("* 100);", &number));
     }
 
     /// 200 MiB, of which something has moved in every one.
