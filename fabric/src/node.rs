@@ -19,6 +19,7 @@ mod fetch;
 mod give;
 mod lane;
 mod lease;
+mod shares;
 mod tenants;
 mod transit;
 mod warden_link;
@@ -164,6 +165,7 @@ impl Node {
                 self.handle_ready(event.token(), now);
             }
             self.take_data(now);
+            self.tenants.share_out();
             self.look_after_master(now);
             if let Err(error) = self.send() {
                 self.lose_master(&error, now);

@@ -1,6 +1,7 @@
-//! `cargo run --release -p deploy-tests --bin causes -- --times 50`: processes that end in twenty ways on another node than
+//! `cargo run --release -p deploy-tests --bin causes -- --times 50`: processes that end in 23 ways on another node than
 //! the one who is told, so many times each. The one cause must reach the waiting `recv` and `wait`, the JSON lines, the
-//! terminal and `cargo deploy why`, each in its words. It needs root, and prints how many were right, of how many.
+//! terminal and `cargo deploy why`, each in its words; and one that cannot be begun must say why. It needs root, and prints how
+//! many were right, of how many.
 //!
 //! Deliberately absent: ends of channels while both processes live, and nodes that take 12 s to be lost (the clusters'
 //! tests have them).
@@ -13,7 +14,10 @@ use deploy_tests::{
     story::{Life, Story, now_ms},
 };
 use nix::{
-    sys::signal::{self, Signal, kill},
+    sys::{
+        signal::{self, Signal, kill},
+        socket::{self, MsgFlags},
+    },
     unistd,
 };
 use std::{
@@ -37,6 +41,8 @@ enum Blow {
     },
     Warden,
     Daemon,
+    /// Somebody stops the daemon, as one should.
+    Stop,
 }
 
 /// A way to end: its name, what does it, and the end as it reads: how, why, on the terminal and in a sentence.
@@ -49,7 +55,7 @@ type Way = (
     &'static str,
 );
 
-const WAYS: [Way; 20] = [
+const WAYS: [Way; 23] = [
     ("return", Blow::Own, "0", "-", "0", "ended well"),
     ("exit 3", Blow::Own, "3", "-", "3", "exited with code 3"),
     (
@@ -141,6 +147,22 @@ const WAYS: [Way; 20] = [
         "needed more than the 32MiB of memory that it was granted (limit 32MiB, peak 3",
     ),
     (
+        "threads",
+        Blow::Own,
+        "101",
+        "-",
+        "101",
+        "exited with code 101, as a panic does",
+    ),
+    (
+        "nonsense",
+        Blow::Own,
+        "SIGKILL",
+        "-",
+        "SIGKILL",
+        "was ended by SIGKILL",
+    ),
+    (
         "kill",
         Blow::Own,
         "SIGKILL",
@@ -194,9 +216,31 @@ const WAYS: [Way; 20] = [
         "SIGKILL",
         "lost",
         "SIGKILL (lost with its node)",
-        "was lost with its node n1",
+        "was lost with its node n1, by a new beginning of its daemon",
+    ),
+    (
+        "stop",
+        Blow::Stop,
+        "SIGKILL",
+        "lost",
+        "SIGKILL (lost with its node)",
+        "was lost with its node n1, by the end of its daemon, which was stopped",
     ),
 ];
+
+/// What a person is told beside, of some.
+const NOTES: [(&str, &str); 2] = [
+    (
+        "threads",
+        "it and what it started were 1024 processes and threads at once",
+    ),
+    (
+        "nonsense",
+        "what came on the descriptor that connects it to the first process makes no sense",
+    ),
+];
+/// Why what nobody can begin cannot be begun.
+const NOWHERE: &str = "no node is called \"nowhere\" or has that label";
 
 fn main() {
     let args: Vec<String> = env::args().collect();
@@ -254,6 +298,13 @@ fn run(cluster: &mut Cluster, ways: &[&Way]) -> Vec<String> {
         let what = format!("{job}/{pid}");
         finish(cluster, &mut cluster.cargo(&["why", &what, BRIDGE])).out_text()
     };
+    let refused = story
+        .lives
+        .first()
+        .and_then(|life| life.said("nowhere: ").next());
+    if !refused.is_some_and(|why| why.contains(NOWHERE)) {
+        return vec![format!("where there is no node is said: {refused:?}")];
+    }
     let checked = ways
         .iter()
         .map(|way| check(way, &story, &shown.err_text(), &why));
@@ -301,6 +352,11 @@ fn check(
     if !line.is_some_and(|line| line.starts_with(at_terminal)) {
         return fail(format!("the terminal says {line:?}"));
     }
+    if let Some((_, note)) = NOTES.iter().find(|(way, _)| way == name)
+        && !behind.contains(note)
+    {
+        return fail(format!("the terminal does not say {note:?}: {behind:?}"));
+    }
     match why(&pid) {
         said if said.starts_with(&format!("{pid} ")) && said.contains(sentence) => Ok(()),
         said => fail(format!("why says {said:?}")),
@@ -327,9 +383,12 @@ fn strike(cluster: &mut Cluster, blow: &Blow, job: &str, pid: &str, process: u32
             let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
             hit(parent.unwrap().trim().parse().unwrap(), Signal::SIGKILL);
         }
-        Blow::Daemon => {
+        Blow::Daemon | Blow::Stop => {
             let daemon = cluster.release("n1");
-            daemon.signal(Signal::SIGKILL);
+            daemon.signal(match blow {
+                Blow::Stop => Signal::SIGTERM,
+                _ => Signal::SIGKILL,
+            });
             daemon.end();
             // Long enough for a peer to ask what became of the other.
             thread::sleep(Duration::from_millis(1_500));
@@ -410,9 +469,12 @@ impl Watcher {
 /// The initial process: has a victim end in each of these ways, on another node, and says what it saw.
 fn observe(ways: &[String]) {
     init(Resources::default());
+    let nowhere = Builder::new().node("nowhere").spawn(|_, ()| {}, ());
+    println!("nowhere: {}", nowhere.unwrap_err());
     for way in ways {
         let resources = Resources {
-            mem: 32 * Mem::MIB,
+            // A thousand threads need something, too.
+            mem: if way == "threads" { 256 } else { 32 } * Mem::MIB,
             ..Resources::default()
         };
         let born = match way.as_str() {
@@ -484,6 +546,13 @@ fn victim(parent: Pid, way: String) {
             let memory = vec![1_u8; 256 << 20];
             panic!("{} bytes are more than it may have", memory.len());
         }
+        "threads" => loop {
+            thread::spawn(wait_for_the_end);
+        },
+        "nonsense" => {
+            socket::send(control(), b"\xff\xff\xff", MsgFlags::empty()).unwrap();
+            wait_for_the_end();
+        }
         "kill" => wait_for_the_end(),
         _ if is_outer => {
             println!("born {}", process::id());
@@ -497,6 +566,23 @@ fn victim(parent: Pid, way: String) {
             }
         }
     }
+}
+
+/// The socket that connects this process to the first: the only one that carries packets.
+fn control() -> i32 {
+    let all = std::fs::read_to_string("/proc/self/net/unix").unwrap();
+    let is_it = |number: &i32| {
+        let link = std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
+        let inode = link
+            .to_string_lossy()
+            .replace("socket:[", "")
+            .replace(']', "");
+        let mut lines = all
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        lines.any(|words| words.get(6) == Some(&&*inode) && words[4] == "0005")
+    };
+    (512..600).find(is_it).expect("it has one")
 }
 
 fn wait_for_the_end() {

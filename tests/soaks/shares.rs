@@ -1,22 +1,29 @@
-//! `cargo run --release -p deploy-tests --bin shares -- --seconds 10 --permille 50`: two processes of a job that are busy on
-//! one and the same processor, one with three times the share of the other. Each must get its part of what both got, to so
-//! many thousandths. It needs root, prints both parts, and says `skipped:` where processors cannot be shared out.
+//! `cargo run --release -p deploy-tests --bin shares -- --seconds 10 --permille 50`: processes that are busy on one and the same
+//! processor, with shares 1 to 3: two of one job, and then those of two jobs, of which the second has two processes. Each
+//! must get its part of what all got, to so many thousandths. It needs root, prints the parts, and says `skipped:` where
+//! processors cannot be shared out.
 //!
-//! Deliberately absent: shares of different jobs, which count equally.
+//! Deliberately absent: what else runs on the machine, which counts for nothing as long as all of these are busy.
 
 use deploy::*;
-use deploy_tests::{cluster::Cluster, soak::number};
+use deploy_tests::{cluster::Cluster, run, soak::number, story::now_ms};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     time::{ClockId, clock_gettime},
     unistd,
 };
-use std::{env, fs, process, time::Duration};
+use std::{
+    env, fs,
+    process::{self, Command},
+    thread,
+    time::Duration,
+};
 
 fn main() {
     let args: Vec<String> = env::args().collect();
     if args.get(1).is_some_and(|word| word == "job") {
-        return job(args[2].parse().unwrap());
+        let numbers = args[2..].iter().map(|word| word.parse().unwrap());
+        return job(&numbers.collect::<Vec<u64>>());
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
@@ -28,53 +35,81 @@ fn main() {
     };
     cluster.login();
     let seconds = number(&args, "--seconds", 10);
-    let program = env::current_exe().unwrap();
-    let args_of_job = ["job".to_string(), seconds.to_string()];
-    let done = cluster.finish_deploy(&mut cluster.deploy(&program, &args_of_job, &[]), b"");
-    let done = done.unwrap_or_else(|why| panic!("{why}"));
-    let said = done.out_text();
-    assert_eq!(done.code, 0, "{said}{}", done.err_text());
-    let parts: Vec<u64> = said
-        .split_whitespace()
-        .map(|word| word.parse().unwrap())
-        .collect();
-    let off = parts[0].abs_diff(250);
-    println!(
-        "shares 1 : 3 on one processor for {seconds} s: {} and {} thousandths",
-        parts[0], parts[1]
-    );
-    cluster.finish();
     let most = number(&args, "--permille", 50) / 4; // So many thousandths of the smaller part.
-    if off > most.max(1) {
+    let mut is_wrong = false;
+    for (what, jobs) in [
+        ("of a job", &[&[250, 750][..]][..]),
+        ("of two jobs", &[&[250], &[375, 375]]),
+    ] {
+        let parts = compete(&cluster, seconds, jobs);
+        println!("shares 1 : 3 {what} on one processor for {seconds} s: {parts:?} thousandths");
+        is_wrong |= parts[0].abs_diff(250) > most.max(1);
+    }
+    cluster.finish();
+    if is_wrong {
         eprintln!("250 and 750 were granted, and they are to be {most} off at most");
         process::exit(1);
     }
 }
 
-/// Has two processes busy at the same time, and prints in thousandths what each has got.
-fn job(seconds: u64) {
-    init(Resources::default());
-    let cores = [Cpu::CORE / 4, 3 * Cpu::CORE / 4];
-    let pids = cores.map(|cpu| {
-        let resources = Resources {
-            cpu,
-            ..Resources::default()
-        };
-        spawn(busy, seconds, resources).unwrap()
+/// Has jobs whose processes have so many thousandths of a processor each compete, and says which part each process got.
+fn compete(cluster: &Cluster, seconds: u64, jobs: &[&[u64]]) -> Vec<u64> {
+    let program = env::current_exe().unwrap();
+    let at_ms = now_ms() + BEGUN_MS;
+    let laptop = cluster.hosts.host("laptop");
+    let command = |shares: &&[u64]| {
+        let numbers = [at_ms, seconds].into_iter().chain(shares.iter().copied());
+        let words = numbers.map(|number| number.to_string());
+        let words: Vec<String> = ["job".to_string()].into_iter().chain(words).collect();
+        cluster.deploy(&program, &words, &[])
+    };
+    let commands: Vec<Command> = jobs.iter().map(command).collect();
+    let run = |mut command: Command| {
+        let done = laptop.within(|| run::finish(&mut command, b""));
+        let done = done.unwrap_or_else(|why| panic!("{why}"));
+        let said = done.out_text();
+        assert_eq!(done.code, 0, "{said}{}", done.err_text());
+        let used = said.split_whitespace().map(|word| word.parse().unwrap());
+        used.collect::<Vec<u64>>()
+    };
+    let used: Vec<u64> = thread::scope(|scope| {
+        let all = commands
+            .into_iter()
+            .map(|command| scope.spawn(|| run(command)));
+        let all: Vec<_> = all.collect();
+        all.into_iter()
+            .flat_map(|one| one.join().unwrap())
+            .collect()
     });
-    let receivers = pids.map(Receiver::<u64>::new);
-    let senders = pids.map(Sender::<()>::new);
-    for receiver in &receivers {
-        receiver.recv().unwrap();
-    }
-    senders.iter().for_each(|sender| sender.send(()).unwrap());
-    let used = receivers.map(|receiver| receiver.recv().unwrap());
     let sum: u64 = used.iter().sum();
-    println!("{} {}", 1000 * used[0] / sum, 1000 * used[1] / sum);
+    used.into_iter().map(|used| 1000 * used / sum).collect()
 }
 
-/// Uses all it gets of the first processor, and says how many microseconds that was while the other was busy too.
-fn busy(parent: Pid, seconds: u64) {
+/// `job AT_MS SECONDS THOUSANDTHS...`: has processes busy from then on, and prints how many microseconds each has got.
+fn job(numbers: &[u64]) {
+    // It sleeps, and what it does not use of its share its children have.
+    init(Resources {
+        cpu: Cpu::CORE / 1000,
+        ..Resources::default()
+    });
+    let [at_ms, seconds, shares @ ..] = numbers else {
+        panic!("{numbers:?}");
+    };
+    let pids = shares.iter().map(|thousandths| {
+        let resources = Resources {
+            cpu: Cpu::CORE * *thousandths / 1000,
+            ..Resources::default()
+        };
+        spawn(busy, (*at_ms, *seconds), resources).unwrap()
+    });
+    let receivers: Vec<_> = pids.map(Receiver::<u64>::new).collect();
+    for receiver in receivers {
+        println!("{}", receiver.recv().unwrap());
+    }
+}
+
+/// Uses all it gets of the first processor, and says how many microseconds that was while the others were busy too.
+fn busy(parent: Pid, (at_ms, seconds): (u64, u64)) {
     let this = unistd::Pid::from_raw(0);
     let allowed = sched_getaffinity(this).unwrap();
     let first = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu) == Ok(true));
@@ -82,16 +117,18 @@ fn busy(parent: Pid, seconds: u64) {
     only.set(first.unwrap()).unwrap();
     sched_setaffinity(this, &only).unwrap();
     let sender = Sender::<u64>::new(parent);
-    sender.send(0).unwrap();
-    Receiver::<()>::new(parent).recv().unwrap();
+    let early_ms = at_ms.checked_sub(now_ms()).expect("it begins in time");
+    thread::sleep(Duration::from_millis(early_ms));
     let used = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
-    let begun = std::time::Instant::now();
-    // Both have begun by then, and neither has ended.
-    while begun.elapsed() < Duration::from_millis(500) {}
+    // All have begun by then, and none has ended.
+    while now_ms() < at_ms + 500 {}
     let before = used();
-    while begun.elapsed() < Duration::from_millis(500 + 1000 * seconds) {}
+    while now_ms() < at_ms + 500 + 1000 * seconds {}
     let used = used() - before;
-    // The other goes on being busy until it has looked, too.
-    while begun.elapsed() < Duration::from_millis(1000 + 1000 * seconds) {}
+    // The others go on being busy until all have looked, too.
+    while now_ms() < at_ms + 1000 + 1000 * seconds {}
     sender.send(used.as_micros() as u64).unwrap();
 }
+
+/// Two jobs have all their processes by then.
+const BEGUN_MS: u64 = 4_000;

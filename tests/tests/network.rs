@@ -55,17 +55,18 @@ impl Ticking {
         told - last
     }
 
+    /// What somebody reads at the laptop who types this.
+    fn ask(&self, words: &[&str]) -> String {
+        let mut command = self.cluster.cargo(words);
+        let done = self.cluster.finish_deploy(&mut command, b"");
+        done.unwrap_or_else(|why| panic!("{why}")).out_text()
+    }
+
     /// How it came to that, as somebody hears who asks.
     fn why(&self) -> String {
-        let ask = |words: &[&str]| {
-            let done = self
-                .cluster
-                .finish_deploy(&mut self.cluster.cargo(words), b"");
-            done.unwrap_or_else(|why| panic!("{why}")).out_text()
-        };
-        let jobs = ask(&["ps", "--all"]);
+        let jobs = self.ask(&["ps", "--all"]);
         let job = jobs.lines().nth(1).and_then(|line| line.split(' ').next());
-        ask(&["why", job.unwrap_or_else(|| panic!("no job in:\n{jobs}"))])
+        self.ask(&["why", job.unwrap_or_else(|| panic!("no job in:\n{jobs}"))])
     }
 
     fn finish(self) {
@@ -204,4 +205,39 @@ fn a_node_on_a_slow_line_is_there_whatever_waits_for_the_line() {
     job.signal(Signal::SIGTERM);
     job.end();
     cluster.finish();
+}
+
+#[test]
+fn who_watches_and_loses_its_power_leaves_nothing_at_the_master() {
+    let Some(mut ticking) = Ticking::start() else {
+        return;
+    };
+    let head = ticking.cluster.daemon("head").id();
+    let descriptors = || fs::read_dir(format!("/proc/{head}/fd")).unwrap().count();
+    // One who only watches says nothing by itself.
+    let jobs = ticking.ask(&["ps"]);
+    let job = jobs.lines().nth(1).and_then(|line| line.split(' ').next());
+    let before = descriptors();
+    let mut logs = ticking.cluster.cargo(&["logs", "-f", job.unwrap()]);
+    let laptop = ticking.cluster.hosts.host("laptop");
+    let mut watcher = laptop.within(|| Daemon::start(&mut logs));
+    watcher.expect("it ticks");
+    assert!(descriptors() > before);
+    let begun = Instant::now();
+    ticking.cluster.hosts.power_off("laptop");
+    while descriptors() > before {
+        assert!(
+            begun.elapsed() < Duration::from_secs(40),
+            "{} descriptors",
+            descriptors()
+        );
+        std::thread::sleep(Duration::from_millis(50)); // Nothing announces it.
+    }
+    println!(
+        "off: the session of one who watched is gone after {:.1?}",
+        begun.elapsed()
+    );
+    watcher.end();
+    ticking.job.end();
+    ticking.cluster.finish();
 }

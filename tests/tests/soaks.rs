@@ -71,6 +71,15 @@ fn processors_are_shared_out_as_they_were_granted() {
 }
 
 #[test]
+fn processes_that_take_all_they_can_get_hurt_nobody_and_nothing_grows_with_them() {
+    check(
+        env!("CARGO_BIN_EXE_gluttons"),
+        &["--mib", "64", "--seconds", "1"],
+        &[],
+    );
+}
+
+#[test]
 fn a_hundred_jobs_leave_nothing_that_grows() {
     check(env!("CARGO_BIN_EXE_many_jobs"), &["--jobs", "100"], &[]);
 }

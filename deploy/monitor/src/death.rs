@@ -44,6 +44,9 @@ impl Household {
             let may_be_why = self.about.is_limited && end != End::Code(0);
             let of_group = leaf.shortage().filter(|_| may_be_why).map(in_words);
             shortage = shortage.or(of_group);
+            if may_be_why && leaf.has_met_tasks() {
+                self.notes.push((number, TOO_MANY_TASKS.to_string()));
+            }
             // Fails where the group has been removed under us, and then nothing is in it.
             let _ = leaf.kill();
         }
@@ -187,6 +190,10 @@ fn kill(adopted: u32) {
 }
 
 /// The kernel's numbers as amounts.
+/// As many as [`TASKS_MAX`](crate::birth::TASKS_MAX).
+const TOO_MANY_TASKS: &str = "it and what it started were 1024 processes and threads at once, which is as many as they may be: \
+    spread them over several processes of the job";
+
 fn in_words(shortage: group_limits::Shortage) -> Shortage {
     Shortage {
         limit: Mem::B * shortage.limit_bytes,

@@ -398,6 +398,7 @@ impl Household {
                 Err(_) => false,
             };
             if !is_understood {
+                self.notes.push((number, NONSENSE.to_string()));
                 self.kill(number);
                 return false;
             }
@@ -491,4 +492,6 @@ const RETRY_AFTER: Duration = Duration::from_millis(10);
 const END_FOLLOWS_MAX: Duration = Duration::from_secs(2);
 const CLOSED_OURS: &str = "killed, because it closed the descriptor that connects it to the first process: a program \
     may close what it opened itself, and nothing from number 512 on that it did not";
+const NONSENSE: &str = "killed, because what came on the descriptor that connects it to the first process makes no sense: a \
+    program may write to what it opened itself, and to nothing from number 512 on that it did not";
 pub(crate) const SIGKILL: i32 = 9;

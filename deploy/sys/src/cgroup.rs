@@ -205,9 +205,20 @@ impl Leaf {
         limits.set(&self.directories())
     }
 
+    /// Gives all in it together this share of the processors, in millionths of one, where others beside it compete for
+    /// them. Does nothing unless its tree was made [for that](Tree::create_limiting).
+    pub fn share(&self, cpu_millionths: u64) -> io::Result<()> {
+        group_limits::set_share(&self.directories(), cpu_millionths)
+    }
+
     /// What it had of memory, if something in it was killed for want of more.
     pub fn shortage(&self) -> Option<Shortage> {
         group_limits::shortage(&self.directories())
+    }
+
+    /// Whether more processes and threads were asked for in it than there may be.
+    pub fn has_met_tasks(&self) -> bool {
+        group_limits::has_met_tasks(&self.directories())
     }
 
     pub(crate) fn directories(&self) -> Vec<&Path> {

@@ -36,10 +36,6 @@ impl Limits {
     /// Sets them for a group, in whichever of its directories the files are.
     pub(crate) fn set(&self, directories: &[&Path]) -> io::Result<()> {
         let memory = self.memory_bytes.max(MEMORY_BYTES_MIN);
-        let share = |whole: u64, least: u64, most: u64| {
-            let share = u128::from(self.cpu_millionths) * u128::from(whole) / 1_000_000;
-            u64::try_from(share).unwrap_or(most).clamp(least, most)
-        };
         let with_swap = "memory.memsw.limit_in_bytes";
         for directory in directories {
             // The limit with swap may never be less than that without. So it is set first where they are raised, and this
@@ -50,22 +46,39 @@ impl Limits {
             ("memory.max", memory),
             ("memory.swap.max", 0),
             ("memory.oom.group", 1),
-            ("cpu.weight", share(100, 1, 10_000)),
             ("memory.limit_in_bytes", memory),
             (with_swap, memory),
-            ("cpu.shares", share(1_024, 2, 262_144)),
             ("pids.max", u64::from(self.tasks)),
         ];
-        for (file, value) in settings {
-            for directory in directories {
-                match crate::cgroup::write(&directory.join(file), &value.to_string()) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    set => set?,
-                }
+        write_all(directories, &settings)?;
+        set_share(directories, self.cpu_millionths)
+    }
+}
+
+/// Sets which share of the processors a group has where it competes with others beside it, in millionths of a processor.
+pub(crate) fn set_share(directories: &[&Path], cpu_millionths: u64) -> io::Result<()> {
+    let share = |whole: u64, least: u64, most: u64| {
+        let share = u128::from(cpu_millionths) * u128::from(whole) / 1_000_000;
+        u64::try_from(share).unwrap_or(most).clamp(least, most)
+    };
+    let settings = [
+        ("cpu.weight", share(100, 1, 10_000)),
+        ("cpu.shares", share(1_024, 2, 262_144)),
+    ];
+    write_all(directories, &settings)
+}
+
+/// Writes each value to the file of that name, wherever there is one.
+fn write_all(directories: &[&Path], settings: &[(&str, u64)]) -> io::Result<()> {
+    for (file, value) in settings {
+        for directory in directories {
+            match crate::cgroup::write(&directory.join(file), &value.to_string()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                set => set?,
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// What a group had of memory when the kernel killed in it for want of more.
@@ -94,6 +107,16 @@ pub(crate) fn shortage(directories: &[&Path]) -> Option<Shortage> {
         limit_bytes,
         peak_bytes: peak_bytes.unwrap_or(limit_bytes),
     })
+}
+
+/// Whether the kernel has refused a process or thread in this group because there were as many as there may be.
+pub(crate) fn has_met_tasks(directories: &[&Path]) -> bool {
+    let met = |directory: &&Path| {
+        let text = fs::read_to_string(directory.join("pids.events")).unwrap_or_default();
+        let count = text.lines().find_map(|line| line.strip_prefix("max "));
+        count.is_some_and(|count| count.trim() != "0")
+    };
+    directories.iter().any(met)
 }
 
 /// How often the kernel has killed in this group for want of memory.

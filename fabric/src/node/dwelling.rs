@@ -169,6 +169,14 @@ impl Dwelling {
             .map_or(Ok(()), |group| group.enter(process))
     }
 
+    /// What lives here has this share of the processors, in millionths of one, where other jobs compete for them.
+    pub(super) fn share(&self, cpu_millionths: u64) {
+        if let Some(group) = &self.group {
+            // Fails where somebody has removed it under us. Then nothing lives in it.
+            let _ = group.share(cpu_millionths);
+        }
+    }
+
     /// What of an environment only the node knows, where the person has said nothing else.
     pub(super) fn furnish(&self, environment: &mut Vec<Variable>) {
         for name in [&b"HOME"[..], b"TMPDIR"] {

@@ -7,6 +7,7 @@ use super::{
     Estate,
     fetch::{Fetch, Road},
     give::Giver,
+    shares::Shares,
     transit::Transits,
     warden_link::WardenLink,
 };
@@ -52,6 +53,8 @@ pub struct Tenants {
     relayed: VecDeque<(Job, JobReport)>,
     /// The jobs that may have something to say.
     talkative: BTreeSet<Job>,
+    /// The jobs whose share of the processors may have changed.
+    changed: BTreeSet<Job>,
 }
 
 /// What comes and goes for one job.
@@ -77,6 +80,7 @@ struct Warden {
     image: Digest,
     /// What else it finds in its directory.
     files: Option<Digest>,
+    shares: Shares,
     /// Orders that wait for it to start.
     early: VecDeque<(JobOrder, Option<Vec<u8>>)>,
 }
@@ -101,6 +105,7 @@ impl Tenants {
             fetched: VecDeque::new(),
             relayed: VecDeque::new(),
             talkative: BTreeSet::new(),
+            changed: BTreeSet::new(),
         })
     }
 
@@ -203,6 +208,7 @@ impl Tenants {
             link: None,
             image,
             files,
+            shares: Shares::default(),
             early: VecDeque::new(),
         };
         let wanted = [image].into_iter().chain(files);
@@ -270,6 +276,8 @@ impl Tenants {
         let Some(link) = &mut warden.link else {
             return warden.early.push_back((order, file));
         };
+        warden.shares.handle_order(&order);
+        self.changed.insert(job);
         if let Err(why) = link.order(order, file, None) {
             self.fail(job, &why, registry);
         }
@@ -298,16 +306,17 @@ impl Tenants {
             return;
         }
         loop {
-            let Some(link) = self
-                .wardens
-                .get_mut(&job)
-                .and_then(|warden| warden.link.as_mut())
-            else {
+            let Some(warden) = self.wardens.get_mut(&job) else {
+                return;
+            };
+            let Some(link) = &mut warden.link else {
                 return;
             };
             match link.hear() {
                 Ok(None) => return,
                 Ok(Some((report, file))) => {
+                    warden.shares.handle_report(&report);
+                    self.changed.insert(job);
                     let is_last = matches!(report, JobReport::Closed | JobReport::Failed { .. });
                     let is_full = self.tell(job, report, file);
                     if is_last {
@@ -358,6 +367,18 @@ impl Tenants {
             link.end(registry);
         }
         self.jobs.retain(|_, other| *other != job);
+    }
+
+    /// Gives each job the share of the processors that its processes have together.
+    pub(super) fn share_out(&mut self) {
+        for job in std::mem::take(&mut self.changed) {
+            if let Some(warden) = self.wardens.get_mut(&job)
+                && let Some(link) = &warden.link
+                && let Some(sum) = warden.shares.poll_sum()
+            {
+                link.share(sum);
+            }
+        }
     }
 
     /// Hands a connection over to a job's warden, with what its dialer said first. If there is none, it may be for a program

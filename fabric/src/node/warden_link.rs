@@ -77,6 +77,11 @@ impl WardenLink {
         self.tether.order(order, file, beside)
     }
 
+    /// Gives the job this share of the processors, in millionths of one.
+    pub(super) fn share(&self, cpu_millionths: u64) {
+        self.dwelling.share(cpu_millionths);
+    }
+
     /// The next that it reports, and the file beside it.
     pub(super) fn hear(&mut self) -> Result<Option<Reported>, String> {
         self.tether.hear()

@@ -26,3 +26,7 @@ pub const AHEAD_BYTES_MAX: usize = 1 << 10;
 /// What of a session the kernel keeps that is not on its way: what goes ahead waits behind that. On a line of 1 Mbit/s it
 /// takes a second, and on a fast one it is far more than leaves before there is more.
 pub const UNSENT_BYTES_MAX: usize = 128 << 10;
+
+/// When nothing was said in a session for so long, the kernel asks whether the other machine is there. One that lost its power
+/// says no goodbye, and a session in which nothing is due would be kept for ever.
+pub const QUIET_SECONDS_MAX: u16 = 10;

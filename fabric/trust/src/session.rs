@@ -23,8 +23,8 @@ pub use crate::{
 use crate::{
     framing::{Inbound, Outbound},
     limits::{
-        AHEAD_BYTES_MAX, HANDSHAKE, MESSAGE_BYTES_MAX, OUTBOUND_BYTES_MAX, UNKNOWN_BYTES_MAX,
-        UNKNOWN_MESSAGE_BYTES_MAX, UNSENT_BYTES_MAX, VERSION,
+        AHEAD_BYTES_MAX, HANDSHAKE, MESSAGE_BYTES_MAX, OUTBOUND_BYTES_MAX, QUIET_SECONDS_MAX,
+        UNKNOWN_BYTES_MAX, UNKNOWN_MESSAGE_BYTES_MAX, UNSENT_BYTES_MAX, VERSION,
     },
 };
 use deploy_wire::bytes::{Malformed, Reader, Writer};
@@ -72,6 +72,7 @@ impl Session {
         // Only hints: a session works without.
         let _ = stream.set_nodelay(true);
         deploy_sys::stream::keep_unsent_below(stream.as_fd(), UNSENT_BYTES_MAX);
+        deploy_sys::stream::end_with_peer(stream.as_fd(), QUIET_SECONDS_MAX);
         Session {
             stream,
             tls,
