@@ -318,11 +318,8 @@ impl Stage {
         let mut wardens = Vec::new();
         for node in NODES {
             let processes = self.cluster.hosts.host(node).processes();
-            let is_warden = |pid: &u32| {
-                command_line(*pid)
-                    .nth(1)
-                    .is_some_and(|word| word == "warden")
-            };
+            // What a warden starts reads as it does itself, until it executes the program.
+            let is_warden = |pid: &u32| reads_as_warden(*pid) && !reads_as_warden(parent(*pid));
             wardens.extend(
                 processes
                     .into_iter()
@@ -369,6 +366,21 @@ fn is_ours(process: &u32) -> bool {
     command_line(*process)
         .next()
         .is_some_and(|program| program.contains("nemesis"))
+}
+
+fn reads_as_warden(process: u32) -> bool {
+    command_line(process)
+        .nth(1)
+        .is_some_and(|word| word == "warden")
+}
+
+/// None has the number 0.
+fn parent(process: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 fn command_line(process: u32) -> impl Iterator<Item = String> {
