@@ -1,7 +1,7 @@
 //! What happened to the cluster and by whom, for whoever asks later: one JSON object a line, in the master's state.
 //!
-//! It is bounded: a full file takes the place of the one before. Deliberately absent: what programs print, and anything
-//! that would have to wait for the disk; a crash of the machine may cost the last lines.
+//! It is bounded: a full file takes the place of the one before. Deliberately absent: what programs print; and any promise
+//! beyond a crash of the machine, which may cost the last lines.
 
 use serde_json::{Map, Value};
 use std::{
@@ -34,16 +34,8 @@ impl Audit {
         })
     }
 
-    /// Adds a line: what happened, and what more is known. Several processes may do so.
-    pub fn record(&mut self, event: &str, facts: &[(&str, &str)]) {
-        let mut fields = Map::new();
-        fields.insert("time".to_string(), time(SystemTime::now()).into());
-        fields.insert("event".to_string(), event.into());
-        let more = facts
-            .iter()
-            .map(|(name, value)| (name.to_string(), Value::from(*value)));
-        fields.extend(more);
-        let line = format!("{}\n", Value::Object(fields));
+    /// Adds a [line]. Several processes may do so. Blocks as a write to a file does.
+    pub fn add(&mut self, line: &str) {
         if let Err(error) = self.write(line.as_bytes())
             && !std::mem::replace(&mut self.has_failed, true)
         {
@@ -58,6 +50,18 @@ impl Audit {
         }
         self.file.write_all(line)
     }
+}
+
+/// A line of the log: what happened just now, and what more is known.
+pub fn line(event: &str, facts: &[(&str, &str)]) -> String {
+    let mut fields = Map::new();
+    fields.insert("time".to_string(), time(SystemTime::now()).into());
+    fields.insert("event".to_string(), event.into());
+    let more = facts
+        .iter()
+        .map(|(name, value)| (name.to_string(), Value::from(*value)));
+    fields.extend(more);
+    format!("{}\n", Value::Object(fields))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -128,11 +132,11 @@ mod tests {
     fn lines_are_whole_objects_and_the_log_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let mut audit = Audit::open(dir.path()).unwrap();
-        audit.record("joined", &[("who", "user \"ada\"\n")]);
+        audit.add(&line("joined", &[("who", "user \"ada\"\n")]));
         let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert_eq!(text.lines().count(), 1);
-        let line: Value = serde_json::from_str(text.trim_end()).unwrap();
-        assert_eq!(line["who"], "user \"ada\"\n");
+        let entry: Value = serde_json::from_str(text.trim_end()).unwrap();
+        assert_eq!(entry["who"], "user \"ada\"\n");
 
         File::options()
             .write(true)
@@ -140,7 +144,7 @@ mod tests {
             .unwrap()
             .set_len(FILE_BYTES_MAX + 1)
             .unwrap();
-        audit.record("left", &[]);
+        audit.add(&line("left", &[]));
         let now = fs::metadata(dir.path().join(FILE)).unwrap().len();
         assert!(now < 100);
         assert!(dir.path().join("audit.1").exists());

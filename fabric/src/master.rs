@@ -7,6 +7,7 @@ pub mod cluster;
 #[cfg(test)]
 mod cluster_tests;
 pub mod desk;
+mod gate;
 mod happening;
 pub mod job;
 mod journal;
@@ -15,5 +16,6 @@ pub mod membership;
 mod party;
 mod record;
 pub mod rights;
+pub mod scribe;
 pub mod serve;
 mod uploads;

@@ -301,6 +301,33 @@ impl Host {
         self.tool("mount", &words);
     }
 
+    /// Gives it another disk, which is empty and can be [frozen](Host::freeze), until it is off. False, and a line that says so,
+    /// where none can be made.
+    ///
+    /// # Panics
+    /// Where it should be possible but is not.
+    pub fn give_disk(&self, mib: u64) -> bool {
+        for program in ["mkfs.ext4", "fsfreeze"] {
+            if let Err(error) = Command::new(program).arg("-V").output() {
+                eprintln!("skipped: no disk can be made here: {program}: {error}");
+                return false;
+            }
+        }
+        let image = self.disk.with_extension("image");
+        let file = File::create(&image).expect("the directory is ours");
+        file.set_len(mib << 20).expect("it takes no room yet");
+        let image = image.display();
+        self.tool("mkfs.ext4", &format!("-q {image}"));
+        self.tool("mount", &format!("-o loop {image} /var/lib"));
+        true
+    }
+
+    /// Whoever writes to its disk waits from now on, until this is dropped.
+    pub fn freeze(&self) -> Frozen<'_> {
+        self.tool("fsfreeze", "-f /var/lib");
+        Frozen(self)
+    }
+
     /// All that run here.
     pub fn processes(&self) -> Vec<u32> {
         let about = self.spaces.net.metadata().expect("it is open");
@@ -349,6 +376,16 @@ impl Host {
     /// Runs a tool of the network's here.
     pub(crate) fn tool(&self, program: &str, words: &str) {
         self.within(|| run(program, words));
+    }
+}
+
+/// A disk that stands still.
+#[derive(Debug)]
+pub struct Frozen<'a>(&'a Host);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        self.0.tool("fsfreeze", "-u /var/lib");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Disks that are full: what has no room is refused in words, nothing is left half, and the jobs of others go on.
 //!
-//! What is not looked at: what a job has printed and the master keeps.
+//! What is not looked at: later readers of what a job has printed meanwhile.
 
 use deploy_tests::{cluster::Cluster, hosts::Host};
 use std::{
@@ -103,3 +103,60 @@ fn a_program_that_a_nodes_disk_has_no_room_for_is_refused() {
     let words = ["n1", "/var/lib/fabric/node/images", "make room there"];
     check("n1", "node/images", &words);
 }
+
+/// Puts something on a host's disk until no room is left.
+fn fill(host: &Host) {
+    host.within(|| {
+        let mut file = File::create(FILLER).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+    });
+}
+
+#[test]
+fn a_job_that_the_masters_disk_has_no_room_for_is_refused_and_what_runs_goes_on() {
+    let Some(cluster) = cluster("head") else {
+        return;
+    };
+    let shell = Path::new("/bin/sh");
+    let mut other = start(&cluster, shell, "echo begun; read line; echo $line");
+    let mut said = other.stdout.take().unwrap();
+    let mut begun = [0; 6];
+    said.read_exact(&mut begun).unwrap();
+    assert_eq!(begun, *b"begun\n");
+
+    let head = cluster.hosts.host("head");
+    fill(head);
+    for _ in 0..2 {
+        let refused = start(&cluster, shell, "echo it runs");
+        let refused = refused.wait_with_output().unwrap();
+        let why = String::from_utf8_lossy(&refused.stderr);
+        for words in ["the master's disk takes nothing", "No space left"] {
+            assert!(why.contains(words), "{words:?} is not in: {why}");
+        }
+        assert_eq!(
+            (refused.status.code(), &*refused.stdout),
+            (Some(71), &b""[..])
+        );
+    }
+    other.stdin.take().unwrap().write_all(b"on\n").unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    let ended = other.wait_with_output().unwrap();
+    let noted = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((rest.as_str(), ended.status.code()), ("on\n", Some(0)));
+    assert!(
+        noted.contains("the disk of the master takes nothing"),
+        "{noted}"
+    );
+
+    head.within(|| fs::remove_file(FILLER)).unwrap();
+    let again = start(&cluster, shell, "echo it runs");
+    let again = again.wait_with_output().unwrap();
+    assert_eq!(
+        (again.status.code(), &*again.stdout),
+        (Some(0), &b"it runs\n"[..])
+    );
+    cluster.finish();
+}
+
+const FILLER: &str = "/var/lib/filler";

@@ -3,7 +3,10 @@
 //! The first two need no daemon: they read and write the master's tables, at which it looks once a second.
 
 use super::{PATIENCE, Result, authority};
-use crate::{audit::Audit, head};
+use crate::{
+    audit::{self, Audit},
+    head,
+};
 use deploy_trust::{
     client::Client,
     endpoint::Connector,
@@ -69,7 +72,7 @@ pub(super) fn remove(name: &str, role: Option<&str>, state: &Path) -> Result<()>
     };
     members.revoke(role, &name, SystemTime::now())?;
     let who = format!("{role} {name}");
-    Audit::open(state)?.record("removed", &[("who", &who)]);
+    Audit::open(state)?.add(&audit::line("removed", &[("who", &who)]));
     println!(
         "Removed the {who}. Its sessions end within a second; a token that it still has lets it join again."
     );

@@ -1,10 +1,11 @@
 //! Who is told what has happened in which job, and from where on: the records of all jobs, and those who read them.
 //!
-//! Deliberately absent: sessions, and what becomes of jobs. It is told what happens ([`Desk::handle_told`]) and asked what
-//! clients are to be sent ([`Desk::poll_message`]).
+//! Deliberately absent: sessions, what becomes of jobs, and writing. It is told what happens ([`Desk::handle_told`]), and asked what
+//! is to be written ([`Desk::poll_batch`]) and what clients are to be sent ([`Desk::poll_message`]).
 //!
 //! # The story
 //! 1. A job is opened, and each of its events written down with its number.
+//!    A live reader is told of them before that; the message leaves when it is written.
 //! 2. Who reads from somewhere before the last event is *behind*, and is sent what was kept piece by piece, as there is room
 //!    in its session and as it has granted credit. Where the disk has not kept something it is told so.
 //! 3. Who has read all is *live*, and is sent each event as it comes. Its own client is sent all, because it is that one's
@@ -16,9 +17,10 @@ mod shelf;
 
 use super::{
     cluster::{About, ClientId, named},
-    journal::Journal,
+    journal,
     lives::Lives,
     record::{Cursor, Found, Limits, Record},
+    scribe::{Batch, Done, Outcome, Work},
 };
 use deploy_wire::{
     client::{Answer, CREDIT_BYTES_FIRST, JobView, LifeView, Position},
@@ -43,11 +45,13 @@ pub struct Desk {
     readers: BTreeMap<ClientId, Reader>,
     /// Those who may have to be sent something that is on the disk.
     behind: BTreeSet<ClientId>,
-    /// What was added to these has not been handed to the disk.
-    unflushed: BTreeSet<pid::Job>,
-    /// The same of what these were told.
-    untold: BTreeSet<pid::Job>,
-    messages: VecDeque<(ClientId, Vec<u8>)>,
+    /// There is something to write of these.
+    unwritten: BTreeSet<pid::Job>,
+    /// What else there is to write.
+    work: Vec<Work>,
+    /// How many batches were handed over.
+    batches: u64,
+    messages: VecDeque<(ClientId, pid::Job, Vec<u8>)>,
 }
 
 /// A job, as it is remembered.
@@ -59,9 +63,13 @@ struct File {
     record: Record,
     lives: Lives,
     readers: BTreeSet<ClientId>,
+    /// Those of them who have read all that is written, and not all that there is.
+    awaiting: BTreeSet<ClientId>,
     over: Option<Over>,
-    /// What it was told; none, where it could not be kept.
-    journal: Option<Journal>,
+    /// What it was told, and is to be written.
+    told: Vec<u8>,
+    /// The batch in which the latest of it is written.
+    batch: u64,
 }
 
 #[derive(Debug)]
@@ -103,45 +111,109 @@ impl Desk {
             files: BTreeMap::new(),
             readers: BTreeMap::new(),
             behind: BTreeSet::new(),
-            unflushed: BTreeSet::new(),
-            untold: BTreeSet::new(),
+            unwritten: BTreeSet::new(),
+            work: Vec::new(),
+            batches: 0,
             messages: VecDeque::new(),
         }
     }
 
-    /// A job begins.
-    ///
-    /// # Errors
-    /// If nothing can be written down.
-    pub fn begin(&mut self, job: pid::Job, about: &About, now: Instant) -> io::Result<()> {
-        let record = Record::create(self.dir.join(job.to_string()), LIMITS)?;
-        let mut file = File::new(about, now, record);
-        let written = file.write_label();
-        match written.and_then(|()| Journal::begin(file.record.dir(), about)) {
-            Ok(journal) => file.journal = Some(journal),
-            Err(error) => {
-                file.record.remove();
-                return Err(error);
-            }
-        }
+    /// A job is to begin, when that is written down.
+    pub fn begin(&mut self, job: pid::Job, about: &About, now: Instant) {
+        let dir = self.dir.join(job.to_string());
+        let mut file = File::new(about, now, Record::new(dir.clone()));
+        file.batch = self.batches + 1;
+        self.work.push(Work::Begin {
+            job,
+            dir,
+            limits: LIMITS,
+            label: file.label(),
+            first: journal::first(about),
+        });
         self.files.insert(job, file);
-        Ok(())
     }
 
     /// A job is told this, and must be known to have been.
     pub fn keep(&mut self, job: pid::Job, entry: &[u8]) {
-        let file = self.files.get_mut(&job);
-        if let Some(journal) = file.and_then(|file| file.journal.as_mut()) {
-            journal.push(entry);
-            self.untold.insert(job);
+        if let Some(file) = self.files.get_mut(&job) {
+            journal::add(&mut file.told, entry);
+            file.batch = self.batches + 1;
+            self.unwritten.insert(job);
         }
     }
 
     /// A job did not begin after all.
     pub fn discard(&mut self, job: pid::Job) {
+        self.unwritten.remove(&job);
         if let Some(file) = self.files.remove(&job) {
-            file.record.remove();
+            let dir = file.record.dir().to_owned();
+            self.work.push(Work::Discard(job, dir));
         }
+    }
+
+    /// Has this written with the next batch, before what jobs have.
+    pub fn write(&mut self, work: Work) {
+        self.work.push(work);
+    }
+
+    /// All that is to be written since the last time.
+    pub fn poll_batch(&mut self) -> Option<Batch> {
+        let mut work = std::mem::take(&mut self.work);
+        for job in std::mem::take(&mut self.unwritten) {
+            if let Some(file) = self.files.get_mut(&job) {
+                let told = std::mem::take(&mut file.told);
+                work.push(Work::Write(job, file.record.poll_piece(), told));
+                if file.over.is_some() {
+                    work.push(Work::Finish(job, file.label()));
+                }
+            }
+        }
+        if work.is_empty() {
+            return None;
+        }
+        self.batches += 1;
+        let number = self.batches;
+        Some(Batch { number, work })
+    }
+
+    /// The batch with the latest that is to be written of a job.
+    pub fn batch_of(&self, job: pid::Job) -> u64 {
+        self.files.get(&job).map_or(0, |file| file.batch)
+    }
+
+    /// The batch with the latest that is to be written at all.
+    pub fn latest_batch(&self) -> u64 {
+        let is_empty = self.work.is_empty() && self.unwritten.is_empty();
+        self.batches + u64::from(!is_empty)
+    }
+
+    /// Something was written. Returns which jobs may begin, or why not, and what is to be told to whoever looks after the
+    /// master.
+    pub fn handle_done(&mut self, done: Done) -> (Vec<(pid::Job, io::Result<()>)>, Vec<String>) {
+        let (mut begun, mut notes) = (Vec::new(), Vec::new());
+        for (job, outcome) in done.outcomes {
+            match outcome {
+                Outcome::Begun(outcome) => begun.push((job, outcome)),
+                Outcome::Untold(error) => {
+                    let text = format!("the job ends if the master is started again: {error}");
+                    notes.extend(self.note(job, text));
+                }
+                Outcome::Written(mut written) => {
+                    let error = written.error.take();
+                    if let Some(file) = self.files.get_mut(&job) {
+                        file.record.handle_written(written);
+                        self.behind.extend(std::mem::take(&mut file.awaiting));
+                    }
+                    notes.extend(error.and_then(|error| {
+                        let text = format!(
+                            "the disk of the master takes nothing ({error}): what is printed is shown to who watches, and not kept"
+                        );
+                        self.note(job, text)
+                    }));
+                }
+            }
+        }
+        (begun, notes)
     }
 
     /// The job that a user means by this.
@@ -191,6 +263,7 @@ impl Desk {
             && let Some(file) = self.files.get_mut(&reader.job)
         {
             file.readers.remove(&client);
+            file.awaiting.remove(&client);
         }
         self.behind.remove(&client);
     }
@@ -208,7 +281,8 @@ impl Desk {
         file.lives.handle_event(sequence, &event, by);
         let message = Answer::Event { event, sequence }.encode();
         file.record.push(&message, output);
-        self.unflushed.insert(job);
+        file.batch = self.batches + 1;
+        self.unwritten.insert(job);
         for client in &file.readers {
             let reader = self.readers.get_mut(client).expect("readers are in both");
             if !reader.is_live {
@@ -217,7 +291,7 @@ impl Desk {
             if reader.part == Part::Owner || reader.credit > 0 {
                 reader.credit -= i64::from(output);
                 reader.cursor = Cursor::at(file.record.next());
-                self.messages.push_back((*client, message.clone()));
+                self.messages.push_back((*client, job, message.clone()));
             } else {
                 reader.is_live = false;
                 self.behind.insert(*client);
@@ -231,7 +305,8 @@ impl Desk {
             let refusal = refusal.map(|(code, why)| (code.number() as u8, why));
             file.over = Some(Over { at: now, refusal });
             self.behind.extend(file.readers.iter().copied());
-            self.unflushed.insert(job);
+            file.batch = self.batches + 1;
+            self.unwritten.insert(job);
         }
     }
 
@@ -282,17 +357,10 @@ impl Desk {
         views.collect()
     }
 
-    /// Hands to the disk what was added, and sends on whoever is behind, as far as `has_room` says that its session takes
-    /// anything. Returns what is to be told to whoever looks after the master.
+    /// Sends on whoever is behind, as far as `has_room` says that its session takes anything. Returns what is to be told to
+    /// whoever looks after the master.
     pub fn turn(&mut self, has_room: impl Fn(ClientId) -> bool) -> Vec<String> {
         let mut notes = Vec::new();
-        for job in std::mem::take(&mut self.unflushed) {
-            notes.extend(self.flush(job));
-        }
-        // Later than its events: what was told and is not known to have been, the next master has told once more.
-        for job in std::mem::take(&mut self.untold) {
-            notes.extend(self.flush_journal(job));
-        }
         for client in std::mem::take(&mut self.behind) {
             match has_room(client) {
                 true => notes.extend(self.send_on(client)),
@@ -308,8 +376,8 @@ impl Desk {
         behind.any(|client| has_room(*client))
     }
 
-    /// The next message for a client.
-    pub fn poll_message(&mut self) -> Option<(ClientId, Vec<u8>)> {
+    /// The next message for a client, and of which job.
+    pub fn poll_message(&mut self) -> Option<(ClientId, pid::Job, Vec<u8>)> {
         self.messages.pop_front()
     }
 
@@ -346,32 +414,6 @@ impl Desk {
         }
     }
 
-    fn flush(&mut self, job: pid::Job) -> Option<String> {
-        let file = self.files.get_mut(&job)?;
-        let flushed = file.record.flush();
-        if file.over.is_some() {
-            file.record.seal();
-            // Where it cannot be written, it says that the job is lost.
-            let _ = file.write_label();
-            file.drop_journal();
-        }
-        let error = flushed.err()?;
-        // What is not kept could not be told again either.
-        file.drop_journal();
-        let text = format!(
-            "the disk of the master takes nothing ({error}): what is printed is shown to who watches, and not kept"
-        );
-        self.note(job, text)
-    }
-
-    fn flush_journal(&mut self, job: pid::Job) -> Option<String> {
-        let file = self.files.get_mut(&job)?;
-        let error = file.journal.as_mut()?.flush().err()?;
-        file.drop_journal();
-        let text = format!("the job ends if the master is started again: {error}");
-        self.note(job, text)
-    }
-
     /// Who watches is to know this, and who looks after the master.
     fn note(&mut self, job: pid::Job, text: String) -> Option<String> {
         if let Some(pid) = self.files.get(&job)?.lives.initial() {
@@ -396,7 +438,7 @@ impl Desk {
                     if sequence < reader.old_until {
                         reader.old += u64::from(kept.output);
                     }
-                    self.messages.push_back((client, kept.message));
+                    self.messages.push_back((client, reader.job, kept.message));
                 }
                 self.behind.insert(client);
                 None
@@ -428,12 +470,13 @@ impl Desk {
         else {
             return;
         };
+        let job = self.readers[&client].job;
         let bytes = at.output.saturating_sub(before.output);
         self.messages
-            .push_back((client, Answer::Missed { bytes }.encode()));
+            .push_back((client, job, Answer::Missed { bytes }.encode()));
         for (sequence, event) in file.lives.events_between(before.sequence, at.sequence) {
             let message = Answer::Event { event, sequence }.encode();
-            self.messages.push_back((client, message));
+            self.messages.push_back((client, job, message));
         }
         self.behind.insert(client);
     }
@@ -443,15 +486,20 @@ impl Desk {
         let Some(reader) = self.readers.get_mut(&client) else {
             return;
         };
-        let Some(file) = self.files.get(&reader.job) else {
+        let job = reader.job;
+        let Some(file) = self.files.get_mut(&job) else {
             return;
         };
+        if !file.record.is_written() {
+            file.awaiting.insert(client);
+            return;
+        }
         let last = match (&file.over, reader.part) {
             (Some(over), _) => over.message(),
             (None, Part::Reader) => Answer::Done,
             (None, Part::Owner | Part::Follower) => return reader.is_live = true,
         };
-        self.messages.push_back((client, last.encode()));
+        self.messages.push_back((client, job, last.encode()));
         self.forget(client);
     }
 }
@@ -465,15 +513,10 @@ impl File {
             record,
             lives: Lives::default(),
             readers: BTreeSet::new(),
+            awaiting: BTreeSet::new(),
             over: None,
-            journal: None,
-        }
-    }
-
-    /// A master that is started again does not know the job.
-    fn drop_journal(&mut self) {
-        if let Some(journal) = self.journal.take() {
-            journal.remove();
+            told: Vec::new(),
+            batch: 0,
         }
     }
 

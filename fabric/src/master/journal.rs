@@ -3,10 +3,10 @@
 //! A file of entries, each behind its length `u32`. The first says what the job is, and in which form the others are written;
 //! a last one that is cut off was never acted upon, and is dropped.
 //!
-//! Nothing waits for the disk: what the kernel has taken outlives a master that is killed, and on a machine that lost its
-//! power no master is back before the nodes have killed what it ran.
+//! What the kernel has taken outlives a master that is killed, and on a machine that lost its power no master is back before the
+//! nodes have killed what it ran: so nothing is synced.
 //!
-//! Deliberately absent: what the entries say (`happening.rs`), but for the first.
+//! Deliberately absent: what the entries say (`happening.rs`), but for the first; and who waits for them (`scribe.rs`).
 
 use super::{cluster::About, happening::Happening};
 use deploy_wire::{
@@ -27,7 +27,6 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     bytes: u64,
-    unwritten: Vec<u8>,
 }
 
 /// One that was written by a master before this one.
@@ -42,11 +41,11 @@ pub struct Earlier {
 }
 
 impl Journal {
-    /// A new one in this directory, of a job that begins now.
+    /// A new one in this directory, of a job that is [this](first).
     ///
     /// # Errors
     /// If the disk takes nothing.
-    pub fn begin(dir: &Path, about: &About) -> io::Result<Journal> {
+    pub fn begin(dir: &Path, first: &[u8]) -> io::Result<Journal> {
         let path = dir.join(NAME);
         let mut options = OpenOptions::new();
         let file = options.append(true).create_new(true).mode(0o600);
@@ -54,10 +53,8 @@ impl Journal {
             file: file.open(&path)?,
             path,
             bytes: 0,
-            unwritten: Vec::new(),
         };
-        journal.push(&encode(about, SystemTime::now()));
-        journal.flush()?;
+        journal.write(first)?;
         Ok(journal)
     }
 
@@ -84,26 +81,17 @@ impl Journal {
             path,
             file,
             bytes: whole,
-            unwritten: Vec::new(),
         };
         Ok((journal, earlier))
     }
 
-    /// Adds an entry.
-    pub fn push(&mut self, entry: &[u8]) {
-        let len = u32::try_from(entry.len()).expect("a message of the wire is shorter");
-        self.unwritten.extend(len.to_le_bytes());
-        self.unwritten.extend(entry);
-    }
-
-    /// Hands to the system what was added. Blocks as a write to a file does.
+    /// Hands [entries](add) to the system. Blocks as a write to a file does.
     ///
     /// # Errors
     /// If the disk has no room, or the journal has become too long. Then it is of no use any more.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.unwritten)?;
-        self.bytes += self.unwritten.len() as u64;
-        self.unwritten.clear();
+    pub fn write(&mut self, entries: &[u8]) -> io::Result<()> {
+        self.file.write_all(entries)?;
+        self.bytes += entries.len() as u64;
         match self.bytes > BYTES_MAX {
             false => Ok(()),
             true => Err(io::Error::other("its journal has become too long")),
@@ -115,6 +103,20 @@ impl Journal {
         // Where that fails the next master takes up a job that no node has, and loses it.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Adds an entry to others.
+pub fn add(entries: &mut Vec<u8>, entry: &[u8]) {
+    let len = u32::try_from(entry.len()).expect("a message of the wire is shorter");
+    entries.extend(len.to_le_bytes());
+    entries.extend(entry);
+}
+
+/// The first entry, of a job that begins now.
+pub fn first(about: &About) -> Vec<u8> {
+    let mut entries = Vec::new();
+    add(&mut entries, &encode(about, SystemTime::now()));
+    entries
 }
 
 /// The entries in these bytes; what is left of them is cut off.
@@ -193,10 +195,16 @@ mod tests {
         }
     }
 
+    fn entry(happening: &Happening) -> Vec<u8> {
+        let mut entries = Vec::new();
+        add(&mut entries, &happening.encode());
+        entries
+    }
+
     #[test]
     fn what_was_written_is_read_wherever_it_was_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::begin(dir.path(), &about()).unwrap();
+        let mut journal = Journal::begin(dir.path(), &first(&about())).unwrap();
         let path = dir.path().join(NAME);
         let all = [
             Happening::Credit(7),
@@ -205,8 +213,7 @@ mod tests {
         ];
         let mut ends = vec![fs::metadata(&path).unwrap().len()];
         for happening in &all {
-            journal.push(&happening.encode());
-            journal.flush().unwrap();
+            journal.write(&entry(happening)).unwrap();
             ends.push(fs::metadata(&path).unwrap().len());
         }
         let bytes = fs::read(&path).unwrap();
@@ -221,8 +228,7 @@ mod tests {
             assert_eq!(earlier.about, about());
             assert_eq!(earlier.happenings, all[..whole]);
             // And it goes on behind the last whole one.
-            journal.push(&all[0].encode());
-            journal.flush().unwrap();
+            journal.write(&entry(&all[0])).unwrap();
             let (_, earlier) = Journal::resume(dir.path()).unwrap();
             assert_eq!(earlier.happenings.len(), whole + 1);
         }

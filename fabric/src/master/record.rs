@@ -1,8 +1,11 @@
 //! What has happened in one job, kept on the disk within a bound: events in the order of their numbers, the oldest dropped
 //! first.
 //!
+//! A record has two halves: the loop's, which numbers events and reads those that were written ([`Record`]), and the scribe's,
+//! which writes ([`Pen`]).
+//!
 //! Deliberately absent: what the events say; who reads them (`desk.rs`); and any promise beyond a crash of the machine, for
-//! nothing here waits for the disk.
+//! what the system has taken is written.
 //!
 //! # On the disk
 //! A directory of files, *segments*, each called by the position of its first event. An event is a head of [`HEAD_BYTES`]
@@ -24,16 +27,42 @@ use std::{
 pub struct Record {
     dir: PathBuf,
     segments: VecDeque<Segment>,
-    /// The last segment, while it can be written.
-    file: Option<File>,
     /// Where the next event goes.
     next: Position,
     /// Events that are to be written together.
     unwritten: Vec<u8>,
     unwritten_from: Position,
+    /// Before it all is written, or never will be.
+    written: Position,
+}
+
+/// What writes them.
+#[derive(Debug)]
+pub struct Pen {
+    dir: PathBuf,
+    segments: VecDeque<Segment>,
+    /// The last segment, while it can be written.
+    file: Option<File>,
     /// Whether the disk took nothing the last time.
     is_failing: bool,
     limits: Limits,
+}
+
+/// Events on their way to the disk.
+#[derive(Debug)]
+pub struct Piece {
+    bytes: Vec<u8>,
+    from: Position,
+    until: Position,
+}
+
+/// What has come of a piece.
+#[derive(Debug)]
+pub struct Written {
+    segments: VecDeque<Segment>,
+    until: Position,
+    /// The disk took nothing, for this reason, and did before: what is not there is not kept.
+    pub error: Option<io::Error>,
 }
 
 /// How much is kept.
@@ -45,7 +74,7 @@ pub struct Limits {
     pub record_bytes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Segment {
     first: Position,
     bytes: u64,
@@ -94,23 +123,25 @@ pub struct Kept {
     pub output: u32,
 }
 
+impl Piece {
+    /// Adds what follows it.
+    pub fn append(&mut self, mut next: Piece) {
+        self.bytes.append(&mut next.bytes);
+        self.until = next.until;
+    }
+}
+
 impl Record {
-    /// A new one in this directory, which is made.
-    ///
-    /// # Errors
-    /// If it cannot be.
-    pub fn create(dir: PathBuf, limits: Limits) -> io::Result<Record> {
-        DirBuilder::new().mode(0o700).create(&dir)?;
-        Ok(Record {
+    /// A new one in this directory, which its pen [makes](Pen::create).
+    pub fn new(dir: PathBuf) -> Record {
+        Record {
             dir,
             segments: VecDeque::new(),
-            file: None,
             next: Position::default(),
             unwritten: Vec::new(),
             unwritten_from: Position::default(),
-            is_failing: false,
-            limits,
-        })
+            written: Position::default(),
+        }
     }
 
     /// The one in this directory, whose next event is this one, or else the first that is not there. What was written of it
@@ -118,7 +149,163 @@ impl Record {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn resume(dir: PathBuf, limits: Limits, next: Option<Position>) -> io::Result<Record> {
+    pub fn resume(
+        dir: PathBuf,
+        limits: Limits,
+        next: Option<Position>,
+    ) -> io::Result<(Record, Pen)> {
+        let (pen, end) = Pen::resume(dir.clone(), limits, next)?;
+        let next = next.unwrap_or(end);
+        let record = Record {
+            segments: pen.segments.clone(),
+            next,
+            unwritten_from: next,
+            written: next,
+            ..Record::new(dir)
+        };
+        Ok((record, pen))
+    }
+
+    /// Where the next event goes.
+    pub fn next(&self) -> Position {
+        self.next
+    }
+
+    /// What it takes of the disk, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Adds the next event: the message that tells of it, and its bytes of output. It is read when it was written.
+    pub fn push(&mut self, message: &[u8], output: u32) {
+        let len = u32::try_from(message.len()).expect("a message of the wire is shorter");
+        self.unwritten.extend(len.to_le_bytes());
+        self.unwritten.extend(self.next.sequence.to_le_bytes());
+        self.unwritten.extend(self.next.output.to_le_bytes());
+        self.unwritten.extend(output.to_le_bytes());
+        self.unwritten.extend(message);
+        self.next.sequence += 1;
+        self.next.output += u64::from(output);
+    }
+
+    /// What was added since the last time, for its pen.
+    pub fn poll_piece(&mut self) -> Option<Piece> {
+        let bytes = std::mem::take(&mut self.unwritten);
+        let from = std::mem::replace(&mut self.unwritten_from, self.next);
+        (!bytes.is_empty()).then_some(Piece {
+            bytes,
+            from,
+            until: self.next,
+        })
+    }
+
+    /// A piece was written.
+    pub fn handle_written(&mut self, written: Written) {
+        self.segments = written.segments;
+        self.written = written.until;
+    }
+
+    /// Whether all that was added is written, or never will be.
+    pub fn is_written(&self) -> bool {
+        self.written.sequence == self.next.sequence
+    }
+
+    /// The directory that it is in.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What lies behind a cursor: events of about this many bytes, or one.
+    ///
+    /// # Errors
+    /// If the disk fails, or something that is not ours is in the directory.
+    pub fn read(&self, cursor: &mut Cursor, bytes: usize) -> io::Result<Found> {
+        loop {
+            if cursor.next.sequence >= self.written.sequence {
+                return Ok(Found::End);
+            }
+            if cursor.place.is_none() {
+                cursor.place = self.place(cursor.next.sequence)?;
+            }
+            let Some(place) = &mut cursor.place else {
+                cursor.next = self.written;
+                return Ok(Found::Gap(cursor.next));
+            };
+            let end = self.end_of(place)?;
+            if place.offset < end {
+                if let Some(found) = take(place, &mut cursor.next, end, bytes)? {
+                    return Ok(found);
+                }
+                continue;
+            }
+            // Behind this segment: there is a later one, or what follows was not kept.
+            let read = place.first;
+            let later = |segment: &&Segment| segment.first.sequence > read;
+            let later = self.open_first(self.segments.iter().filter(later))?;
+            let Some(later) = later else {
+                cursor.next = self.written;
+                return Ok(Found::Gap(cursor.next));
+            };
+            cursor.place = Some(later);
+        }
+    }
+
+    /// The segment where an event is, or would be, or the first behind it.
+    fn place(&self, sequence: u64) -> io::Result<Option<Place>> {
+        let is_before = |segment: &Segment| segment.first.sequence <= sequence;
+        let before = self.segments.iter().take_while(|one| is_before(one));
+        let skipped = before.count().saturating_sub(1);
+        self.open_first(self.segments.iter().skip(skipped))
+    }
+
+    /// The first of these segments that has not been dropped meanwhile.
+    fn open_first<'a>(
+        &self,
+        mut segments: impl Iterator<Item = &'a Segment>,
+    ) -> io::Result<Option<Place>> {
+        let opened = segments.find_map(|segment| {
+            match File::open(self.dir.join(file_name(segment.first))) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                opened => Some(opened.map(|file| Place {
+                    first: segment.first.sequence,
+                    file,
+                    offset: 0,
+                })),
+            }
+        });
+        opened.transpose()
+    }
+
+    fn end_of(&self, place: &Place) -> io::Result<u64> {
+        let mut segments = self.segments.iter();
+        match segments.find(|segment| segment.first.sequence == place.first) {
+            Some(segment) => Ok(segment.bytes),
+            None => Ok(place.file.metadata()?.len()),
+        }
+    }
+}
+
+impl Pen {
+    /// Of a new record in this directory, which is made.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub fn create(dir: PathBuf, limits: Limits) -> io::Result<Pen> {
+        DirBuilder::new().mode(0o700).create(&dir)?;
+        Ok(Pen::new(dir, limits))
+    }
+
+    fn new(dir: PathBuf, limits: Limits) -> Pen {
+        Pen {
+            dir,
+            segments: VecDeque::new(),
+            file: None,
+            is_failing: false,
+            limits,
+        }
+    }
+
+    fn resume(dir: PathBuf, limits: Limits, next: Option<Position>) -> io::Result<(Pen, Position)> {
         let mut segments = Vec::new();
         for entry in fs::read_dir(&dir)? {
             let entry = entry?;
@@ -133,20 +320,10 @@ impl Record {
             segments.push(Segment { first, bytes });
         }
         segments.sort_by_key(|segment| segment.first.sequence);
-        let mut record = Record {
-            dir,
-            segments: segments.into(),
-            file: None,
-            next: Position::default(),
-            unwritten: Vec::new(),
-            unwritten_from: Position::default(),
-            is_failing: false,
-            limits,
-        };
-        let end = record.cut(next)?;
-        record.next = next.unwrap_or(end);
-        record.unwritten_from = record.next;
-        Ok(record)
+        let mut pen = Pen::new(dir, limits);
+        pen.segments = segments.into();
+        let end = pen.cut(next)?;
+        Ok((pen, end))
     }
 
     /// Cuts off what was written in the last segment behind a position, or not wholly. Returns where it ends.
@@ -154,8 +331,7 @@ impl Record {
         let Some(segment) = self.segments.back_mut() else {
             return Ok(Position::default());
         };
-        let Position { sequence, output } = segment.first;
-        let path = self.dir.join(format!("{sequence:016x}-{output:016x}"));
+        let path = self.dir.join(file_name(segment.first));
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let (mut whole, mut at, mut head) = (0, segment.first, [0; HEAD_BYTES]);
         while whole + HEAD_BYTES as u64 <= segment.bytes {
@@ -177,49 +353,21 @@ impl Record {
         Ok(at)
     }
 
-    /// Where the next event goes.
-    pub fn next(&self) -> Position {
-        self.next
-    }
-
-    /// What it takes of the disk, in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
-    }
-
-    /// Adds the next event: the message that tells of it, and its bytes of output. It is read after [`Record::flush`].
-    pub fn push(&mut self, message: &[u8], output: u32) {
-        let len = u32::try_from(message.len()).expect("a message of the wire is shorter");
-        self.unwritten.extend(len.to_le_bytes());
-        self.unwritten.extend(self.next.sequence.to_le_bytes());
-        self.unwritten.extend(self.next.output.to_le_bytes());
-        self.unwritten.extend(output.to_le_bytes());
-        self.unwritten.extend(message);
-        self.next.sequence += 1;
-        self.next.output += u64::from(output);
-    }
-
-    /// Hands to the system what was added, in one piece, by which the record may be longer than its limit. Blocks as a write to a file does.
-    ///
-    /// # Errors
-    /// If the disk has no room, once: then what was added is not kept, nor is what follows until there is room again.
-    pub fn flush(&mut self) -> io::Result<()> {
-        if self.unwritten.is_empty() {
-            return Ok(());
-        }
-        let written = self.write();
-        self.unwritten.clear();
-        self.unwritten_from = self.next;
+    /// Hands a piece to the system at once, by which the record may be longer than its limit. Blocks as a write to a file
+    /// does. What the disk has no room for is not kept, nor is what follows until there is room again.
+    pub fn write(&mut self, piece: &Piece) -> Written {
+        let written = self.try_write(piece);
         let was_failing = std::mem::replace(&mut self.is_failing, written.is_err());
-        match written {
-            Err(error) if !was_failing => Err(error),
-            _ => Ok(()),
+        Written {
+            segments: self.segments.clone(),
+            until: piece.until,
+            error: written.err().filter(|_| !was_failing),
         }
     }
 
-    /// Removes it.
-    pub fn remove(self) {
-        remove(&self.dir);
+    /// Nothing more will be added: what only writing needs is given back.
+    pub fn seal(&mut self) {
+        self.file = None;
     }
 
     /// The directory that it is in.
@@ -227,83 +375,16 @@ impl Record {
         &self.dir
     }
 
-    /// Nothing more will be added: what only writing needs is given back.
-    pub fn seal(&mut self) {
-        self.file = None;
-        self.unwritten = Vec::new();
-    }
-
-    /// What lies behind a cursor: events of about this many bytes, or one.
-    ///
-    /// # Errors
-    /// If the disk fails, or something that is not ours is in the directory.
-    pub fn read(&self, cursor: &mut Cursor, bytes: usize) -> io::Result<Found> {
-        loop {
-            if cursor.next.sequence >= self.unwritten_from.sequence {
-                return Ok(Found::End);
-            }
-            if cursor.place.is_none() {
-                cursor.place = self.place(cursor.next.sequence)?;
-            }
-            let Some(place) = &mut cursor.place else {
-                cursor.next = self.unwritten_from;
-                return Ok(Found::Gap(cursor.next));
-            };
-            let end = self.end_of(place)?;
-            if place.offset < end {
-                if let Some(found) = take(place, &mut cursor.next, end, bytes)? {
-                    return Ok(found);
-                }
-                continue;
-            }
-            // Behind this segment: there is a later one, or what follows was not kept.
-            let read = place.first;
-            let later = self
-                .segments
-                .iter()
-                .find(|segment| segment.first.sequence > read);
-            let Some(later) = later else {
-                cursor.next = self.unwritten_from;
-                return Ok(Found::Gap(cursor.next));
-            };
-            cursor.place = Some(self.open(later)?);
-        }
-    }
-
-    /// The segment where an event is, or would be, or the first behind it.
-    fn place(&self, sequence: u64) -> io::Result<Option<Place>> {
-        let mut before = self.segments.iter().rev();
-        let segment = before.find(|segment| segment.first.sequence <= sequence);
-        let segment = segment.or(self.segments.front());
-        segment.map(|segment| self.open(segment)).transpose()
-    }
-
-    fn open(&self, segment: &Segment) -> io::Result<Place> {
-        Ok(Place {
-            first: segment.first.sequence,
-            file: File::open(self.path(segment.first))?,
-            offset: 0,
-        })
-    }
-
-    fn end_of(&self, place: &Place) -> io::Result<u64> {
-        let mut segments = self.segments.iter();
-        match segments.find(|segment| segment.first.sequence == place.first) {
-            Some(segment) => Ok(segment.bytes),
-            None => Ok(place.file.metadata()?.len()),
-        }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
+    fn try_write(&mut self, piece: &Piece) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => self.begin_segment()?,
+            None => self.begin_segment(piece.from)?,
         };
         let segment = self
             .segments
             .back_mut()
             .expect("it was begun with its file");
-        if let Err(error) = file.write_all(&self.unwritten) {
+        if let Err(error) = file.write_all(&piece.bytes) {
             // A piece of an event is worse than none. The next goes to a segment of its own.
             let _ = file.set_len(segment.bytes);
             if segment.bytes == 0 {
@@ -311,23 +392,23 @@ impl Record {
             }
             return Err(error);
         }
-        segment.bytes += self.unwritten.len() as u64;
+        segment.bytes += piece.bytes.len() as u64;
         if segment.bytes < self.limits.segment_bytes {
             self.file = Some(file);
         }
-        while self.bytes() > self.limits.record_bytes && self.segments.len() > 1 {
+        let bytes = |pen: &Pen| pen.segments.iter().map(|one| one.bytes).sum::<u64>();
+        while bytes(self) > self.limits.record_bytes && self.segments.len() > 1 {
             self.drop_segment(0);
         }
         Ok(())
     }
 
-    fn begin_segment(&mut self) -> io::Result<File> {
-        let first = self.unwritten_from;
+    fn begin_segment(&mut self, first: Position) -> io::Result<File> {
         let file = OpenOptions::new()
             .append(true)
             .create_new(true)
             .mode(0o600)
-            .open(self.path(first))?;
+            .open(self.dir.join(file_name(first)))?;
         self.segments.push_back(Segment { first, bytes: 0 });
         Ok(file)
     }
@@ -335,14 +416,15 @@ impl Record {
     fn drop_segment(&mut self, index: usize) {
         if let Some(segment) = self.segments.remove(index) {
             // What cannot be removed goes with the directory.
-            let _ = fs::remove_file(self.path(segment.first));
+            let _ = fs::remove_file(self.dir.join(file_name(segment.first)));
         }
     }
+}
 
-    fn path(&self, first: Position) -> PathBuf {
-        let Position { sequence, output } = first;
-        self.dir.join(format!("{sequence:016x}-{output:016x}"))
-    }
+/// What a segment is called, by its first position.
+fn file_name(first: Position) -> String {
+    let Position { sequence, output } = first;
+    format!("{sequence:016x}-{output:016x}")
 }
 
 /// The position that a segment is called by.
@@ -455,12 +537,47 @@ mod tests {
         record_bytes: 1000,
     };
 
-    fn record(dir: &tempfile::TempDir) -> Record {
-        Record::create(dir.path().join("record"), LIMITS).unwrap()
+    /// Both halves of one, and what lies between them, in one hand.
+    struct Both {
+        record: Record,
+        pen: Pen,
+    }
+
+    impl Both {
+        fn flush(&mut self) -> io::Result<()> {
+            let Some(piece) = self.record.poll_piece() else {
+                return Ok(());
+            };
+            let mut written = self.pen.write(&piece);
+            let error = written.error.take();
+            self.record.handle_written(written);
+            error.map_or(Ok(()), Err)
+        }
+    }
+
+    impl std::ops::Deref for Both {
+        type Target = Record;
+
+        fn deref(&self) -> &Record {
+            &self.record
+        }
+    }
+
+    impl std::ops::DerefMut for Both {
+        fn deref_mut(&mut self) -> &mut Record {
+            &mut self.record
+        }
+    }
+
+    fn record(dir: &tempfile::TempDir) -> Both {
+        let path = dir.path().join("record");
+        let pen = Pen::create(path.clone(), LIMITS).unwrap();
+        let record = Record::new(path);
+        Both { record, pen }
     }
 
     /// Numbered messages of various lengths, whose output is their number's last digit.
-    fn add(record: &mut Record, count: u64) {
+    fn add(record: &mut Both, count: u64) {
         for added in 0..count {
             let sequence = record.next().sequence;
             record.push(&message(sequence), (sequence % 10) as u32);
@@ -550,7 +667,7 @@ mod tests {
         // Nothing can be begun in a directory that is gone.
         let (path, away) = (dir.path().join("record"), dir.path().join("away"));
         fs::rename(&path, &away).unwrap();
-        record.file = None;
+        record.pen.file = None;
         record.push(&message(3), 3);
         assert!(record.flush().is_err(), "it is told once");
         record.push(&message(4), 4);
@@ -571,7 +688,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut record = record(&dir);
         add(&mut record, 3);
-        record.remove();
+        remove(record.dir());
         assert!(!dir.path().join("record").exists());
     }
 
@@ -594,15 +711,17 @@ mod tests {
             fs::write(path.join("journal"), "something else").unwrap();
             // The last write may have been cut anywhere.
             let last = whole.segments.back().unwrap();
-            let file = OpenOptions::new().write(true).open(whole.path(last.first));
+            let path_of_last = path.join(file_name(last.first));
+            let file = OpenOptions::new().write(true).open(path_of_last);
             file.unwrap().set_len(last.bytes.saturating_sub(5)).unwrap();
-            let mut again = Record::resume(path.clone(), LIMITS, Some(next)).unwrap();
+            let (record, pen) = Record::resume(path.clone(), LIMITS, Some(next)).unwrap();
+            let mut again = Both { record, pen };
             add(&mut again, 5);
             let (events, missing) = read(&again, &mut Cursor::default(), 1000);
             let numbers = numbers(&events);
             assert_eq!(numbers.len() as u64 + missing, until + 5);
             assert!(numbers.is_sorted() && numbers.ends_with(&[until + 4]));
-            again.remove();
+            remove(again.dir());
         }
     }
 

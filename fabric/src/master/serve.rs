@@ -5,6 +5,7 @@
 mod fetches;
 mod members;
 mod own;
+mod paper;
 mod watchers;
 
 use super::{
@@ -13,21 +14,29 @@ use super::{
     clerk::Clerk,
     cluster::{Action, ClientId, Cluster, Fetch},
     desk::Desk,
+    gate::{Gate, Parcel},
     membership::Membership,
     party::{Heard, Party},
+    scribe::{Scribe, Work},
     uploads::{Uploads, Wanted},
 };
-use crate::{audit::Audit, images::Images, own_node::OwnNode, scheduler::NodeId};
+use crate::{
+    audit::{self, Audit},
+    images::Images,
+    own_node::OwnNode,
+    scheduler::NodeId,
+};
 use deploy_sys::signal::Signals;
 use deploy_trust::door::{Door, TOKENS};
 use deploy_wire::{
     bytes::Malformed,
     client::{Answer, Ask, Digest, RunRequest},
     code::OwnCode,
-    node::{Order, Report},
+    node::{NodeHello, Report},
 };
 use mio::{Events, Poll, Token, Waker};
 use own::Ending;
+use paper::Beginner;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
@@ -44,14 +53,19 @@ pub struct Master {
     doors: Vec<Door>,
     membership: Membership,
     clerk: Clerk,
-    audit: Audit,
     cluster: Cluster,
     images: Images,
     uploads: Uploads,
     /// The programs of jobs, and their files, which must stay on the disk for the nodes that will fetch them.
     programs: BTreeMap<Digest, File>,
     desk: Desk,
-    nodes_file: NodesFile,
+    scribe: Scribe,
+    /// What leaves only when something was written.
+    gate: Gate,
+    /// Jobs that begin when that is written.
+    beginners: BTreeMap<ClientId, Beginner>,
+    /// Nodes that are welcomed when this batch is written.
+    hellos: Vec<(u64, Token, NodeHello)>,
     parties: BTreeMap<Token, Party>,
     parties_made: usize,
     /// The sessions of the nodes that the cluster knows.
@@ -107,13 +121,15 @@ impl Master {
             programs,
             poll,
             doors,
-            clerk: Clerk::hire(membership.authority().clone(), waker)?,
+            clerk: Clerk::hire(membership.authority().clone(), waker.clone())?,
+            scribe: Scribe::hire(books.nodes_file, books.audit, waker)?,
             membership,
-            audit: books.audit,
             cluster,
             images: books.images,
             desk: books.desk,
-            nodes_file: books.nodes_file,
+            gate: Gate::default(),
+            beginners: BTreeMap::new(),
+            hellos: Vec::new(),
             parties: BTreeMap::new(),
             parties_made: 0,
             nodes: HashMap::new(),
@@ -131,6 +147,7 @@ impl Master {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         self.act(); // What has come of going on with earlier jobs.
+        self.hand_over();
         let mut now = Instant::now();
         while !self.ending.is_over(now) {
             let deadlines = self.doors.iter().filter_map(Door::deadline);
@@ -171,15 +188,17 @@ impl Master {
             }
             self.admit(now);
             self.hear_clerk();
+            self.hear_scribe(now);
             self.look_after_members(now);
             self.look_after_own_node(now);
             self.cluster.handle_timeout(now);
             self.act();
             self.turn_desk();
-            self.keep_nodes();
             self.desk.tidy(now);
-            self.send(); // What comes of what was told is sent when that was written down, and not before.
+            self.hand_over();
+            self.send();
         }
+        self.hand_over();
         self.ending.outcome()
     }
 
@@ -225,19 +244,7 @@ impl Master {
         match (party.node_id(), report) {
             (_, Report::Renew) => self.renew(token),
             (Some(id), report) => self.cluster.handle_report(id, report, now),
-            (None, Report::Hello(hello)) => {
-                let name = party.name().to_string();
-                match self.cluster.handle_hello(name.clone(), *hello, now) {
-                    Ok(id) => {
-                        party.set_node(id);
-                        // Its session before this one may not have been found to be dead.
-                        let earlier = self.nodes.insert(id, token);
-                        earlier.map(|earlier| self.parties.remove(&earlier));
-                        eprintln!("node {name} is up");
-                    }
-                    Err(why) => party.leave(&Order::Refused { why }.encode()),
-                }
-            }
+            (None, Report::Hello(hello)) => self.greet(token, *hello, now),
             (
                 None,
                 Report::Fetch {
@@ -298,11 +305,14 @@ impl Master {
         let (who, from) = party.who();
         let mut all = vec![("who", who.as_str()), ("from", &from)];
         all.extend(facts);
-        self.audit.record(event, &all);
+        self.desk.write(Work::Audit(audit::line(event, &all)));
     }
 
     fn handle_ask(&mut self, token: Token, client: ClientId, ask: Ask, now: Instant) {
         self.cluster.handle_heard(client, now);
+        let Some(ask) = self.postpone(client, ask) else {
+            return;
+        };
         let Some(ask) = self.handle_watcher(token, client, ask, now) else {
             return;
         };
@@ -312,7 +322,7 @@ impl Master {
             }
             Ask::Chunk { bytes } => self.uploads.chunk(token, bytes).err().map(refused),
             Ask::Run(request) => match self.may_run(&request) {
-                Ok(()) => return self.run_job(token, client, *request, now),
+                Ok(()) => return self.run_job(token, client, *request),
                 Err(why) => Some(refused(why)),
             },
             Ask::Renew => return self.renew(token),
@@ -362,39 +372,13 @@ impl Master {
         self.uploads.begin(token, wanted).err().map(refused)
     }
 
-    /// Writes down which nodes there are, for the next master.
-    fn keep_nodes(&mut self) {
-        let nodes = self.cluster.poll_nodes();
-        let kept = nodes.map_or(Ok(()), |nodes| self.nodes_file.write(&nodes));
-        if let Err(error) = kept {
-            eprintln!("which nodes there are could not be written down: {error}");
-        }
-    }
-
     /// What the cluster has decided goes on its way.
     fn act(&mut self) {
         while let Some(action) = self.cluster.poll_action() {
             match action {
-                Action::Order(node, order) => {
-                    if let Some(party) = self.find_node(node) {
-                        match &order {
-                            Order::Beat { .. } => party.beat(order.encode()),
-                            Order::Job { order: what, .. } if what.is_bulk() => {
-                                party.queue_bulk(order.encode());
-                            }
-                            _ => party.queue(order.encode()),
-                        }
-                    }
-                }
+                Action::Order(node, order) => self.order(node, &order),
                 Action::Keep(job, entry) => self.desk.keep(job, &entry),
-                Action::Answer(client, answer) => {
-                    if let Some(party) = self.find_client(client) {
-                        match answer.is_bulk() {
-                            true => party.queue_bulk(answer.encode()),
-                            false => party.queue(answer.encode()),
-                        }
-                    }
-                }
+                Action::Answer(client, answer) => self.answer(client, &answer),
                 Action::Told { job, event, by } => {
                     self.desk.handle_told(job, event, by);
                     self.post();
@@ -404,9 +388,9 @@ impl Master {
                 }
                 Action::Part(client, answer) => {
                     self.desk.forget(client);
-                    if let Some(party) = self.find_client(client) {
-                        party.leave(&answer.encode());
-                    }
+                    let lane = self.lane_of(client);
+                    let parcel = Parcel::Last(answer.encode());
+                    self.send_after(lane, Token(client.0 as usize), parcel);
                 }
                 Action::Note(text) => eprintln!("{text}"),
                 Action::Dismiss(node) => {
@@ -422,10 +406,6 @@ impl Master {
 
     fn find_node(&mut self, node: NodeId) -> Option<&mut Party> {
         self.find(*self.nodes.get(&node)?)
-    }
-
-    fn find_client(&mut self, client: ClientId) -> Option<&mut Party> {
-        self.find(Token(client.0 as usize))
     }
 
     /// A party that is to be told something.
@@ -469,6 +449,7 @@ impl Master {
         }
         if let Some(client) = party.client_id() {
             self.desk.forget(client);
+            self.beginners.remove(&client);
             self.cluster.handle_client_gone(client, Instant::now());
         }
         self.act();

@@ -80,6 +80,11 @@ impl Cluster {
         self.clients.insert(client, new);
     }
 
+    /// The job that a client has.
+    pub fn job_of(&self, client: ClientId) -> Option<pid::Job> {
+        self.clients.get(&client).and_then(|client| client.job)
+    }
+
     /// A client has said anything at all.
     pub fn handle_heard(&mut self, client: ClientId, now: Instant) {
         if let Some(client) = self.clients.get_mut(&client) {

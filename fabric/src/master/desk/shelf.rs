@@ -10,6 +10,7 @@ use crate::master::{
     journal::{Earlier, Journal},
     lives::Lives,
     record::{Cursor, Found, Record},
+    scribe::{LABEL, Work},
 };
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
@@ -92,11 +93,11 @@ impl Desk {
         } = unfinished;
         let record = Record::resume(self.dir.join(job.to_string()), LIMITS, Some(retold.next));
         match record {
-            Ok(record) => {
+            Ok((record, pen)) => {
                 let mut file = File::new(&earlier.about, instant(earlier.since), record);
                 file.lives = retold.lives;
-                file.journal = Some(journal);
                 self.files.insert(job, file);
+                self.work.push(Work::GoOn(job, pen, journal));
             }
             Err(error) => eprintln!("the record of job {job} cannot be read: {error}"),
         }
@@ -115,8 +116,8 @@ impl Desk {
 }
 
 impl File {
-    /// Writes down what there is to say of the job without its journal.
-    pub(super) fn write_label(&self) -> io::Result<()> {
+    /// What there is to say of the job without its journal.
+    pub(super) fn label(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.u32(FORM).text(&self.user).text(&self.worker);
         w.u64(seconds(self.since));
@@ -128,9 +129,7 @@ impl File {
             });
             w.bytes(&self.lives.encode());
         });
-        let dir = self.record.dir();
-        fs::write(dir.join(NEXT), w.finish())?;
-        fs::rename(dir.join(NEXT), dir.join(LABEL))
+        w.finish()
     }
 }
 
@@ -141,7 +140,7 @@ fn read_label(path: &Path) -> io::Result<File> {
     })?;
     let over = label.over;
     let next = over.as_ref().map(|(_, next, _)| *next);
-    let record = Record::resume(path.to_owned(), LIMITS, next)?;
+    let (record, _) = Record::resume(path.to_owned(), LIMITS, next)?;
     let (over, lives) = match over {
         Some((over, _, lives)) => (over, lives),
         None => {
@@ -159,8 +158,10 @@ fn read_label(path: &Path) -> io::Result<File> {
         record,
         lives,
         readers: Default::default(),
+        awaiting: Default::default(),
         over: Some(over),
-        journal: None,
+        told: Vec::new(),
+        batch: 0,
     })
 }
 
@@ -232,8 +233,6 @@ fn seconds(at: Instant) -> u64 {
     since.unwrap_or_default().as_secs()
 }
 
-const LABEL: &str = "label";
-const NEXT: &str = "label.next";
 const FORM: u32 = 1;
 const PIECE_BYTES: usize = 1 << 20;
 const LOST: &str = "the master was started again, and could not go on with the job";

@@ -3,11 +3,15 @@
 //! Deliberately absent: the tables of members and tokens, which the clerk writes, and what members say.
 
 use super::Master;
-use crate::master::{
-    clerk::{Done, Errand},
-    cluster::ClientId,
-    party::Party,
-    rights,
+use crate::{
+    audit,
+    master::{
+        clerk::{Done, Errand},
+        cluster::ClientId,
+        party::Party,
+        rights,
+        scribe::Work,
+    },
 };
 use deploy_trust::{
     door::Arrival,
@@ -96,14 +100,15 @@ impl Master {
                 let (role, name) = (certified.subject.role, certified.subject.name);
                 eprintln!("joined: {role} {name}");
                 let who = format!("{role} {name}");
-                self.audit
-                    .record("joined", &[("who", &who), ("from", &from)]);
+                let facts = [("who", who.as_str()), ("from", &from)];
+                self.desk.write(Work::Audit(audit::line("joined", &facts)));
             }
             Ok(Outcome::Refused(refusal)) => {
                 eprintln!("refused to join: {refusal}");
                 let why = refusal.to_string();
                 let facts = [("from", from.as_str()), ("why", &why)];
-                self.audit.record("refused to join", &facts);
+                self.desk
+                    .write(Work::Audit(audit::line("refused to join", &facts)));
             }
             Err(error) => eprintln!("could not answer who asked to join: {error}"),
         }

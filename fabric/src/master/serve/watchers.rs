@@ -2,10 +2,11 @@
 //!
 //! Deliberately absent: whose jobs they are, which the cluster and the desk know.
 
-use super::{Master, random_key, refused};
+use super::{Beginner, Master, random_key, refused};
 use crate::master::{
     cluster::{About, ClientId},
     desk::Part,
+    gate::{Lane, Parcel},
 };
 use deploy_wire::{
     client::{Answer, Ask, Position, RunRequest},
@@ -13,7 +14,7 @@ use deploy_wire::{
     pid::Job,
 };
 use mio::Token;
-use std::time::Instant;
+use std::{io, time::Instant};
 
 impl Master {
     /// Answers what concerns records; gives back what does not.
@@ -47,13 +48,8 @@ impl Master {
         None
     }
 
-    pub(super) fn run_job(
-        &mut self,
-        token: Token,
-        client: ClientId,
-        request: RunRequest,
-        now: Instant,
-    ) {
+    /// A job is to begin, once that is written down.
+    pub(super) fn run_job(&mut self, token: Token, client: ClientId, request: RunRequest) {
         let (Ok(id), Ok(key)) = (deploy_sys::random::bits(), random_key()) else {
             return self.drop_party(token);
         };
@@ -70,20 +66,38 @@ impl Master {
             key,
             request,
         };
+        self.desk.begin(job, &about, Instant::now());
+        self.beginners.insert(client, Beginner::new(job, about));
+    }
+
+    /// A job is written down, and begins; or the disk does not take it.
+    pub(super) fn begin_job(
+        &mut self,
+        client: ClientId,
+        beginner: Beginner,
+        written: io::Result<()>,
+        now: Instant,
+    ) {
+        let Beginner { job, about, later } = beginner;
         let is_detached = about.request.is_detached;
-        if let Err(error) = self.desk.begin(job, &about, now) {
+        if let Err(error) = written {
+            self.desk.discard(job);
             let why = format!("the master's disk takes nothing: {error}");
-            return self.answer(client, &refused(why));
+            self.answer(client, &refused(why));
+        } else if !self.cluster.run(client, job, about, now) {
+            self.desk.discard(job);
+        } else {
+            self.act(); // It is told that the job has started, before anything of it.
+            if !is_detached {
+                self.desk
+                    .attach(client, job, Position::default(), Part::Owner);
+            }
+            self.cluster.begin(job, now);
         }
-        if !self.cluster.run(client, job, about, now) {
-            return self.desk.discard(job);
+        self.act();
+        for ask in later {
+            self.handle_ask(Token(client.0 as usize), client, ask, now);
         }
-        self.act(); // It is told that the job has started, before anything of it.
-        if !is_detached {
-            self.desk
-                .attach(client, job, Position::default(), Part::Owner);
-        }
-        self.cluster.begin(job, now);
     }
 
     /// Hands on what there is to tell, and says what is to be known about the disk.
@@ -109,10 +123,9 @@ impl Master {
 
     /// What the desk has for clients goes on its way.
     pub(super) fn post(&mut self) {
-        while let Some((client, message)) = self.desk.poll_message() {
-            if let Some(party) = self.find_client(client) {
-                party.queue(message);
-            }
+        while let Some((client, job, message)) = self.desk.poll_message() {
+            let parcel = Parcel::Message(message);
+            self.send_after(Lane::Job(job), Token(client.0 as usize), parcel);
         }
     }
 
@@ -137,10 +150,12 @@ impl Master {
             input: handed.map_or(0, |handed| handed.input),
             is_detached: handed.is_some_and(|handed| handed.is_detached),
         };
-        self.answer(client, &attached);
-        if let Some(handed) = handed {
-            let bytes = handed.input_taken;
-            self.answer(client, &Answer::InputTaken { bytes });
+        let taken = handed.map(|handed| Answer::InputTaken {
+            bytes: handed.input_taken,
+        });
+        for first in [attached].into_iter().chain(taken) {
+            let parcel = Parcel::Message(first.encode());
+            self.send_after(Lane::Job(job), Token(client.0 as usize), parcel);
         }
         self.desk.attach(client, job, from, part);
     }
@@ -164,11 +179,5 @@ impl Master {
     fn refuse(&mut self, client: ClientId, why: String) {
         let code = OwnCode::Setting.number() as u8;
         self.answer(client, &Answer::Refused { code, why });
-    }
-
-    fn answer(&mut self, client: ClientId, answer: &Answer) {
-        if let Some(party) = self.find_client(client) {
-            party.queue(answer.encode());
-        }
     }
 }

@@ -1,0 +1,193 @@
+//! What waits for something to be written down, and leaves when it is.
+//!
+//! Deliberately absent: writing, which is the scribe's.
+
+use super::Master;
+use crate::{
+    master::{
+        cluster::{About, ClientId},
+        gate::{Lane, Parcel},
+        scribe::Work,
+    },
+    scheduler::NodeId,
+};
+use deploy_wire::{
+    client::{Answer, Ask},
+    node::{NodeHello, Order},
+    pid::Job,
+};
+use mio::Token;
+use std::time::Instant;
+
+/// A job that is being written down.
+#[derive(Debug)]
+pub(super) struct Beginner {
+    pub(super) job: Job,
+    pub(super) about: About,
+    /// What its client has asked for meanwhile.
+    pub(super) later: Vec<Ask>,
+}
+
+impl Beginner {
+    pub(super) fn new(job: Job, about: About) -> Beginner {
+        let later = Vec::new();
+        Beginner { job, about, later }
+    }
+}
+
+impl Master {
+    /// What there is to write goes to the scribe.
+    pub(super) fn hand_over(&mut self) {
+        if let Some(nodes) = self.cluster.poll_nodes() {
+            self.desk.write(Work::Nodes(nodes));
+        }
+        if let Some(batch) = self.desk.poll_batch() {
+            self.scribe.give(batch);
+        }
+    }
+
+    /// What has waited for what is written now goes on its way.
+    pub(super) fn hear_scribe(&mut self, now: Instant) {
+        while let Some(done) = self.scribe.poll_done() {
+            self.gate.handle_written(done.number);
+            let (begun, notes) = self.desk.handle_done(done);
+            for note in notes {
+                eprintln!("{note}");
+            }
+            for (job, written) in begun {
+                let mut beginners = self.beginners.iter();
+                let client = beginners.find(|(_, beginner)| beginner.job == job);
+                let client = client.map(|(client, _)| *client);
+                match client.and_then(|client| self.beginners.remove_entry(&client)) {
+                    Some((client, beginner)) => self.begin_job(client, beginner, written, now),
+                    None => self.desk.discard(job), // Its client is gone.
+                }
+            }
+        }
+        self.release();
+        let gate = &self.gate;
+        let (due, waiting) = std::mem::take(&mut self.hellos)
+            .into_iter()
+            .partition(|(batch, ..)| gate.is_written(*batch));
+        self.hellos = waiting;
+        for (_, token, hello) in due {
+            self.welcome(token, hello, now);
+        }
+    }
+
+    /// What a client asks whose job is being written down comes after that; but not its beats.
+    pub(super) fn postpone(&mut self, client: ClientId, ask: Ask) -> Option<Ask> {
+        match self.beginners.get_mut(&client) {
+            Some(beginner) if ask != Ask::Beat => {
+                beginner.later.push(ask);
+                None
+            }
+            _ => Some(ask),
+        }
+    }
+
+    /// A node says who it is. It is told how many of its reports the master has for good: so all that has come of it in an
+    /// earlier session is to be written first.
+    pub(super) fn greet(&mut self, token: Token, hello: NodeHello, now: Instant) {
+        let batch = self.desk.latest_batch();
+        match self.gate.is_written(batch) {
+            true => self.welcome(token, hello, now),
+            false => self.hellos.push((batch, token, hello)),
+        }
+    }
+
+    fn welcome(&mut self, token: Token, hello: NodeHello, now: Instant) {
+        let Some(party) = self.parties.get_mut(&token) else {
+            return;
+        };
+        let name = party.name().to_string();
+        match self.cluster.handle_hello(name.clone(), hello, now) {
+            Ok(id) => {
+                party.set_node(id);
+                // Its session before this one may not have been found to be dead.
+                let earlier = self.nodes.insert(id, token);
+                earlier.map(|earlier| self.parties.remove(&earlier));
+                eprintln!("node {name} is up");
+            }
+            Err(why) => party.leave(&Order::Refused { why }.encode()),
+        }
+        self.talkative.insert(token);
+        self.act();
+    }
+
+    /// Orders a node something: what is of a job when what led to it is written, and anything else at once.
+    pub(super) fn order(&mut self, node: NodeId, order: &Order) {
+        let Some(token) = self.nodes.get(&node).copied() else {
+            return;
+        };
+        match order {
+            Order::Job {
+                job, order: what, ..
+            } if what.is_bulk() => {
+                self.send_after(Lane::Job(*job), token, Parcel::Bulk(order.encode()));
+            }
+            Order::Job { job, .. } | Order::Taken { job, .. } | Order::Forget { job } => {
+                self.send_after(Lane::Job(*job), token, Parcel::Message(order.encode()));
+            }
+            _ => {
+                if let Some(party) = self.find(token) {
+                    match order {
+                        Order::Beat { .. } => party.beat(order.encode()),
+                        _ => party.queue(order.encode()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells a client something, when what led to it is written; but what only shows how things are at once.
+    pub(super) fn answer(&mut self, client: ClientId, answer: &Answer) {
+        let token = Token(client.0 as usize);
+        match answer {
+            Answer::Hello { .. }
+            | Answer::Beat
+            | Answer::Nodes(_)
+            | Answer::Jobs(_)
+            | Answer::Lives(_) => {
+                if let Some(party) = self.find(token) {
+                    party.queue(answer.encode());
+                }
+            }
+            _ => {
+                let lane = self.lane_of(client);
+                let parcel = match answer.is_bulk() {
+                    true => Parcel::Bulk(answer.encode()),
+                    false => Parcel::Message(answer.encode()),
+                };
+                self.send_after(lane, token, parcel);
+            }
+        }
+    }
+
+    pub(super) fn lane_of(&self, client: ClientId) -> Lane {
+        let job = self.cluster.job_of(client);
+        job.map_or(Lane::Client(client), Lane::Job)
+    }
+
+    /// A party is told something when all that has led to it is written.
+    pub(super) fn send_after(&mut self, lane: Lane, to: Token, parcel: Parcel) {
+        let batch = match lane {
+            Lane::Job(job) => self.desk.batch_of(job),
+            Lane::Client(_) => self.desk.latest_batch(),
+        };
+        self.gate.push(lane, batch, to, parcel);
+        self.release();
+    }
+
+    fn release(&mut self) {
+        while let Some((token, parcel)) = self.gate.poll() {
+            if let Some(party) = self.find(token) {
+                match parcel {
+                    Parcel::Message(message) => party.queue(message),
+                    Parcel::Bulk(message) => party.queue_bulk(message),
+                    Parcel::Last(message) => party.leave(&message),
+                }
+            }
+        }
+    }
+}
