@@ -27,7 +27,8 @@ use std::{
         Arc,
         mpsc::{self, Receiver, Sender},
     },
-    thread::{self, JoinHandle},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// The thread, as the loop sees it.
@@ -35,7 +36,6 @@ use std::{
 pub struct Scribe {
     batches: Option<Sender<Batch>>,
     done: Receiver<Done>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// What is to be written in one turn of the loop.
@@ -120,13 +120,12 @@ impl Scribe {
                 }
             }
         };
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name("scribe".to_string())
             .spawn(work)?;
         Ok(Scribe {
             batches: Some(batches),
             done,
-            thread: Some(thread),
         })
     }
 
@@ -143,13 +142,13 @@ impl Scribe {
     }
 }
 
-/// Waits until all is written.
+/// Waits until all is written, but not for ever for a disk that stands still.
 impl Drop for Scribe {
     fn drop(&mut self) {
         self.batches = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let deadline = Instant::now() + LAST_MAX;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        while self.done.recv_timeout(left()).is_ok() {}
     }
 }
 
@@ -294,3 +293,5 @@ fn write_label(dir: &Path, label: &[u8]) -> io::Result<()> {
 /// In a job's directory.
 pub const LABEL: &str = "label";
 const LABEL_NEXT: &str = "label.next";
+/// How long a master that ends waits for its last words to be written.
+const LAST_MAX: Duration = Duration::from_secs(5);

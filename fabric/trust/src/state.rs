@@ -53,12 +53,15 @@ impl StateDir {
     /// Opens a directory, and makes it where there is none.
     pub fn open(path: &Path) -> Result<StateDir, StateError> {
         let failed = |error| StateError::Io(path.to_owned(), error);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed)?;
-        let facts = fs::metadata(path).map_err(failed)?;
+        let facts = match fs::metadata(path) {
+            // Whoever only reads does not wait for a disk that stands still.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut builder = DirBuilder::new();
+                let made = builder.recursive(true).mode(0o700).create(path);
+                made.and_then(|()| fs::metadata(path)).map_err(failed)?
+            }
+            facts => facts.map_err(failed)?,
+        };
         if facts.uid() != nix::unistd::geteuid().as_raw() {
             return Err(StateError::NotOurs(path.to_owned()));
         }
