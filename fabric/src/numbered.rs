@@ -45,6 +45,17 @@ impl<T> Default for Outbox<T> {
 }
 
 impl<T> Outbox<T> {
+    /// One of which the other side has so many for good, and these are kept.
+    pub fn from_parts(taken: u64, kept: VecDeque<T>) -> Outbox<T> {
+        let said = 0;
+        Outbox { taken, kept, said }
+    }
+
+    /// What is kept, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
+        self.kept.iter()
+    }
+
     /// Something to say.
     pub fn push(&mut self, item: T) {
         self.kept.push_back(item);
@@ -98,6 +109,11 @@ impl<T> Outbox<T> {
 }
 
 impl Inbox {
+    /// One to which so many have come.
+    pub fn after(taken: u64) -> Inbox {
+        Inbox { taken, told: 0 }
+    }
+
     /// Something of this number has come.
     pub fn handle(&mut self, sequence: u64) -> Arrival {
         if sequence <= self.taken {

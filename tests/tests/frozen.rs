@@ -52,7 +52,7 @@ fn a_disk_that_stands_still_holds_up_only_what_is_to_be_written() {
     let mut loud = start(
         &cluster,
         &format!(
-            "echo begun; until test -e {shown}/frozen; do sleep 0.02; done; seq {LINES}; echo ended"
+            "echo begun; until test -e {shown}/frozen; do sleep 0.02; done; seq -f %0{WIDTH}.f {LINES}; echo ended"
         ),
     );
     let mut quiet = start(
@@ -78,7 +78,7 @@ fn a_disk_that_stands_still_holds_up_only_what_is_to_be_written() {
     drop(frozen);
 
     for line in 1..=LINES {
-        assert_eq!(said.next().unwrap().unwrap(), line.to_string());
+        assert_eq!(said.next().unwrap().unwrap(), format!("{line:0WIDTH$}"));
     }
     assert_eq!(said.next().unwrap().unwrap(), "ended");
     assert!(loud.wait().unwrap().success());
@@ -88,4 +88,5 @@ fn a_disk_that_stands_still_holds_up_only_what_is_to_be_written() {
 }
 
 /// More than is granted at a time.
-const LINES: u32 = 1_000_000;
+const LINES: u32 = 6_000;
+const WIDTH: usize = 1_000;

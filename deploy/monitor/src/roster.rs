@@ -12,6 +12,8 @@
 //! A person's signal reaches those who live. A process that was asked for before and born after it has missed it: if
 //! its parent dies of that signal, it is sent the same one. If its parent lives on, it was asked for on purpose.
 
+mod kept;
+
 use crate::signal_set::SignalSet;
 use deploy_wire::{
     bytes::Malformed,

@@ -22,6 +22,15 @@ impl SignalSet {
         self.0 & 1 << (signal - 1) != 0
     }
 
+    /// As a number, of which it can be made again.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> SignalSet {
+        SignalSet(bits)
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }

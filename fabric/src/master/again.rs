@@ -6,6 +6,7 @@ use super::{
     cluster::Cluster,
     desk::{Desk, Retold, Unfinished},
 };
+use deploy_wire::bytes::Malformed;
 use std::{
     fs, io,
     path::PathBuf,
@@ -61,20 +62,39 @@ pub fn take_up(
     }
     let count = unfinished.len();
     for mut job in unfinished {
-        let mut retold = Retold::default();
-        let happenings = std::mem::take(&mut job.earlier.happenings);
-        let age = SystemTime::now().duration_since(job.earlier.since);
-        cluster.restore_job(
-            job.job,
-            job.earlier.about.clone(),
-            happenings.into_iter(),
-            |event, by| retold.handle(&event, by),
-            now.checked_sub(age.unwrap_or_default()).unwrap_or(now),
-        );
-        desk.go_on(job, retold);
+        match tell_again(cluster, &mut job, now) {
+            Ok(retold) => desk.go_on(job, retold),
+            Err(why) => desk.give_up(job, &io::Error::new(io::ErrorKind::InvalidData, why)),
+        }
     }
     cluster.begin_again(now);
     if count > 0 {
         eprintln!("going on with {count} jobs of the master before this one");
     }
+}
+
+/// Tells a job what it was told. Returns what it had told.
+fn tell_again(
+    cluster: &mut Cluster,
+    unfinished: &mut Unfinished,
+    now: Instant,
+) -> Result<Retold, Malformed> {
+    let earlier = &mut unfinished.earlier;
+    let happenings = std::mem::take(&mut earlier.happenings);
+    let (mut retold, condensed) = match &earlier.condensed {
+        None => (Retold::default(), None),
+        Some(bytes) => {
+            let (retold, condensed) = Retold::of_condensed(bytes)?;
+            (retold, Some(condensed))
+        }
+    };
+    let age = SystemTime::now().duration_since(earlier.since);
+    cluster.restore_job(
+        unfinished.job,
+        earlier.about.clone(),
+        (condensed, happenings.into_iter()),
+        |event, by| retold.handle(&event, by),
+        now.checked_sub(age.unwrap_or_default()).unwrap_or(now),
+    )?;
+    Ok(retold)
 }

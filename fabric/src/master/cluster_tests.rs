@@ -192,6 +192,7 @@ impl World {
                 Action::Dismiss(node) => self.dismissed.push(node),
             }
         }
+        self.cluster.check_condensed(JOB);
     }
 
     /// How many orders a node has got of the job.

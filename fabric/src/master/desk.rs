@@ -47,6 +47,8 @@ pub struct Desk {
     behind: BTreeSet<ClientId>,
     /// There is something to write of these.
     unwritten: BTreeSet<pid::Job>,
+    /// Those whose journals have become long.
+    long: BTreeSet<pid::Job>,
     /// What else there is to write.
     work: Vec<Work>,
     /// How many batches were handed over.
@@ -68,6 +70,11 @@ struct File {
     over: Option<Over>,
     /// What it was told, and is to be written.
     told: Vec<u8>,
+    /// How long its journal is, more or less, and how long it was when it was last made shorter.
+    journal_bytes: u64,
+    condensed_bytes: u64,
+    /// What is to take the place of its journal.
+    condensed: Option<Vec<u8>>,
     /// The batch in which the latest of it is written.
     batch: u64,
 }
@@ -112,6 +119,7 @@ impl Desk {
             readers: BTreeMap::new(),
             behind: BTreeSet::new(),
             unwritten: BTreeSet::new(),
+            long: BTreeSet::new(),
             work: Vec::new(),
             batches: 0,
             messages: VecDeque::new(),
@@ -136,7 +144,13 @@ impl Desk {
     /// A job is told this, and must be known to have been.
     pub fn keep(&mut self, job: pid::Job, entry: &[u8]) {
         if let Some(file) = self.files.get_mut(&job) {
+            let before = file.told.len();
             journal::add(&mut file.told, entry);
+            file.journal_bytes += (file.told.len() - before) as u64;
+            let many = file.condensed_bytes.saturating_mul(TIMES_LONGER);
+            if file.journal_bytes > many.max(LONG_BYTES) {
+                self.long.insert(job);
+            }
             file.batch = self.batches + 1;
             self.unwritten.insert(job);
         }
@@ -145,9 +159,28 @@ impl Desk {
     /// A job did not begin after all.
     pub fn discard(&mut self, job: pid::Job) {
         self.unwritten.remove(&job);
+        self.long.remove(&job);
         if let Some(file) = self.files.remove(&job) {
             let dir = file.record.dir().to_owned();
             self.work.push(Work::Discard(job, dir));
+        }
+    }
+
+    /// Jobs whose journals are so long that they had better be [made shorter](Desk::condense).
+    pub fn long_journals(&self) -> impl Iterator<Item = pid::Job> + use<> {
+        self.long.clone().into_iter()
+    }
+
+    /// What a job has become now, after all that it was told, takes the place of that.
+    pub fn condense(&mut self, job: pid::Job, state: &[u8]) {
+        self.long.remove(&job);
+        if let Some(file) = self.files.get_mut(&job) {
+            let condensed = file.condensed(state);
+            file.condensed_bytes = condensed.len() as u64;
+            file.journal_bytes = file.condensed_bytes;
+            file.condensed = Some(condensed);
+            file.batch = self.batches + 1;
+            self.unwritten.insert(job);
         }
     }
 
@@ -163,6 +196,8 @@ impl Desk {
             if let Some(file) = self.files.get_mut(&job) {
                 let told = std::mem::take(&mut file.told);
                 work.push(Work::Write(job, file.record.poll_piece(), told));
+                let condensed = file.condensed.take();
+                work.extend(condensed.map(|state| Work::Condense(job, state)));
                 if file.over.is_some() {
                     work.push(Work::Finish(job, file.label()));
                 }
@@ -307,6 +342,7 @@ impl Desk {
             self.behind.extend(file.readers.iter().copied());
             file.batch = self.batches + 1;
             self.unwritten.insert(job);
+            self.long.remove(&job);
         }
     }
 
@@ -516,6 +552,9 @@ impl File {
             awaiting: BTreeSet::new(),
             over: None,
             told: Vec::new(),
+            journal_bytes: 0,
+            condensed_bytes: 0,
+            condensed: None,
             batch: 0,
         }
     }
@@ -552,5 +591,9 @@ const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// As many jobs that are over are remembered, and together they take so much of the disk.
 const KEPT_MAX: usize = 1000;
 const KEPT_BYTES_MAX: u64 = 1 << 30;
+/// A journal that is longer is made shorter, if it would have become so many times as long as when it last was: so the work
+/// grows no faster than the journal.
+const LONG_BYTES: u64 = 64 << 20;
+const TIMES_LONGER: u64 = 3;
 /// What is read at a time for somebody who is behind.
 const PIECE_BYTES: usize = 256 << 10;

@@ -166,14 +166,14 @@ impl Happening {
     }
 }
 
-fn stream_number(stream: Stream) -> u8 {
+pub(super) fn stream_number(stream: Stream) -> u8 {
     match stream {
         Stream::Stdout => 1,
         Stream::Stderr => 2,
     }
 }
 
-fn read_stream(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
+pub(super) fn read_stream(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
     match r.u8()? {
         1 => Ok(Stream::Stdout),
         2 => Ok(Stream::Stderr),

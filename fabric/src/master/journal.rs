@@ -1,7 +1,8 @@
 //! What one job was told, on the disk, from its admission until it is over: what a master that is started again has of it.
 //!
 //! A file of entries, each behind its length `u32`. The first says what the job is, and in which form the others are written;
-//! a last one that is cut off was never acted upon, and is dropped.
+//! a last one that is cut off was never acted upon, and is dropped. One that has become long is replaced by a short one, whose
+//! second entry says what the job had become.
 //!
 //! What the kernel has taken outlives a master that is killed, and on a machine that lost its power no master is back before the
 //! nodes have killed what it ran: so nothing is synced.
@@ -16,7 +17,7 @@ use deploy_wire::{
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -36,6 +37,8 @@ pub struct Earlier {
     pub about: About,
     /// When it began.
     pub since: SystemTime,
+    /// What it had become before it was told the rest, if that was written down.
+    pub condensed: Option<Vec<u8>>,
     /// What it was told, in order.
     pub happenings: Vec<Happening>,
 }
@@ -67,12 +70,22 @@ impl Journal {
         let bytes = fs::read(&path)?;
         let mut entries = Entries(&bytes);
         let (about, since) = decode(entries.next().unwrap_or_default()).map_err(nonsense)?;
+        let mut condensed = None;
+        let is_happening = |entry: &&[u8]| match entry.split_first() {
+            Some((&CONDENSED, state)) => {
+                condensed = Some(state.to_vec());
+                false
+            }
+            _ => true,
+        };
+        let happenings = entries.by_ref().filter(is_happening);
         let happenings: Result<Vec<Happening>, Malformed> =
-            entries.by_ref().map(Happening::decode).collect();
+            happenings.map(Happening::decode).collect();
         let whole = (bytes.len() - entries.0.len()) as u64;
         let earlier = Earlier {
             about,
             since,
+            condensed,
             happenings: happenings.map_err(nonsense)?,
         };
         let file = OpenOptions::new().append(true).open(&path)?;
@@ -96,6 +109,33 @@ impl Journal {
             false => Ok(()),
             true => Err(io::Error::other("its journal has become too long")),
         }
+    }
+
+    /// How long it is.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Replaces all that the job was told by what it has become.
+    ///
+    /// # Errors
+    /// If the disk takes nothing; then it is as it was.
+    pub fn condense(&mut self, state: &[u8]) -> io::Result<()> {
+        let before = File::open(&self.path)?;
+        let mut len = [0; 4];
+        before.read_exact_at(&mut len, 0)?;
+        let mut entries = vec![0; len.len() + u32::from_le_bytes(len) as usize];
+        before.read_exact_at(&mut entries, 0)?;
+        add(&mut entries, &[&[CONDENSED], state].concat());
+        let next = self.path.with_extension("next");
+        // What was left of an earlier attempt is of no use.
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&next)?.write_all(&entries)?;
+        let file = OpenOptions::new().append(true).open(&next)?;
+        fs::rename(&next, &self.path)?;
+        (self.file, self.bytes) = (file, entries.len() as u64);
+        Ok(())
     }
 
     /// Removes it: a master that is started again does not know the job.
@@ -166,6 +206,8 @@ fn nonsense(why: Malformed) -> io::Error {
 }
 
 const NAME: &str = "journal";
+/// How an entry begins that says what the job has become. No happening does.
+const CONDENSED: u8 = 255;
 /// To be raised whenever a job would want something else done if it was told the same as before.
 const FORM: u32 = 2;
 /// Some million processes, and read again in seconds.
@@ -234,5 +276,27 @@ mod tests {
         }
         journal.remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_job_has_become_takes_the_place_of_what_it_was_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(dir.path(), &first(&about())).unwrap();
+        for bytes in [7, 8] {
+            for credit in 0..1_000 {
+                let credit = Happening::Credit(credit);
+                journal.write(&entry(&credit)).unwrap();
+            }
+            let long = journal.bytes();
+            journal.condense(&[bytes; 9]).unwrap();
+            assert!(journal.bytes() < long / 10);
+            let last = Happening::Credit(bytes.into());
+            journal.write(&entry(&last)).unwrap();
+            let (again, earlier) = Journal::resume(dir.path()).unwrap();
+            assert_eq!(earlier.about, about());
+            assert_eq!(earlier.condensed.as_deref(), Some(&[bytes; 9][..]));
+            assert_eq!(earlier.happenings, [last]);
+            assert_eq!(again.bytes(), journal.bytes());
+        }
     }
 }

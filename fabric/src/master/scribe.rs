@@ -71,6 +71,8 @@ pub enum Work {
     GoOn(Job, Pen, Journal),
     /// This has happened in a job, and it was told this.
     Write(Job, Option<Piece>, Vec<u8>),
+    /// A job has become this, which takes the place of all that it was told.
+    Condense(Job, Vec<u8>),
     /// A job is over, and this its last label.
     Finish(Job, Vec<u8>),
     /// A job is forgotten, with its directory.
@@ -214,6 +216,12 @@ impl Desk {
                     file.gather(piece, told);
                 }
             }
+            Work::Condense(job, state) => {
+                if let Some(file) = self.jobs.get_mut(&job) {
+                    file.flush(job, &mut self.outcomes);
+                    file.condense(job, &state);
+                }
+            }
             Work::Finish(job, label) => {
                 if let Some(file) = self.jobs.get_mut(&job) {
                     file.flush(job, &mut self.outcomes);
@@ -273,6 +281,14 @@ impl File {
         if let Err(error) = kept {
             self.drop_journal();
             outcomes.push((job, Outcome::Untold(error)));
+        }
+    }
+
+    fn condense(&mut self, job: Job, state: &[u8]) {
+        let journal = self.journal.as_mut();
+        let condensed = journal.map_or(Ok(()), |journal| journal.condense(state));
+        if let Err(error) = condensed {
+            eprintln!("the journal of job {job} could not be made shorter: {error}");
         }
     }
 

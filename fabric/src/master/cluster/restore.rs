@@ -10,8 +10,15 @@
 //!
 //! Deliberately absent: files.
 
-use super::{Cluster, Happening, Member, Owned, RoomAsk, explain, loss::Loss, streams::is_relayed};
-use crate::{master::job::Deed, scheduler::NodeId};
+use super::{
+    Cluster, Happening, Member, Owned, RoomAsk, explain,
+    loss::Loss,
+    streams::{Stream, is_relayed},
+};
+use crate::{
+    master::job::{Deed, Job, Room, read_all, write_all},
+    scheduler::NodeId,
+};
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
     client::RunRequest,
@@ -19,7 +26,6 @@ use deploy_wire::{
     event::Event,
     node::Report,
     pid,
-    resources::Resources,
 };
 use std::{collections::BTreeMap, time::Instant};
 
@@ -32,16 +38,6 @@ pub struct About {
     pub key: [u8; 32],
     /// What it runs.
     pub request: RunRequest,
-}
-
-/// Room that a job has, or waits for.
-struct Room {
-    resources: Resources,
-    only: Option<String>,
-    near: Option<NodeId>,
-    wait: bool,
-    /// Where it was granted.
-    node: Option<NodeId>,
 }
 
 impl Cluster {
@@ -91,19 +87,43 @@ impl Cluster {
         Ok(())
     }
 
-    /// A job of the master before this one. What it had told is told to `told` once more, but that of output only the
-    /// length is right.
+    /// What a job has become, in bytes, from which a later master can go on; none, while it is in the midst of something.
+    pub fn condense(&self, id: pid::Job) -> Option<Vec<u8>> {
+        let owned = self.jobs.get(&id).filter(|owned| owned.refusal.is_none())?;
+        let mut w = Writer::new();
+        w.bytes(&owned.job.encode()?);
+        write_all(&mut w, owned.streams.iter(), |w, (node, stream)| {
+            stream.write(w.u32(node.number()));
+        });
+        Some(w.finish())
+    }
+
+    /// A job of the master before this one, which had become this, if that was written down, before it was told these. What it
+    /// had told then is told to `told` once more, but that of output only the length is right.
+    ///
+    /// # Errors
+    /// If what it had become was written by something else.
     pub fn restore_job(
         &mut self,
         id: pid::Job,
         about: About,
-        happenings: impl Iterator<Item = Happening>,
+        (condensed, happenings): (Option<&[u8]>, impl Iterator<Item = Happening>),
         mut told: impl FnMut(Event, Option<String>),
         since: Instant,
-    ) {
-        let mut owned = Owned::new(id, about, since);
+    ) -> Result<(), Malformed> {
+        let mut owned = Owned::new(id, about.clone(), since);
         let mut rooms = BTreeMap::new();
-        let mut over = owned.recall(id, &mut rooms, &mut told);
+        let mut over = match condensed {
+            None => owned.recall(id, &mut rooms, &mut told),
+            Some(condensed) => {
+                let r = &mut Reader::new(condensed);
+                owned.job = Job::decode(id, &about, r.bytes()?)?;
+                owned.streams =
+                    read_all(r, |r| Ok((NodeId::from_number(r.u32()?), Stream::read(r)?)))?;
+                rooms = owned.job.rooms();
+                None
+            }
+        };
         for happening in happenings {
             match &happening {
                 Happening::Report(node, ..) => {
@@ -137,6 +157,7 @@ impl Cluster {
         for (ask, room) in rooms {
             self.restore_room(id, ask, room);
         }
+        Ok(())
     }
 
     /// All jobs are there: what ran on nodes that are not was lost, and nobody has any of them.
@@ -236,5 +257,44 @@ impl Owned {
             }
         }
         over
+    }
+}
+
+#[cfg(test)]
+impl Cluster {
+    /// Fails unless a job that is written down now, and read again, is the same: whatever it is told then, it wants the same
+    /// done. The scenarios ask this after each of their steps.
+    pub fn check_condensed(&self, id: pid::Job) {
+        let Some(condensed) = self.condense(id) else {
+            return;
+        };
+        let owned = &self.jobs[&id];
+        let mut later = Cluster::new(self.name.clone());
+        let about = About {
+            user: owned.user.clone(),
+            ..owned.job.about()
+        };
+        let told = |event, _| panic!("it told {event:?} before");
+        let restored = later.restore_job(
+            id,
+            about,
+            (Some(&condensed), std::iter::empty()),
+            told,
+            Instant::now(),
+        );
+        restored.expect("what was written is read");
+        let again = &later.jobs[&id];
+        assert_eq!(format!("{:?}", again.job), format!("{:?}", owned.job));
+        for (node, stream) in &owned.streams {
+            assert_eq!(again.streams[node].facts(), stream.facts());
+        }
+        assert_eq!(again.streams.len(), owned.streams.len());
+        // Each room that somebody has or waits for, and no other.
+        let of_job = |rooms: &std::collections::HashMap<(pid::Job, u64), _>| {
+            let asks = rooms.keys().filter(|(job, _)| *job == id);
+            asks.map(|(_, ask)| *ask)
+                .collect::<std::collections::BTreeSet<u64>>()
+        };
+        assert_eq!(of_job(&later.rooms), of_job(&self.rooms));
     }
 }

@@ -4,10 +4,12 @@
 
 use super::{Action, Cluster, Happening, Nonsense, loss::Loss};
 use crate::{
+    master::job::{read_all, write_all},
     numbered::{Arrival, Inbox, Outbox},
     scheduler::NodeId,
 };
 use deploy_wire::{
+    bytes::{Malformed, Reader, Writer},
     job::{JobOrder, JobReport},
     node::{Held, Order},
     pid,
@@ -20,6 +22,33 @@ use std::time::Instant;
 pub(super) struct Stream {
     pub orders: Outbox<Order>,
     pub reports: Inbox,
+}
+
+impl Stream {
+    /// It in bytes.
+    pub(super) fn write(&self, w: &mut Writer) {
+        w.u64(self.orders.taken()).u64(self.reports.taken());
+        write_all(w, self.orders.iter(), |w, order| {
+            w.bytes(&order.encode());
+        });
+    }
+
+    /// What these bytes say.
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
+        let (taken, reports) = (r.u64()?, Inbox::after(r.u64()?));
+        let kept = read_all(r, |r| Order::decode(r.bytes()?))?;
+        let orders = Outbox::from_parts(taken, kept);
+        Ok(Stream { orders, reports })
+    }
+}
+
+#[cfg(test)]
+impl Stream {
+    /// All but what this session has brought.
+    pub(super) fn facts(&self) -> (u64, Vec<&Order>, u64) {
+        let kept = self.orders.iter().collect();
+        (self.orders.taken(), kept, self.reports.taken())
+    }
 }
 
 impl Cluster {

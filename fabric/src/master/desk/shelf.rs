@@ -45,6 +45,20 @@ pub struct Retold {
 }
 
 impl Retold {
+    /// What a job had told when it was [condensed](File::condensed), and what it had become.
+    ///
+    /// # Errors
+    /// If something else was written.
+    pub fn of_condensed(bytes: &[u8]) -> Result<(Retold, &[u8]), Malformed> {
+        let r = &mut Reader::new(bytes);
+        let next = Position {
+            sequence: r.u64()?,
+            output: r.u64()?,
+        };
+        let lives = Lives::decode(r.bytes()?)?;
+        Ok((Retold { next, lives }, r.bytes()?))
+    }
+
     /// It had told this, which somebody had brought about.
     pub fn handle(&mut self, event: &Event, by: Option<String>) {
         self.lives.handle_event(self.next.sequence, event, by);
@@ -96,11 +110,19 @@ impl Desk {
             Ok((record, pen)) => {
                 let mut file = File::new(&earlier.about, instant(earlier.since), record);
                 file.lives = retold.lives;
+                file.journal_bytes = journal.bytes();
                 self.files.insert(job, file);
                 self.work.push(Work::GoOn(job, pen, journal));
             }
             Err(error) => eprintln!("the record of job {job} cannot be read: {error}"),
         }
+    }
+
+    /// A job cannot go on, for this reason.
+    pub fn give_up(&mut self, unfinished: Unfinished, why: &io::Error) {
+        let path = self.dir.join(unfinished.job.to_string());
+        unfinished.journal.remove();
+        self.shelve(unfinished.job, &path, why);
     }
 
     /// A job is over, or is lost because its journal cannot be used.
@@ -116,6 +138,15 @@ impl Desk {
 }
 
 impl File {
+    /// What its journal says in place of all that it was told: what it has become, and what it has told.
+    pub(super) fn condensed(&self, state: &[u8]) -> Vec<u8> {
+        let next = self.record.next();
+        let mut w = Writer::new();
+        w.u64(next.sequence).u64(next.output);
+        w.bytes(&self.lives.encode()).bytes(state);
+        w.finish()
+    }
+
     /// What there is to say of the job without its journal.
     pub(super) fn label(&self) -> Vec<u8> {
         let mut w = Writer::new();
@@ -161,6 +192,9 @@ fn read_label(path: &Path) -> io::Result<File> {
         awaiting: Default::default(),
         over: Some(over),
         told: Vec::new(),
+        journal_bytes: 0,
+        condensed_bytes: 0,
+        condensed: None,
         batch: 0,
     })
 }

@@ -6,7 +6,11 @@
 //! the first is sent to the second; so it is kept here until it is clear that the first one stays.
 
 use super::{Deed, Job, Nonsense, Stage};
-use deploy_wire::{client::INPUT_BYTES_MAX, job::JobOrder};
+use deploy_wire::{
+    bytes::{Malformed, Reader, Writer},
+    client::INPUT_BYTES_MAX,
+    job::JobOrder,
+};
 
 /// How much came, and how much of it was taken.
 #[derive(Debug, Default)]
@@ -32,6 +36,29 @@ enum Before {
 impl Default for Before {
     fn default() -> Before {
         Before::Kept(Vec::new())
+    }
+}
+
+impl Input {
+    /// It in bytes.
+    pub(super) fn write(&self, w: &mut Writer) {
+        w.u64(self.received).u64(self.taken).u64(self.told);
+        let kept = match &self.before {
+            Before::Kept(kept) => Some(kept),
+            Before::Settled => None,
+        };
+        w.bool(self.is_over).option(kept, |w, kept| {
+            w.bytes(kept);
+        });
+    }
+
+    /// Becomes what these bytes say.
+    pub(super) fn read(&mut self, r: &mut Reader<'_>) -> Result<(), Malformed> {
+        (self.received, self.taken, self.told) = (r.u64()?, r.u64()?, r.u64()?);
+        self.is_over = r.bool()?;
+        let kept = r.option(|r| Ok(r.bytes()?.to_vec()))?;
+        self.before = kept.map_or(Before::Settled, Before::Kept);
+        Ok(())
     }
 }
 

@@ -10,9 +10,10 @@
 //!
 //! Deliberately absent: what is said, which is sealed with a secret that only the two processes and their wardens are told.
 
-use super::{Job, Nonsense, Stage};
+use super::{Job, Nonsense, Stage, read_all, write_all};
 use crate::scheduler::NodeId;
 use deploy_wire::{
+    bytes::{Malformed, Reader, Writer},
     job::JobOrder,
     relay::{Piece, Relay},
     secret::{Seal, Secret},
@@ -47,6 +48,28 @@ struct Leg {
 }
 
 impl Relays {
+    /// Whether there is a relayed connection.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.channels.is_empty()
+    }
+
+    /// What is known without one, in bytes.
+    pub(super) fn write(&self, w: &mut Writer) {
+        w.u32(self.channels_made).u64(self.granted);
+        write_all(w, self.unreachable.iter(), |w, (from, to)| {
+            w.u32(from.number()).u32(to.number());
+        });
+    }
+
+    /// Becomes what these bytes say.
+    pub(super) fn read(&mut self, r: &mut Reader<'_>) -> Result<(), Malformed> {
+        (self.channels_made, self.granted) = (r.u32()?, r.u64()?);
+        self.unreachable = read_all(r, |r| {
+            Ok((NodeId::from_number(r.u32()?), NodeId::from_number(r.u32()?)))
+        })?;
+        Ok(())
+    }
+
     fn window(&self) -> u64 {
         let left = GRANTED_BYTES_MAX.saturating_sub(self.granted);
         (left / SHARE).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)

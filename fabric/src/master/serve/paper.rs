@@ -41,6 +41,12 @@ impl Master {
         if let Some(nodes) = self.cluster.poll_nodes() {
             self.desk.write(Work::Nodes(nodes));
         }
+        for job in self.desk.long_journals() {
+            // Where it is in the midst of something, it is asked again after the next turn.
+            if let Some(state) = self.cluster.condense(job) {
+                self.desk.condense(job, &state);
+            }
+        }
         if let Some(batch) = self.desk.poll_batch() {
             self.scribe.give(batch);
         }

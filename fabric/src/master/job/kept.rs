@@ -1,0 +1,303 @@
+//! A job in bytes, from which the same one is made again: what its journal begins with once that has become long.
+//!
+//! Deliberately absent: what it was from the beginning, which the journal says before; what it has decided and nobody has done
+//! yet; and the connections that are relayed, while there are any. Who writes a job down waits for a moment without.
+
+use super::{
+    Job, Killer, Process, Stage,
+    room::{Spawn, Want},
+    wardens::{Place, Warden},
+};
+use crate::{
+    master::{
+        cluster::About,
+        happening::{read_stream, stream_number},
+    },
+    scheduler::NodeId,
+};
+use deploy_monitor::Roster;
+use deploy_wire::{
+    bytes::{Malformed, Reader, Writer},
+    control::Request,
+    pid,
+    resources::{Cpu, Mem, Resources},
+};
+use std::collections::BTreeMap;
+
+/// Room that a job has, or waits for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Room {
+    /// How much.
+    pub resources: Resources,
+    /// The only node it may be on.
+    pub only: Option<String>,
+    /// Where it would be best.
+    pub near: Option<NodeId>,
+    /// Whether it is queued for.
+    pub wait: bool,
+    /// Where it was granted.
+    pub node: Option<NodeId>,
+}
+
+impl Job {
+    /// Its bytes, if it can be written down now.
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        let is_quiet = self.deeds.is_empty() && !self.is_closing && !self.relays.is_busy();
+        if !is_quiet {
+            return None;
+        }
+        let mut w = Writer::new();
+        w.bytes(&self.roster.encode());
+        write_all(&mut w, self.processes.iter(), |w, process| process.write(w));
+        w.u32(self.begun).u32(self.gone).u32(self.initial);
+        write_all(&mut w, self.wardens.values(), |w, warden| {
+            warden.place.write(w);
+            w.bool(warden.is_closed);
+        });
+        w.u64(self.asks_made);
+        write_all(&mut w, self.asks.iter(), |w, (ask, want)| {
+            w.u64(*ask);
+            want.write(w);
+        });
+        self.way.write(&mut w);
+        self.input.write(&mut w);
+        self.relays.write(&mut w);
+        write_all(&mut w, self.unread.iter(), |w, stream| {
+            w.u8(stream_number(*stream));
+        });
+        write_all(&mut w, self.killers.iter(), |w, (number, killer)| {
+            w.u32(*number);
+            match killer {
+                Killer::Process(other) => w.u8(1).u32(*other),
+                Killer::Person(who) => w.u8(2).text(who),
+            };
+        });
+        write_all(&mut w, self.losses.iter(), |w, (node, why)| {
+            w.u32(node.number()).text(why);
+        });
+        w.text(&self.interrupter);
+        Some(w.finish())
+    }
+
+    /// The job that these bytes say, which was this from the beginning.
+    ///
+    /// # Errors
+    /// If they were written by something else.
+    pub fn decode(id: pid::Job, about: &About, bytes: &[u8]) -> Result<Job, Malformed> {
+        let r = &mut Reader::new(bytes);
+        let mut job = Job::new(id, about.key, about.request.clone());
+        job.deeds.clear(); // All that was done long ago.
+        job.roster = Roster::decode(id, r.bytes()?)?;
+        job.processes = read_all(r, Process::read)?;
+        (job.begun, job.gone, job.initial) = (r.u32()?, r.u32()?, r.u32()?);
+        let warden = |r: &mut Reader<'_>| {
+            let (place, is_closed) = (Place::read(r)?, r.bool()?);
+            Ok((place.node, Warden { place, is_closed }))
+        };
+        job.wardens = read_all(r, warden)?;
+        job.asks_made = r.u64()?;
+        job.asks = read_all(r, |r| Ok((r.u64()?, Want::read(r)?)))?;
+        job.way.read(r)?;
+        job.input.read(r)?;
+        job.relays.read(r)?;
+        job.unread = read_all(r, read_stream)?;
+        job.killers = read_all(r, |r| {
+            let number = r.u32()?;
+            let killer = match r.u8()? {
+                1 => Killer::Process(r.u32()?),
+                2 => Killer::Person(r.text()?.to_string()),
+                _ => return Err(Malformed("an unknown kind of killer")),
+            };
+            Ok((number, killer))
+        })?;
+        job.losses = read_all(r, |r| {
+            let node = NodeId::from_number(r.u32()?);
+            Ok((node, r.text()?.to_string()))
+        })?;
+        job.interrupter = r.text()?.to_string();
+        Ok(job)
+    }
+
+    /// The room that it has, and that it waits for.
+    pub fn rooms(&self) -> BTreeMap<u64, Room> {
+        let needs = |want: &Want| matches!(want, Want::Need { .. });
+        // Who needs something else has given back what it had, and so has one in whose place another is.
+        let is_given_back = self.asks.values().any(needs);
+        let has_room = |(number, process): &(usize, &Process)| {
+            let is_initial = *number as u32 == self.initial;
+            process.stage != Stage::Gone
+                && !process.is_replaced
+                && process.node != NodeId::HERE
+                && !(is_initial && is_given_back)
+        };
+        let processes = self.processes.iter().enumerate().filter(has_room);
+        let held = processes.map(|(_, process)| {
+            let room = Room {
+                resources: process.resources,
+                only: None,
+                near: None,
+                wait: false,
+                node: Some(process.node),
+            };
+            (process.ask, room)
+        });
+        let waits = |(ask, want): (&u64, &Want)| (*ask, self.room_of(want));
+        held.chain(self.asks.iter().map(waits)).collect()
+    }
+
+    fn room_of(&self, want: &Want) -> Room {
+        let (resources, only, near, wait) = match want {
+            Want::Initial(resources) => (*resources, None, None, false),
+            Want::Need { resources, .. } => {
+                (*resources, None, Some(self.node_of(self.initial)), false)
+            }
+            Want::Spawn(spawn) => {
+                let request = &spawn.request;
+                let near = Some(self.node_of(spawn.from)).filter(|near| *near != NodeId::HERE);
+                (request.resources, request.node.clone(), near, request.wait)
+            }
+        };
+        Room {
+            resources,
+            only,
+            near,
+            wait,
+            node: None,
+        }
+    }
+}
+
+impl Process {
+    fn write(&self, w: &mut Writer) {
+        w.u32(self.node.number()).u64(self.ask);
+        w.option(self.asked, |w, (from, id)| {
+            w.u32(from).u64(id);
+        });
+        w.text(&self.worker);
+        write_resources(w, self.resources);
+        w.u8(match self.stage {
+            Stage::Beginning => 0,
+            Stage::Alive => 1,
+            Stage::Dead => 2,
+            Stage::Gone => 3,
+        });
+        w.bool(self.is_announced).bool(self.is_replaced);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Process, Malformed> {
+        Ok(Process {
+            node: NodeId::from_number(r.u32()?),
+            ask: r.u64()?,
+            asked: r.option(|r| Ok((r.u32()?, r.u64()?)))?,
+            worker: r.text()?.to_string(),
+            resources: read_resources(r)?,
+            stage: match r.u8()? {
+                0 => Stage::Beginning,
+                1 => Stage::Alive,
+                2 => Stage::Dead,
+                3 => Stage::Gone,
+                _ => return Err(Malformed("an unknown stage of a process")),
+            },
+            is_announced: r.bool()?,
+            is_replaced: r.bool()?,
+        })
+    }
+}
+
+impl Want {
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Want::Initial(resources) => write_resources(w.u8(1), *resources),
+            Want::Need { id, resources } => write_resources(w.u8(2).u64(*id), *resources),
+            Want::Spawn(spawn) => {
+                let request = Request::Spawn(spawn.request.clone());
+                w.u8(3).u32(spawn.from).bytes(&request.encode());
+                w.option(spawn.file.as_ref(), |w, file| {
+                    w.bytes(file);
+                });
+            }
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Want, Malformed> {
+        Ok(match r.u8()? {
+            1 => Want::Initial(read_resources(r)?),
+            2 => Want::Need {
+                id: r.u64()?,
+                resources: read_resources(r)?,
+            },
+            3 => Want::Spawn(Spawn {
+                from: r.u32()?,
+                request: match Request::decode(r.bytes()?)? {
+                    Request::Spawn(request) => request,
+                    _ => return Err(Malformed("room is wanted for something else")),
+                },
+                file: r.option(|r| Ok(r.bytes()?.to_vec()))?,
+            }),
+            _ => return Err(Malformed("an unknown want")),
+        })
+    }
+}
+
+impl Place {
+    fn write(&self, w: &mut Writer) {
+        w.u32(self.node.number()).text(&self.name);
+        w.option(self.address, |w, address| {
+            w.text(&address.to_string());
+        });
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Place, Malformed> {
+        Ok(Place {
+            node: NodeId::from_number(r.u32()?),
+            name: r.text()?.to_string(),
+            address: r.option(|r| {
+                let address = r.text()?.parse();
+                address.map_err(|_| Malformed("an address is not one"))
+            })?,
+        })
+    }
+}
+
+/// How many, and each.
+pub(in crate::master) fn write_all<T>(
+    w: &mut Writer,
+    all: impl ExactSizeIterator<Item = T>,
+    write: impl Fn(&mut Writer, T),
+) {
+    w.u32(all.len() as u32);
+    all.for_each(|one| write(w, one));
+}
+
+/// What that has written.
+pub(in crate::master) fn read_all<T, C: FromIterator<T>>(
+    r: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, Malformed>,
+) -> Result<C, Malformed> {
+    (0..r.u32()?).map(|_| read(r)).collect()
+}
+
+fn write_resources(w: &mut Writer, resources: Resources) {
+    let Resources { mem, cpu, gpu } = resources;
+    w.u64(mem.bytes()).u64(cpu.millionths()).u32(gpu);
+}
+
+fn read_resources(r: &mut Reader<'_>) -> Result<Resources, Malformed> {
+    Ok(Resources {
+        mem: Mem::B * r.u64()?,
+        cpu: Cpu::from_millionths(r.u64()?),
+        gpu: r.u32()?,
+    })
+}
+
+#[cfg(test)]
+impl Job {
+    /// What it was from the beginning, and nobody's.
+    pub fn about(&self) -> About {
+        About {
+            user: String::new(),
+            key: self.key,
+            request: self.request.clone(),
+        }
+    }
+}
