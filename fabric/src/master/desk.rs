@@ -591,9 +591,13 @@ const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// As many jobs that are over are remembered, and together they take so much of the disk.
 const KEPT_MAX: usize = 1000;
 const KEPT_BYTES_MAX: u64 = 1 << 30;
-/// A journal that is longer is made shorter, if it would have become so many times as long as when it last was: so the work
-/// grows no faster than the journal.
-const LONG_BYTES: u64 = 64 << 20;
+/// A journal that is longer is made shorter, if it has become so many times as long as when it last was: so the work grows no
+/// faster than the journal. In debug builds so short that the tests of whole clusters see it happen.
+const LONG_BYTES: u64 = if cfg!(debug_assertions) {
+    16 << 10
+} else {
+    64 << 20
+};
 const TIMES_LONGER: u64 = 3;
 /// What is read at a time for somebody who is behind.
 const PIECE_BYTES: usize = 256 << 10;
