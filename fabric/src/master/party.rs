@@ -173,9 +173,13 @@ impl Party {
     pub fn hear(&mut self) -> Heard {
         let ready = self.session.handle_ready();
         let mut next = ready.and_then(|()| self.session.poll_message());
+        // What nobody heeds is read all the same: behind it may be the end, of which the kernel tells only once.
         while matches!(
             (&next, &self.purpose),
-            (Ok(Some(_)), Purpose::Removed { .. })
+            (
+                Ok(Some(_)),
+                Purpose::Removed { .. } | Purpose::Leaving | Purpose::Fetch { .. }
+            )
         ) {
             next = self.session.poll_message();
         }
