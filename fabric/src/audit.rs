@@ -34,7 +34,7 @@ impl Audit {
         })
     }
 
-    /// Adds a [line]. Several processes may do so. Blocks as a write to a file does.
+    /// Adds a [`line()`]. Several processes may do so. Blocks as a write to a file does.
     pub fn add(&mut self, line: &str) {
         if let Err(error) = self.write(line.as_bytes())
             && !std::mem::replace(&mut self.has_failed, true)

@@ -45,7 +45,7 @@ pub struct Retold {
 }
 
 impl Retold {
-    /// What a job had told when it was [condensed](File::condensed), and what it had become.
+    /// What a job had told when it was condensed, and what it had become.
     ///
     /// # Errors
     /// If something else was written.
