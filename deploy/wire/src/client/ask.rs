@@ -28,9 +28,10 @@ pub enum Ask {
         bases: Vec<Digest>,
     },
     /// The next bytes of a frame, of what is missing of the wanted program; answered by `ImageTaken`, or by
-    /// `ImageKnown` once the program is there. No more than [`CHUNKS_UNDER_WAY_MAX`] of them wait for an answer.
+    /// `ImageKnown` once the program is there. No more than
+    /// [`CHUNKS_UNDER_WAY_MAX`](super::CHUNKS_UNDER_WAY_MAX) of them wait for an answer.
     Chunk {
-        /// At most [`CHUNK_BYTES_MAX`] of them.
+        /// At most [`CHUNK_BYTES_MAX`](super::CHUNK_BYTES_MAX) of them.
         bytes: Vec<u8>,
     },
     /// Run a program that is known; answered by `Started`.
