@@ -151,7 +151,8 @@ impl Laptop {
     fn write(&self, number: usize, lines: usize) {
         let line = |line| format!("    println!(\"line {line} of {{total}}\");\n");
         let more: String = (0..lines).map(line).collect();
-        let text = PROGRAM.replace("    // MORE\n", &more);
+        let text = PROGRAM.replace(LAST, &format!("{LAST}{more}"));
+        assert!(PROGRAM.contains(LAST), "the lines have their place");
         let number = format!("* {});", 100 + number);
         self.file("src/main.rs", &text.replace("* 100);", &number));
     }
@@ -284,32 +285,6 @@ fn target() -> PathBuf {
 }
 
 /// The README's.
-const PROGRAM: &str = r#"use deploy::*;
-use serde::{Deserialize, Serialize};
-
-fn main() {
-    init(Resources::default());
-    let mut total = 0;
-    for index in 0..10 {
-        let greeting = format!("hello worker {}!", index);
-        let worker_arg = WorkerArg { index, greeting };
-        let pid = spawn(worker, worker_arg, Resources::default()).expect("Out of resources!");
-        let receiver = Receiver::<usize>::new(pid);
-        total += receiver.recv().unwrap();
-    }
-    println!("total {}!", total);
-    // MORE
-}
-
-#[derive(Serialize, Deserialize)]
-struct WorkerArg {
-    index: usize,
-    greeting: String,
-}
-
-fn worker(parent: Pid, worker_arg: WorkerArg) {
-    println!("{}", worker_arg.greeting);
-    let sender = Sender::<usize>::new(parent);
-    sender.send(worker_arg.index * 100).unwrap();
-}
-"#;
+const PROGRAM: &str = include_str!("../../examples/examples/greetings.rs");
+/// Its last line of `main`.
+const LAST: &str = "    println!(\"total {}!\", total);\n";
