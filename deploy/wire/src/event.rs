@@ -128,14 +128,13 @@ impl Stream {
         }
     }
 
-    pub(crate) fn write(self, w: &mut Writer) {
-        w.u8(match self {
-            Stream::Stdout => 1,
-            Stream::Stderr => 2,
-        });
+    /// As one byte of a message: its descriptor's number.
+    pub fn write(self, w: &mut Writer) {
+        w.u8(self.descriptor() as u8);
     }
 
-    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
+    /// What [`Stream::write`] wrote.
+    pub fn read(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
         match r.u8()? {
             1 => Ok(Stream::Stdout),
             2 => Ok(Stream::Stderr),

@@ -52,7 +52,8 @@ impl Happening {
                     bytes,
                 } => {
                     w.u8(1).u32(node.number()).u32(*number);
-                    w.u8(stream_number(*stream)).u32(bytes.len() as u32);
+                    stream.write(&mut w);
+                    w.u32(bytes.len() as u32);
                 }
                 report => {
                     w.u8(2).u32(node.number()).bytes(&report.encode());
@@ -98,7 +99,7 @@ impl Happening {
                 w.u8(9).u64(*bytes);
             }
             Happening::Unread(stream) => {
-                w.u8(10).u8(stream_number(*stream));
+                stream.write(w.u8(10));
             }
             Happening::Noted(number, text) => {
                 w.u8(12).u32(*number).text(text);
@@ -116,7 +117,7 @@ impl Happening {
         Ok(match r.u8()? {
             1 => {
                 let (node, number) = (NodeId::from_number(r.u32()?), r.u32()?);
-                let (stream, len) = (read_stream(r)?, r.u32()? as usize);
+                let (stream, len) = (Stream::read(r)?, r.u32()? as usize);
                 let bytes = vec![0; len.min(OUTPUT_BYTES_MAX)];
                 let output = JobReport::Output {
                     number,
@@ -158,26 +159,11 @@ impl Happening {
             7 => Happening::Kill(r.option(Reader::u32)?, r.text()?.to_string()),
             8 => Happening::Input(r.bytes()?.to_vec()),
             9 => Happening::Credit(r.u64()?),
-            10 => Happening::Unread(read_stream(r)?),
+            10 => Happening::Unread(Stream::read(r)?),
             11 => Happening::Parted(NodeId::from_number(r.u32()?)),
             12 => Happening::Noted(r.u32()?, r.text()?.to_string()),
             _ => return Err(Malformed("an unknown happening")),
         })
-    }
-}
-
-pub(super) fn stream_number(stream: Stream) -> u8 {
-    match stream {
-        Stream::Stdout => 1,
-        Stream::Stderr => 2,
-    }
-}
-
-pub(super) fn read_stream(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
-    match r.u8()? {
-        1 => Ok(Stream::Stdout),
-        2 => Ok(Stream::Stderr),
-        _ => Err(Malformed("a stream is neither of the two")),
     }
 }
 

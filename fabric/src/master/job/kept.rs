@@ -8,17 +8,12 @@ use super::{
     room::{Spawn, Want},
     wardens::{Place, Warden},
 };
-use crate::{
-    master::{
-        cluster::About,
-        happening::{read_stream, stream_number},
-    },
-    scheduler::NodeId,
-};
+use crate::{master::cluster::About, scheduler::NodeId};
 use deploy_monitor::Roster;
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
     control::Request,
+    event::Stream,
     pid,
     resources::{Cpu, Mem, Resources},
 };
@@ -63,7 +58,7 @@ impl Job {
         self.input.write(&mut w);
         self.relays.write(&mut w);
         write_all(&mut w, self.unread.iter(), |w, stream| {
-            w.u8(stream_number(*stream));
+            stream.write(w);
         });
         write_all(&mut w, self.killers.iter(), |w, (number, killer)| {
             w.u32(*number);
@@ -100,7 +95,7 @@ impl Job {
         job.way.read(r)?;
         job.input.read(r)?;
         job.relays.read(r)?;
-        job.unread = read_all(r, read_stream)?;
+        job.unread = read_all(r, Stream::read)?;
         job.killers = read_all(r, |r| {
             let number = r.u32()?;
             let killer = match r.u8()? {
