@@ -60,7 +60,11 @@ fn a_cluster_under_every_kind_of_blow_keeps_its_promises() {
 
 #[test]
 fn every_end_has_one_cause_that_is_told_right_everywhere() {
-    check(env!("CARGO_BIN_EXE_causes"), &["--times", "1"], &[]);
+    check(
+        env!("CARGO_BIN_EXE_causes"),
+        &["--times", "1", "--alone", "0"],
+        &[],
+    );
 }
 
 #[test]
