@@ -8,11 +8,16 @@
 //! has been carried out, it is farewelled, and only then do others learn how it ended: so nobody hears of an end
 //! before the last words.
 //!
+//! # What is kept of the dead
+//! How each ended, in four bytes, for whoever asks later (`roster/past.rs`). So a job may have millions of processes over its
+//! life, and costs what those cost that live.
+//!
 //! # Born too late for a signal
 //! A person's signal reaches those who live. A process that was asked for before and born after it has missed it: if
 //! its parent dies of that signal, it is sent the same one. If its parent lives on, it was asked for on purpose.
 
 mod kept;
+mod past;
 
 use crate::signal_set::SignalSet;
 use deploy_wire::{
@@ -21,13 +26,16 @@ use deploy_wire::{
     exit::{End, ExitStatus, Reason},
     pid::{Job, Pid},
 };
-use std::collections::{BTreeSet, VecDeque};
+use past::{Fate, Past};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// All processes of a job, those that ended included.
 #[derive(Debug)]
 pub struct Roster {
     job: Job,
-    members: Vec<Member>,
+    /// Those that are to begin, live, or are not farewelled, by number.
+    members: BTreeMap<u32, Member>,
+    past: Past,
     actions: VecDeque<Action>,
     /// The signals that a person sent; whoever dies of one was interrupted.
     persons_signals: SignalSet,
@@ -52,10 +60,10 @@ pub enum Action {
 struct Member {
     /// Who asked for it.
     parent: Option<u32>,
-    /// Those that end when it does.
-    linked_children: Vec<u32>,
-    /// Those born after some person's signal.
-    late_children: Vec<u32>,
+    /// Those of the living that end when it does.
+    linked_children: BTreeSet<u32>,
+    /// Those of the living that were born after some person's signal.
+    late_children: BTreeSet<u32>,
     /// The person's signals that came before it was born.
     missed: SignalSet,
     stage: Stage,
@@ -65,16 +73,15 @@ struct Member {
     peers: BTreeSet<u32>,
     /// Who waits for its end, under which request's id.
     waiters: Vec<(u32, u64)>,
+    /// For whose ends it waits itself.
+    awaited: BTreeSet<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     /// From when it is to begin.
     Alive,
-    /// It could not be begun.
-    NeverBorn,
     Dead(ExitStatus),
-    Farewelled(ExitStatus),
 }
 
 impl Roster {
@@ -82,7 +89,8 @@ impl Roster {
     pub fn new(job: Job) -> Roster {
         Roster {
             job,
-            members: Vec::new(),
+            members: BTreeMap::new(),
+            past: Past::default(),
             actions: VecDeque::new(),
             persons_signals: SignalSet::default(),
         }
@@ -90,7 +98,7 @@ impl Roster {
 
     /// Whether it has had as many processes as it can have over its life.
     pub fn is_exhausted(&self) -> bool {
-        self.members.len() >= Pid::COUNT_MAX as usize
+        self.past.given() >= Pid::COUNT_MAX
     }
 
     /// The process with this number.
@@ -105,33 +113,33 @@ impl Roster {
     /// If the roster [is exhausted](Roster::is_exhausted).
     pub fn handle_birth(&mut self, parent: Option<u32>, is_linked: bool) -> u32 {
         assert!(!self.is_exhausted(), "who is asked before says so");
-        let number = self.members.len() as u32;
-        self.members.push(Member {
+        let number = self.past.give();
+        let member = Member {
             parent,
-            linked_children: Vec::new(),
-            late_children: Vec::new(),
+            linked_children: BTreeSet::new(),
+            late_children: BTreeSet::new(),
             missed: self.persons_signals,
             stage: Stage::Alive,
             doom: None,
             peers: parent.into_iter().collect(),
             waiters: Vec::new(),
-        });
+            awaited: BTreeSet::new(),
+        };
+        self.members.insert(number, member);
         let Some(parent) = parent else { return number };
-        let peer = self.pid(parent);
-        let parent = &mut self.members[parent as usize];
-        if is_linked {
-            parent.linked_children.push(number);
-        }
-        if !self.persons_signals.is_empty() {
-            parent.late_children.push(number);
-        }
-        if let Stage::Farewelled(status) = parent.stage {
-            let status = Some(status);
-            self.tell(number, Notice::Ended { peer, status });
-        } else {
+        if let Some(parent) = self.members.get_mut(&parent) {
+            if is_linked {
+                parent.linked_children.insert(number);
+            }
+            if !self.persons_signals.is_empty() {
+                parent.late_children.insert(number);
+            }
             parent.peers.insert(number);
+        } else if let Some(Fate::Ended(status)) = self.past.of(parent) {
+            let (peer, status) = (self.pid(parent), Some(status));
+            self.tell(number, Notice::Ended { peer, status });
         }
-        if is_linked && self.stage(peer.number()) != Stage::Alive {
+        if is_linked && !self.is_alive(parent) {
             self.doom(number, Reason::Linked);
         }
         number
@@ -139,14 +147,16 @@ impl Roster {
 
     /// A process that was to begin could not: there never was such a process. Its parent is not told by this.
     pub fn handle_stillbirth(&mut self, number: u32) {
-        let member = &mut self.members[number as usize];
-        assert_eq!(member.stage, Stage::Alive, "who has begun is not unborn");
-        member.stage = Stage::NeverBorn;
+        assert!(self.is_alive(number), "who has begun is not unborn");
+        self.leave_relatives(number);
+        let mut member = self.take(number, Fate::NeverBorn);
         if let Some(parent) = member.parent {
             member.peers.remove(&parent);
-            self.members[parent as usize].peers.remove(&number);
+            if let Some(parent) = self.members.get_mut(&parent) {
+                parent.peers.remove(&number);
+            }
         }
-        self.tell_all(number, None);
+        self.tell_all(number, member, None);
     }
 
     /// A process asks for something else than a process. What it wants a person to know is not for the roster.
@@ -179,43 +189,43 @@ impl Roster {
         if other == from {
             return Err(Malformed("a process asks to be connected to itself"));
         }
-        if self.members[from as usize].peers.contains(&other) {
+        let asks = self.members.get_mut(&from);
+        if asks.is_none_or(|asks| asks.peers.contains(&other)) {
             return Ok(());
         }
-        if let Stage::Farewelled(status) = self.members[other as usize].stage {
-            self.tell(
-                from,
-                Notice::Ended {
-                    peer,
-                    status: Some(status),
-                },
-            );
+        let Some(found) = self.members.get_mut(&other) else {
+            let status = self.ended(other);
+            self.tell(from, Notice::Ended { peer, status });
             return Ok(());
-        }
-        self.members[from as usize].peers.insert(other);
-        self.members[other as usize].peers.insert(from);
+        };
+        found.peers.insert(from);
+        let asks = self.members.get_mut(&from);
+        asks.expect("it was found just now").peers.insert(other);
         self.actions.push_back(Action::Connect(from, other));
         Ok(())
     }
 
     /// A process wants to know how another ends.
     fn handle_wait(&mut self, from: u32, id: u64, pid: Pid) {
-        let status = match self.known(pid).map(|number| (number, self.stage(number))) {
-            Some((_, Stage::Farewelled(status))) => Some(status),
-            Some((number, _)) => {
-                self.members[number as usize].waiters.push((from, id));
-                return;
-            }
-            None => None,
+        let number = self.known(pid);
+        let Some(awaited) = number.and_then(|number| self.members.get_mut(&number)) else {
+            let status = number.and_then(|number| self.ended(number));
+            return self.tell(from, Notice::Waited { id, status });
         };
-        self.tell(from, Notice::Waited { id, status });
+        awaited.waiters.push((from, id));
+        if let Some(waiter) = self.members.get_mut(&from) {
+            waiter.awaited.insert(pid.number());
+        }
     }
 
     /// A process wants to know no more how another ends.
     fn handle_withdrawn_wait(&mut self, from: u32, id: u64, pid: Pid) {
-        if let Some(number) = self.known(pid) {
-            let waiters = &mut self.members[number as usize].waiters;
-            waiters.retain(|waiter| *waiter != (from, id));
+        let number = self.known(pid);
+        if let Some(awaited) = number.and_then(|number| self.members.get_mut(&number)) {
+            awaited.waiters.retain(|waiter| *waiter != (from, id));
+            if !awaited.waiters.iter().any(|(waiter, _)| *waiter == from) {
+                self.forget_wait(from, pid.number());
+            }
         }
     }
 
@@ -233,14 +243,14 @@ impl Roster {
     /// comes as always; and it may have without our knowing yet.
     fn handle_doubt(&mut self, from: u32, peer: Pid) {
         let number = self.known(peer);
-        if let Some(number) = number.filter(|number| self.stage(*number) == Stage::Alive) {
+        if let Some(number) = number.filter(|number| self.is_alive(*number)) {
             self.actions.push_back(Action::Vouch(number, from));
         }
     }
 
     /// Who sees this process says that it lives.
     pub fn handle_vouched(&mut self, number: u32, to: u32) {
-        if self.stage(number) == Stage::Alive {
+        if self.is_alive(number) {
             let peer = self.pid(number);
             self.tell(to, Notice::Lives { peer });
         }
@@ -249,14 +259,14 @@ impl Roster {
     /// A person sent this signal to the job, and everybody who lives has got it.
     pub fn handle_persons_signal(&mut self, signal: i32) {
         self.persons_signals.insert(signal);
-        for member in &mut self.members {
+        for member in self.members.values_mut() {
             member.missed.remove(signal);
         }
     }
 
     /// A person wants everything to end now.
     pub fn handle_persons_kill(&mut self) {
-        for number in 0..self.members.len() as u32 {
+        for number in self.members.keys().copied().collect::<Vec<_>>() {
             self.doom(number, Reason::Interrupted);
         }
     }
@@ -269,7 +279,7 @@ impl Roster {
     /// A process has died.
     pub fn handle_death(&mut self, number: u32, end: End) {
         let reason = match end {
-            End::Signal(SIGKILL) => self.members[number as usize].doom,
+            End::Signal(SIGKILL) => self.member(number).doom,
             _ => None,
         };
         let interrupted = || match end {
@@ -287,12 +297,14 @@ impl Roster {
     }
 
     fn bury(&mut self, number: u32, end: End, reason: Option<Reason>) {
-        let member = &mut self.members[number as usize];
+        let member = self.member(number);
         assert_eq!(member.stage, Stage::Alive, "a process dies once");
         let status = ExitStatus::new(end);
         member.stage = Stage::Dead(reason.map_or(status, |reason| status.because(reason)));
         let late_children = std::mem::take(&mut member.late_children);
-        for child in std::mem::take(&mut member.linked_children) {
+        let linked_children = std::mem::take(&mut member.linked_children);
+        self.leave_relatives(number);
+        for child in linked_children {
             self.doom(child, Reason::Linked);
         }
         if let End::Signal(signal) = end {
@@ -304,11 +316,11 @@ impl Roster {
 
     /// All that a dead process has said was carried out. Returns how it ended.
     pub fn handle_farewell(&mut self, number: u32) -> ExitStatus {
-        let Stage::Dead(status) = self.stage(number) else {
-            panic!("a farewell comes once, after the death");
+        let Stage::Dead(status) = self.member(number).stage else {
+            panic!("a farewell comes after the death");
         };
-        self.members[number as usize].stage = Stage::Farewelled(status);
-        self.tell_all(number, Some(status));
+        let member = self.take(number, Fate::Ended(status));
+        self.tell_all(number, member, Some(status));
         status
     }
 
@@ -317,25 +329,54 @@ impl Roster {
         self.actions.pop_front()
     }
 
-    /// Tells everybody concerned how a process ended, or that it never was.
-    fn tell_all(&mut self, number: u32, status: Option<ExitStatus>) {
+    /// One that lives no more is linked to nobody, is late for nothing, and waits for nobody.
+    fn leave_relatives(&mut self, number: u32) {
+        let member = self.member(number);
+        let awaited = std::mem::take(&mut member.awaited);
+        let parent = member.parent;
+        if let Some(parent) = parent.and_then(|parent| self.members.get_mut(&parent)) {
+            parent.linked_children.remove(&number);
+            parent.late_children.remove(&number);
+        }
+        for other in awaited {
+            if let Some(other) = self.members.get_mut(&other) {
+                other.waiters.retain(|(waiter, _)| *waiter != number);
+            }
+        }
+    }
+
+    fn forget_wait(&mut self, waiter: u32, number: u32) {
+        if let Some(waiter) = self.members.get_mut(&waiter) {
+            waiter.awaited.remove(&number);
+        }
+    }
+
+    /// It is a member no more.
+    fn take(&mut self, number: u32, fate: Fate) -> Member {
+        self.past.set(number, fate);
+        self.members.remove(&number).expect(IS_MEMBER)
+    }
+
+    /// Tells everybody concerned how a process ended that was this, or that it never was.
+    fn tell_all(&mut self, number: u32, member: Member, status: Option<ExitStatus>) {
         let peer = self.pid(number);
-        let member = &mut self.members[number as usize];
-        let peers = std::mem::take(&mut member.peers);
-        let waiters = std::mem::take(&mut member.waiters);
-        for other in peers {
-            self.members[other as usize].peers.remove(&number);
+        for other in member.peers {
+            if let Some(member) = self.members.get_mut(&other) {
+                member.peers.remove(&number);
+            }
             self.tell(other, Notice::Ended { peer, status });
         }
-        for (waiter, id) in waiters {
+        for (waiter, id) in member.waiters {
+            self.forget_wait(waiter, number);
             self.tell(waiter, Notice::Waited { id, status });
         }
     }
 
     /// The first reason stays: it is the one that it dies of.
     fn doom(&mut self, number: u32, reason: Reason) {
-        let member = &mut self.members[number as usize];
-        if member.stage == Stage::Alive && member.doom.is_none() {
+        let member = self.members.get_mut(&number);
+        let living = member.filter(|member| member.stage == Stage::Alive);
+        if let Some(member) = living.filter(|member| member.doom.is_none()) {
             member.doom = Some(reason);
             self.actions.push_back(Action::Kill(number));
         }
@@ -343,29 +384,43 @@ impl Roster {
 
     /// The parent has died of this signal. One that it has not missed is none of a person's, or came to it too.
     fn signal_late(&mut self, number: u32, signal: i32) {
-        let member = &mut self.members[number as usize];
-        if member.stage == Stage::Alive && member.missed.remove(signal) {
+        if self.is_alive(number) && self.member(number).missed.remove(signal) {
             self.actions.push_back(Action::Signal(number, signal));
         }
     }
 
     fn tell(&mut self, to: u32, notice: Notice) {
-        if self.stage(to) == Stage::Alive {
+        if self.is_alive(to) {
             self.actions.push_back(Action::Tell(to, notice));
         }
     }
 
-    fn stage(&self, number: u32) -> Stage {
-        self.members[number as usize].stage
+    /// From when it is to begin until it dies.
+    fn is_alive(&self, number: u32) -> bool {
+        let member = self.members.get(&number);
+        member.is_some_and(|member| member.stage == Stage::Alive)
+    }
+
+    fn member(&mut self, number: u32) -> &mut Member {
+        self.members.get_mut(&number).expect(IS_MEMBER)
+    }
+
+    /// How one ended of whom nothing is left.
+    fn ended(&self, number: u32) -> Option<ExitStatus> {
+        match self.past.of(number)? {
+            Fate::Ended(status) => Some(status),
+            Fate::Open | Fate::NeverBorn => None,
+        }
     }
 
     fn known(&self, pid: Pid) -> Option<u32> {
-        let member = self.members.get(pid.number() as usize)?;
-        let is_known = pid.job() == self.job && member.stage != Stage::NeverBorn;
+        let fate = self.past.of(pid.number())?;
+        let is_known = pid.job() == self.job && fate != Fate::NeverBorn;
         is_known.then_some(pid.number())
     }
 }
 
+const IS_MEMBER: &str = "a process is told of from when it is to begin until it is farewelled";
 const SIGKILL: i32 = 9;
 
 #[cfg(test)]

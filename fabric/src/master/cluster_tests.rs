@@ -7,7 +7,7 @@ use deploy_wire::{
     code::OwnCode,
     control::{Argument, Function, Notice, Refusal, Request, SpawnRequest},
     event::{Event, Stream},
-    exit::{End, Reason},
+    exit::{End, ExitStatus, Reason},
     job::{Begin, JobOrder, JobReport},
     node::{Held, NodeHello, Order, Report, VERSION},
     pid::{Job, Pid},
@@ -312,6 +312,63 @@ fn a_job_of_one_process_begins_speaks_and_ends() {
     world.cluster.handle_ask(CLIENT, Ask::Jobs, asked);
     world.settle();
     assert_eq!(world.last_answer(), &Answer::Jobs(Vec::new()));
+}
+
+/// What a job takes of the master once that is written down, without the orders that are on their way.
+fn condensed_bytes(world: &mut World, node: NodeId) -> usize {
+    let orders = world.ordered(node);
+    let job = JOB;
+    (world.cluster).handle_report(node, Report::Taken { job, orders }, world.now);
+    world.settle();
+    let condensed = world.cluster.condense(JOB);
+    condensed.expect("nothing is relayed").len()
+}
+
+#[test]
+fn of_who_is_gone_eight_bytes_are_kept() {
+    let (mut world, nodes) = World::new(&[4]);
+    let node = nodes[0];
+    world.run(None);
+    world.report(node, JobReport::Begun { number: 0 });
+    let mut bytes = Vec::new();
+    for number in 1..=500 {
+        let id = u64::from(number);
+        world.ask(node, 0, spawn(2 * id, Resources::default(), None));
+        world.report(node, JobReport::Begun { number });
+        // Some that are waited for and some that wait, linked or late as they may be, in all ways to end that there are.
+        let (waiter, awaited) = if number % 2 == 0 {
+            (0, number)
+        } else {
+            (number, 0)
+        };
+        let wait = Request::Wait {
+            id: 2 * id + 1,
+            pid: pid(awaited),
+        };
+        world.ask(node, waiter, wait);
+        if number == 7 {
+            let signal = Ask::Signal { signal: 1 };
+            world.cluster.handle_ask(CLIENT, signal, world.now);
+            world.settle();
+        }
+        let end = match number % 3 {
+            0 => End::Signal(9),
+            _ => End::Code(number as i32 % 8),
+        };
+        world.end(node, number, end);
+        if number % 100 == 0 {
+            bytes.push(condensed_bytes(&mut world, node));
+        }
+    }
+    assert!(bytes.is_sorted());
+    assert_eq!(bytes[4] - bytes[0], 8 * 400, "{bytes:?}");
+    // Whoever waits for one of them, however late, is told.
+    let (id, late) = (7, pid(14));
+    world.ask(node, 0, Request::Wait { id, pid: late });
+    assert!(world.was_told(0, |notice| {
+        let code = |status: &ExitStatus| status.code() == Some(6);
+        matches!(notice, Notice::Waited { id: 7, status } if status.as_ref().is_some_and(code))
+    }));
 }
 
 #[test]

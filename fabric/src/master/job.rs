@@ -14,6 +14,7 @@
 mod credit;
 mod input;
 mod kept;
+mod processes;
 mod relay;
 mod report;
 mod room;
@@ -37,6 +38,7 @@ use deploy_wire::{
     resources::Resources,
 };
 use input::Input;
+use processes::Processes;
 use relay::Relays;
 use room::Want;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,8 +51,7 @@ pub struct Job {
     key: [u8; 32],
     request: RunRequest,
     roster: Roster,
-    /// By number, from when room was granted.
-    processes: Vec<Process>,
+    processes: Processes,
     /// How many of them have begun, and of how many nothing is left.
     begun: u32,
     gone: u32,
@@ -127,6 +128,7 @@ pub enum Deed {
     Finish,
 }
 
+/// One of which something is left.
 #[derive(Debug)]
 struct Process {
     node: NodeId,
@@ -170,7 +172,7 @@ impl Job {
             key,
             request,
             roster: Roster::new(id),
-            processes: Vec::new(),
+            processes: Processes::default(),
             begun: 0,
             gone: 0,
             wardens: BTreeMap::new(),
@@ -233,14 +235,13 @@ impl Job {
 
     /// Whether there is a process of this number, and it lives.
     pub fn is_alive(&self, number: u32) -> bool {
-        let process = self.processes.get(number as usize);
-        process.is_some_and(|process| process.stage == Stage::Alive)
+        self.processes.stage(number) == Some(Stage::Alive)
     }
 
     /// The process that people see under this name.
     pub fn process(&self, name: &str) -> Option<u32> {
         let shown = |number: &u32| self.roster.pid(*number).to_string() == name;
-        (0..self.processes.len() as u32).find(shown)
+        (0..self.processes.count()).find(shown)
     }
 
     /// Takes in what has happened.
@@ -279,7 +280,7 @@ impl Job {
     }
 
     fn check_number(&self, number: u32) -> Result<(), Nonsense> {
-        match (number as usize) < self.processes.len() {
+        match number < self.processes.count() {
             true => Ok(()),
             false => Err(Nonsense::new("there is no such process")),
         }
@@ -361,7 +362,7 @@ impl Job {
     }
 
     fn finish_if_empty(&mut self) {
-        let is_empty = self.asks.is_empty() && self.gone as usize == self.processes.len();
+        let is_empty = self.asks.is_empty() && self.gone == self.processes.count();
         if !is_empty || self.is_finished {
             return;
         }
@@ -379,18 +380,19 @@ impl Job {
     }
 
     fn numbers_in(&self, stage: Stage) -> BTreeSet<u32> {
-        (0..self.processes.len() as u32)
-            .filter(|number| self.stage(*number) == stage)
-            .collect()
+        let those = self.processes.left();
+        let those = those.filter(|(_, process)| process.stage == stage);
+        those.map(|(number, _)| number).collect()
     }
 
     fn stage(&self, number: u32) -> Stage {
-        self.processes[number as usize].stage
+        self.processes.stage(number).expect(IS_KNOWN)
     }
 
     fn node_of(&self, number: u32) -> NodeId {
-        self.processes[number as usize].node
+        self.processes.node(number).expect(IS_KNOWN)
     }
 }
 
+const IS_KNOWN: &str = "who names a process was looked at before";
 const SIGKILL: i32 = 9;

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what it has decided and nobody has done yet. Who writes one down asks for that first.
 
-use super::{Member, Roster, Stage};
+use super::{Member, Roster, Stage, past::Past};
 use crate::signal_set::SignalSet;
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
@@ -21,8 +21,15 @@ impl Roster {
         assert!(self.actions.is_empty(), "who writes it down has asked");
         let mut w = Writer::new();
         w.u64(self.persons_signals.bits());
+        let (fates, ways) = self.past.parts();
+        write_numbers(&mut w, fates.iter());
+        w.list(ways, |w, way| {
+            w.bytes(&status_bytes(*way));
+        });
         w.u32(self.members.len() as u32);
-        self.members.iter().for_each(|member| member.write(&mut w));
+        for (number, member) in &self.members {
+            member.write(w.u32(*number));
+        }
         w.finish()
     }
 
@@ -33,11 +40,13 @@ impl Roster {
     pub fn decode(job: Job, bytes: &[u8]) -> Result<Roster, Malformed> {
         let r = &mut Reader::new(bytes);
         let persons_signals = SignalSet::from_bits(r.u64()?);
-        let members: Result<Vec<Member>, Malformed> =
-            (0..r.u32()?).map(|_| Member::read(r)).collect();
+        let (fates, ways) = (read_numbers(r)?, r.list(read_status)?);
+        let past = Past::from_parts(fates, ways);
+        let members = (0..r.u32()?).map(|_| Ok((r.u32()?, Member::read(r)?)));
         Ok(Roster {
             job,
-            members: members?,
+            members: members.collect::<Result<_, Malformed>>()?,
+            past: past.ok_or(Malformed("an end is of no kind"))?,
             actions: VecDeque::new(),
             persons_signals,
         })
@@ -52,9 +61,7 @@ impl Member {
         w.u64(self.missed.bits());
         match self.stage {
             Stage::Alive => w.u8(0),
-            Stage::NeverBorn => w.u8(1),
-            Stage::Dead(status) => w.u8(2).bytes(&status_bytes(status)),
-            Stage::Farewelled(status) => w.u8(3).bytes(&status_bytes(status)),
+            Stage::Dead(status) => w.u8(1).bytes(&status_bytes(status)),
         };
         write_option(w, self.doom.map(doom_number));
         write_numbers(w, self.peers.iter());
@@ -62,6 +69,7 @@ impl Member {
         for (waiter, id) in &self.waiters {
             w.u32(*waiter).u64(*id);
         }
+        write_numbers(w, self.awaited.iter());
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Member, Malformed> {
@@ -72,16 +80,15 @@ impl Member {
             missed: SignalSet::from_bits(r.u64()?),
             stage: match r.u8()? {
                 0 => Stage::Alive,
-                1 => Stage::NeverBorn,
-                2 => Stage::Dead(read_status(r)?),
-                3 => Stage::Farewelled(read_status(r)?),
+                1 => Stage::Dead(read_status(r)?),
                 _ => return Err(Malformed("an unknown stage of a process")),
             },
             doom: r.option(|r| doom_of(r.u32()?))?,
-            peers: read_numbers(r)?.into_iter().collect(),
+            peers: read_numbers(r)?,
             waiters: (0..r.u32()?)
                 .map(|_| Ok((r.u32()?, r.u64()?)))
                 .collect::<Result<_, Malformed>>()?,
+            awaited: read_numbers(r)?,
         })
     }
 }
@@ -128,6 +135,6 @@ fn write_numbers<'a>(w: &mut Writer, numbers: impl ExactSizeIterator<Item = &'a 
     }
 }
 
-fn read_numbers(r: &mut Reader<'_>) -> Result<Vec<u32>, Malformed> {
+fn read_numbers<C: FromIterator<u32>>(r: &mut Reader<'_>) -> Result<C, Malformed> {
     (0..r.u32()?).map(|_| r.u32()).collect()
 }

@@ -130,7 +130,7 @@ impl Job {
 
     /// Before there is an initial process, nothing is lost by this: it is sent when it begins.
     fn send_input(&mut self, bytes: Vec<u8>) {
-        if !self.processes.is_empty() && self.stage(self.initial) != Stage::Gone {
+        if self.processes.count() > 0 && self.stage(self.initial) != Stage::Gone {
             self.order(self.initial, JobOrder::Input { bytes });
         }
     }

@@ -5,6 +5,7 @@
 
 use super::{
     Job, Killer, Process, Stage,
+    processes::Processes,
     room::{Spawn, Want},
     wardens::{Place, Warden},
 };
@@ -43,7 +44,7 @@ impl Job {
         }
         let mut w = Writer::new();
         w.bytes(&self.roster.encode());
-        write_all(&mut w, self.processes.iter(), |w, process| process.write(w));
+        self.processes.write(&mut w);
         w.u32(self.begun).u32(self.gone).u32(self.initial);
         write_all(&mut w, self.wardens.values(), |w, warden| {
             warden.place.write(w);
@@ -83,7 +84,7 @@ impl Job {
         let mut job = Job::new(id, about.key, about.request.clone());
         job.deeds.clear(); // All that was done long ago.
         job.roster = Roster::decode(id, r.bytes()?)?;
-        job.processes = read_all(r, Process::read)?;
+        job.processes = Processes::read(r)?;
         (job.begun, job.gone, job.initial) = (r.u32()?, r.u32()?, r.u32()?);
         let warden = |r: &mut Reader<'_>| {
             let (place, is_closed) = (Place::read(r)?, r.bool()?);
@@ -118,14 +119,11 @@ impl Job {
         let needs = |want: &Want| matches!(want, Want::Need { .. });
         // Who needs something else has given back what it had, and so has one in whose place another is.
         let is_given_back = self.asks.values().any(needs);
-        let has_room = |(number, process): &(usize, &Process)| {
-            let is_initial = *number as u32 == self.initial;
-            process.stage != Stage::Gone
-                && !process.is_replaced
-                && process.node != NodeId::HERE
-                && !(is_initial && is_given_back)
+        let has_room = |(number, process): &(u32, &Process)| {
+            let is_initial = *number == self.initial;
+            !process.is_replaced && process.node != NodeId::HERE && !(is_initial && is_given_back)
         };
-        let processes = self.processes.iter().enumerate().filter(has_room);
+        let processes = self.processes.left().filter(has_room);
         let held = processes.map(|(_, process)| {
             let room = Room {
                 resources: process.resources,
@@ -163,7 +161,7 @@ impl Job {
 }
 
 impl Process {
-    fn write(&self, w: &mut Writer) {
+    pub(super) fn write(&self, w: &mut Writer) {
         w.u32(self.node.number()).u64(self.ask);
         w.option(self.asked, |w, (from, id)| {
             w.u32(from).u64(id);
@@ -174,12 +172,12 @@ impl Process {
             Stage::Beginning => 0,
             Stage::Alive => 1,
             Stage::Dead => 2,
-            Stage::Gone => 3,
+            Stage::Gone => unreachable!("of those something is left"),
         });
         w.bool(self.is_announced).bool(self.is_replaced);
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Process, Malformed> {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Process, Malformed> {
         Ok(Process {
             node: NodeId::from_number(r.u32()?),
             ask: r.u64()?,
@@ -190,7 +188,6 @@ impl Process {
                 0 => Stage::Beginning,
                 1 => Stage::Alive,
                 2 => Stage::Dead,
-                3 => Stage::Gone,
                 _ => return Err(Malformed("an unknown stage of a process")),
             },
             is_announced: r.bool()?,

@@ -150,7 +150,7 @@ impl Job {
         relays.granted += window;
         relays.channels_made += 1;
         let channel = relays.channels_made;
-        let nodes = [one, other].map(|number| self.processes[number as usize].node);
+        let nodes = [one, other].map(|number| self.processes[number].node);
         let leg = |node| Leg {
             node,
             room: window,

@@ -83,8 +83,9 @@ impl Job {
 
     /// Nothing of the job is left on this node, for this reason; what was to begin there did not, and that is `why`.
     fn end_all_on(&mut self, node: NodeId, why: &str, reason: Reason) {
-        let there = |number: &u32| self.processes[*number as usize].node == node;
-        let numbers: Vec<u32> = (0..self.processes.len() as u32).filter(there).collect();
+        let there = self.processes.left();
+        let there = there.filter(|(_, process)| process.node == node);
+        let numbers: Vec<u32> = there.map(|(number, _)| number).collect();
         for number in numbers {
             match self.stage(number) {
                 Stage::Beginning => self.handle_not_begun(number, why.to_string()),
@@ -136,8 +137,7 @@ impl Job {
     fn note_killer(&mut self, from: u32, request: &Request) {
         if let Request::Kill { pid, .. } = request
             && pid.job() == self.id
-            && self.processes.len() > pid.number() as usize
-            && self.stage(pid.number()) == Stage::Alive
+            && self.is_alive(pid.number())
         {
             let killer = Killer::Process(from);
             self.killers.entry(pid.number()).or_insert(killer);
@@ -146,7 +146,9 @@ impl Job {
 
     /// The client hears of a process.
     fn announce(&mut self, number: u32) {
-        let process = &mut self.processes[number as usize];
+        let Some(process) = self.processes.get_mut(number) else {
+            return; // It has ended, and that was told.
+        };
         if std::mem::replace(&mut process.is_announced, true) {
             return;
         }
@@ -172,9 +174,9 @@ impl Job {
     }
 
     fn handle_begun(&mut self, number: u32) {
-        self.processes[number as usize].stage = Stage::Alive;
+        self.processes[number].stage = Stage::Alive;
         self.begun += 1;
-        let process = &self.processes[number as usize];
+        let process = &self.processes[number];
         let (node, asked) = (process.node, process.asked);
         if asked.is_some() {
             self.announce(number);
@@ -198,9 +200,9 @@ impl Job {
 
     fn handle_not_begun(&mut self, number: u32, why: String) {
         self.roster.handle_stillbirth(number);
-        let process = &mut self.processes[number as usize];
-        process.stage = Stage::Gone;
+        let process = &self.processes[number];
         let (ask, asked) = (process.ask, process.asked);
+        self.processes.forget(number);
         self.begun += 1; // It counts as one that has come and gone.
         self.gone += 1;
         self.deeds.push_back(Deed::Release { ask });
@@ -212,7 +214,7 @@ impl Job {
     }
 
     fn handle_death(&mut self, number: u32, end: End, reason: Option<Reason>) {
-        self.processes[number as usize].stage = Stage::Dead;
+        self.processes[number].stage = Stage::Dead;
         match reason {
             Some(reason) => self.roster.handle_death_because(number, end, reason),
             None => self.roster.handle_death(number, end),
@@ -221,8 +223,7 @@ impl Job {
     }
 
     fn handle_left(&mut self, number: u32) {
-        let process = &mut self.processes[number as usize];
-        process.stage = Stage::Gone;
+        let process = &self.processes[number];
         let (ask, is_replaced) = (process.ask, process.is_replaced);
         self.gone += 1;
         self.deeds.push_back(Deed::Release { ask });
@@ -234,6 +235,7 @@ impl Job {
             let by = self.cause(number, status);
             self.deeds.push_back(Deed::Tell { event, by });
         }
+        self.processes.forget(number);
     }
 
     fn tell_watchers(&mut self, event: Event) {
@@ -244,7 +246,7 @@ impl Job {
     fn cause(&mut self, number: u32, status: ExitStatus) -> Option<String> {
         let killer = self.killers.remove(&number);
         let process = |number: u32| format!("process {}", self.roster.pid(number));
-        let (parent, _) = self.processes[number as usize].asked.unzip();
+        let (parent, _) = self.processes[number].asked.unzip();
         match (status.reason()?, killer) {
             (Reason::Killed, Some(Killer::Process(other))) => Some(process(other)),
             (Reason::Linked, _) => parent.map(|parent| format!("the end of {}", process(parent))),
@@ -265,10 +267,10 @@ impl Job {
 
     /// Whether this can come from that node now; if not, why not.
     fn check(&self, node: NodeId, report: &JobReport) -> Result<(), &'static str> {
-        let is = |number: &u32, stages: &[Stage]| match self.processes.get(*number as usize) {
+        let is = |number: &u32, stages: &[Stage]| match self.processes.stage(*number) {
             None => Err("there is no such process"),
-            Some(process) if process.node != node => Err("that process is on another node"),
-            Some(process) if !stages.contains(&process.stage) => Err(match process.stage {
+            Some(_) if self.node_of(*number) != node => Err("that process is on another node"),
+            Some(stage) if !stages.contains(&stage) => Err(match stage {
                 Stage::Beginning => "that process has not begun",
                 Stage::Alive => "that process lives",
                 Stage::Dead => "that process is dead",
@@ -276,7 +278,7 @@ impl Job {
             }),
             Some(_) => Ok(()),
         };
-        let known = |number: &u32| match (*number as usize) < self.processes.len() {
+        let known = |number: &u32| match *number < self.processes.count() {
             true => Ok(()),
             false => Err("there is no such process"),
         };
@@ -294,7 +296,7 @@ impl Job {
             }
             JobReport::Vouched { number, to } => is(number, &[Stage::Alive]).and(known(to)),
             // From one that was replaced it may come too late.
-            JobReport::InputTaken { bytes } => match self.processes.is_empty() {
+            JobReport::InputTaken { bytes } => match self.processes.count() == 0 {
                 true => Err("there is no such process"),
                 false if self.node_of(self.initial) == node && !self.is_sent(*bytes) => {
                     Err("that much was not sent")

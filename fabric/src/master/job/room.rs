@@ -151,7 +151,7 @@ impl Job {
     /// There is room for what the initial process needs: it stays, or another takes its place.
     fn meet(&mut self, ask: u64, id: u64, resources: Resources, place: Place) {
         let number = self.initial;
-        let process = &mut self.processes[number as usize];
+        let process = &mut self.processes[number];
         if process.node == place.node {
             let before = std::mem::replace(&mut process.ask, ask);
             process.resources = resources;
@@ -171,7 +171,9 @@ impl Job {
             }
             Want::Initial(_) => self.fail(refusal),
             Want::Need { .. } => {
-                self.processes[self.initial as usize].is_replaced = true;
+                if let Some(process) = self.processes.get_mut(self.initial) {
+                    process.is_replaced = true;
+                }
                 self.fail(refusal);
                 self.interrupter = "the master, which has no room for what it needs".to_string();
                 self.roster.handle_persons_kill();
@@ -199,7 +201,7 @@ impl Job {
 
     /// The initial process has reached its `init`.
     pub(super) fn handle_need(&mut self, from: u32, id: u64, resources: Resources) {
-        let process = &self.processes[from as usize];
+        let process = &self.processes[from];
         if from != self.initial || process.is_announced {
             return self.order(from, JobOrder::Kill { number: from });
         }
@@ -222,7 +224,7 @@ impl Job {
 
     /// The initial process runs at its person's, where nothing is counted: what it needs is granted.
     fn need_here(&mut self, number: u32, id: u64, resources: Resources) {
-        self.processes[number as usize].resources = resources;
+        self.processes[number].resources = resources;
         self.tell(number, Notice::Granted { id, resources });
     }
 
