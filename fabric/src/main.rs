@@ -1,11 +1,13 @@
 //! The command `fabric`: understands the command line, and has it done.
 
 use clap::Parser;
+use deploy_sys::glibc;
 use deploy_wire::code::OwnCode;
 use fabric::cli::Cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    glibc::keep_freed_memory();
     let refused = ExitCode::from(OwnCode::Setting.number() as u8);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -32,6 +32,7 @@ use deploy_sys::{glibc, random, signal::Signals};
 use deploy_trust::{
     door::{Arrival, Door, TOKENS},
     endpoint::Connector,
+    framing::Message,
     identity::{Certified, Identity},
     session::{SendError, Session, SessionError},
     state::StateDir,
@@ -110,9 +111,9 @@ struct Master {
     heard: Instant,
     /// When the hello was said.
     said: Instant,
-    waiting: VecDeque<Vec<u8>>,
+    waiting: VecDeque<Message>,
     /// What leaves when nothing else waits: pieces of relayed connections, bounded by their windows.
-    bulk: VecDeque<Vec<u8>>,
+    bulk: VecDeque<Message>,
 }
 
 impl Node {
@@ -430,19 +431,18 @@ impl Node {
 
     fn report(&mut self, report: &Report) {
         if let Some(master) = &mut self.master {
-            let queue = match report {
-                Report::Job { report, .. } if report.is_bulk() => &mut master.bulk,
-                _ => &mut master.waiting,
-            };
-            queue.push_back(report.encode());
+            master.waiting.push_back(report.encode().into());
         }
     }
 
     fn send(&mut self) -> Result<(), SessionError> {
-        let is_welcome = |master: &Master| master.is_welcome;
-        if self.master.as_ref().is_some_and(is_welcome) {
-            while let Some(report) = self.tenants.poll_report() {
-                self.report(&report);
+        if let Some(master) = self.master.as_mut().filter(|master| master.is_welcome) {
+            while let Some((report, is_bulk)) = self.tenants.poll_report() {
+                let queue = match is_bulk {
+                    true => &mut master.bulk,
+                    false => &mut master.waiting,
+                };
+                queue.push_back(report.into());
             }
             for taken in self.tenants.poll_taken(false) {
                 self.report(&taken);

@@ -36,8 +36,8 @@ pub struct Far {
     credit: i64,
     /// Nobody reads what is written there.
     unread: HashSet<Stream>,
-    /// The numbers of all processes that were ever to begin here.
-    numbers: HashSet<u32>,
+    /// The lowest number that the next process may have: none is given twice, nor a lower one after a higher one.
+    number_min: u32,
     /// Whether whoever sends signals to this process is the person whose job it is.
     hears_person: bool,
     /// What was decided here.
@@ -60,7 +60,7 @@ impl Far {
             is_readable: true,
             credit: 0,
             unread: HashSet::new(),
-            numbers: HashSet::new(),
+            number_min: 0,
             hears_person,
             own: VecDeque::new(),
             is_over: false,
@@ -155,9 +155,10 @@ impl Far {
 
     fn check(&mut self, begin: &Begin, has_file: bool) -> Result<(), Malformed> {
         let highest = begin.number.max(begin.parent.unwrap_or(0));
-        if highest >= Pid::COUNT_MAX || !self.numbers.insert(begin.number) {
+        if highest >= Pid::COUNT_MAX || begin.number < self.number_min {
             return Err(Malformed("a process has a number that it cannot have"));
         }
+        self.number_min = begin.number + 1;
         let argument = begin.work.as_ref().map(|work| &work.argument);
         if matches!(argument, Some(Argument::File { .. })) != has_file {
             return Err(Malformed(
@@ -232,12 +233,7 @@ impl Head for Far {
     fn handle_output(&mut self, number: u32, stream: Stream, mut bytes: Vec<u8>, _: Instant) {
         self.credit -= bytes.len() as i64;
         for chunk in bytes.chunks(OUTPUT_BYTES_MAX) {
-            let output = JobReport::Output {
-                number,
-                stream,
-                bytes: chunk.to_vec(),
-            };
-            self.report(&output, None);
+            self.send(JobReport::encode_output(number, stream, chunk), None);
         }
         bytes.clear();
         self.buffer = bytes;
@@ -364,8 +360,9 @@ fn nonsense(why: &str) -> io::Error {
 
 /// The longest argument of a process: it goes by way of the master, in one message, which holds twice as much.
 pub(crate) const ARGUMENT_BYTES_MAX: u64 = 32 << 20;
-/// A packet holds it, with its head; one read of a pipe is two of them.
-const OUTPUT_BYTES_MAX: usize = 128 << 10;
+/// A packet holds it, with its head; one read of a pipe is four of them. Each is a message all the way, and those of this size
+/// cost least there: shorter ones their heads, and longer ones memory that is fetched from the kernel anew each time.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// Longer than any line that the library writes.
 const NOTE_BYTES_MAX: usize = 4 << 10;
 /// The largest window that a relayed connection may be given: no more of one is kept here.

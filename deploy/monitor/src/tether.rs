@@ -23,6 +23,8 @@ pub struct Tether {
     socket: OwnedFd,
     /// What the socket has no room for yet.
     waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    /// What reports are received into.
+    packet: Vec<u8>,
 }
 
 impl Tether {
@@ -31,6 +33,7 @@ impl Tether {
         Tether {
             socket,
             waiting: VecDeque::new(),
+            packet: Vec::new(),
         }
     }
 
@@ -64,8 +67,7 @@ impl Tether {
     /// If there is nobody to report any more, or what comes makes no sense, in words.
     pub fn hear(&mut self) -> Result<Option<Reported>, String> {
         self.flush();
-        let mut bytes = Vec::new();
-        let beside = match packet::try_receive(self.socket.as_fd(), &mut bytes) {
+        let beside = match packet::try_receive(self.socket.as_fd(), &mut self.packet) {
             Ok(Some(beside)) => beside,
             Ok(None) => return Err("the job's warden has ended unexpectedly".to_string()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
@@ -74,7 +76,7 @@ impl Tether {
         if beside.is_cut {
             return Err(explain(&limit::no_descriptor()));
         }
-        let report = JobReport::decode(&bytes).map_err(|error| error.to_string())?;
+        let report = JobReport::decode(&self.packet).map_err(|error| error.to_string())?;
         let file = match beside.descriptors.into_iter().next() {
             None => None,
             Some(file) => {

@@ -104,6 +104,9 @@ impl Writer {
     }
 
     fn raw(&mut self, bytes: &[u8]) -> &mut Writer {
+        if bytes.len() >= LONG {
+            self.0.reserve(bytes.len() + LONG); // Or the short fields behind a long one would have it moved.
+        }
         self.0.extend_from_slice(bytes);
         self
     }
@@ -224,6 +227,9 @@ impl<'a> Reader<'a> {
         Ok(field)
     }
 }
+
+/// A field that is worth some room behind it.
+const LONG: usize = 4 << 10;
 
 /// The longest [`Writer::name`]: three of them fit into a packet beside the longest argument.
 pub const NAME_BYTES_MAX: usize = 16 << 10;

@@ -405,6 +405,13 @@ impl JobReport {
         w.finish()
     }
 
+    /// The bytes of [`JobReport::Output`], of what lies elsewhere.
+    pub fn encode_output(number: u32, stream: Stream, bytes: &[u8]) -> Vec<u8> {
+        let mut w = Writer::new();
+        write_output(&mut w, number, stream, bytes);
+        w.finish()
+    }
+
     pub(crate) fn write(&self, w: &mut Writer) {
         match self {
             JobReport::Opened => w.u8(1),
@@ -425,10 +432,7 @@ impl JobReport {
                 number,
                 stream,
                 bytes,
-            } => {
-                stream.write(w.u8(8).u32(*number));
-                w.bytes(bytes)
-            }
+            } => write_output(w, *number, *stream, bytes),
             JobReport::Noted { number, text } => w.u8(9).u32(*number).text(text),
             JobReport::ConnectFailed { one, other, why } => {
                 w.u8(10).u32(*one).u32(*other).text(why)
@@ -503,6 +507,16 @@ impl JobReport {
             _ => return Err(Malformed("an unknown report of a warden")),
         })
     }
+}
+
+fn write_output<'a>(
+    w: &'a mut Writer,
+    number: u32,
+    stream: Stream,
+    bytes: &[u8],
+) -> &'a mut Writer {
+    stream.write(w.u8(8).u32(number));
+    w.bytes(bytes)
 }
 
 pub(crate) fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {

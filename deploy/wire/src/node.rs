@@ -207,10 +207,7 @@ impl Report {
                 sequence,
                 report,
                 file,
-            } => {
-                report.write(w.u8(3).u128(job.bits()).u64(*sequence));
-                write_file(&mut w, file);
-            }
+            } => return Report::encode_job(*job, *sequence, report, file),
             Report::Fetch {
                 digest,
                 offset,
@@ -235,6 +232,19 @@ impl Report {
                 w.u8(7).u128(job.bits()).u64(*orders);
             }
         }
+        w.finish()
+    }
+
+    /// The bytes of [`Report::Job`], for whoever keeps the report.
+    pub fn encode_job(
+        job: Job,
+        sequence: u64,
+        report: &JobReport,
+        file: &Option<Vec<u8>>,
+    ) -> Vec<u8> {
+        let mut w = Writer::new();
+        report.write(w.u8(3).u128(job.bits()).u64(sequence));
+        write_file(&mut w, file);
         w.finish()
     }
 

@@ -22,6 +22,7 @@ use super::{
     record::{Cursor, Found, Limits, Record},
     scribe::{Batch, Done, Outcome, Work},
 };
+use deploy_trust::framing::Message;
 use deploy_wire::{
     client::{Answer, CREDIT_BYTES_FIRST, JobView, LifeView, Position},
     code::OwnCode,
@@ -53,7 +54,7 @@ pub struct Desk {
     work: Vec<Work>,
     /// How many batches were handed over.
     batches: u64,
-    messages: VecDeque<(ClientId, pid::Job, Vec<u8>)>,
+    messages: VecDeque<(ClientId, pid::Job, Message)>,
 }
 
 /// A job, as it is remembered.
@@ -314,8 +315,8 @@ impl Desk {
         };
         let sequence = file.record.next().sequence;
         file.lives.handle_event(sequence, &event, by);
-        let message = Answer::Event { event, sequence }.encode();
-        file.record.push(&message, output);
+        let message: Message = Answer::Event { event, sequence }.encode().into();
+        file.record.push(message.clone(), output);
         file.batch = self.batches + 1;
         self.unwritten.insert(job);
         for client in &file.readers {
@@ -413,7 +414,7 @@ impl Desk {
     }
 
     /// The next message for a client, and of which job.
-    pub fn poll_message(&mut self) -> Option<(ClientId, pid::Job, Vec<u8>)> {
+    pub fn poll_message(&mut self) -> Option<(ClientId, pid::Job, Message)> {
         self.messages.pop_front()
     }
 
@@ -474,7 +475,8 @@ impl Desk {
                     if sequence < reader.old_until {
                         reader.old += u64::from(kept.output);
                     }
-                    self.messages.push_back((client, reader.job, kept.message));
+                    let message = kept.message.into();
+                    self.messages.push_back((client, reader.job, message));
                 }
                 self.behind.insert(client);
                 None
@@ -509,10 +511,10 @@ impl Desk {
         let job = self.readers[&client].job;
         let bytes = at.output.saturating_sub(before.output);
         self.messages
-            .push_back((client, job, Answer::Missed { bytes }.encode()));
+            .push_back((client, job, Answer::Missed { bytes }.encode().into()));
         for (sequence, event) in file.lives.events_between(before.sequence, at.sequence) {
             let message = Answer::Event { event, sequence }.encode();
-            self.messages.push_back((client, job, message));
+            self.messages.push_back((client, job, message.into()));
         }
         self.behind.insert(client);
     }
@@ -535,7 +537,7 @@ impl Desk {
             (None, Part::Reader) => Answer::Done,
             (None, Part::Owner | Part::Follower) => return reader.is_live = true,
         };
-        self.messages.push_back((client, job, last.encode()));
+        self.messages.push_back((client, job, last.encode().into()));
         self.forget(client);
     }
 }

@@ -6,6 +6,7 @@
 //! a job. So a job whose output the disk takes slowly holds up no other, and beats have no lane at all.
 
 use super::cluster::ClientId;
+use deploy_trust::framing::Message;
 use deploy_wire::pid::Job;
 use mio::Token;
 use std::collections::{BTreeMap, VecDeque};
@@ -32,11 +33,11 @@ pub enum Lane {
 #[derive(PartialEq, Eq, Debug)]
 pub enum Parcel {
     /// One like any other.
-    Message(Vec<u8>),
+    Message(Message),
     /// One that leaves when nothing else waits.
-    Bulk(Vec<u8>),
+    Bulk(Message),
     /// The last that it is told.
-    Last(Vec<u8>),
+    Last(Message),
 }
 
 #[derive(Debug)]
@@ -100,7 +101,7 @@ mod tests {
         let mut gate = Gate::default();
         let [slow, quiet] = [1, 2].map(|bits| Lane::Job(Job::from_bits(bits)));
         let push = |gate: &mut Gate, lane, batch, to, byte| {
-            gate.push(lane, batch, Token(to), Parcel::Message(vec![byte]));
+            gate.push(lane, batch, Token(to), Parcel::Message(vec![byte].into()));
         };
         push(&mut gate, slow, 3, 1, 10);
         push(&mut gate, quiet, 0, 1, 20);

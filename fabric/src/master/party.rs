@@ -3,6 +3,7 @@
 use super::{cluster::ClientId, rights};
 use crate::scheduler::NodeId;
 use deploy_trust::{
+    framing::Message,
     session::{SendError, Session, SessionError},
     subject::Role,
 };
@@ -21,10 +22,10 @@ pub struct Party {
     pub session: Box<Session>,
     purpose: Purpose,
     /// What the session has no room for yet.
-    waiting: VecDeque<Vec<u8>>,
+    waiting: VecDeque<Message>,
     waiting_bytes: usize,
     /// What leaves when nothing else waits: pieces of relayed connections, bounded by their windows.
-    bulk: VecDeque<Vec<u8>>,
+    bulk: VecDeque<Message>,
 }
 
 #[derive(Debug)]
@@ -132,8 +133,8 @@ impl Party {
     }
 
     /// This is the last that it is told.
-    pub fn leave(&mut self, message: &[u8]) {
-        self.queue(message.to_vec());
+    pub fn leave(&mut self, message: impl Into<Message>) {
+        self.queue(message);
         self.purpose = Purpose::Leaving;
     }
 
@@ -220,7 +221,8 @@ impl Party {
 
     /// Tells it something, as soon as there is room. Who is leaving is told nothing more: its session takes no message,
     /// and to wait for room there would be for ever.
-    pub fn queue(&mut self, message: Vec<u8>) {
+    pub fn queue(&mut self, message: impl Into<Message>) {
+        let message = message.into();
         if matches!(self.purpose, Purpose::Removed { .. } | Purpose::Leaving) {
             return;
         }
@@ -236,7 +238,7 @@ impl Party {
     }
 
     /// Tells it something as soon as nothing else waits, so that neither beats nor what is told of jobs wait behind it.
-    pub fn queue_bulk(&mut self, message: Vec<u8>) {
+    pub fn queue_bulk(&mut self, message: Message) {
         if !matches!(self.purpose, Purpose::Removed { .. } | Purpose::Leaving) {
             self.bulk.push_back(message);
         }
@@ -298,7 +300,7 @@ impl Party {
     }
 
     /// What waits; or, for one that fetches, the next piece, if there is room.
-    fn next_message(&mut self) -> Result<Option<Vec<u8>>, SessionError> {
+    fn next_message(&mut self) -> Result<Option<Message>, SessionError> {
         if let Some(message) = self.waiting.pop_front() {
             return Ok(Some(message));
         }
@@ -316,7 +318,7 @@ impl Party {
             self.purpose = Purpose::Leaving; // That was the last.
         }
         self.waiting_bytes += message.len();
-        Ok(Some(message))
+        Ok(Some(message.into()))
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod pen;
 
+use deploy_trust::framing::Message;
 use deploy_wire::client::Position;
 pub use pen::{Pen, Piece, Written};
 use std::{
@@ -33,7 +34,7 @@ pub struct Record {
     /// Where the next event goes.
     next: Position,
     /// Events that are to be written together.
-    unwritten: Vec<u8>,
+    unwritten: Vec<Unwritten>,
     unwritten_from: Position,
     /// Before it all is written, or never will be.
     written: Position,
@@ -143,23 +144,24 @@ impl Record {
     }
 
     /// Adds the next event: the message that tells of it, and its bytes of output. It is read when it was written.
-    pub fn push(&mut self, message: &[u8], output: u32) {
-        let len = u32::try_from(message.len()).expect("a message of the wire is shorter");
-        self.unwritten.extend(len.to_le_bytes());
-        self.unwritten.extend(self.next.sequence.to_le_bytes());
-        self.unwritten.extend(self.next.output.to_le_bytes());
-        self.unwritten.extend(output.to_le_bytes());
-        self.unwritten.extend(message);
+    pub fn push(&mut self, message: Message, output: u32) {
+        let head = Head {
+            message_bytes: message.len(),
+            at: self.next,
+            output,
+        };
+        let head = head.bytes();
+        self.unwritten.push(Unwritten { head, message });
         self.next.sequence += 1;
         self.next.output += u64::from(output);
     }
 
     /// What was added since the last time, for its pen.
     pub fn poll_piece(&mut self) -> Option<Piece> {
-        let bytes = std::mem::take(&mut self.unwritten);
+        let events = std::mem::take(&mut self.unwritten);
         let from = std::mem::replace(&mut self.unwritten_from, self.next);
-        (!bytes.is_empty()).then_some(Piece {
-            bytes,
+        (!events.is_empty()).then_some(Piece {
+            events,
             from,
             until: self.next,
         })
@@ -327,6 +329,13 @@ fn read_at(place: &Place, end: u64, bytes: usize) -> io::Result<Vec<u8>> {
     Ok(buffer)
 }
 
+/// An event that is to be written. Its message is the one that those are told who read along.
+#[derive(Debug)]
+struct Unwritten {
+    head: [u8; HEAD_BYTES],
+    message: Message,
+}
+
 /// What stands before each message.
 struct Head {
     message_bytes: usize,
@@ -335,6 +344,16 @@ struct Head {
 }
 
 impl Head {
+    fn bytes(&self) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
+        let len = u32::try_from(self.message_bytes).expect("a message of the wire is shorter");
+        bytes[..4].copy_from_slice(&len.to_le_bytes());
+        bytes[4..12].copy_from_slice(&self.at.sequence.to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.at.output.to_le_bytes());
+        bytes[20..].copy_from_slice(&self.output.to_le_bytes());
+        bytes
+    }
+
     fn read(bytes: &[u8]) -> Head {
         let u32_at = |at: usize| {
             let four = bytes[at..at + 4].try_into();
@@ -411,7 +430,7 @@ mod tests {
     fn add(record: &mut Both, count: u64) {
         for added in 0..count {
             let sequence = record.next().sequence;
-            record.push(&message(sequence), (sequence % 10) as u32);
+            record.push(message(sequence).into(), (sequence % 10) as u32);
             if added % 3 == 0 || added + 1 == count {
                 record.flush().unwrap();
             }
@@ -499,9 +518,9 @@ mod tests {
         let (path, away) = (dir.path().join("record"), dir.path().join("away"));
         fs::rename(&path, &away).unwrap();
         record.pen.file = None;
-        record.push(&message(3), 3);
+        record.push(message(3).into(), 3);
         assert!(record.flush().is_err(), "it is told once");
-        record.push(&message(4), 4);
+        record.push(message(4).into(), 4);
         record.flush().unwrap();
         fs::rename(&away, &path).unwrap();
         let mut cursor = Cursor::default();

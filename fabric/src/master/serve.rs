@@ -293,7 +293,7 @@ impl Master {
                 "the master does not understand what `cargo deploy` says: {why}; it is of release {ours} and you are \
                  of {release}: bring both to the same"
             );
-            party.leave(&refused(why).encode());
+            party.leave(refused(why).encode());
         }
     }
 
@@ -389,7 +389,7 @@ impl Master {
                 Action::Part(client, answer) => {
                     self.desk.forget(client);
                     let lane = self.lane_of(client);
-                    let parcel = Parcel::Last(answer.encode());
+                    let parcel = Parcel::Last(answer.encode().into());
                     self.send_after(lane, Token(client.0 as usize), parcel);
                 }
                 Action::Note(text) => eprintln!("{text}"),

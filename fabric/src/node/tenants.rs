@@ -393,18 +393,14 @@ impl Tenants {
         }
     }
 
-    /// The next thing for the master.
-    pub(super) fn poll_report(&mut self) -> Option<Report> {
+    /// The next thing for the master, in bytes, and whether it may wait for all else.
+    pub(super) fn poll_report(&mut self) -> Option<(Vec<u8>, bool)> {
         if let Some((digest, is_here)) = self.fetched.pop_front() {
-            return Some(Report::Holds { digest, is_here });
+            return Some((Report::Holds { digest, is_here }.encode(), false));
         }
         if let Some((job, report)) = self.relayed.pop_front() {
-            return Some(Report::Job {
-                job,
-                sequence: 0,
-                report,
-                file: None,
-            });
+            let bytes = Report::encode_job(job, 0, &report, &None);
+            return Some((bytes, report.is_bulk()));
         }
         while let Some(job) = self.talkative.first().copied() {
             let stream = self.streams.get_mut(&job);
@@ -413,12 +409,8 @@ impl Tenants {
                 self.talkative.remove(&job);
                 continue;
             };
-            return Some(Report::Job {
-                job,
-                sequence,
-                report: report.clone(),
-                file: file.clone(),
-            });
+            let bytes = Report::encode_job(job, sequence, report, file);
+            return Some((bytes, report.is_bulk()));
         }
         None
     }

@@ -11,6 +11,7 @@ use mio::{Events, Poll, Token, net::TcpStream};
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -99,7 +100,7 @@ impl Client {
 
     /// Sends a message; returns when the kernel has it.
     pub fn send(&mut self, message: Vec<u8>, deadline: Instant) -> Result<(), ClientError> {
-        let mut unsent = Some(message);
+        let mut unsent = Some(Arc::new(message));
         while let Some(message) = unsent.take() {
             match self.session.send(message) {
                 Ok(()) => {}

@@ -2,7 +2,10 @@
 //!
 //! Nothing is done about it here: after any of these but a [`SendError`] a session is over.
 
-use crate::limits::{HANDSHAKE, MESSAGE_BYTES_MAX};
+use crate::{
+    framing::Message,
+    limits::{HANDSHAKE, MESSAGE_BYTES_MAX},
+};
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use std::io;
 
@@ -86,10 +89,10 @@ pub enum Distrust {
 pub enum SendError {
     /// Wait until [`Session::is_full`](crate::session::Session::is_full) says no.
     #[error("too much waits to be sent")]
-    Full(Vec<u8>),
+    Full(Message),
     /// It never fits.
     #[error("a message has at most {MESSAGE_BYTES_MAX} bytes")]
-    TooLong(Vec<u8>),
+    TooLong(Message),
 }
 
 impl From<TlsError> for SessionError {

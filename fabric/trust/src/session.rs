@@ -21,7 +21,7 @@ pub use crate::{
     peer::Peer,
 };
 use crate::{
-    framing::{Inbound, Outbound},
+    framing::{Inbound, Message, Outbound, TooLong},
     limits::{
         AHEAD_BYTES_MAX, HANDSHAKE, MESSAGE_BYTES_MAX, OUTBOUND_BYTES_MAX, QUIET_SECONDS_MAX,
         UNKNOWN_BYTES_MAX, UNKNOWN_MESSAGE_BYTES_MAX, UNSENT_BYTES_MAX, VERSION,
@@ -31,7 +31,8 @@ use deploy_wire::bytes::{Malformed, Reader, Writer};
 use mio::{Interest, Registry, Token, net::TcpStream};
 use rustls::{Connection, pki_types::CertificateDer};
 use std::{
-    io::{self, BufRead, Read, Write},
+    cell::RefCell,
+    io::{self, BufRead, IoSlice, Read, Write},
     os::fd::AsFd,
     time::Instant,
 };
@@ -173,14 +174,15 @@ impl Session {
     }
 
     /// Queues a message. It leaves with the next [`flush`](Session::flush) after the session has opened.
-    pub fn send(&mut self, message: Vec<u8>) -> Result<(), SendError> {
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
         if message.len() > MESSAGE_BYTES_MAX as usize {
             return Err(SendError::TooLong(message));
         }
         if self.is_full() || self.is_finishing {
             return Err(SendError::Full(message));
         }
-        self.outbound.queue(&message);
+        self.outbound.queue(message);
         Ok(())
     }
 
@@ -188,10 +190,10 @@ impl Session {
     /// is still there. It is short. The other side finds it before others that were sent before it.
     pub fn send_ahead(&mut self, message: Vec<u8>) -> Result<(), SendError> {
         if message.len() > AHEAD_BYTES_MAX {
-            return Err(SendError::TooLong(message));
+            return Err(SendError::TooLong(message.into()));
         }
         if self.outbound.len() >= OUTBOUND_BYTES_MAX + AHEAD_BYTES_MAX || self.is_finishing {
-            return Err(SendError::Full(message));
+            return Err(SendError::Full(message.into()));
         }
         self.outbound.queue_ahead(&message);
         Ok(())
@@ -257,7 +259,10 @@ impl Session {
 
     /// Reads once. False if there is nothing to be read now.
     fn read(&mut self) -> Result<bool, SessionError> {
-        let mut buffer = [0; READ_BYTES];
+        READ.with_borrow_mut(|buffer| self.read_with(buffer))
+    }
+
+    fn read_with(&mut self, buffer: &mut [u8]) -> Result<bool, SessionError> {
         // What follows the greeting may come with it, and is read when it is known who speaks.
         let allowed = match self.is_open() {
             true => READ_BYTES,
@@ -286,6 +291,8 @@ impl Session {
     }
 
     fn decrypt(&mut self, mut bytes: &[u8]) -> Result<(), SessionError> {
+        // What follows the greeting may be longer than that.
+        let max = self.is_open().then(|| self.message_bytes_max());
         while !bytes.is_empty() {
             if self.tls.read_tls(&mut bytes).map_err(SessionError::Cut)? == 0 {
                 // Behind a goodbye nothing counts.
@@ -305,7 +312,10 @@ impl Session {
                 let mut reader = self.tls.reader();
                 let plain = reader.fill_buf().map_err(SessionError::Cut)?;
                 let len = plain.len();
-                self.inbound.handle_bytes(plain);
+                match max {
+                    Some(max) => self.inbound.handle_bytes(plain, max),
+                    None => self.inbound.keep_bytes(plain),
+                }
                 reader.consume(len);
                 left = left.saturating_sub(len.max(1));
             }
@@ -369,8 +379,8 @@ impl Session {
         greeting.u32(VERSION).text(env!("CARGO_PKG_VERSION"));
         // Past the queue, whose messages wait for the session to open.
         let mut first = Outbound::default();
-        first.queue(&greeting.finish());
-        let written = self.tls.writer().write_all(first.waiting());
+        first.queue(greeting.finish().into());
+        let written = self.tls.writer().write_all(&first.waiting().concat());
         written.map_err(SessionError::Cut)
     }
 
@@ -387,7 +397,9 @@ impl Session {
             }
             return Ok(is_goodbye);
         }
-        let taken = self.tls.writer().write(self.outbound.waiting());
+        let waiting = self.outbound.waiting();
+        let slices: Vec<_> = waiting.iter().map(|slice| IoSlice::new(slice)).collect();
+        let taken = self.tls.writer().write_vectored(&slices);
         let taken = taken.map_err(SessionError::Cut)?;
         self.outbound.took(taken);
         Ok(taken > 0)
@@ -404,13 +416,17 @@ impl Session {
     }
 
     fn take_message(&mut self) -> Result<Option<Vec<u8>>, SessionError> {
-        let max = match self.peer {
+        let max = self.message_bytes_max();
+        let message = self.inbound.poll_message(max);
+        message.map_err(|TooLong(len)| SessionError::TooLong { len, max })
+    }
+
+    /// How long a message may be that comes now.
+    fn message_bytes_max(&self) -> u32 {
+        match self.peer {
             Some(_) if self.is_open() => MESSAGE_BYTES_MAX,
             _ => UNKNOWN_MESSAGE_BYTES_MAX,
-        };
-        self.inbound
-            .poll_message(max)
-            .map_err(|error| SessionError::TooLong { len: error.0, max })
+        }
     }
 
     /// Writes what TLS has ready, as far as the stream takes it.
@@ -436,7 +452,12 @@ fn read_greeting(greeting: &[u8]) -> Result<(u32, String), Malformed> {
     Ok((version, release.collect()))
 }
 
-/// One read: a full TLS record.
-const READ_BYTES: usize = 16 << 10;
+thread_local! {
+    /// What a thread reads into, of whichever session: nothing stays there.
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// One read: several full TLS records.
+const READ_BYTES: usize = 64 << 10;
 
 const RELEASE_MAX: usize = 40;

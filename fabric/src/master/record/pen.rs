@@ -2,12 +2,12 @@
 //!
 //! Deliberately absent: reading, but of what a master before this one has left.
 
-use super::{HEAD_BYTES, Head, Limits, Segment, file_name, position};
+use super::{HEAD_BYTES, Head, Limits, Segment, Unwritten, file_name, position};
 use deploy_wire::client::Position;
 use std::{
     collections::VecDeque,
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io::{self, IoSlice, Write},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -27,7 +27,7 @@ pub struct Pen {
 /// Events on their way to the disk.
 #[derive(Debug)]
 pub struct Piece {
-    pub(super) bytes: Vec<u8>,
+    pub(super) events: Vec<Unwritten>,
     pub(super) from: Position,
     pub(super) until: Position,
 }
@@ -44,7 +44,7 @@ pub struct Written {
 impl Piece {
     /// Adds what follows it.
     pub fn append(&mut self, mut next: Piece) {
-        self.bytes.append(&mut next.bytes);
+        self.events.append(&mut next.events);
         self.until = next.until;
     }
 }
@@ -148,19 +148,22 @@ impl Pen {
             Some(file) => file,
             None => self.begin_segment(piece.from)?,
         };
+        let slices = piece.events.iter();
+        let slices = slices.flat_map(|event| [&event.head[..], &event.message[..]]);
+        let written = write_all(&mut file, slices);
         let segment = self
             .segments
             .back_mut()
             .expect("it was begun with its file");
-        if let Err(error) = file.write_all(&piece.bytes) {
+        let Ok(bytes) = written else {
             // A piece of an event is worse than none. The next goes to a segment of its own.
             let _ = file.set_len(segment.bytes);
             if segment.bytes == 0 {
                 self.drop_segment(self.segments.len() - 1);
             }
-            return Err(error);
-        }
-        segment.bytes += piece.bytes.len() as u64;
+            return written.map(drop);
+        };
+        segment.bytes += bytes;
         if segment.bytes < self.limits.segment_bytes {
             self.file = Some(file);
         }
@@ -187,4 +190,23 @@ impl Pen {
             let _ = fs::remove_file(self.dir.join(file_name(segment.first)));
         }
     }
+}
+
+/// Writes all of these, one behind the other, in few calls. Returns how many bytes they have.
+fn write_all<'a>(file: &mut File, slices: impl Iterator<Item = &'a [u8]>) -> io::Result<u64> {
+    let mut slices: Vec<IoSlice<'a>> = slices.map(IoSlice::new).collect();
+    let mut bytes = 0;
+    let mut left = &mut slices[..];
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                bytes += count as u64;
+                IoSlice::advance_slices(&mut left, count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
 }

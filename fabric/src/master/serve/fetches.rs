@@ -30,7 +30,7 @@ impl Master {
         frame.seek(SeekFrom::Start(fetch.offset)).map_err(explain)?;
         if let Some(party) = self.find(token) {
             match source {
-                Some(source) => party.leave(&source.encode()),
+                Some(source) => party.leave(source.encode()),
                 None => party.send_file(frame, len),
             }
         }
@@ -39,7 +39,7 @@ impl Master {
 
     pub(super) fn refuse_fetch(&mut self, token: Token, why: String) {
         if let Some(party) = self.find(token) {
-            party.leave(&Order::Refused { why }.encode());
+            party.leave(Order::Refused { why }.encode());
         }
     }
 }

@@ -85,7 +85,7 @@ impl Master {
                         },
                     };
                     if let Some(party) = self.find(token) {
-                        party.leave(&last.encode());
+                        party.leave(last.encode());
                     }
                 }
             }

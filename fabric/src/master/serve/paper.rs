@@ -115,7 +115,7 @@ impl Master {
                 earlier.map(|earlier| self.parties.remove(&earlier));
                 eprintln!("node {name} is up");
             }
-            Err(why) => party.leave(&Order::Refused { why }.encode()),
+            Err(why) => party.leave(Order::Refused { why }.encode()),
         }
         self.talkative.insert(token);
         self.act();
@@ -130,10 +130,14 @@ impl Master {
             Order::Job {
                 job, order: what, ..
             } if what.is_bulk() => {
-                self.send_after(Lane::Job(*job), token, Parcel::Bulk(order.encode()));
+                self.send_after(Lane::Job(*job), token, Parcel::Bulk(order.encode().into()));
             }
             Order::Job { job, .. } | Order::Taken { job, .. } | Order::Forget { job } => {
-                self.send_after(Lane::Job(*job), token, Parcel::Message(order.encode()));
+                self.send_after(
+                    Lane::Job(*job),
+                    token,
+                    Parcel::Message(order.encode().into()),
+                );
             }
             _ => {
                 if let Some(party) = self.find(token) {
@@ -162,8 +166,8 @@ impl Master {
             _ => {
                 let lane = self.lane_of(client);
                 let parcel = match answer.is_bulk() {
-                    true => Parcel::Bulk(answer.encode()),
-                    false => Parcel::Message(answer.encode()),
+                    true => Parcel::Bulk(answer.encode().into()),
+                    false => Parcel::Message(answer.encode().into()),
                 };
                 self.send_after(lane, token, parcel);
             }
@@ -191,7 +195,7 @@ impl Master {
                 match parcel {
                     Parcel::Message(message) => party.queue(message),
                     Parcel::Bulk(message) => party.queue_bulk(message),
-                    Parcel::Last(message) => party.leave(&message),
+                    Parcel::Last(message) => party.leave(message),
                 }
             }
         }

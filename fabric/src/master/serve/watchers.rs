@@ -154,7 +154,7 @@ impl Master {
             bytes: handed.input_taken,
         });
         for first in [attached].into_iter().chain(taken) {
-            let parcel = Parcel::Message(first.encode());
+            let parcel = Parcel::Message(first.encode().into());
             self.send_after(Lane::Job(job), Token(client.0 as usize), parcel);
         }
         self.desk.attach(client, job, from, part);
