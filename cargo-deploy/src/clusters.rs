@@ -1,6 +1,6 @@
 //! The clusters that a person has logged in to, each in a directory of its own, and which of them a word means.
 
-use crate::{cli, failure::Failure, jobs, settings::Settings};
+use crate::{cli, failure::Failure, settings::Settings};
 use deploy_trust::{
     identity::{Certified, Identity},
     places,
@@ -66,11 +66,16 @@ pub fn find(target: Option<&str>) -> Result<Identity, Failure> {
 
 /// How a job is named so that commands find it in this cluster, wherever else the person has logged in to.
 pub fn job_words(job: Job, identity: &Identity) -> String {
-    let job = jobs::short(job);
+    let job = short(job);
     match find(None) {
         Ok(usual) if usual.address == identity.address => job,
         _ => format!("{job} {}", identity.address),
     }
+}
+
+/// As much of a name as a person types: nobody has so many jobs that two begin alike.
+pub fn short(job: Job) -> String {
+    job.to_string().chars().take(8).collect()
 }
 
 /// Who we already are in the cluster that a token is for, at the address that it names.

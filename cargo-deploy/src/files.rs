@@ -7,7 +7,7 @@
 //! Deliberately absent: a thread. What is written goes to the system's memory; and where the disk is slow, the job waits for it,
 //! as for a slow terminal.
 
-use crate::{failure::Failure, jobs};
+use crate::{clusters, failure::Failure};
 use deploy_wire::{
     event::{Event, Stream},
     pid::{Job, Pid},
@@ -43,7 +43,7 @@ pub fn prepare(directory: &Path) -> Result<(), Failure> {
 impl Files {
     /// In a new directory below this one, for what the job prints.
     pub fn new(directory: &Path, job: Job) -> Result<Files, Failure> {
-        let directory = directory.join(jobs::short(job));
+        let directory = directory.join(clusters::short(job));
         fs::create_dir(&directory).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => Failure::setting(format!(
                 "`{}` is there already, and nothing is written over: remove it, or name another directory with --output",

@@ -9,7 +9,6 @@ use crate::{
     failure::Failure,
     here::{Hands, Plan},
     listing,
-    run::Told,
     session::Bridge,
     settings::Settings,
     watch::{Screen, Watch},
@@ -19,6 +18,15 @@ use deploy_wire::{
     client::{Answer, Ask, GRACE, Position, RunRequest},
     pid::Job,
 };
+
+/// What a person wants to hear beside the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// Not even how far it is.
+    pub is_quiet: bool,
+    /// Also what is done.
+    pub is_verbose: bool,
+}
 
 /// Begins a job and shows it to its end, or says which it is and leaves it alone; returns the code to exit with.
 pub fn begin(
@@ -139,9 +147,4 @@ fn tell_how_to_return(words: &str) {
         "cargo deploy: it goes on by itself. `cargo deploy logs -f {words}` shows it, `attach` and `kill` act on it, \
          `why` explains its end."
     );
-}
-
-/// As much of a name as a person types: nobody has so many jobs that two begin alike.
-pub fn short(job: Job) -> String {
-    job.to_string().chars().take(8).collect()
 }

@@ -6,7 +6,8 @@ use crate::{
     compile::{Compiled, compile},
     failure::Failure,
     here::Plan,
-    jobs, local,
+    jobs::{self, Told},
+    local,
     preflight::{self, Image},
     session::Bridge,
     settings::Settings,
@@ -21,15 +22,6 @@ use std::{
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::PathBuf,
 };
-
-/// What a person wants to hear beside the program.
-#[derive(Clone, Copy, Debug)]
-pub struct Told {
-    /// Not even how far it is.
-    pub is_quiet: bool,
-    /// Also what is done.
-    pub is_verbose: bool,
-}
 
 /// Builds, sends, runs and shows; returns the code to exit with.
 pub fn run(mut run: Run) -> Result<i32, Failure> {
