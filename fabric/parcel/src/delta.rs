@@ -3,20 +3,26 @@
 //! Deliberately absent: compression. What is made here is mostly small numbers that repeat, so it must follow.
 //!
 //! # Why programs differ as they do
-//! A line more in a source moves all code behind it. What is moved is the same but for the distances in it, to what lies on
-//! the other side of that line: every few bytes one number is greater by the same amount. So a part is copied although
-//! it is not equal, as long as most of its bytes are, and the differences follow; those repeat, and compress well.
+//! A line more in a source moves all code behind it. What is moved is the same but for what leads across that line; so the old
+//! program is first read with its references corrected (`moves.rs`). What is then left is a number here and there. So a
+//! part is copied although it is not equal, as long as most of its bytes are, and the differences follow; those repeat, and
+//! compress well.
 //!
 //! # The format
-//! Numbers are of seven bits a byte, the lowest first, the eighth bit set in all but the last. Four lists, each behind the
+//! Numbers are of seven bits a byte, the lowest first, the eighth bit set in all but the last. Five lists, each behind the
 //! length of all its bytes as `u32`, little-endian:
-//! 1. parts: how many bytes to copy, how many new ones follow, how far the old program's cursor then jumps (lowest bit
+//! 1. moves, as `moves.rs` has them;
+//! 2. parts: how many bytes to copy, how many new ones follow, how far the old program's cursor then jumps (lowest bit
 //!    set: backwards);
-//! 2. differences: over all copies, how many bytes are equal, how many after that differ;
-//! 3. the differing bytes, new minus old;
-//! 4. the new bytes.
+//! 3. differences: over all copies, how many bytes are equal, how many after that differ;
+//! 4. the differing bytes, new minus old;
+//! 5. the new bytes.
 
-use crate::search::Index;
+use crate::{
+    moves::{Corrected, Moves},
+    numbers,
+    parts::{Part, Parts},
+};
 use std::io::{self, Read, Write};
 
 /// Why something is no change of that program.
@@ -26,17 +32,16 @@ pub struct Nonsense(&'static str);
 
 /// What makes `new` of `old`. Takes memory some times the length of `old`.
 pub fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
-    let mut change = Change::default();
+    let moves = Moves::between(old, new);
+    let old = &*moves.apply(old);
+    let mut change = Change {
+        moves: moves.encode(),
+        ..Change::default()
+    };
     let mut part = Part::default();
-    let (index, mut at) = (Index::new(old), 0);
-    while at < new.len() {
-        let Some(found) = index.find(old, new, at, part.new_end) else {
-            at += 1;
-            continue;
-        };
-        let next = Part::around(old, new, found, part.new_end);
+    for next in Parts::of(old, new) {
         change.add(old, new, &part, next.new_start, next.old_start);
-        (at, part) = (next.new_end, next);
+        part = next;
     }
     change.add(old, new, &part, new.len(), part.old_end());
     change.finish()
@@ -82,9 +87,10 @@ pub fn apply<B: Base + ?Sized>(
     out: impl Write,
 ) -> io::Result<()> {
     let mut list = || read_list(&mut change, len_max);
+    let moves = Moves::decode(&list()?)?;
     let (parts, gaps, differing, fresh) = (list()?, list()?, list()?, list()?);
     let mut making = Making {
-        old,
+        old: &Corrected { old, moves },
         gaps: &gaps,
         differing: &differing,
         fresh: &fresh,
@@ -96,9 +102,9 @@ pub fn apply<B: Base + ?Sized>(
     let (mut parts, mut cursor) = (parts.as_slice(), 0_u64);
     while !parts.is_empty() {
         let (copied, fresh, jump) = (
-            number(&mut parts)?,
-            number(&mut parts)?,
-            number(&mut parts)?,
+            numbers::take(&mut parts)?,
+            numbers::take(&mut parts)?,
+            numbers::take(&mut parts)?,
         );
         making.copy(cursor, copied)?;
         making.add(fresh)?;
@@ -116,55 +122,10 @@ pub fn apply<B: Base + ?Sized>(
     }
 }
 
-/// A part of the new program that is mostly the same as one of the old.
-#[derive(Clone, Default, Debug)]
-struct Part {
-    new_start: usize,
-    new_end: usize,
-    old_start: usize,
-}
-
-impl Part {
-    /// Around two places that are equal, as far as most bytes are; not before `limit` in the new program.
-    fn around(old: &[u8], new: &[u8], (old_at, new_at): (usize, usize), limit: usize) -> Part {
-        let ahead = old[old_at..].iter().zip(&new[new_at..]);
-        let ahead = worthwhile(ahead.map(|(old, new)| old == new));
-        let behind = old[..old_at].iter().rev();
-        let behind = behind.zip(new[limit..new_at].iter().rev());
-        let behind = worthwhile(behind.map(|(old, new)| old == new));
-        Part {
-            new_start: new_at - behind,
-            new_end: new_at + ahead,
-            old_start: old_at - behind,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.new_end - self.new_start
-    }
-
-    fn old_end(&self) -> usize {
-        self.old_start + self.len()
-    }
-}
-
-/// How far to go so that the most bytes are equal beyond those that are not; looks past some that are not.
-fn worthwhile(equal: impl Iterator<Item = bool>) -> usize {
-    let (mut score, mut best, mut len) = (0_i64, 0, 0);
-    for (passed, is_equal) in equal.enumerate() {
-        score += if is_equal { 1 } else { -1 };
-        if score > best {
-            (best, len) = (score, passed + 1);
-        } else if score < best - PATIENCE {
-            break;
-        }
-    }
-    len
-}
-
-/// The four lists, as they grow.
+/// The lists, as they grow.
 #[derive(Default)]
 struct Change {
+    moves: Vec<u8>,
     parts: Vec<u8>,
     gaps: Vec<u8>,
     differing: Vec<u8>,
@@ -180,13 +141,13 @@ impl Change {
         self.compare(&old[part.old_start..part.old_end()], copied);
         let fresh = &new[part.new_end..fresh_end];
         self.fresh.extend(fresh);
-        put(&mut self.parts, copied.len() as u64);
-        put(&mut self.parts, fresh.len() as u64);
+        numbers::put(&mut self.parts, copied.len() as u64);
+        numbers::put(&mut self.parts, fresh.len() as u64);
         let jump = match cursor.checked_sub(part.old_end()) {
             Some(forwards) => (forwards as u64) << 1,
             None => ((part.old_end() - cursor) as u64) << 1 | 1,
         };
-        put(&mut self.parts, jump);
+        numbers::put(&mut self.parts, jump);
     }
 
     fn compare(&mut self, old: &[u8], new: &[u8]) {
@@ -203,8 +164,8 @@ impl Change {
             if different == 0 {
                 return;
             }
-            put(&mut self.gaps, std::mem::take(&mut self.equal));
-            put(&mut self.gaps, different as u64);
+            numbers::put(&mut self.gaps, std::mem::take(&mut self.equal));
+            numbers::put(&mut self.gaps, different as u64);
             let both = old[at..at + different].iter().zip(&new[at..]);
             self.differing
                 .extend(both.map(|(old, new)| new.wrapping_sub(*old)));
@@ -214,7 +175,13 @@ impl Change {
 
     fn finish(self) -> Vec<u8> {
         let mut change = Vec::new();
-        for list in [self.parts, self.gaps, self.differing, self.fresh] {
+        for list in [
+            self.moves,
+            self.parts,
+            self.gaps,
+            self.differing,
+            self.fresh,
+        ] {
             let len = u32::try_from(list.len()).expect("programs that are changed are far shorter");
             change.extend(len.to_le_bytes());
             change.extend(list);
@@ -262,8 +229,8 @@ impl<B: Base + ?Sized, W: Write> Making<'_, B, W> {
                 if self.gaps.is_empty() {
                     return Ok(()); // The rest is equal.
                 }
-                self.equal = number(&mut self.gaps)?;
-                self.different = number(&mut self.gaps)?;
+                self.equal = numbers::take(&mut self.gaps)?;
+                self.different = numbers::take(&mut self.gaps)?;
             }
             let left = (self.buffer.len() - at) as u64;
             let equal = self.equal.min(left);
@@ -300,27 +267,6 @@ fn read_list(change: &mut impl Read, len_max: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-fn put(list: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        list.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    list.push(number as u8);
-}
-
-fn number(list: &mut &[u8]) -> io::Result<u64> {
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = list.split_first().ok_or_else(nonsense)?;
-        *list = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(number);
-        }
-    }
-    Err(nonsense())
-}
-
 fn take<'l>(list: &mut &'l [u8], len: u64) -> io::Result<&'l [u8]> {
     let len = usize::try_from(len).map_err(|_| nonsense())?;
     let (taken, rest) = list.split_at_checked(len).ok_or_else(nonsense)?;
@@ -328,13 +274,11 @@ fn take<'l>(list: &mut &'l [u8], len: u64) -> io::Result<&'l [u8]> {
     Ok(taken)
 }
 
-fn nonsense() -> io::Error {
+pub(crate) fn nonsense() -> io::Error {
     let nonsense = Nonsense("it is no change of that program");
     io::Error::new(io::ErrorKind::InvalidData, nonsense)
 }
 
-/// A part ends where this many more bytes differ than are equal: tables of places, of which most bytes move, stay in one.
-const PATIENCE: i64 = 200;
 /// What is written at once.
 const PIECE_BYTES: usize = 128 << 10;
 

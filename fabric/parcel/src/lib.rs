@@ -6,6 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod delta;
+mod moves;
+mod numbers;
+mod parts;
+mod references;
+mod regions;
 mod search;
 pub mod tree;
 

@@ -1,0 +1,106 @@
+//! Which parts of a new program are mostly the same as some of an old one.
+//!
+//! Deliberately absent: what they differ by.
+
+use crate::search::Index;
+use std::ops::Range;
+
+/// A part of the new program that is mostly the same as one of the old.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Part {
+    pub new_start: usize,
+    pub new_end: usize,
+    pub old_start: usize,
+}
+
+impl Part {
+    /// Around two places that are equal, as far as most bytes are; not before `limit` in the new program.
+    fn around(old: &[u8], new: &[u8], (old_at, new_at): (usize, usize), limit: usize) -> Part {
+        let ahead = old[old_at..].iter().zip(&new[new_at..]);
+        let ahead = worthwhile(ahead.map(|(old, new)| old == new));
+        let behind = old[..old_at].iter().rev();
+        let behind = behind.zip(new[limit..new_at].iter().rev());
+        let behind = worthwhile(behind.map(|(old, new)| old == new));
+        Part {
+            new_start: new_at - behind,
+            new_end: new_at + ahead,
+            old_start: old_at - behind,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.new_end - self.new_start
+    }
+
+    pub(crate) fn old_end(&self) -> usize {
+        self.old_start + self.len()
+    }
+
+    pub(crate) fn old_range(&self) -> Range<u64> {
+        self.old_start as u64..self.old_end() as u64
+    }
+
+    /// Where in the new program lies what is at this place of the old one.
+    pub(crate) fn new_place(&self, old_place: u64) -> u64 {
+        old_place - self.old_start as u64 + self.new_start as u64
+    }
+}
+
+/// How far to go so that the most bytes are equal beyond those that are not; looks past some that are not.
+fn worthwhile(equal: impl Iterator<Item = bool>) -> usize {
+    let (mut score, mut best, mut len) = (0_i64, 0, 0);
+    for (passed, is_equal) in equal.enumerate() {
+        score += if is_equal { 1 } else { -DIFFERENT_COSTS };
+        if score > best {
+            (best, len) = (score, passed + 1);
+        } else if score < best - PATIENCE {
+            break;
+        }
+    }
+    len
+}
+
+/// The parts, in the new program's order.
+pub(crate) struct Parts<'p> {
+    old: &'p [u8],
+    new: &'p [u8],
+    index: Index,
+    at: usize,
+    end: usize,
+}
+
+impl<'p> Parts<'p> {
+    /// Indexes the old program.
+    pub(crate) fn of(old: &'p [u8], new: &'p [u8]) -> Parts<'p> {
+        Parts {
+            old,
+            new,
+            index: Index::new(old),
+            at: 0,
+            end: 0,
+        }
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        while self.at < self.new.len() {
+            let found = self.index.find(self.old, self.new, self.at, self.end);
+            if let Some(found) = found {
+                let part = Part::around(self.old, self.new, found, self.end);
+                (self.at, self.end) = (part.new_end, part.new_end);
+                return Some(part);
+            }
+            self.at += 1;
+        }
+        None
+    }
+}
+
+/// In tables most bytes are zero, so that two places of one are half equal, whatever they hold. With this a part goes on only
+/// where two of three bytes are.
+const DIFFERENT_COSTS: i64 = 2;
+/// A part ends when this much was lost since it was best.
+const PATIENCE: i64 = 100;
