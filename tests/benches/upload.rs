@@ -59,12 +59,7 @@ fn main() {
         None,
         Some(50.0),
     );
-    tell(
-        "a line more",
-        changed(false, 0..1, lines),
-        None,
-        Some(50.0),
-    );
+    tell("a line more", changed(false, 0..1, lines), None, Some(50.0));
     laptop.run(true);
     let numbers = 1 + rounds..1 + 2 * rounds;
     tell(
