@@ -13,6 +13,7 @@
 //! this process moves into a group beside them, with those that are of its company.
 
 use crate::{
+    group_files::{MEMBERS, write},
     hierarchy::{Hierarchy, Membership, Position},
     process::numbers,
 };
@@ -40,7 +41,7 @@ impl Limits {
         for directory in directories {
             // The limit with swap may never be less than that without. So it is set first where they are raised, and this
             // fails where they are not.
-            let _ = crate::cgroup::write(&directory.join(with_swap), &memory.to_string());
+            let _ = write(&directory.join(with_swap), &memory.to_string());
         }
         let settings = [
             ("memory.max", memory),
@@ -72,7 +73,7 @@ pub(crate) fn set_share(directories: &[&Path], cpu_millionths: u64) -> io::Resul
 fn write_all(directories: &[&Path], settings: &[(&str, u64)]) -> io::Result<()> {
     for (file, value) in settings {
         for directory in directories {
-            match crate::cgroup::write(&directory.join(file), &value.to_string()) {
+            match write(&directory.join(file), &value.to_string()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 set => set?,
             }
@@ -171,7 +172,7 @@ pub(crate) fn hand_on(own: &Path, tree: &Path, company: &[u32]) {
         .filter(|controller| ours(controller))
     {
         let word = format!("+{controller}");
-        let on = |directory: &Path| crate::cgroup::write(&directory.join(SWITCH), &word);
+        let on = |directory: &Path| write(&directory.join(SWITCH), &word);
         let handed = on(own).or_else(|error| match error.raw_os_error() {
             Some(libc::EBUSY) => step_aside(own, company).and_then(|()| on(own)),
             _ => Err(error),
@@ -187,12 +188,12 @@ fn step_aside(own: &Path, company: &[u32]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let members = aside.join(crate::cgroup::MEMBERS);
-    let here = fs::read_to_string(own.join(crate::cgroup::MEMBERS)).unwrap_or_default();
+    let members = aside.join(MEMBERS);
+    let here = fs::read_to_string(own.join(MEMBERS)).unwrap_or_default();
     let is_here = |process: &u32| numbers(&here).any(|number| number == *process);
     let company = company.iter().copied().filter(is_here);
     for process in company.chain([std::process::id()]) {
-        crate::cgroup::write(&members, &process.to_string())?;
+        write(&members, &process.to_string())?;
     }
     Ok(())
 }

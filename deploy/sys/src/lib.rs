@@ -12,6 +12,7 @@ pub mod exit;
 pub mod fd;
 pub mod fork;
 pub mod glibc;
+mod group_files;
 pub mod group_limits;
 pub mod hierarchy;
 pub mod landlock;
