@@ -305,13 +305,19 @@ pub(crate) struct Capped<'a> {
 }
 
 impl Write for Capped<'_> {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.buffer.len() + bytes.len() > self.bytes_max {
             *self.overflowed = true;
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
         self.buffer.extend_from_slice(bytes);
-        Ok(bytes.len())
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -113,6 +113,8 @@ pub(crate) struct Rx {
     pub(crate) generation: u32,
     /// Whether a long value is being received, by one caller alone.
     pub(crate) long: bool,
+    /// Whether values were taken of which the sending half does not know yet.
+    unsettled: bool,
 }
 
 /// What a try to read found.
@@ -150,6 +152,7 @@ impl Link {
                 receiver: false,
                 generation: 0,
                 long: false,
+                unsettled: false,
             }),
             fate: OnceLock::new(),
             ended: AtomicBool::new(false),
@@ -308,7 +311,8 @@ impl Link {
         }
         if is_batch || (quiet && !is_patient) {
             self.leave_together(tx);
-        } else if !self.dirty.swap(true, SeqCst) {
+        } else if !self.dirty.load(Relaxed) && !self.dirty.swap(true, SeqCst) {
+            // Whoever makes it clean takes the sending lock behind that, and so finds what was queued before it.
             self.hub.handle_dirty(self, !is_patient && !self.streams());
         }
         is_batch
@@ -417,6 +421,12 @@ impl Link {
     /// What is left to do when nobody waits for this connection, or whoever does sleeps: what was queued leaves, and
     /// the peer is told what it does not know.
     pub(crate) fn tend(self: &Arc<Link>) {
+        let rx = self.rx();
+        if rx.unsettled {
+            self.settle(rx);
+        } else {
+            drop(rx);
+        }
         if self.dirty.load(SeqCst) {
             self.flush(&mut self.tx());
         }
@@ -559,9 +569,22 @@ impl Link {
         self.flush(&mut tx);
     }
 
+    /// After taking a whole value. Where others lie behind it, and the peer waits for no word, settling comes with one of
+    /// those, or by the reactor: a reader of many values settles once for all of them.
+    #[inline]
+    pub(crate) fn settle_taken(self: &Arc<Link>, mut rx: MutexGuard<'_, Rx>) {
+        if rx.inbound.is_empty() || rx.inbound.ack_is_due() {
+            self.settle(rx);
+        } else if !std::mem::replace(&mut rx.unsettled, true) {
+            drop(rx);
+            self.hub.attend(self);
+        }
+    }
+
     /// After reading or taking: lets the sending half see what the receiving half learned, grows the window of a
     /// reader that keeps up, and tells the peer what it waits for.
     pub(crate) fn settle(self: &Arc<Link>, mut rx: MutexGuard<'_, Rx>) {
+        rx.unsettled = false;
         let inbound = &mut rx.inbound;
         self.acknowledged.store(inbound.acknowledged(), Release);
         self.limit.store(inbound.limit(), Release);
@@ -609,6 +632,7 @@ impl Link {
             && !self.is_blocked()
             && !self.dirty.load(SeqCst)
             && !self.owes_word()
+            && !self.rx().unsettled
     }
 
     fn acknowledge(self: &Arc<Link>) {

@@ -347,10 +347,16 @@ impl<T> Slot<T> {
         self.full.load(Acquire)
     }
 
+    #[inline]
     pub(crate) fn take(&self) -> Option<Result<T, ChannelError>> {
-        if !self.is_full() {
-            return None;
+        match self.is_full() {
+            true => self.take_first(),
+            false => None, // Most often, and looked at for each value.
         }
+    }
+
+    #[cold]
+    fn take_first(&self) -> Option<Result<T, ChannelError>> {
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let value = values.pop_front();
         self.full.store(!values.is_empty(), SeqCst);

@@ -114,14 +114,17 @@ impl Outlet {
         scratch: &mut Vec<u8>,
         at: Option<Line>,
     ) -> Result<(), ChannelError> {
-        let waiting = self.waiting(Awaited::Room, at);
+        let waiting = || self.waiting(Awaited::Room, at);
         match encode(value, scratch)? {
-            Encoded::Record(record) => self.block(waiting, || self.look(record)),
+            Encoded::Record(record) => match self.look(record) {
+                Look::Found(Ok(())) => Ok(()), // Most often.
+                _ => self.block(waiting(), || self.look(record)),
+            },
             Encoded::Bulk(bytes) => {
-                self.begin_long(waiting)?
+                self.begin_long(waiting())?
                     .send(bytes, Part::Last, bytes.len() as u64)
             }
-            Encoded::Stream => self.stream(value, waiting),
+            Encoded::Stream => self.stream(value, waiting()),
         }
     }
 
@@ -209,7 +212,16 @@ impl Outlet {
     }
 
     /// Why nothing can be sent any more.
+    #[inline]
     fn refusal(&self) -> Option<Refusal> {
+        if self.cancelled.is_none() && self.link.takes(self.generation) {
+            return None; // Most often, and looked at for each value.
+        }
+        self.find_refusal()
+    }
+
+    #[cold]
+    fn find_refusal(&self) -> Option<Refusal> {
         if self
             .cancelled
             .as_ref()

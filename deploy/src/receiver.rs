@@ -115,6 +115,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     /// not be decoded, after which others can still be received.
     #[track_caller]
     pub fn recv(&self) -> Result<T, ChannelError> {
+        let mut short = [0; SHORT_RECORD_BYTES];
+        if let Some(len) = self.take_short(&mut short) {
+            return codec::decode(&short[..len]).map_err(ChannelError::Codec);
+        }
         let at = Some(Location::caller());
         loop {
             let found = self
@@ -243,6 +247,25 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         ready
     }
 
+    /// Takes a short value, where one lies ready and there is nothing else to look at: most often so, where many come.
+    /// Returns its length. Without it, what any of them may be (an end, a long value, an error) would be moved for each.
+    #[inline]
+    fn take_short(&self, short: &mut [u8; SHORT_RECORD_BYTES]) -> Option<usize> {
+        let is_plain = !codec::is_bulk::<T>() && !codec::is_byte::<T>();
+        if !is_plain || !self.matched.load(Acquire) || fork::happened() {
+            return None;
+        }
+        let mut rx = self.link.rx();
+        if rx.long || self.slot.is_full() {
+            return None;
+        }
+        let record = rx.inbound.take_short(self.generation, short.len())?;
+        let len = record.len();
+        short[..len].copy_from_slice(record);
+        self.link.settle_taken(rx);
+        Some(len)
+    }
+
     fn wait(&self, deadline: Option<Instant>, at: Option<Line>) -> Option<Found<T>> {
         scratch::with(|scratch| {
             let mut room = None;
@@ -335,8 +358,12 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
             drop(rx);
             return Look::Found(Polled::Value(Err(self.refuse(sent))));
         }
-        rx.long = matches!(polled, Some(Polled::Long { .. }));
-        self.link.settle(rx);
+        if let Some(Polled::Record) = polled {
+            self.link.settle_taken(rx);
+        } else {
+            rx.long = matches!(polled, Some(Polled::Long { .. }));
+            self.link.settle(rx);
+        }
         Look::of(polled)
     }
 
@@ -449,6 +476,9 @@ fn finish<T: DeserializeOwned>(polled: Polled<T>, scratch: &[u8]) -> Found<T> {
         Polled::Panicked => Found::Panicked,
     }
 }
+
+/// A number, or a few: what is worth a way of its own.
+const SHORT_RECORD_BYTES: usize = 64;
 
 /// What a caller gets.
 pub(crate) enum Found<T> {

@@ -1,15 +1,27 @@
 //! A buffer per thread for values between the user's code and a connection: encoding and decoding are the user's code
 //! and run with no lock held, and no message allocates.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
-thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
+thread_local!(static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
 
 /// Runs `f` with an empty buffer. Code that gets here again meanwhile, or while its thread ends, has one of its own.
+#[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut buffer = SCRATCH.try_with(Cell::take).unwrap_or_default();
-    let result = f(&mut buffer);
-    buffer.clear();
-    let _ = SCRATCH.try_with(|scratch| scratch.set(buffer));
-    result
+    let mut f = Some(f);
+    let mut run = |buffer: &mut Vec<u8>| {
+        buffer.clear();
+        let f = f.take().expect("it is run once");
+        f(buffer)
+    };
+    let done = SCRATCH.try_with(|scratch| {
+        scratch
+            .try_borrow_mut()
+            .ok()
+            .map(|mut buffer| run(&mut buffer))
+    });
+    match done {
+        Ok(Some(result)) => result,
+        _ => run(&mut Vec::new()),
+    }
 }

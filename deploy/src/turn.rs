@@ -293,16 +293,28 @@ impl Link {
     }
 
     /// The same, where whoever waits reads by `read`, which may find what it looks for by itself.
+    #[inline]
     pub(crate) fn wait_reading<R>(
+        self: &Arc<Link>,
+        deadline: Option<Instant>,
+        waiting: Option<Waiting>,
+        mut ready: impl FnMut() -> Look<R>,
+        read: impl FnMut(Who) -> Look<R>,
+    ) -> Option<R> {
+        match ready() {
+            Look::Found(found) => Some(found), // Most often, where many values come.
+            _ => self.read_until(deadline, waiting, ready, read),
+        }
+    }
+
+    #[inline(never)]
+    fn read_until<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
         waiting: Option<Waiting>,
         mut ready: impl FnMut() -> Look<R>,
         mut read: impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
-        if let Look::Found(found) = ready() {
-            return Some(found);
-        }
         let mut looked_at = self.reads();
         self.wait(deadline, waiting, |who| {
             // Another thread may have read what this one looks for; while it spins, only such a thread can bring it.

@@ -31,6 +31,7 @@ impl Link {
     }
 
     /// Whether nothing more comes and nothing more leaves.
+    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(SeqCst) || fork::happened()
     }
@@ -88,6 +89,12 @@ impl Link {
                 Some((*stop, expected.clone()));
             self.stopped.store(*generation, SeqCst);
         }
+    }
+
+    /// Whether values of our sender `generation` still leave, and somebody may take them.
+    #[inline]
+    pub(crate) fn takes(&self, generation: u32) -> bool {
+        self.stopped.load(Acquire) < generation && !self.has_ended()
     }
 
     /// Why the receiver that belongs to our sender `generation` takes no more, if so, and the type it expected.

@@ -17,6 +17,7 @@ pub fn watch() -> io::Result<()> {
 }
 
 /// Whether this process was forked from one that watched.
+#[inline]
 pub fn happened() -> bool {
     FORKED.load(Relaxed)
 }

@@ -118,11 +118,13 @@ impl Inbound {
     }
 
     /// Units of the other direction that the peer has.
+    #[inline]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
     /// Units of the other direction that the peer lets us send in all.
+    #[inline]
     pub fn limit(&self) -> u64 {
         self.limit
     }
@@ -152,22 +154,26 @@ impl Inbound {
     }
 
     /// Units that arrived.
+    #[inline]
     pub fn arrived(&self) -> u64 {
         self.arrived
     }
 
     /// Units that the peer may send in all.
+    #[inline]
     pub fn granted(&self) -> u64 {
         self.taken + self.window
     }
 
     /// The size of the window, which counts against what all connections of a process may hold together.
+    #[inline]
     pub fn window(&self) -> u64 {
         self.window
     }
 
     /// Whether a larger window would help: much comes with each read, and the reader keeps up with it. The caller may
     /// then [`Inbound::grow`] it.
+    #[inline]
     pub fn wants_growth(&self) -> bool {
         let taken_lately = self.granted() - self.told_limit;
         taken_lately >= self.window / 2
@@ -183,7 +189,14 @@ impl Inbound {
         grown
     }
 
+    /// Whether nothing that arrived is left to take.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// Whether the peer waits to be told, so that it can go on or end: half a window, a ping, or an end.
+    #[inline]
     pub fn ack_is_due(&self) -> bool {
         let half = self.window / 2;
         self.ack_wanted
@@ -192,12 +205,14 @@ impl Inbound {
     }
 
     /// Whether there is anything to tell, due or not.
+    #[inline]
     pub fn ack_is_owed(&self) -> bool {
         self.ack_wanted || self.arrived > self.told_arrived || self.granted() > self.told_limit
     }
 
     /// The peer was told, by whatever frame left, that so many units arrived and how far it may go: what
     /// [`Outbound::told`](crate::outbound::Outbound::told) says.
+    #[inline]
     pub fn handle_told(&mut self, arrived: u64, limit: u64) {
         if limit > self.told_limit {
             self.told_limit = limit;

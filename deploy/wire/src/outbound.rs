@@ -54,16 +54,19 @@ impl Outbound {
     }
 
     /// Units queued so far: when the peer has acknowledged as many, it holds everything.
+    #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
     /// The current or latest sender, counted from 1.
+    #[inline]
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
     /// Bytes that wait to be written.
+    #[inline]
     pub fn pending(&self) -> usize {
         self.buffer.len() - self.written
     }
@@ -78,6 +81,7 @@ impl Outbound {
     }
 
     /// One whole value. [`record_units`] more than [`Outbound::sequence`] must be within the limit.
+    #[inline]
     pub fn queue_record(&mut self, record: &[u8]) {
         let len = u32::try_from(record.len()).expect("long values go in pieces");
         let units = record_units(record.len());
@@ -150,6 +154,7 @@ impl Outbound {
 
     /// What the frames that [`Outbound::poll_transmit`] returned, up to now, say of the other direction: how much of it
     /// arrived, and how much it may send. A frame that is half written says nothing new.
+    #[inline]
     pub fn told(&self) -> (u64, u64) {
         self.told
     }

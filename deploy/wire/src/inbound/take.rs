@@ -45,8 +45,26 @@ pub enum Piece<'a> {
 
 impl Inbound {
     /// The next value for our receiver `generation`.
+    #[inline]
     pub fn take(&mut self, generation: u32) -> Result<Taken<'_>, Malformed> {
         self.look(generation, true)
+    }
+
+    /// The same, but only where a whole value of at most `len_max` bytes is there, behind others of its frame.
+    #[inline]
+    pub fn take_short(&mut self, generation: u32, len_max: usize) -> Option<&[u8]> {
+        let frame = self.taking.as_ref()?;
+        let is_own = frame.kind == Kind::Data && frame.generation == generation;
+        let rest = self.buffer[self.start..self.end].split_first_chunk();
+        let (len, rest) = rest.filter(|_| is_own)?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let is_there = len <= len_max && len <= rest.len();
+        if !is_there || RECORD_HEADER_BYTES + len > frame.left {
+            return None;
+        }
+        let from = self.start + RECORD_HEADER_BYTES;
+        self.advance(RECORD_HEADER_BYTES + len);
+        Some(&self.buffer[from..from + len])
     }
 
     /// The same, but that a whole value is left where it is.
@@ -272,6 +290,7 @@ impl Inbound {
     }
 
     /// `count` bytes of the payload of the frame that is being taken are taken.
+    #[inline]
     fn advance(&mut self, count: usize) {
         let frame = self.taking.as_mut().expect("bytes are taken from a frame");
         frame.left -= count;
