@@ -113,6 +113,24 @@ fn credit_is_told_while_another_thread_sleeps_on_the_socket() {
     });
 }
 
+/// Who takes many short values settles once for several, and may take no more before it did.
+#[test]
+fn room_that_a_reader_made_is_told_though_it_takes_no_more() {
+    let ends = connected();
+    let (sender, receiver) = rightwards::<u64>(&ends);
+    while sender.try_send(7).is_ok() {}
+    sender.flush().unwrap();
+    for _ in 0..100 {
+        assert_eq!(receiver.recv(), Ok(7));
+    }
+    in_time(move || {
+        for _ in 0..90 {
+            sender.send(8).unwrap();
+        }
+    });
+    drop(receiver);
+}
+
 #[test]
 fn a_receiver_that_refuses_and_goes_says_why() {
     for _ in 0..200 {

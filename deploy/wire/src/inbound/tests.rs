@@ -126,6 +126,50 @@ fn a_window_of_empty_values_takes_no_more_than_a_window() {
     assert!(inbound.end - inbound.start <= WINDOW_UNITS_MIN as usize + 3 * value.len());
 }
 
+/// A short value is taken the short way only where any way would find it.
+#[test]
+fn short_values_are_taken_in_their_order_however_they_are_cut() {
+    let records: Vec<Vec<u8>> = (0..40).map(|len| vec![len; len.into()]).collect();
+    let payload = records.iter().flat_map(|record| {
+        let len = (record.len() as u32).to_le_bytes();
+        [&len[..], record].concat()
+    });
+    let payload: Vec<u8> = payload.collect();
+    let count = 2 * (HEADER_BYTES + payload.len()) as u64;
+    let data = frame(Kind::Data, 1, &payload, 0);
+    let fin = frame(Kind::Fin, 1, b"", count);
+    let bytes = [frame(Kind::Open, 1, b"T", 0), data.clone(), data, fin].concat();
+    for cut in 1..100 {
+        let (mut inbound, mut taken, mut short) = (Inbound::new(), Vec::new(), 0);
+        for part in bytes.chunks(cut) {
+            read(&mut inbound, part).unwrap();
+            assert_eq!(inbound.take_short(2, 20), None);
+            loop {
+                while let Some(record) = inbound.take_short(1, 20) {
+                    assert!(record.len() <= 20);
+                    taken.push(record.to_vec());
+                    short += 1;
+                }
+                match inbound.take(1) {
+                    Ok(Taken::Record(record)) => taken.push(record.to_vec()),
+                    _ => break,
+                }
+            }
+        }
+        assert_eq!(taken, [&records[..], &records].concat());
+        assert!(short > 0);
+        assert_eq!(inbound.take(1), Ok(Taken::Ended(Kind::Fin)));
+        assert_eq!(inbound.take_short(1, 20), None);
+    }
+    let lie = frame(Kind::Data, 1, b"\0\0\0\0\x05\0\0\0", 0);
+    let more = frame(Kind::Data, 1, b"\x05\0\0\0Hello", 0);
+    let mut inbound = Inbound::new();
+    let bytes = [frame(Kind::Open, 1, b"T", 0), lie, more].concat();
+    read(&mut inbound, &bytes).unwrap();
+    assert_eq!(inbound.take(1), Ok(Taken::Record(b"")));
+    assert_eq!(inbound.take_short(1, 20), None);
+}
+
 /// What was read with a header, as if a value of `expected` bytes followed, ends up where it belongs whatever it is.
 #[test]
 fn what_was_read_ahead_and_is_something_else_is_taken_in() {
