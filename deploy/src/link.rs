@@ -67,8 +67,10 @@ pub(crate) struct Link {
     /// The same the other way: what we have, and how much we let it send.
     arrived: AtomicU64,
     granted: AtomicU64,
-    /// How often something was read: another thread may have read what this one looks for.
+    /// How often something was read: another thread may have read what this one looks for. Written under `rx`.
     reads: AtomicU64,
+    /// Whether what comes next probably is a part of a long value. Written under `rx`.
+    expects_long: AtomicBool,
     /// What of these the peer was told.
     told_arrived: AtomicU64,
     told_granted: AtomicU64,
@@ -165,6 +167,7 @@ impl Link {
             arrived: AtomicU64::new(0),
             granted: AtomicU64::new(WINDOW_UNITS_MIN),
             reads: AtomicU64::new(0),
+            expects_long: AtomicBool::new(false),
             told_arrived: AtomicU64::new(0),
             told_granted: AtomicU64::new(WINDOW_UNITS_MIN),
             blocked: AtomicBool::new(false),
@@ -279,7 +282,7 @@ impl Link {
     /// Whether what comes next probably is a part of a long value. Who sleeps for that does so in `poll`: in `recv` it
     /// would be woken again and again while the peer takes in what was sent to it.
     pub(crate) fn expects_long(&self) -> bool {
-        self.rx().inbound.expects_long()
+        self.expects_long.load(Relaxed)
     }
 
     /// How many units the sending half may queue now: none while too much waits for the socket.
@@ -471,7 +474,9 @@ impl Link {
             // The peer is gone; whoever reads finds the end of file and why.
             Err(_) => waiting.len() + payload.len(),
         };
-        self.blocked.store(false, SeqCst);
+        if self.is_blocked() {
+            self.blocked.store(false, SeqCst);
+        }
         tx.out.handle_written(written, payload);
         let (told_arrived, told_granted) = tx.out.told();
         self.told_arrived.store(told_arrived, Release);
@@ -544,7 +549,8 @@ impl Link {
             Came::Wrong(malformed) => self.handle_violation(malformed),
         }
         self.hear_stop(&rx.inbound);
-        self.reads.fetch_add(1, Release);
+        self.expects_long.store(rx.inbound.expects_long(), Relaxed);
+        self.reads.store(self.reads() + 1, Release);
         self.settle(rx);
         match opened {
             Some(outgoing) => self.open(outgoing), // Which rings.

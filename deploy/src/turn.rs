@@ -440,6 +440,9 @@ impl Link {
         deadline: Option<Instant>,
         look: &mut impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
+        if let Some(found) = self.sleep_alone(deadline, look) {
+            return Some(found);
+        }
         let mut listening = Listening::new(&self.turn);
         loop {
             let rings = self.turn.rings.load(SeqCst);
@@ -460,12 +463,8 @@ impl Link {
                 self.turn.listen(held, left);
                 continue;
             }
-            self.turn.owner.store(true, SeqCst);
-            drop(held);
-            drop(self.rx()); // Who is reading now is done; whoever comes later finds the owner.
             drop(listening); // An owner has the socket to wake it, and needs no bell.
-            let found = self.own(deadline, look);
-            self.leave();
+            let found = self.own(held, deadline, look);
             if found.is_some() {
                 return found;
             }
@@ -473,8 +472,36 @@ impl Link {
         }
     }
 
-    /// Sleeps on the socket and reads, until `look` finds what it looks for, the socket ends, or the deadline.
+    /// Sleeps as the owner if there is none: most often so, and then nobody need be listened for.
+    fn sleep_alone<R>(
+        self: &Arc<Link>,
+        deadline: Option<Instant>,
+        look: &mut impl FnMut(Who) -> Look<R>,
+    ) -> Option<R> {
+        let held = self.turn.lock();
+        match self.turn.has_owner() {
+            true => None,
+            false => self.own(held, deadline, look),
+        }
+    }
+
+    /// Becomes the owner, and leaves again.
     fn own<R>(
+        self: &Arc<Link>,
+        held: MutexGuard<'_, ()>,
+        deadline: Option<Instant>,
+        look: &mut impl FnMut(Who) -> Look<R>,
+    ) -> Option<R> {
+        self.turn.owner.store(true, SeqCst);
+        drop(held);
+        drop(self.rx()); // Who is reading now is done; whoever comes later finds the owner.
+        let found = self.read_as_owner(deadline, look);
+        self.leave();
+        found
+    }
+
+    /// Sleeps on the socket and reads, until `look` finds what it looks for, the socket ends, or the deadline.
+    fn read_as_owner<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
         look: &mut impl FnMut(Who) -> Look<R>,
@@ -509,7 +536,7 @@ impl Link {
             self.turn.owner.store(false, SeqCst);
         }
         self.turn.ring();
-        self.turn.used.store(true, SeqCst);
+        self.turn.mark_used();
         self.hub.attend(self);
     }
 }
