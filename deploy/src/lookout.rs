@@ -138,6 +138,10 @@ impl Sight {
             sight.seen.insert(entry.number, (entry.peer, entry.waiting));
         }
         for link in links.all() {
+            if let Some(wait) = link.turn.owners_wait() {
+                sight.threads.insert(wait.thread);
+                sight.seen.insert(wait.number, (link.peer, wait.waiting));
+            }
             let tasks = link.turn.waits();
             let tasks = tasks.into_iter();
             sight

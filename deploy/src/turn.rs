@@ -15,7 +15,7 @@ use crate::{
     link::{Link, Read},
     waits::{self, Waiting},
 };
-use deploy_sys::stream;
+use deploy_sys::{stream, threads};
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -28,7 +28,8 @@ use std::{
 pub(crate) struct Turn {
     /// Whether an owner sleeps on the socket. Written under `bell_lock`.
     owner: AtomicBool,
-    bell_lock: Mutex<()>,
+    /// Under it, what the owner waits for, if that is to be remembered.
+    bell_lock: Mutex<Option<OwnersWait>>,
     bell: Condvar,
     /// How often the bell rang.
     rings: AtomicU64,
@@ -46,6 +47,14 @@ pub(crate) struct Turn {
     attention: AtomicBool,
 }
 
+/// What an owner waits for.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnersWait {
+    pub(crate) number: u64,
+    pub(crate) thread: u32,
+    pub(crate) waiting: Waiting,
+}
+
 /// A task that waits.
 struct Task {
     seat: u64,
@@ -58,7 +67,7 @@ impl Turn {
     pub(crate) fn new() -> Turn {
         Turn {
             owner: AtomicBool::new(false),
-            bell_lock: Mutex::new(()),
+            bell_lock: Mutex::new(None),
             bell: Condvar::new(),
             rings: AtomicU64::new(0),
             listeners: AtomicU32::new(0),
@@ -147,6 +156,11 @@ impl Turn {
             .len()
     }
 
+    /// What the owner waits for, if there is one.
+    pub(crate) fn owners_wait(&self) -> Option<OwnersWait> {
+        *self.lock()
+    }
+
     /// Whether an owner sleeps on the socket, so that nobody else may read.
     pub(crate) fn has_owner(&self) -> bool {
         self.owner.load(SeqCst)
@@ -194,7 +208,7 @@ impl Turn {
     }
 
     /// Sleeps until the bell rings, or longer than it should for no reason.
-    fn listen(&self, held: MutexGuard<'_, ()>, left: Option<Duration>) {
+    fn listen(&self, held: MutexGuard<'_, Option<OwnersWait>>, left: Option<Duration>) {
         match left {
             None => drop(self.bell.wait(held).unwrap_or_else(PoisonError::into_inner)),
             Some(left) => {
@@ -207,7 +221,7 @@ impl Turn {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
+    fn lock(&self) -> MutexGuard<'_, Option<OwnersWait>> {
         self.bell_lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -361,8 +375,10 @@ impl Link {
         }
         self.acknowledge_if_owed();
         let waiting = waiting.filter(|_| deadline.is_none());
-        let _remembered = waiting.map(|waiting| waits::sleeps(self.peer, waiting));
-        self.sleep(deadline, &mut look)
+        match self.sleep_alone(deadline, waiting, &mut look) {
+            Some(found) => Some(found),
+            None => self.sleep(deadline, waiting, &mut look),
+        }
     }
 
     /// Takes the socket from the reactor, which takes it back when it is no longer used.
@@ -438,11 +454,10 @@ impl Link {
     fn sleep<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
+        waiting: Option<Waiting>,
         look: &mut impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
-        if let Some(found) = self.sleep_alone(deadline, look) {
-            return Some(found);
-        }
+        let _remembered = waiting.map(|waiting| waits::sleeps(self.peer, waiting));
         let mut listening = Listening::new(&self.turn);
         loop {
             let rings = self.turn.rings.load(SeqCst);
@@ -464,7 +479,7 @@ impl Link {
                 continue;
             }
             drop(listening); // An owner has the socket to wake it, and needs no bell.
-            let found = self.own(held, deadline, look);
+            let found = self.own(held, deadline, None, look);
             if found.is_some() {
                 return found;
             }
@@ -476,24 +491,34 @@ impl Link {
     fn sleep_alone<R>(
         self: &Arc<Link>,
         deadline: Option<Instant>,
+        waiting: Option<Waiting>,
         look: &mut impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
         let held = self.turn.lock();
         match self.turn.has_owner() {
             true => None,
-            false => self.own(held, deadline, look),
+            false => self.own(held, deadline, waiting, look),
         }
     }
 
-    /// Becomes the owner, and leaves again.
+    /// Becomes the owner, and leaves again. What it waits for is remembered meanwhile.
     fn own<R>(
         self: &Arc<Link>,
-        held: MutexGuard<'_, ()>,
+        mut held: MutexGuard<'_, Option<OwnersWait>>,
         deadline: Option<Instant>,
+        waiting: Option<Waiting>,
         look: &mut impl FnMut(Who) -> Look<R>,
     ) -> Option<R> {
         self.turn.owner.store(true, SeqCst);
+        *held = waiting.map(|waiting| OwnersWait {
+            number: waits::next_number(),
+            thread: threads::own(),
+            waiting,
+        });
         drop(held);
+        if waiting.is_some() {
+            waits::have_watched();
+        }
         drop(self.rx()); // Who is reading now is done; whoever comes later finds the owner.
         let found = self.read_as_owner(deadline, look);
         self.leave();
@@ -531,9 +556,12 @@ impl Link {
 
     /// The owner leaves: the next one wakes first.
     fn leave(self: &Arc<Link>) {
-        {
-            let _held = self.turn.lock();
-            self.turn.owner.store(false, SeqCst);
+        let mut held = self.turn.lock();
+        self.turn.owner.store(false, SeqCst);
+        let wait = held.take();
+        drop(held);
+        if let Some(wait) = wait {
+            waits::over(wait.number);
         }
         self.turn.ring();
         self.turn.mark_used();

@@ -3,8 +3,8 @@
 //! A wait is remembered from when its thread is about to sleep: what is found at once, or by spinning, costs nothing
 //! here. Each has a number, and later ones have higher numbers, so that no clock is asked.
 //!
-//! Deliberately absent: who looks at them, and when (`lookout.rs`); the waits of tasks, which lie with their
-//! connections (`turn.rs`), and those of pools (`pool/crew.rs`), of which only the numbers come from here.
+//! Deliberately absent: who looks at them, and when (`lookout.rs`); the waits of tasks and of owners, which lie with
+//! their connections (`turn.rs`), and those of pools (`pool/crew.rs`), of which only the numbers come from here.
 
 use crate::process;
 use deploy_sys::threads;
@@ -120,7 +120,7 @@ pub(crate) fn numbers() -> u64 {
     NUMBERS.load(SeqCst)
 }
 
-/// Those of threads, and of tasks that wait for an end.
+/// Those of threads that are no owners, and of tasks that wait for an end.
 pub(crate) fn entries() -> Vec<Entry> {
     entries_lock().clone()
 }
