@@ -32,7 +32,7 @@ use std::{
 
 /// What one process of so much memory has, but for a monitor that says anything.
 pub(crate) fn end(mem_bytes: u64) -> (Arc<Links>, OwnedFd) {
-    let hub = Hub::new(mem_bytes, Spin::new(true), Poller::new().unwrap());
+    let hub = Hub::new(mem_bytes, Spin::new(true), Arc::new(Poller::new().unwrap()));
     let links = Arc::new(Links::new(Arc::new(hub)));
     let (socket, monitor) = packet::pair().unwrap();
     let control = Control::new(socket, links.clone(), Vec::new()).unwrap();
@@ -371,7 +371,7 @@ fn speed() {
 
 #[test]
 fn what_a_full_socket_refused_leaves_when_there_is_room_and_nobody_looks_until_then() {
-    let hub = Hub::new(1 << 30, Spin::new(true), Poller::new().unwrap());
+    let hub = Hub::new(1 << 30, Spin::new(true), Arc::new(Poller::new().unwrap()));
     let links = Arc::new(Links::new(Arc::new(hub)));
     let (socket, monitor) = packet::pair().unwrap();
     std::mem::forget(monitor);

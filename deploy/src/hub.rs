@@ -32,12 +32,12 @@ pub(crate) struct Hub {
     alarms: Mutex<Vec<(Instant, Arc<Link>)>>,
     /// Whether the reactor is awake, and will look at all that before it sleeps.
     is_awake: AtomicBool,
-    pub(crate) poller: Poller,
+    pub(crate) poller: Arc<Poller>,
 }
 
 impl Hub {
     /// For a process with this much memory, whose reactor waits at `poller`.
-    pub(crate) fn new(mem_bytes: u64, spin: Spin, poller: Poller) -> Hub {
+    pub(crate) fn new(mem_bytes: u64, spin: Spin, poller: Arc<Poller>) -> Hub {
         Hub {
             window_units_left: AtomicI64::new(window_units(mem_bytes) as i64),
             spin,

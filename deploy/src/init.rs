@@ -4,12 +4,13 @@
 //!    starts the program once more, as its initial process.
 //! 2. There `init` finds the number of a descriptor in its environment, and on that descriptor its birth certificate.
 //!    The initial process goes on with its `main`.
-//! 3. Every other process runs its function, on a thread of its own, and ends.
+//! 3. Every other process runs its function, on a thread of its own, and ends. That thread is mostly there before the
+//!    certificate is (`ahead.rs`).
 //!
 //! One more, the *keeper*, never gets past `init`: it waits there for the end of a monitor that is killed, and clears up.
 
 use crate::{
-    alone,
+    ahead, alone,
     control::{self, Control},
     drain,
     hub::Hub,
@@ -20,13 +21,14 @@ use crate::{
 };
 use deploy_monitor::KEEPER_VARIABLE;
 use deploy_sys::{
-    code, exit, fd, fork, limit, memfd, newborn,
+    code::{self, Entry},
+    exit, fd, fork, limit, memfd, newborn,
     packet::{self, Beside},
     poller::Poller,
     process as os,
 };
 use deploy_wire::{
-    birth::{BIRTH_VARIABLE, Birth},
+    birth::{BIRTH_VARIABLE, Birth, Cue, Expected, Work},
     code::OwnCode,
     control::{Argument, Function},
     resources::Resources,
@@ -75,81 +77,116 @@ pub fn init(resources: Resources) {
         eprintln!("deploy: unset {KEEPER_VARIABLE}, which is for our own processes only: {error}");
         std::process::exit(OwnCode::Setting.number())
     }
-    match certificate() {
-        Some(papers) => {
-            if let Err(error) = born(papers, resources) {
-                let why = limit::explain(&error);
-                eprintln!("deploy: this process could not begin: {why}");
-                std::process::exit(OwnCode::Internal.number())
-            }
-        }
+    let papers = Cradle::find().and_then(|mut cradle| match cradle.expected.take() {
+        Some(expected) if cradle.is_to_wait() => ahead::wait(cradle, expected),
+        _ => cradle.receive(),
+    });
+    match papers {
+        Some(papers) => born(papers, resources).unwrap_or_else(|error| cannot_begin(&error)),
         None => alone::run(resources),
     }
 }
 
-/// The certificate of this process, if there is one and it is this process's own: a program that was started by one
-/// of ours, and uses this library too, is a first process.
-fn certificate() -> Option<Papers> {
-    let variable = env::var_os(BIRTH_VARIABLE)?;
-    // Whatever it says, it is not for our children: one that is not ours would make each of them a first process.
-    newborn::remove_variable(BIRTH_VARIABLE);
-    let variable = variable.to_str()?;
-    let (number, monitor) = variable.split_once(',').unwrap_or((variable, ""));
-    let adopted = fd::adopt(number.parse().ok()?);
-    if adopted.is_err() && monitor.parse() == Ok(os::parent()) {
-        // To go on as a first process would be to start processes without end.
-        eprintln!(
-            "deploy: descriptor {number} was closed before init: let init be the first statement of main"
-        );
-        std::process::exit(OwnCode::Setting.number())
+/// Ends this process, which could not take up what its certificate says.
+pub(crate) fn cannot_begin(error: &io::Error) -> ! {
+    let why = limit::explain(error);
+    eprintln!("deploy: this process could not begin: {why}");
+    std::process::exit(OwnCode::Internal.number())
+}
+
+/// Where a newborn waits for its certificate.
+pub(crate) struct Cradle {
+    socket: OwnedFd,
+    /// What it will be, most likely.
+    expected: Option<Expected>,
+    prepared: io::Result<Prepared>,
+}
+
+impl Cradle {
+    /// That of this process, if it is told of one.
+    fn find() -> Option<Cradle> {
+        let variable = env::var_os(BIRTH_VARIABLE)?;
+        // Whatever it says, it is not for our children: one that is not ours would make each of them a first process.
+        newborn::remove_variable(BIRTH_VARIABLE);
+        let cue = Cue::read(variable.to_str()?)?;
+        let is_near = cue.monitor == Some(os::parent());
+        let adopted = fd::adopt(cue.number);
+        if adopted.is_err() && is_near {
+            // To go on as a first process would be to start processes without end.
+            eprintln!(
+                "deploy: descriptor {} was closed before init: let init be the first statement of main",
+                cue.number
+            );
+            std::process::exit(OwnCode::Setting.number())
+        }
+        Some(Cradle {
+            socket: adopted.ok()?,
+            expected: cue.expected.filter(|_| is_near),
+            // A spare waits after this, and has done by then what needs no certificate.
+            prepared: prepare(),
+        })
     }
-    let socket = adopted.ok()?;
-    // A spare waits here, and has done by then what needs no certificate.
-    let prepared = prepare();
-    let mut bytes = Vec::new();
-    let Some(beside) = packet::receive(socket.as_fd(), &mut bytes).ok()? else {
-        exit::vanish() // The monitor ended before it had a use for this process.
-    };
-    let birth = Birth::decode(&bytes).ok()?;
-    let own = if birth.wrapped {
-        os::is_ancestor(birth.monitor)
-    } else {
-        os::parent() == birth.monitor
-    };
-    if !own
-        && matches!(
-            packet::try_receive(socket.as_fd(), &mut Vec::new()),
-            Ok(None)
-        )
-    {
-        exit::vanish() // The monitor was killed just now: this is no first process, which would run everything anew.
+
+    /// Whether the certificate is not there yet.
+    fn is_to_wait(&self) -> bool {
+        !packet::is_waiting(self.socket.as_fd())
     }
-    own.then_some(Papers {
-        socket,
-        birth,
-        beside,
-        packet: bytes,
-        prepared,
-    })
+
+    /// The poller of this process, unless there could be none.
+    pub(crate) fn poller(&self) -> Option<Arc<Poller>> {
+        Some(self.prepared.as_ref().ok()?.poller.clone())
+    }
+
+    /// Waits for the certificate. Nothing, if it is not this process's own: a program that was started by one of ours, and
+    /// uses this library too, is a first process.
+    pub(crate) fn receive(self) -> Option<Papers> {
+        let socket = self.socket;
+        let mut bytes = Vec::new();
+        let Some(beside) = packet::receive(socket.as_fd(), &mut bytes).ok()? else {
+            exit::vanish() // The monitor ended before it had a use for this process.
+        };
+        let birth = Birth::decode(&bytes).ok()?;
+        let own = if birth.wrapped {
+            os::is_ancestor(birth.monitor)
+        } else {
+            os::parent() == birth.monitor
+        };
+        if !own
+            && matches!(
+                packet::try_receive(socket.as_fd(), &mut Vec::new()),
+                Ok(None)
+            )
+        {
+            exit::vanish() // The monitor was killed just now: this is no first process, which would run everything anew.
+        }
+        own.then_some(Papers {
+            socket,
+            birth,
+            beside,
+            packet: bytes,
+            prepared: self.prepared,
+        })
+    }
 }
 
 /// What any process of a job has. Where this is none, it does no harm.
 fn prepare() -> io::Result<Prepared> {
     fork::watch()?;
     drain::prepare()?;
+    code::find();
     Ok(Prepared {
-        poller: Poller::new()?,
+        poller: Arc::new(Poller::new()?),
         spin: Spin::new(newborn::has_processors()),
     })
 }
 
 struct Prepared {
-    poller: Poller,
+    poller: Arc<Poller>,
     spin: Spin,
 }
 
 /// What a process is born with.
-struct Papers {
+pub(crate) struct Papers {
     socket: OwnedFd,
     birth: Birth,
     beside: Beside,
@@ -158,14 +195,37 @@ struct Papers {
     prepared: io::Result<Prepared>,
 }
 
-/// Takes up what the certificate says. Returns if this is the initial process; every other runs its function and ends.
+impl Papers {
+    /// Whether they say what was expected.
+    pub(crate) fn are_of(&self, expected: &Expected) -> bool {
+        let work = self.birth.work.as_ref();
+        work.is_some_and(|work| work.name == expected.name)
+    }
+}
+
+/// Becomes what the certificate says. Returns if this is the initial process; every other runs its function and ends.
 fn born(papers: Papers, needed: Resources) -> io::Result<()> {
+    newborn::name_process();
+    let name = papers.birth.work.as_ref().map(|work| work.name.clone());
+    let (reactor, task) = take_up(papers, Some(needed))?;
+    let (Some(task), Some(name)) = (task, name) else {
+        return reactor.start();
+    };
+    start(name, move || task.run())?;
+    reactor.run()
+}
+
+/// Takes up what the certificate says, as far as it can be before the function runs. Only the initial process may need
+/// something else than it was started with.
+pub(crate) fn take_up(
+    papers: Papers,
+    needed: Option<Resources>,
+) -> io::Result<(Reactor, Option<Task>)> {
     let birth = papers.birth;
     if papers.beside.is_cut {
         return Err(limit::no_descriptor());
     }
     os::die_with_parent()?;
-    newborn::name_process();
     if !birth.wrapped && os::parent() != birth.monitor {
         std::process::abort(); // The monitor ended before it could be noticed.
     }
@@ -178,8 +238,8 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     let socket = control::raise(papers.socket);
     let control = Arc::new(Control::new(socket, links.clone(), papers.packet)?);
     // Alone it was started with what it needs; a cluster learns that only now.
-    let resources = match &birth.work {
-        None if birth.resources != needed => control.need(needed),
+    let resources = match (&birth.work, needed) {
+        (None, Some(needed)) if birth.resources != needed => control.need(needed),
         _ => birth.resources,
     };
     process::set(Process {
@@ -199,13 +259,32 @@ fn born(papers: Papers, needed: Resources) -> io::Result<()> {
     if let (Some(parent), Some(socket)) = (birth.parent, descriptors.pop()) {
         links.handle_connected(parent, control::raise(socket), birth.seal);
     }
-    let reactor = Reactor::new(control, links);
-    let Some(work) = birth.work else {
-        return reactor.start();
-    };
-    let argument = argument(work.argument, file)?;
-    start(birth.image, work.function, work.name, argument)?;
-    reactor.run()
+    let task = birth.work.map(|work| Task::new(birth.image, work, file));
+    Ok((Reactor::new(control, links), task.transpose()?))
+}
+
+/// A function of this program, and what it is called with.
+pub(crate) struct Task {
+    entry: Entry,
+    argument: Vec<u8>,
+}
+
+impl Task {
+    fn new(image: u128, work: Work, file: Option<OwnedFd>) -> io::Result<Task> {
+        let Function { offset, name } = work.function;
+        let missing = |why| io::Error::other(format!("{name} is not in this program: {why:?}"));
+        Ok(Task {
+            argument: argument(work.argument, file)?,
+            entry: code::entry(image, offset).map_err(missing)?,
+        })
+    }
+
+    /// Runs it. The process ends with it.
+    pub(crate) fn run(self) -> ! {
+        // Its values are dropped, as they would be at the end of any thread, before the process ends.
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| (self.entry)(self.argument)));
+        std::process::exit(if ended.is_ok() { 0 } else { PANICKED })
+    }
 }
 
 fn argument(argument: Argument, file: Option<OwnedFd>) -> io::Result<Vec<u8>> {
@@ -218,17 +297,9 @@ fn argument(argument: Argument, file: Option<OwnedFd>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Runs the function on a thread of its own, named after it, with the stack that a main thread has: a runtime that
-/// the main thread is inside of (`#[tokio::main]`) is not in the function's way. The process ends with the function.
-fn start(image: u128, function: Function, name: String, argument: Vec<u8>) -> io::Result<()> {
-    let entry = code::entry(image, function.offset).map_err(|why| {
-        io::Error::other(format!("{} is not in this program: {why:?}", function.name))
-    })?;
-    let run = move || {
-        // Its values are dropped, as they would be at the end of any thread, before the process ends.
-        let ended = panic::catch_unwind(AssertUnwindSafe(|| entry(argument)));
-        std::process::exit(if ended.is_ok() { 0 } else { PANICKED })
-    };
+/// Starts the thread that the function runs on, named after it, with the stack that a main thread has: a runtime that the
+/// main thread is inside of (`#[tokio::main]`) is not in the function's way.
+pub(crate) fn start(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new()
         .name(name.replace('\0', "\u{fffd}")) // Which no thread's name may hold.
         .stack_size(newborn::main_stack_bytes())

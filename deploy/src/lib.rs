@@ -72,6 +72,8 @@
 //! program decided it, it is one of our own, [`OwnCode`].
 
 #[cfg(feature = "distributed")]
+mod ahead;
+#[cfg(feature = "distributed")]
 mod alone;
 #[cfg(feature = "distributed")]
 mod bytes;

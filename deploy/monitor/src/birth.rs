@@ -3,8 +3,9 @@
 //! What a certificate means to the newborn is for the library to know.
 //!
 //! # The order
-//! Nothing slow comes before the start. The one who asked is answered as soon as that succeeded. The certificate
-//! comes last, so that no code of the user's runs before the process is where it belongs.
+//! Nothing slow comes before the start. The certificate is sent when all else is done, so that no code of the user's runs
+//! before the process is where it belongs; then the one who asked is answered, who can do nothing but ask for another
+//! while the first is on its way.
 
 use crate::{
     child::{Child, Control},
@@ -50,6 +51,10 @@ impl Household {
             self.start_keeper(now);
         }
         let worker = begin.work.as_ref().map(|work| work.function.name.as_str());
+        if let Some(work) = &begin.work {
+            // Where there is no memory for that, nothing is foretold, or something else.
+            let _ = self.launcher.foretell(&work.name);
+        }
         let parent = asker.map(|(parent, _)| parent);
         let mut started = self.launch_connected(number, worker, parent);
         if started.is_err() && self.release_spare() {
@@ -63,14 +68,15 @@ impl Household {
         if let (None, Some(input)) = (&begin.work, &mut self.input) {
             input.handle_begun();
         }
+        let is_spawned = begin.work.is_some() && !newborn.is_wrapped;
+        self.settle(newborn, begin, childs_end, file, head, now);
         if let Some((parent, id)) = asker {
             let result = Ok(self.pid(number));
             let (socket, seal) = parents_end.map(|end| (end.socket, end.seal)).unzip();
             let seal = seal.flatten();
             self.tell(parent, &Notice::Spawned { id, result, seal }, socket);
         }
-        let is_spawned = begin.work.is_some() && !newborn.is_wrapped;
-        self.settle(newborn, begin, childs_end, file, head, now);
+        self.prepare();
         if is_spawned {
             self.expect_spawn(now);
         }
@@ -210,7 +216,6 @@ impl Household {
         }
         self.note_backlog(number);
         self.claim_early(number);
-        self.prepare();
     }
 
     /// Limits a process to what it was granted, on a cluster. Fails where the group has been removed under us, and then

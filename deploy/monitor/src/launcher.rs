@@ -10,7 +10,7 @@ use deploy_sys::{
     pidfd::Process,
     process::descriptor_limit,
 };
-use deploy_wire::birth::BIRTH_VARIABLE;
+use deploy_wire::birth::{BIRTH_VARIABLE, Cue, Expected};
 use std::{
     ffi::{CStr, CString, OsStr, OsString},
     io,
@@ -52,9 +52,17 @@ pub(crate) struct Launcher {
     plain: Command,
     /// But for the number of the descriptor on which a process finds what it is.
     environment: Vec<CString>,
-    /// That number and the whole environment, of every process but the initial one.
-    usual: Option<(RawFd, Texts)>,
+    /// That number and the whole environment, of every process that runs the same as the one before.
+    usual: Option<Usual>,
     signals_blocked: u64,
+}
+
+#[derive(Debug)]
+struct Usual {
+    number: RawFd,
+    /// What such a process is called.
+    name: String,
+    environment: Texts,
 }
 
 #[derive(Debug)]
@@ -107,10 +115,29 @@ impl Launcher {
             usual: None,
             signals_blocked,
         };
-        if let Some(number) = fd::high_number() {
-            launcher.usual = Some((number, launcher.environment_with(&birth_variable(number))?));
-        }
+        launcher.foretell("")?;
         Ok(launcher)
+    }
+
+    /// The processes that are started from now on will run something of this name, most likely: they make themselves ready
+    /// for it.
+    pub(crate) fn foretell(&mut self, name: &str) -> io::Result<()> {
+        if self.usual.as_ref().is_some_and(|usual| usual.name == name) {
+            return Ok(());
+        }
+        let is_useful = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains('\0');
+        let expected = is_useful.then(|| Expected {
+            signals_blocked: self.signals_blocked,
+            name: name.to_string(),
+        });
+        if let Some(number) = fd::high_number() {
+            self.usual = Some(Usual {
+                number,
+                name: name.to_string(),
+                environment: self.environment_with(&birth_variable(number, expected))?,
+            });
+        }
+        Ok(())
     }
 
     fn environment_with(&self, variable: &str) -> io::Result<Texts> {
@@ -146,9 +173,10 @@ impl Launcher {
         let inherits = stdio.stdin.is_none();
         let (kept_as, environment) = match &self.usual {
             // What the shell left open may have that number.
-            Some((number, environment)) if !inherits => (Some(*number), environment),
+            Some(usual) if !inherits => (Some(usual.number), &usual.environment),
             _ => {
-                own = self.environment_with(&birth_variable(stdio.birth.as_raw_fd()))?;
+                let variable = birth_variable(stdio.birth.as_raw_fd(), None);
+                own = self.environment_with(&variable)?;
                 (None, &own)
             }
         };
@@ -259,8 +287,13 @@ fn descriptor_of(exe: &Path) -> Option<RawFd> {
     number.to_str()?.parse().ok()
 }
 
-fn birth_variable(number: RawFd) -> String {
-    format!("{BIRTH_VARIABLE}={number},{}", std::process::id())
+fn birth_variable(number: RawFd, expected: Option<Expected>) -> String {
+    let cue = Cue {
+        number,
+        monitor: Some(std::process::id()),
+        expected,
+    };
+    format!("{BIRTH_VARIABLE}={cue}")
 }
 
 fn is_named(worker: &str, name: &str) -> bool {
@@ -273,6 +306,9 @@ fn is_named(worker: &str, name: &str) -> bool {
 fn text(bytes: &[u8]) -> io::Result<CString> {
     Ok(CString::new(bytes)?)
 }
+
+/// Of longer names nothing is foretold: the environment is copied for each process.
+const NAME_BYTES_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -43,6 +43,13 @@ pub fn entry(image: u128, offset: i64) -> Result<Entry, Unreachable> {
     Ok(unsafe { mem::transmute::<usize, Entry>(address) })
 }
 
+/// Looks ahead for what [`entry`] will ask: which executable this is, and where it was loaded.
+pub fn find() {
+    // What fails now fails again there, and is said.
+    let _ = image();
+    Executable::find();
+}
+
 /// The value of a type that has only one: a function named by its own type, or a closure that captures nothing.
 ///
 /// The caller makes it only in place of one that was given to it, in this process or in one of the same image, and

@@ -3,6 +3,7 @@
 //! A packet's bytes arrive whole or not at all: one that was cut is an error. Its descriptors may be lost where the
 //! receiver has no numbers left for them, and then it is told. What the bytes mean is for others to know.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::{
     socket::{
         AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, bind,
@@ -113,6 +114,12 @@ pub fn try_send(
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     send_with(socket, packet, descriptors, MsgFlags::MSG_DONTWAIT)
+}
+
+/// Whether [`receive`] would not wait.
+pub fn is_waiting(socket: BorrowedFd<'_>) -> bool {
+    let mut ears = [PollFd::new(socket, PollFlags::POLLIN)];
+    poll(&mut ears, PollTimeout::ZERO) != Ok(0)
 }
 
 /// Receives a packet into `packet`, replacing what was there; returns what came beside it.
@@ -258,6 +265,7 @@ mod tests {
     #[test]
     fn packets_come_whole_and_in_order() {
         let (one, other) = pair().unwrap();
+        assert!(!is_waiting(other.as_fd()));
         let lengths = [1, 100, PACKET_BYTES_MAX];
         let sender = std::thread::spawn(move || {
             for len in lengths {
@@ -266,6 +274,9 @@ mod tests {
         });
         let mut packet = Vec::new();
         for len in lengths {
+            while !is_waiting(other.as_fd()) {
+                std::thread::yield_now();
+            }
             assert!(
                 receive(other.as_fd(), &mut packet)
                     .unwrap()

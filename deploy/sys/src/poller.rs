@@ -8,6 +8,7 @@
 use crate::fd::raise;
 use nix::{
     errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
         eventfd::{EfdFlags, EventFd},
@@ -84,6 +85,12 @@ impl Poller {
         self.change(self.waker.as_fd(), WOKEN, Interest::Room)
     }
 
+    /// Blocks until something is ready or somebody wakes, and takes nothing: that is for whoever waits next.
+    pub fn await_anything(&self) {
+        let mut ears = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut ears, PollTimeout::NONE) == Err(Errno::EINTR) {}
+    }
+
     /// Blocks until something is ready, until woken, until the time is over, or, rarely, for no reason.
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let millis = timeout.map(|left| left.as_micros().div_ceil(1000).min(1 << 30) as i32);
@@ -146,6 +153,7 @@ mod tests {
         let (one, other) = socketpair_stream().unwrap();
         stream::write(other.as_fd(), b"x", b"").unwrap();
         poller.add(one.as_fd(), 7, Interest::Arrivals).unwrap();
+        poller.await_anything();
         poller.wait(&mut events, None).unwrap();
         assert_eq!(events.tokens().collect::<Vec<_>>(), [7]);
         poller.wake().unwrap();

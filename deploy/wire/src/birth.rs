@@ -1,7 +1,7 @@
 //! The birth certificate: everything a new process has to know, in one message.
 //!
 //! A newborn has descriptors 0, 1, 2 and one more, a socket to its monitor, whose number stands in the environment
-//! variable [`BIRTH_VARIABLE`]. The first packet on it is the certificate. Beside the packet travel, in this order,
+//! variable [`BIRTH_VARIABLE`], in a [`Cue`]. The first packet on it is the certificate. Beside the packet travel, in this order,
 //! the connection to its parent, if that is on the same machine, and the file with its argument, if that is [`Argument::File`].
 
 use crate::{
@@ -13,9 +13,30 @@ use crate::{
     resources::Resources,
     secret::Seal,
 };
+use std::fmt;
 
 /// The one environment variable between a monitor and a newborn; `init` removes it.
 pub const BIRTH_VARIABLE: &str = "DEPLOY_BIRTH";
+
+/// What stands in that variable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cue {
+    /// The number of the socket.
+    pub number: i32,
+    /// The kernel's process id of the monitor; the variable of somebody else may have none.
+    pub monitor: Option<u32>,
+    /// What the process will most likely be told.
+    pub expected: Option<Expected>,
+}
+
+/// What a certificate will most likely say, told before there is one: a newborn makes itself ready for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Expected {
+    /// [`Birth::signals_blocked`], which is certain.
+    pub signals_blocked: u64,
+    /// [`Work::name`], which is a guess.
+    pub name: String,
+}
 
 /// The version of the control protocol that this library speaks: a newer minor only adds fields at the end.
 pub const VERSION: (u16, u16) = (0, 1);
@@ -68,6 +89,39 @@ impl From<SpawnRequest> for Work {
             function: request.function,
             argument: request.argument,
         }
+    }
+}
+
+impl Cue {
+    /// What this text says; nothing, if it comes from no monitor.
+    pub fn read(text: &str) -> Option<Cue> {
+        let mut words = text.splitn(4, ',');
+        let number = words.next()?.parse().ok()?;
+        let monitor = words.next().and_then(|word| word.parse().ok());
+        let expected = || {
+            Some(Expected {
+                signals_blocked: words.next()?.parse().ok()?,
+                name: words.next()?.to_string(),
+            })
+        };
+        Some(Cue {
+            number,
+            monitor,
+            expected: { expected }(),
+        })
+    }
+}
+
+impl fmt::Display for Cue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.number)?;
+        if let Some(monitor) = self.monitor {
+            write!(f, ",{monitor}")?;
+        }
+        if let Some(expected) = &self.expected {
+            write!(f, ",{},{}", expected.signals_blocked, expected.name)?;
+        }
+        Ok(())
     }
 }
 
@@ -127,6 +181,29 @@ impl Birth {
 mod tests {
     use super::*;
     use crate::{pid::Job, secret::Secret};
+
+    #[test]
+    fn a_cue_comes_back_and_foreign_ones_are_read_as_far_as_they_go() {
+        let check = |text: &str, cue: Option<Cue>| assert_eq!(Cue::read(text), cue, "{text}");
+        let cue = |monitor, expected| {
+            let number = 512;
+            Some(Cue {
+                number,
+                monitor,
+                expected,
+            })
+        };
+        let expected = Expected {
+            signals_blocked: 1 << 20,
+            name: "hello::{closure}<(u8, u8)>".into(),
+        };
+        for cue in [cue(Some(7), None), cue(Some(7), Some(expected))] {
+            check(&cue.as_ref().unwrap().to_string(), cue);
+        }
+        check("512", cue(None, None));
+        check("512,x,1", cue(None, None));
+        check("no number", None);
+    }
 
     #[test]
     fn certificates_come_back_whole_and_never_cut() {
