@@ -66,23 +66,24 @@ pub fn run(mut run: Run) -> Result<i32, Failure> {
         is_verbose: run.cargo.verbose > 0,
     };
     let all: Vec<Image> = [image].into_iter().chain(files).collect();
-    send_and_show(identity, &all, request, here, screen, told)
+    send_and_show(identity, all, request, here, screen, told)
 }
 
 /// Brings the program and its files to the cluster, has it run and shows it; returns the code to exit with.
 pub fn send_and_show(
     identity: Identity,
-    all: &[Image],
+    all: Vec<Image>,
     request: RunRequest,
     here: Option<Plan>,
     screen: Screen,
     told: Told,
 ) -> Result<i32, Failure> {
     let mut bridge = Bridge::connect(&identity)?;
+    // Each goes when it is there: a job may run for days, and here nobody needs its program.
     for image in all {
-        let sent = upload(&mut bridge, image, told.is_quiet)?;
+        let sent = upload(&mut bridge, &image, told.is_quiet)?;
         if told.is_verbose {
-            tell_sent(&sent, image);
+            tell_sent(&sent, &image);
         }
     }
     jobs::begin(bridge, identity, request, here, screen, told)

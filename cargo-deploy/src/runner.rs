@@ -68,7 +68,7 @@ pub fn run(mut runner: Runner) -> Result<i32, Failure> {
         is_verbose: false,
     };
     let all: Vec<Image> = [image].into_iter().chain(files).collect();
-    send_and_show(identity, &all, request, None, screen, told)
+    send_and_show(identity, all, request, None, screen, told)
 }
 
 /// The program's own name first. Cargo's test harness looks whether it writes to a terminal; there it never does, so it

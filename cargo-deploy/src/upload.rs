@@ -13,6 +13,7 @@ use crate::{
 use deploy_parcel::Packed;
 use deploy_wire::client::{Answer, Ask, CHUNK_BYTES_MAX, CHUNKS_UNDER_WAY_MAX, Digest};
 use std::{
+    fmt,
     io::{self, IsTerminal, Read, Write},
     time::{Duration, Instant},
 };
@@ -67,16 +68,21 @@ fn try_upload(
     let missing = missing.and_then(|offset| image.bytes.get(offset..));
     let missing = missing.ok_or_else(|| bridge.surprised())?;
     // If one that was named has gone since, all is refused, and sent once more as a whole.
-    let base = base.and_then(|base| earlier::find(&base));
-    let frame = match &base {
+    let mut progress = Progress::new(image, is_quiet);
+    let base = base.and_then(|base| {
+        progress.compares();
+        earlier::find(&base)
+    });
+    let is_change = base.is_some();
+    let frame = match base {
         Some(base) => Packed::change(base, missing).map_err(Failure::internal)?,
         None => Some(Packed::whole(missing).map_err(Failure::internal)?),
     };
+    progress.clear();
     let Some(frame) = frame else {
         return try_upload(bridge, image, Vec::new(), is_quiet); // They are not so similar.
     };
-    let count = send(bridge, image, frame, is_quiet)?;
-    let is_change = base.is_some();
+    let count = send(bridge, frame, &mut progress)?;
     Ok(Sent::Bytes { count, is_change })
 }
 
@@ -91,11 +97,9 @@ fn ask_nodes(bridge: &mut Bridge, image: &Image) -> Result<Option<String>, Failu
 /// Sends a frame; returns how many bytes it had, once the program is there.
 fn send(
     bridge: &mut Bridge,
-    image: &Image,
     mut frame: Packed<'_>,
-    is_quiet: bool,
+    progress: &mut Progress<'_>,
 ) -> Result<u64, Failure> {
-    let mut progress = Progress::new(image, is_quiet);
     let (mut sent, mut under_way) = (0, 0);
     loop {
         let mut bytes = Vec::new();
@@ -136,19 +140,33 @@ impl Progress<'_> {
         }
     }
 
+    /// That takes as long as it takes, so it is said before, unless it takes no time.
+    fn compares(&self) {
+        if self.is_shown && self.image.bytes.len() >= COMPARED_AT_ONCE {
+            self.line(format_args!(
+                "   Comparing {} ({:.0} MiB) with what was sent before",
+                self.image.name,
+                mib(self.image.bytes.len() as u64)
+            ));
+        }
+    }
+
     fn show(&mut self, sent: u64) {
         let now = Instant::now();
         if !self.is_shown || now < self.due {
             return;
         }
         self.due = now + SHOWN_EVERY;
-        let name = &self.image.name;
-        let sent = sent as f64 / f64::from(1 << 20);
+        self.line(format_args!(
+            "     Sending {} ({:.1} MiB, compressed)",
+            self.image.name,
+            mib(sent)
+        ));
+    }
+
+    fn line(&self, line: fmt::Arguments<'_>) {
         // If it cannot be shown, it is sent all the same.
-        let _ = write!(
-            io::stderr(),
-            "\r\x1b[K     Sending {name} ({sent:.1} MiB, compressed)"
-        );
+        let _ = write!(io::stderr(), "\r\x1b[K{line}");
     }
 
     fn clear(&self) {
@@ -158,6 +176,12 @@ impl Progress<'_> {
     }
 }
 
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// Compared in less than 200 ms, in a release build.
+const COMPARED_AT_ONCE: usize = 4 << 20;
 /// What takes less than that needs no progress.
 const SHOWN_AFTER: Duration = Duration::from_millis(200);
 const SHOWN_EVERY: Duration = Duration::from_millis(100);

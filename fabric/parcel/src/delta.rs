@@ -30,21 +30,30 @@ use std::io::{self, Read, Write};
 #[error("{0}")]
 pub struct Nonsense(&'static str);
 
-/// What makes `new` of `old`. Takes memory some times the length of `old`.
-pub fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
-    let moves = Moves::between(old, new);
-    let old = &*moves.apply(old);
+/// What makes `new` of `old`; nothing, if that is longer than `len_max`. Takes some 24 MiB of memory and twice as much as comes
+/// of it, beside the two.
+pub fn make(mut old: Vec<u8>, new: &[u8], len_max: u64) -> Option<Vec<u8>> {
+    let moves = Moves::between(&old, new);
+    moves.apply(&mut old);
+    let old = &old[..];
     let mut change = Change {
         moves: moves.encode(),
         ..Change::default()
     };
     let mut part = Part::default();
     for next in Parts::of(old, new) {
+        // It is looked at first, because what is not similar is all fresh.
+        if change.len() + (next.new_start - part.new_end) as u64 > len_max {
+            return None;
+        }
         change.add(old, new, &part, next.new_start, next.old_start);
         part = next;
     }
+    if change.len() + (new.len() - part.new_end) as u64 > len_max {
+        return None;
+    }
     change.add(old, new, &part, new.len(), part.old_end());
-    change.finish()
+    Some(change.finish())
 }
 
 /// An old program, of which only what is needed is read.
@@ -148,6 +157,12 @@ impl Change {
             None => ((part.old_end() - cursor) as u64) << 1 | 1,
         };
         numbers::put(&mut self.parts, jump);
+    }
+
+    /// Of all lists together.
+    fn len(&self) -> u64 {
+        let lists = [&self.parts, &self.gaps, &self.differing, &self.fresh];
+        (self.moves.len() + lists.map(Vec::len).iter().sum::<usize>()) as u64
     }
 
     fn compare(&mut self, old: &[u8], new: &[u8]) {
@@ -308,7 +323,7 @@ mod tests {
         };
         let (old, mut new) = (program(0), program(4));
         new.splice(100_000..100_000, *b"one more line");
-        let change = make(&old, &new);
+        let change = make(old.clone(), &new, u64::MAX).unwrap();
         assert!(change.len() < 40_000, "{}", change.len());
         assert!(applied(&old, &change).unwrap() == new);
     }
@@ -318,7 +333,7 @@ mod tests {
         let old: Vec<u8> = (0..1000_u32).flat_map(u32::to_le_bytes).collect();
         let mut new = old.clone();
         new.rotate_left(500);
-        let change = make(&old, &new);
+        let change = make(old.clone(), &new, u64::MAX).unwrap();
         assert!(applied(&old, &change).unwrap() == new);
         assert!(applied(&old[..1000], &change).is_err());
         assert!((0..change.len()).all(|cut| applied(&old, &change[..cut]).is_err()));
@@ -333,7 +348,7 @@ mod tests {
         ) {
             let mixed = [&new[..cut.min(new.len())], &old[cut.min(old.len())..], &new].concat();
             for new in [&new, &mixed] {
-                prop_assert_eq!(&applied(&old, &make(&old, new)).unwrap(), new);
+                prop_assert_eq!(&applied(&old, &make(old.clone(), new, u64::MAX).unwrap()).unwrap(), new);
             }
         }
 

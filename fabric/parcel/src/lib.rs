@@ -40,11 +40,10 @@ impl<'p> Packed<'p> {
     ///
     /// # Errors
     /// If there is no memory for it.
-    pub fn change(base: &[u8], program: &[u8]) -> io::Result<Option<Packed<'p>>> {
-        let change = delta::make(base, program);
-        if change.len() as u64 > LIST_BYTES_MAX {
+    pub fn change(base: Vec<u8>, program: &[u8]) -> io::Result<Option<Packed<'p>>> {
+        let Some(change) = delta::make(base, program, LIST_BYTES_MAX) else {
             return Ok(None);
-        }
+        };
         let change = Cursor::new(change);
         Encoder::new(change, LEVEL_CHANGE).map(|change| Some(Packed::Change(change)))
     }
@@ -160,7 +159,7 @@ mod tests {
         let mut new = old.clone();
         new.splice(200_000..200_010, *b"a new line");
         let whole = packed(Packed::whole(&new).unwrap());
-        let change = packed(Packed::change(&old, &new).unwrap().unwrap());
+        let change = packed(Packed::change(old.clone(), &new).unwrap().unwrap());
         assert!(change.len() < 100, "{}", change.len());
         let len = new.len() as u64;
         let mut streamed = Vec::new();

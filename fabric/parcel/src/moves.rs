@@ -25,7 +25,7 @@ use crate::{
     references::{self, Form},
     regions::{Kind, Region, Regions},
 };
-use std::{borrow::Cow, collections::HashMap, io, ops::Range};
+use std::{collections::HashMap, io, ops::Range};
 
 /// What has moved where.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -89,14 +89,11 @@ impl Moves {
         }
     }
 
-    /// The old program with its references corrected.
-    pub(crate) fn apply<'o>(&self, old: &'o [u8]) -> Cow<'o, [u8]> {
-        if self.shifts.is_empty() {
-            return Cow::Borrowed(old);
+    /// Corrects the references in all of the old program.
+    pub(crate) fn apply(&self, old: &mut [u8]) {
+        if !self.shifts.is_empty() {
+            self.correct(old, 0);
         }
-        let mut corrected = old.to_vec();
-        self.correct(&mut corrected, 0);
-        Cow::Owned(corrected)
     }
 
     /// Corrects whole blocks, the first of which lies at `at` in the file. Each is looked at by itself, so that it does not matter
@@ -347,10 +344,12 @@ mod tests {
         let told = (moves.shifts.len(), moves.encode().len());
         assert!(told < (10, 60), "{told:?}");
         assert_eq!(Moves::decode(&moves.encode()).unwrap(), moves);
-        let differ = |old: &[u8]| delta::make(old, &new).len();
+        let differ = |old: &[u8]| delta::make(old.to_vec(), &new, u64::MAX).unwrap().len();
         // The same bytes, where nobody can tell that they are a program.
         let plain = |bytes: &[u8]| [b"no", bytes].concat();
-        let unaided = delta::make(&plain(&old), &plain(&new)).len();
+        let unaided = delta::make(plain(&old), &plain(&new), u64::MAX)
+            .unwrap()
+            .len();
         assert!(
             10 * differ(&old) < unaided,
             "{} and {unaided}",
@@ -362,7 +361,8 @@ mod tests {
     fn what_is_read_in_pieces_is_corrected_alike() {
         let (old, new) = (program(&[]), program(&[5, 700]));
         let moves = Moves::between(&old, &new);
-        let whole = moves.apply(&old);
+        let mut whole = old.clone();
+        moves.apply(&mut whole);
         let corrected = Corrected {
             old: old.as_slice(),
             moves: moves.clone(),

@@ -34,7 +34,7 @@ fn digest_of(bytes: &[u8]) -> Digest {
 fn frame(bytes: &[u8], base: &[u8]) -> Vec<u8> {
     let packed = match base {
         [] => Packed::whole(bytes),
-        base => Packed::change(base, bytes).map(|change| change.expect("it is little")),
+        base => Packed::change(base.to_vec(), bytes).map(|change| change.expect("it is little")),
     };
     let mut frame = Vec::new();
     packed.unwrap().read_to_end(&mut frame).unwrap();

@@ -23,7 +23,7 @@ pub(crate) const FRAME: Target = Target {
     seeds: || {
         let packed = [
             Packed::whole(NEW).expect("there is memory"),
-            Packed::change(OLD, NEW)
+            Packed::change(OLD.to_vec(), NEW)
                 .expect("there is memory")
                 .expect("they are similar"),
         ];
@@ -37,7 +37,7 @@ pub(crate) const CHANGE: Target = Target {
     check: |input| {
         let mut new = Vec::new();
         if delta::apply(OLD, input, LEN_MAX, Short(&mut new)).is_ok() {
-            let again = delta::make(OLD, &new);
+            let again = change(OLD, &new);
             let mut same = Vec::new();
             delta::apply(OLD, again.as_slice(), LEN_MAX * 2, &mut same).expect("it was made so");
             assert!(same == new, "what is made of a change is the new program");
@@ -45,9 +45,13 @@ pub(crate) const CHANGE: Target = Target {
         // An index of the old program, lists, and what they make.
         64 * (OLD.len() + input.len()) + 16 * LEN_MAX as usize
     },
-    seeds: || vec![delta::make(OLD, NEW), delta::make(NEW, OLD), moved()],
+    seeds: || vec![change(OLD, NEW), change(NEW, OLD), moved()],
     short: 200_000,
 };
+
+fn change(old: &[u8], new: &[u8]) -> Vec<u8> {
+    delta::make(old.to_vec(), new, u64::MAX).expect("it may be of any length")
+}
 
 /// A change that says of the old program's text that it is a program whose references have moved.
 fn moved() -> Vec<u8> {
@@ -61,7 +65,7 @@ fn moved() -> Vec<u8> {
     }
     moves.extend([address as u8, data]);
     moves.extend([0, 8, 100, 3]); // From 0 on by 4, from 100 on by 2.
-    let plain = delta::make(OLD, NEW);
+    let plain = change(OLD, NEW);
     let rest = plain
         .strip_prefix(&[1, 0, 0, 0, 0])
         .expect("none have moved");
