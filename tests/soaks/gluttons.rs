@@ -1,23 +1,26 @@
 //! `cargo run --release -p deploy-tests --bin gluttons -- --mib 1024 --seconds 10`: processes that take all they can get, on a
 //! cluster, each beside a neighbour on the same node that must go on undisturbed: one that starts itself without end, `yes`,
 //! a line of so many MiB without an end, and one that opens files until it may open no more. What carries their output may
-//! not grow with it: neither daemon nor warden nor client. It needs root, and prints the figures. Nothing may be left.
+//! not grow with it: neither daemon nor warden nor client. Then the same alone, where the first process carries it. It needs
+//! root, and prints the figures. Nothing may be left.
 //!
-//! Deliberately absent: memory, for which a process is killed (`causes`).
+//! Deliberately absent: memory, for which a process is killed (`causes`); and who starts itself without end where nothing is
+//! counted, which is this machine's to bear.
 
 use deploy::*;
-use deploy_tests::{cluster::Cluster, daemon::Daemon, leftovers, soak::number};
+use deploy_tests::{cluster::Cluster, daemon::Daemon, leftovers, memory, soak::number};
 use std::{
     collections::BTreeMap,
     env,
     fs::{self, File},
-    io::Write,
-    process::{self, Command, Stdio},
+    io::{self, Read, Write},
+    process::{self, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 const WAYS: [&str; 4] = ["forks", "yes", "line", "files"];
+const WAYS_ALONE: [&str; 3] = ["yes", "line", "files"];
 
 fn main() {
     let args: Vec<String> = env::args().collect();
@@ -26,6 +29,7 @@ fn main() {
             &args[2],
             number(&args, "--mib", 64),
             number(&args, "--seconds", 2),
+            args.contains(&ALONE.to_string()),
         );
     }
     let Some(mut cluster) = Cluster::with_room(&["n1"], "4GiB 8") else {
@@ -58,23 +62,61 @@ fn main() {
             let before = before.get(who).copied().unwrap_or(0);
             (who.clone(), kib.saturating_sub(before) >> 10)
         });
-        let more: BTreeMap<String, u64> = more.collect();
-        let told = said.lines().find_map(|line| line.split("over: ").nth(1));
-        println!(
-            "{way}: {}; MiB more, at most: {more:?}",
-            told.unwrap_or("?")
-        );
-        let is_bounded = more.values().all(|mib| *mib <= MEMORY_MIB_MAX);
-        if !status.success() || !is_bounded {
-            eprintln!("{way} ends with {status}, or more than {MEMORY_MIB_MAX} MiB:\n{said}");
-            is_wrong = true;
-        }
+        is_wrong |= !judge(way, status, &said, &more.collect());
     }
     cluster.finish();
+    for way in WAYS_ALONE {
+        is_wrong |= !try_alone(way, &args[1..]);
+    }
     if is_wrong {
         process::exit(1);
     }
     println!("left behind on any host: 0");
+}
+
+/// The same in a program that runs alone, and whose output is read.
+fn try_alone(way: &str, words: &[String]) -> bool {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["job", way, ALONE]).args(words);
+    let started = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut first = started.stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = first.stdout.take().unwrap();
+    let reader = thread::spawn(move || io::copy(&mut out, &mut io::sink()).unwrap());
+    let mut err = first.stderr.take().unwrap();
+    let listener = thread::spawn(move || {
+        let mut said = String::new();
+        err.read_to_string(&mut said).unwrap();
+        said
+    });
+    let mut most = 0;
+    let status = loop {
+        most = most.max(memory::resident_kib_of(first.id()));
+        if let Some(status) = first.try_wait().unwrap() {
+            break status;
+        }
+        thread::sleep(Duration::from_millis(20)); // Nothing announces what a process holds.
+    };
+    let (read, said) = (reader.join().unwrap(), listener.join().unwrap());
+    let more = BTreeMap::from([("first process, in all".to_string(), most >> 10)]);
+    judge(
+        &format!("{way}, alone, {} MiB of output", read >> 20),
+        status,
+        &said,
+        &more,
+    )
+}
+
+/// Prints the figures, and says whether they are what is promised.
+fn judge(way: &str, status: ExitStatus, said: &str, more: &BTreeMap<String, u64>) -> bool {
+    let told = said.lines().find_map(|line| line.split("over: ").nth(1));
+    let told = told.unwrap_or("?");
+    println!("{way}: {told}; MiB more, at most: {more:?}");
+    let is_bounded = more.values().all(|mib| *mib <= MEMORY_MIB_MAX);
+    let is_right = status.success() && is_bounded;
+    if !is_right {
+        eprintln!("{way} ends with {status}, or more than {MEMORY_MIB_MAX} MiB:\n{said}");
+    }
+    is_right
 }
 
 /// What daemons, wardens and the client hold of memory.
@@ -82,29 +124,27 @@ fn memory_kib(cluster: &mut Cluster, client: u32) -> BTreeMap<String, u64> {
     let mut all = BTreeMap::new();
     for host in ["head", "n1"] {
         let daemon = cluster.daemon(host).id();
-        all.insert(format!("daemon of {host}"), resident_kib(daemon));
+        all.insert(format!("daemon of {host}"), memory::resident_kib_of(daemon));
         for process in cluster.hosts.host(host).processes() {
             if leftovers::describe(process).contains(" warden") {
-                all.insert(format!("warden on {host}"), resident_kib(process));
+                all.insert(
+                    format!("warden on {host}"),
+                    memory::resident_kib_of(process),
+                );
             }
         }
     }
-    all.insert("client".to_string(), resident_kib(client));
+    all.insert("client".to_string(), memory::resident_kib_of(client));
     all
 }
 
-/// Nothing, of a process that is gone.
-fn resident_kib(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let memory = memory.and_then(|text| text.split_whitespace().next());
-    memory.and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
 /// Has one process take what it can get, and asks its neighbour all the time whether it is well.
-fn job(way: &str, mib: u64, seconds: u64) {
+fn job(way: &str, mib: u64, seconds: u64, is_alone: bool) {
     init(Resources::default());
-    let on_n1 = || Builder::new().node("n1");
+    let on_n1 = || match is_alone {
+        true => Builder::new(),
+        false => Builder::new().node("n1"),
+    };
     let neighbour = on_n1().spawn(answer, ()).unwrap();
     let (asks, answers) = (
         Sender::<u64>::new(neighbour),
@@ -177,6 +217,7 @@ fn take(parent: Pid, (way, mib): (String, u64)) {
     sender.send(1).unwrap();
 }
 
+const ALONE: &str = "--alone";
 /// Of anybody who carries output: windows, and what they have lent.
 const MEMORY_MIB_MAX: u64 = 64;
 /// Of a neighbour, on two busy processors.

@@ -6,7 +6,7 @@
 //! Deliberately absent: more than four jobs at a time.
 
 use deploy::*;
-use deploy_tests::{cluster::Cluster, run, soak::number};
+use deploy_tests::{cluster::Cluster, memory, run, soak::number};
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -86,15 +86,7 @@ fn look(cluster: &mut Cluster, name: &str) -> (Held, u64) {
         files(host.disk()),
         others,
     ];
-    (held, serving.iter().map(resident).sum())
-}
-
-/// In KiB.
-fn resident(pid: &u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let memory = memory.and_then(|text| text.split_whitespace().next());
-    memory.unwrap().parse().unwrap()
+    (held, serving.into_iter().map(memory::resident_kib_of).sum())
 }
 
 /// Those of jobs that are over are kept for a while, so many at most, and do not count.

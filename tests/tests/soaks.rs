@@ -84,6 +84,12 @@ fn processes_that_take_all_they_can_get_hurt_nobody_and_nothing_grows_with_them(
 }
 
 #[test]
+fn a_job_that_has_had_many_processes_costs_what_those_cost_that_live() {
+    let long_job = env!("CARGO_BIN_EXE_long_job");
+    check(long_job, &["--processes", "1000"], &[]);
+}
+
+#[test]
 fn a_hundred_jobs_leave_nothing_that_grows() {
     check(env!("CARGO_BIN_EXE_many_jobs"), &["--jobs", "100"], &[]);
 }

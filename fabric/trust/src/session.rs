@@ -69,7 +69,8 @@ enum Phase {
 }
 
 impl Session {
-    pub(crate) fn new(stream: TcpStream, tls: Connection, now: Instant) -> Session {
+    pub(crate) fn new(stream: TcpStream, mut tls: Connection, now: Instant) -> Session {
+        tls.set_buffer_limit(Some(WRITE_BYTES));
         // Only hints: a session works without.
         let _ = stream.set_nodelay(true);
         deploy_sys::stream::keep_unsent_below(stream.as_fd(), UNSENT_BYTES_MAX);
@@ -456,6 +457,9 @@ thread_local! {
     /// What a thread reads into, of whichever session: nothing stays there.
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
+
+/// What TLS has ready at most, which leaves in one write: each wakes the other side, and that costs more than a few copies.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// One read: several full TLS records.
 const READ_BYTES: usize = 64 << 10;
