@@ -12,7 +12,7 @@ use deploy_tests::{cluster::Cluster, daemon::Daemon, leftovers, memory, soak::nu
 use std::{
     collections::BTreeMap,
     env,
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Write},
     process::{self, Command, ExitStatus, Stdio},
     thread,
