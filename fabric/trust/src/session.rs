@@ -52,6 +52,8 @@ pub struct Session {
     has_ended: bool,
     has_stranger_spoken: bool,
     outbound: Outbound,
+    /// How much the stream has taken since it last took not all.
+    flowed_bytes: usize,
     is_finishing: bool,
     has_said_goodbye: bool,
     peer: Option<Peer>,
@@ -69,8 +71,7 @@ enum Phase {
 }
 
 impl Session {
-    pub(crate) fn new(stream: TcpStream, mut tls: Connection, now: Instant) -> Session {
-        tls.set_buffer_limit(Some(WRITE_BYTES));
+    pub(crate) fn new(stream: TcpStream, tls: Connection, now: Instant) -> Session {
         // Only hints: a session works without.
         let _ = stream.set_nodelay(true);
         deploy_sys::stream::keep_unsent_below(stream.as_fd(), UNSENT_BYTES_MAX);
@@ -86,6 +87,7 @@ impl Session {
             has_ended: false,
             has_stranger_spoken: false,
             outbound: Outbound::default(),
+            flowed_bytes: 0,
             is_finishing: false,
             has_said_goodbye: false,
             peer: None,
@@ -217,6 +219,11 @@ impl Session {
         }
         // As much as TLS takes at a time, so that small messages leave together.
         loop {
+            self.tls
+                .set_buffer_limit(Some(match self.flowed_bytes >= FLOWING_BYTES {
+                    true => READY_BYTES_FLOWING,
+                    false => READY_BYTES,
+                }));
             while self.encrypt_some()? {}
             if !self.tls.wants_write() {
                 return Ok(());
@@ -434,8 +441,11 @@ impl Session {
     fn write(&mut self) -> Result<(), SessionError> {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut self.stream) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(count) => self.flowed_bytes = self.flowed_bytes.saturating_add(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.flowed_bytes = 0;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(SessionError::Cut(error)),
             }
@@ -458,8 +468,12 @@ thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
-/// What TLS has ready at most, which leaves in one write: each wakes the other side, and that costs more than a few copies.
-const WRITE_BYTES: usize = 256 << 10;
+/// What TLS has ready at most, which leaves in one write. What goes ahead waits behind that.
+const READY_BYTES: usize = 64 << 10;
+/// The same where the line is fast: each write wakes the other side, and that costs more than a few copies.
+const READY_BYTES_FLOWING: usize = 256 << 10;
+/// It is where so much has left without a pause: far more than the kernel keeps that is not on its way.
+const FLOWING_BYTES: usize = 1 << 20;
 
 /// One read: several full TLS records.
 const READ_BYTES: usize = 64 << 10;
