@@ -153,8 +153,11 @@ fn look(links: &Links, link: &Arc<Link>) -> bool {
             return false;
         }
         if in_use {
-            if link.streams() || link.has_unacknowledged() {
-                link.read(false); // Its sender only reads when it has a batch, or little room.
+            // A sender only reads when it has a batch, or little room. But where somebody reads, who came in between would
+            // copy to the window what belongs elsewhere, and hold the lock meanwhile.
+            let is_read = link.turn.take_reads(link.reads());
+            if !is_read && (link.streams() || link.has_unacknowledged()) {
+                link.read(false);
             }
             return link.turn.want_attention();
         }

@@ -43,6 +43,8 @@ pub(crate) struct Turn {
     lease_lock: Mutex<()>,
     /// Whether it was waited for since the reactor looked last.
     used: AtomicBool,
+    /// How often it had been read when the reactor looked last.
+    reads: AtomicU64,
     /// Whether the reactor is to look at it: asked here, noticed there.
     attention: AtomicBool,
 }
@@ -75,6 +77,7 @@ impl Turn {
             leased: AtomicBool::new(true),
             lease_lock: Mutex::new(()),
             used: AtomicBool::new(false),
+            reads: AtomicU64::new(0),
             attention: AtomicBool::new(false),
         }
     }
@@ -195,6 +198,11 @@ impl Turn {
     /// Whether it was waited for since this was asked last.
     pub(crate) fn take_used(&self) -> bool {
         self.used.swap(false, SeqCst)
+    }
+
+    /// It was read so often: whether it was since this was asked last.
+    pub(crate) fn take_reads(&self, reads: u64) -> bool {
+        self.reads.swap(reads, Relaxed) != reads
     }
 
     /// Asks the reactor to look; the caller then wakes it (`Hub::attend`).
