@@ -59,13 +59,13 @@ impl Leaf {
         sides.try_for_each(|side| write(&side.join(MEMBERS), &process.to_string()))
     }
 
-    /// Limits what all in it may use together. Does nothing unless its tree was made [for that](Tree::create_limiting).
+    /// Limits what all in it may use together. Does nothing unless its tree was made [for that](super::Tree::create_limiting).
     pub fn limit(&self, limits: &Limits) -> io::Result<()> {
         limits.set(&self.directories())
     }
 
     /// Gives all in it together this share of the processors, in millionths of one, where others beside it compete for
-    /// them. Does nothing unless its tree was made [for that](Tree::create_limiting).
+    /// them. Does nothing unless its tree was made [for that](super::Tree::create_limiting).
     pub fn share(&self, cpu_millionths: u64) -> io::Result<()> {
         group_limits::set_share(&self.directories(), cpu_millionths)
     }
