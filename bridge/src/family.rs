@@ -16,7 +16,8 @@ pub struct Family {
     initial: Option<(Pid, ExitStatus)>,
     /// The first other process that failed by itself.
     first_failure: Option<(Pid, ExitStatus)>,
-    /// The first of all that failed by themselves.
+    /// The first of all that failed by themselves; a pool's worker only as long as nobody else has, since its pool answers for
+    /// its end: the calls are repeated, or their error is the program's to heed.
     failed: Option<Failed>,
     /// How many failed after it.
     failed_later: u32,
@@ -82,9 +83,13 @@ impl Family {
         if !status.is_failure() {
             return;
         }
-        if self.failed.is_some() {
+        let is_pools = |worker: &str| worker == POOL_WORKER;
+        let others_end = life.as_ref().is_some_and(|life| !is_pools(&life.worker));
+        let failed = self.failed.as_ref();
+        if failed.is_some_and(|failed| !(others_end && is_pools(&failed.worker))) {
             self.failed_later += 1;
         } else {
+            (self.failed_later, self.is_old) = (0, false);
             let (worker, node, words) = match life {
                 Some(life) => (life.worker, life.node, life.words),
                 None => Default::default(),
@@ -112,6 +117,7 @@ impl Family {
             failed,
             later: self.failed_later,
             exit_code_of: self.first_failure().map(|(pid, _)| pid),
+            initial: self.initial.map(|(pid, _)| pid),
         })
     }
 
@@ -129,6 +135,9 @@ impl Family {
             .map_or(0, |(_, status)| status.shell_code())
     }
 }
+
+/// What a worker of a pool runs, by the name of its type.
+const POOL_WORKER: &str = "deploy::pool::worker::pool_worker";
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,8 @@ pub struct LastWord<'f> {
     pub(crate) later: u32,
     /// Whose end the exit code comes from.
     pub(crate) exit_code_of: Option<Pid>,
+    /// The first process, if it has ended.
+    pub(crate) initial: Option<Pid>,
 }
 
 /// A process that failed by itself.
@@ -50,8 +52,11 @@ impl LastWord<'_> {
             text += &format!("; {} more failed after it", self.later);
         }
         if let Some(other) = self.exit_code_of.filter(|other| other != pid) {
-            let other = paint(&other.to_string(), other, is_coloured);
-            text += &format!("; the exit code is that of {other}, the first process");
+            let painted = paint(&other.to_string(), other, is_coloured);
+            text += &format!("; the exit code is that of {painted}");
+            if self.initial == Some(other) {
+                text += ", the first process";
+            }
         }
         text
     }
@@ -153,8 +158,13 @@ mod tests {
 
     /// A family of an initial process and two workers to whom this happens leaves this last word.
     fn check(events: &[Event], expect: Option<&str>) {
+        check_with("hello::work", events, expect);
+    }
+
+    /// The same, where the second worker runs this.
+    fn check_with(second: &str, events: &[Event], expect: Option<&str>) {
         let mut family = Family::new();
-        for (number, worker) in [(0, "hello::main"), (1, "hello::work"), (2, "hello::work")] {
+        for (number, worker) in [(0, "hello::main"), (1, "hello::work"), (2, second)] {
             family.handle_event(&Event::Spawned {
                 pid: pid(number),
                 parent: (number > 0).then(|| pid(0)),
@@ -212,6 +222,37 @@ mod tests {
             ],
             Some("<1> (hello::work on n1) failed first: exit code 2, after it wrote \"two\""),
         );
+    }
+
+    #[test]
+    fn a_pool_answers_for_its_workers() {
+        let died = exited(2, End::Signal(11));
+        let check = |events: &[Event], expect| {
+            check_with("deploy::pool::worker::pool_worker", events, expect);
+        };
+        let is_first = "<1> (hello::work on n1) failed first: exit code 3";
+        let before = format!("{is_first}; the exit code is that of <2>");
+        check(
+            &[
+                died.clone(),
+                exited(1, End::Code(3)),
+                exited(0, End::Code(0)),
+            ],
+            Some(&before),
+        );
+        let both = format!("{is_first}; 1 more failed after it");
+        check(
+            &[
+                exited(1, End::Code(3)),
+                died.clone(),
+                exited(0, End::Code(0)),
+            ],
+            Some(&both),
+        );
+        check(&[died.clone(), exited(0, End::Code(101))], None);
+        let alone =
+            "<2> (deploy::pool::worker::pool_worker on n2) failed first: it was ended by SIGSEGV";
+        check(&[died, exited(0, End::Code(0))], Some(alone));
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// Whether nothing in it ever calls `init`. One that does looks for this variable.
+    pub fn is_ordinary(&self) -> bool {
+        !self.has(b"DEPLOY_BIRTH")
+    }
+
     /// Whether these bytes are somewhere in it.
     pub fn has(&self, bytes: &[u8]) -> bool {
         memchr::memmem::find(&self.bytes, bytes).is_some()

@@ -143,6 +143,12 @@ fn tell_sent(sent: &Sent, image: &Image) {
 }
 
 fn tell_needs(run: &Run, image: &Image) {
+    if image.is_ordinary() && !run.cargo.quiet {
+        eprintln!(
+            "cargo deploy: {} never calls `deploy::init`, and so runs there as one process",
+            image.name
+        );
+    }
     if run.cargo.verbose > 0 {
         eprintln!(
             "cargo deploy: {} needs {}",

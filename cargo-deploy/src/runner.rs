@@ -45,7 +45,7 @@ pub fn run(mut runner: Runner) -> Result<i32, Failure> {
     let with_symbols = preflight::wants_symbols(&environment(runner, false));
     let image = preflight::look(Path::new(program), with_symbols)?;
     let files = preflight::files(&runner.given)?;
-    let is_plain = !image.has(KNOWS_DEPLOY);
+    let is_plain = image.is_ordinary();
     let screen = Screen::new(env::var_os("DEPLOY_FORMAT"))?;
     let screen = match is_plain {
         true => screen.for_ordinary(),
@@ -113,8 +113,6 @@ fn environment(runner: &Runner, is_terminal: bool) -> Vec<Variable> {
     all
 }
 
-/// Only a program with Deploy in it looks for this variable.
-const KNOWS_DEPLOY: &[u8] = b"DEPLOY_BIRTH";
 /// Only cargo's test harness looks for this one.
 const TEST_HARNESS: &[u8] = b"RUST_TEST_THREADS";
 const MANIFEST_DIR: &str = "CARGO_MANIFEST_DIR";
