@@ -12,6 +12,7 @@
 //!
 //! - `--floor WORDS` measures a floor and prints it; `--peer WORDS` is the other side of one.
 //! - `--ours WORDS` measures the library in a job of its own, as `DEPLOY_CHANNELS` says, and prints it.
+//!   `--ours-on-one WORDS` does so where all processes of the job have one processor.
 //! - `--plain WHAT` prints, as any program does; `--deployed WHAT` prints the same, behind `init`.
 //! - Otherwise it runs the rounds. What it measures of the library it measures between processes that it spawns.
 //!
@@ -21,6 +22,7 @@ mod buffer;
 mod choice;
 mod cpu;
 mod floors;
+mod itself;
 mod measure;
 mod ours;
 mod pooled;
@@ -45,6 +47,11 @@ fn main() -> ExitCode {
             programs::print(what);
         }
         ["--ours", ref words @ ..] => {
+            init(Resources::default());
+            return print_ours(words);
+        }
+        ["--ours-on-one", ref words @ ..] => {
+            cpu::pin(0);
             init(Resources::default());
             return print_ours(words);
         }

@@ -1,10 +1,7 @@
 //! One measurement of one row, whoever makes it.
 
-use crate::{ours, programs};
-use std::{
-    env,
-    process::{Command, Stdio},
-};
+use crate::{itself::itself, ours, programs};
+use std::process::{Command, Stdio};
 
 /// How a row comes by its value.
 pub enum Measure {
@@ -14,23 +11,12 @@ pub enum Measure {
     Ours(ours::Task),
     /// The same in a job of its own, whose processes are connected as `DEPLOY_CHANNELS` says.
     OursOver(&'static str, String),
+    /// The same in a job that has one processor for all of its processes.
+    OursOnOne(&'static str),
     /// By starting a program and reading what it prints.
     Program(programs::Run),
     /// By how much one row of the same round exceeds another.
     Difference(&'static str, &'static str),
-}
-
-/// This program, as another process outside of the job.
-pub fn itself() -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.stdin(Stdio::null());
-    // What is measured is what people get who set nothing.
-    for (name, _) in env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"DEPLOY_") {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 /// Has a process of its own measure a floor.
@@ -44,6 +30,13 @@ pub fn ours_over(channels: &str, words: &str) -> Result<f64, String> {
     command.env("DEPLOY_CHANNELS", channels);
     command.env("DEPLOY_FORMAT", "human");
     printed(command.arg("--ours"), words)
+}
+
+/// The same on one processor, and over what the library takes by itself.
+pub fn ours_on_one(words: &str) -> Result<f64, String> {
+    let mut command = itself();
+    command.env("DEPLOY_FORMAT", "human");
+    printed(command.arg("--ours-on-one"), words)
 }
 
 fn printed(command: &mut Command, words: &str) -> Result<f64, String> {

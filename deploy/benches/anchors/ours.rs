@@ -2,7 +2,7 @@
 //! The process that runs the rounds sleeps meanwhile.
 
 use crate::{
-    cpu, pooled,
+    pooled,
     samples::{STREAM, median, median_of, median_trip_us},
 };
 use deploy::{Builder, ChannelError, Pid, Receiver, Sender};
@@ -16,7 +16,7 @@ use std::{
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub enum Task {
     /// Microseconds for a number of eight bytes, or for a `Vec` of so many, to a child and back.
-    RoundTrip { bytes: usize, one_cpu: bool },
+    RoundTrip { bytes: usize },
     /// Messages a second, one way, numbers of eight bytes or a `Vec` of so many.
     Stream { bytes: usize },
     /// Microseconds for a call on a pool, awaited before the next.
@@ -47,7 +47,6 @@ impl Task {
         match *words {
             ["rtt", bytes] => Task::RoundTrip {
                 bytes: number(bytes),
-                one_cpu: false,
             },
             ["stream", bytes] => Task::Stream {
                 bytes: number(bytes),
@@ -77,8 +76,8 @@ pub fn run(task: Task) -> Result<f64, String> {
 /// The process that measures.
 fn measure(parent: Pid, task: Task) {
     let result = match task {
-        Task::RoundTrip { bytes: 8, one_cpu } => round_trip(7_u64, one_cpu),
-        Task::RoundTrip { bytes, one_cpu } => round_trip(vec![7_u8; bytes], one_cpu),
+        Task::RoundTrip { bytes: 8 } => round_trip(7_u64),
+        Task::RoundTrip { bytes } => round_trip(vec![7_u8; bytes]),
         Task::Stream { bytes: 8 } => stream(0_u64, |last| last + 1),
         Task::Stream { bytes } => stream(vec![7_u8; bytes], Vec::clone),
         Task::CallLatency => pooled::latency(),
@@ -99,11 +98,8 @@ trait Message: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Message for T {}
 
-fn round_trip<T: Message>(message: T, one_cpu: bool) -> f64 {
-    if one_cpu {
-        cpu::pin(0);
-    }
-    let peer = child(echo::<T>, one_cpu);
+fn round_trip<T: Message>(message: T) -> f64 {
+    let peer = child(echo::<T>, ());
     let (sender, receiver) = (Sender::<T>::new(peer), Receiver::<T>::new(peer));
     let mut message = Some(message);
     let median = median_trip_us(|| {
@@ -116,10 +112,7 @@ fn round_trip<T: Message>(message: T, one_cpu: bool) -> f64 {
     median
 }
 
-fn echo<T: Message>(parent: Pid, one_cpu: bool) {
-    if one_cpu {
-        cpu::pin(0);
-    }
+fn echo<T: Message>(parent: Pid, (): ()) {
     let (sender, receiver) = (Sender::<T>::new(parent), Receiver::<T>::new(parent));
     for message in receiver.iter() {
         let message = message.expect("the peer lives");

@@ -1,6 +1,6 @@
 //! Whole programs, from the start to the end, as a shell sees them: the same one behind `init` and without the library.
 
-use crate::{measure::itself, samples::median};
+use crate::{itself::itself, samples::median};
 use std::{
     io::{self, Read, Write},
     process::Stdio,

@@ -5,7 +5,7 @@ use crate::{
     ours::Task,
     programs::{Kind, Run},
 };
-use Measure::{Difference, Floor, Ours, OursOver, Program};
+use Measure::{Difference, Floor, Ours, OursOnOne, OursOver, Program};
 use std::collections::BTreeMap;
 
 /// Rows that belong side by side.
@@ -83,6 +83,7 @@ impl Workload {
             Floor(words) => measure::floor(words)?,
             Ours(task) => crate::ours::run(*task)?,
             OursOver(channels, words) => measure::ours_over(channels, words)?,
+            OursOnOne(words) => measure::ours_on_one(words)?,
             Program(run) => run.measure()?,
             Difference(ours, floor) => return Ok(earlier(ours)? - earlier(floor)?),
         };
@@ -139,12 +140,11 @@ pub fn all() -> Vec<Workload> {
 }
 
 fn round_trip_small() -> Workload {
-    let task = |one_cpu| Ours(Task::RoundTrip { bytes: 8, one_cpu });
     let rows = vec![
         row(SPINNING, floor("rtt unix spinning 8")),
-        row(DEPLOY, task(false)),
+        row(DEPLOY, Ours(Task::RoundTrip { bytes: 8 })),
         row(BLOCKING, floor("rtt unix blocking 8")),
-        row("deploy, one CPU", task(true)),
+        row("deploy, one CPU", OursOnOne("rtt 8")),
         row(
             "floor: AF_UNIX blocking, one CPU",
             floor("rtt-one-cpu unix blocking 8"),
@@ -177,10 +177,9 @@ fn round_trip(
     floors: &'static [&'static str],
     bound: Bound,
 ) -> Workload {
-    let one_cpu = false;
     let rows = vec![
         row(SPINNING, floor(format!("rtt unix spinning {bytes}"))),
-        row(DEPLOY, Ours(Task::RoundTrip { bytes, one_cpu })),
+        row(DEPLOY, Ours(Task::RoundTrip { bytes })),
         row(BLOCKING, floor(format!("rtt unix blocking {bytes}"))),
     ];
     with_tcp(
@@ -250,11 +249,11 @@ fn stream_large() -> Workload {
 /// Functions on a pool. One call is held against a round trip of the same bytes, made by hand.
 fn calls(name: &'static str, unit: &'static str, task: Task, words: &'static str) -> Workload {
     const BY_HAND: &str = "deploy, by hand";
-    let (bytes, one_cpu) = (8, false);
+    let bytes = 8;
     let mut rows = vec![row(DEPLOY, Ours(task))];
     let aims = match task {
         Task::CallLatency => {
-            rows.push(row(BY_HAND, Ours(Task::RoundTrip { bytes, one_cpu })));
+            rows.push(row(BY_HAND, Ours(Task::RoundTrip { bytes })));
             vec![aim(DEPLOY, &[BY_HAND], Bound::TimesFloorAndMax(1.5, 10.0))]
         }
         Task::CallThroughput => vec![aim(DEPLOY, &[], Bound::Min(150e3))],
