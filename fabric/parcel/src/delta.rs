@@ -33,7 +33,7 @@ pub struct Nonsense(&'static str);
 /// What makes `new` of `old`; nothing, if that is longer than `len_max`. Takes some 24 MiB of memory and twice as much as comes
 /// of it, beside the two.
 pub fn make(mut old: Vec<u8>, new: &[u8], len_max: u64) -> Option<Vec<u8>> {
-    let moves = Moves::between(&old, new);
+    let moves = Moves::between(&old, new, len_max)?;
     moves.apply(&mut old);
     let old = &old[..];
     let mut change = Change {
@@ -41,7 +41,8 @@ pub fn make(mut old: Vec<u8>, new: &[u8], len_max: u64) -> Option<Vec<u8>> {
         ..Change::default()
     };
     let mut part = Part::default();
-    for next in Parts::of(old, new) {
+    let mut parts = Parts::of(old, new, len_max);
+    for next in parts.by_ref() {
         // It is looked at first, because what is not similar is all fresh.
         if change.len() + (next.new_start - part.new_end) as u64 > len_max {
             return None;
@@ -49,7 +50,7 @@ pub fn make(mut old: Vec<u8>, new: &[u8], len_max: u64) -> Option<Vec<u8>> {
         change.add(old, new, &part, next.new_start, next.old_start);
         part = next;
     }
-    if change.len() + (new.len() - part.new_end) as u64 > len_max {
+    if parts.were_given_up() || change.len() + (new.len() - part.new_end) as u64 > len_max {
         return None;
     }
     change.add(old, new, &part, new.len(), part.old_end());

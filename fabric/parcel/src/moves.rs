@@ -37,16 +37,20 @@ pub(crate) struct Moves {
 }
 
 impl Moves {
-    /// None, unless both are programs whose references can be told.
-    pub(crate) fn between(old: &[u8], new: &[u8]) -> Moves {
+    /// Those between two programs whose references can be told; nothing, if these are [not worth comparing](Parts::of).
+    pub(crate) fn between(old: &[u8], new: &[u8], strange_max: u64) -> Option<Moves> {
         let (regions, new_regions) = (Regions::of(old), Regions::of(new));
         if regions.is_empty() || new_regions.is_empty() {
-            return Moves::default();
+            return Some(Moves::default());
         }
-        let parts = kept(Parts::of(old, new));
+        let mut parts = Parts::of(old, new, strange_max);
+        let kept_parts = kept(parts.by_ref());
+        if parts.were_given_up() {
+            return None;
+        }
         let mut votes = Votes::default();
         let mut shifts = Vec::new();
-        for pair in pairs(&parts, &regions, &new_regions) {
+        for pair in pairs(&kept_parts, &regions, &new_regions) {
             if pair.region.kind != Kind::Symbols && pair.new_region.kind != Kind::Symbols {
                 shifts.push((pair.address(), pair.shift()));
             }
@@ -55,10 +59,10 @@ impl Moves {
         shifts.sort_unstable();
         let mut shifts = votes.correct(&shifts);
         shifts.truncate(SHIFTS_MAX);
-        match shifts.iter().all(|(_, shift)| *shift == 0) {
+        Some(match shifts.iter().all(|(_, shift)| *shift == 0) {
             true => Moves::default(),
             false => Moves { regions, shifts },
-        }
+        })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -130,7 +134,7 @@ fn shift(shifts: &[(u64, i64)], address: u64) -> i64 {
 }
 
 /// The longer ones of some parts, in the old program's order. Where two share a place of it, the shorter was met by accident.
-fn kept(parts: Parts<'_>) -> Vec<Part> {
+fn kept(parts: impl Iterator<Item = Part>) -> Vec<Part> {
     let mut parts: Vec<Part> = parts.filter(|part| part.len() >= PART_MIN).collect();
     parts.sort_by_key(|part| part.old_start);
     let mut kept: Vec<Part> = Vec::new();
@@ -340,7 +344,7 @@ mod tests {
     fn references_across_a_move_cost_nothing() {
         let old = program(&[]);
         let new = program(&[300, 301, 800]);
-        let moves = Moves::between(&old, &new);
+        let moves = Moves::between(&old, &new, u64::MAX).unwrap();
         let told = (moves.shifts.len(), moves.encode().len());
         assert!(told < (10, 60), "{told:?}");
         assert_eq!(Moves::decode(&moves.encode()).unwrap(), moves);
@@ -360,7 +364,7 @@ mod tests {
     #[test]
     fn what_is_read_in_pieces_is_corrected_alike() {
         let (old, new) = (program(&[]), program(&[5, 700]));
-        let moves = Moves::between(&old, &new);
+        let moves = Moves::between(&old, &new, u64::MAX).unwrap();
         let mut whole = old.clone();
         moves.apply(&mut whole);
         let corrected = Corrected {

@@ -60,25 +60,34 @@ fn worthwhile(equal: impl Iterator<Item = bool>) -> usize {
     len
 }
 
-/// The parts, in the new program's order.
+/// The parts, in the new program's order. Where too much of it is in none of them, they end early.
 pub(crate) struct Parts<'p> {
     old: &'p [u8],
     new: &'p [u8],
     index: Index,
     at: usize,
     end: usize,
+    /// How many places of the new program may yet be like none of the old.
+    strange_left: u64,
 }
 
 impl<'p> Parts<'p> {
-    /// Indexes the old program.
-    pub(crate) fn of(old: &'p [u8], new: &'p [u8]) -> Parts<'p> {
+    /// Indexes the old program. To look for what is in no part takes longest: with more of it than `strange_max` bytes the
+    /// two are not worth comparing.
+    pub(crate) fn of(old: &'p [u8], new: &'p [u8], strange_max: u64) -> Parts<'p> {
         Parts {
             old,
             new,
             index: Index::new(old),
             at: 0,
             end: 0,
+            strange_left: strange_max,
         }
+    }
+
+    /// Whether so much of the new program was in no part that the rest was not looked at.
+    pub(crate) fn were_given_up(&self) -> bool {
+        self.strange_left == 0 && self.at < self.new.len()
     }
 }
 
@@ -86,7 +95,7 @@ impl Iterator for Parts<'_> {
     type Item = Part;
 
     fn next(&mut self) -> Option<Part> {
-        while self.at < self.new.len() {
+        while self.at < self.new.len() && self.strange_left > 0 {
             let found = self.index.find(self.old, self.new, self.at, self.end);
             if let Some(found) = found {
                 let part = Part::around(self.old, self.new, found, self.end);
@@ -94,6 +103,7 @@ impl Iterator for Parts<'_> {
                 return Some(part);
             }
             self.at += 1;
+            self.strange_left -= 1;
         }
         None
     }
@@ -104,3 +114,27 @@ impl Iterator for Parts<'_> {
 const DIFFERENT_COSTS: i64 = 2;
 /// A part ends when this much was lost since it was best.
 const PATIENCE: i64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_strange_is_not_looked_at_to_its_end() {
+        let noise = |seed: u32, at: u32| (at ^ seed).wrapping_mul(2_654_435_761).rotate_left(9);
+        let program = |seed| -> Vec<u8> {
+            let numbers = (0..1000).map(|at| noise(seed, at));
+            numbers.flat_map(u32::to_le_bytes).collect()
+        };
+        let (old, new) = (program(1 << 20), program(1 << 30));
+        let mut parts = Parts::of(&old, &new, 500);
+        assert!(parts.next().is_none() && parts.were_given_up());
+        assert_eq!(parts.at, 500);
+        let mut parts = Parts::of(&old, &new, 5000);
+        assert!(parts.next().is_none() && !parts.were_given_up());
+        let half = [&new[..400], &old[..]].concat();
+        let mut parts = Parts::of(&old, &half, 500);
+        assert_eq!(parts.by_ref().map(|part| part.len()).sum::<usize>(), 4000);
+        assert!(!parts.were_given_up());
+    }
+}
