@@ -209,6 +209,11 @@ impl Control {
                 self.answer(id, notice);
             }
             Notice::Connected { peer, seal } => {
+                // From another machine it may come behind the word of the peer's end, which then found no connection to
+                // tell it to. It is said again to whoever asks, and a peer that lives is connected once.
+                if seal.is_some() && self.links.by_peer(peer).is_none() {
+                    self.connect(peer);
+                }
                 self.handle_connected(peer, socket, seal);
             }
             Notice::Ended { peer, status } => {

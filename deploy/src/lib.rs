@@ -101,6 +101,9 @@ mod hub;
 mod init;
 #[cfg(feature = "distributed")]
 mod iter;
+#[cfg(test)]
+#[cfg(feature = "distributed")]
+mod late_tests;
 #[cfg(feature = "distributed")]
 mod link;
 #[cfg(feature = "distributed")]

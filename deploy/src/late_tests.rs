@@ -1,0 +1,88 @@
+//! A connection that comes late: behind the word of its peer's end, which overtook it because the two take different ways
+//! between machines. A real socket, and a monitor that this test plays.
+//!
+//! Deliberately absent: the network that makes it late, which is the nemesis's business.
+
+use crate::{
+    channel_tests::end,
+    error::{ChannelError, ExitStatus},
+    link::Link,
+    links::Links,
+    receiver::Receiver,
+};
+use deploy_sys::{fd, packet};
+use deploy_wire::{
+    control::{Notice, Request},
+    exit::End,
+    pid::{Job, Pid},
+    secret::Secret,
+};
+use std::{
+    io,
+    mem::ManuallyDrop,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+#[test]
+fn whoever_is_connected_to_the_dead_hears_of_the_end_again() {
+    let (links, monitor) = end(1 << 30);
+    let monitor = ManuallyDrop::new(monitor); // A process whose monitor is gone aborts.
+    let (own, peer) = (pid(0), pid(1));
+    let status = ExitStatus::new(End::Signal(9));
+    let ended = Notice::Ended {
+        peer,
+        status: Some(status),
+    };
+    let (one, other) = fd::socketpair_stream().unwrap();
+    let (seal, _) = Secret::from_bytes([1; 32]).seals(own, peer, true);
+    let connected = Notice::Connected {
+        peer,
+        seal: Some(seal),
+    };
+    tell(&monitor, &ended, &[]);
+    tell(&monitor, &connected, &[one]);
+    drop(other); // The peer has ended.
+    assert_eq!(asked(&monitor), Request::Connect { peer });
+    let receiver = Receiver::<u8>::on(to(&links, peer));
+    tell(&monitor, &ended, &[]);
+    assert_eq!(receiver.recv(), Err(ChannelError::Exited(status)));
+}
+
+/// The connection, which is there: whoever makes a channel asks for nothing.
+fn to(links: &Links, peer: Pid) -> Arc<Link> {
+    await_some(|| links.by_peer(peer))
+}
+
+fn tell(monitor: &OwnedFd, notice: &Notice, beside: &[OwnedFd]) {
+    let beside: Vec<_> = beside.iter().map(AsFd::as_fd).collect();
+    packet::send(monitor.as_fd(), &notice.encode(), &beside).unwrap();
+}
+
+/// What the process asks next.
+fn asked(monitor: &OwnedFd) -> Request {
+    let mut packet = Vec::new();
+    await_some(|| match packet::try_receive(monitor.as_fd(), &mut packet) {
+        Ok(beside) => Some(beside.expect("the process is there")),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        Err(error) => panic!("{error}"),
+    });
+    Request::decode(&packet).unwrap()
+}
+
+fn await_some<T>(mut find: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it comes in time");
+        thread::yield_now();
+    }
+}
+
+fn pid(number: u32) -> Pid {
+    Pid::new(Job::from_bits(1), number)
+}
