@@ -84,6 +84,11 @@ fn processes_that_take_all_they_can_get_hurt_nobody_and_nothing_grows_with_them(
 }
 
 #[test]
+fn nobody_is_taken_for_dead_on_a_machine_that_has_too_much_to_do() {
+    check(env!("CARGO_BIN_EXE_loaded"), &["--seconds", "8"], &[]);
+}
+
+#[test]
 fn a_job_that_has_had_many_processes_costs_what_those_cost_that_live() {
     let long_job = env!("CARGO_BIN_EXE_long_job");
     check(long_job, &["--processes", "1000"], &[]);
