@@ -261,5 +261,7 @@ pub fn init(_resources: Resources) {}
 /// What the attributes' own code needs.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::pool::{Pool, Terms, Travels, call, call_async, returns};
+    pub use crate::pool::{
+        Asked, Can, Cannot, Pool, Terms, Travels, Way, call, call_async, returns,
+    };
 }

@@ -3,14 +3,13 @@
 //! A pool is plain data, so that it can be a `static` or a `const`: where it stands in the source, and what was said about
 //! it. What it has at work in a process is kept in `registry.rs`. Deliberately absent here: all that moves.
 
+mod arguments;
 mod error;
 mod map;
 mod panics;
 mod progress;
 
 // Where calls go to other processes.
-#[cfg(feature = "distributed")]
-mod arguments;
 #[cfg(feature = "distributed")]
 mod broadcast;
 #[cfg(feature = "distributed")]
@@ -38,18 +37,18 @@ mod worker;
 mod in_place;
 
 #[cfg(not(feature = "distributed"))]
-pub use self::in_place::{Broadcast, Call, Travels, call, call_async, returns};
+pub use self::in_place::{Broadcast, Call, call, call_async, returns};
 #[cfg(feature = "distributed")]
 pub(crate) use self::registry::{awaited, retire};
-#[cfg(feature = "distributed")]
 pub use self::{
-    arguments::Travels,
-    broadcast::Broadcast,
-    call::{Call, call, call_async, returns},
-};
-pub use self::{
+    arguments::{Asked, Can, Cannot, Travels, Way},
     error::{DistributedResult, DistributionError},
     map::Map,
+};
+#[cfg(feature = "distributed")]
+pub use self::{
+    broadcast::Broadcast,
+    call::{Call, call, call_async, returns},
 };
 
 use deploy_wire::resources::{Cpu, Mem, Resources};

@@ -142,25 +142,85 @@ fn functions_that_cannot_run_on_a_pool_are_refused() {
     }
 }
 
-/// The argument is named, and its type; nothing else of the program is complained of.
+/// One error for each argument or result that cannot travel: it names both, and nothing else of the program is complained
+/// of, neither the other arguments nor those who call.
 #[test]
-fn what_cannot_travel_to_a_pool_is_named() {
-    let built = check_pool(
-        "pool-types",
-        "struct Unsendable;
-         #[on(POOL)] fn takes(size: u32, picture: Unsendable) -> u32 { let _ = picture; size }
-         #[on(POOL)] fn returns(size: u32) -> Vec<Unsendable> { let _ = size; vec![] }
-         #[on(7)] fn nowhere() {}",
-    );
-    for message in [
-        "`Unsendable` cannot travel",
-        "argument_picture",
-        "`result`",
-        "expected `&Pool`, found",
-    ] {
-        assert!(built.contains(message), "no {message:?} in:\n{built}");
+fn what_cannot_travel_to_a_pool_is_named_once() {
+    let mistakes = [
+        (
+            "fn takes(size: u32, picture: Unsendable) -> u32 { let _ = picture; size }",
+            &[("Unsendable", "argument_picture")][..],
+        ),
+        (
+            "fn returns(size: u32) -> Vec<Unsendable> { let _ = size; vec![] }",
+            &[("Vec<Unsendable>", "result")],
+        ),
+        (
+            "async fn both(mut all: Vec<Unsendable>) -> Result<(), Unsendable> { all.pop().map_or(Ok(()), Err) }",
+            &[
+                ("Vec<Unsendable>", "argument_all"),
+                ("Result<(), Unsendable>", "result"),
+            ],
+        ),
+        (
+            "fn slice(pictures: &[Picture]) -> usize { pictures.len() }",
+            &[("Vec<Picture>", "argument_pictures")],
+        ),
+        (
+            "fn reference(picture: &Picture) { let _ = picture; }",
+            &[("Picture", "argument_picture")],
+        ),
+        (
+            "fn parameter<T>(any: T) { let _ = any; }",
+            &[("T", "argument_any")],
+        ),
+        (
+            "fn half(written: Written) { let _ = written; }",
+            &[("Written", "argument_written")],
+        ),
+        (
+            "fn shared(count: Rc<u32>) { let _ = count; }",
+            &[("Rc<u32>", "argument_count")],
+        ),
+    ];
+    let mut program = "use std::rc::Rc;
+        struct Unsendable;
+        #[derive(Clone)] struct Picture;
+        #[derive(serde::Serialize)] struct Written;
+        impl Picture { #[on(POOL)] fn own(self) -> u32 { 7 } }
+        async fn calls() {
+            let _ = returns(1).await;
+            let _ = both(vec![]).wait();
+            let _: Vec<_> = POOL.map(returns, 0..7).collect();
+        }\n"
+    .to_string();
+    for (function, _) in mistakes {
+        program += &format!("#[on(POOL)] {function}\n");
     }
-    assert!(!built.contains("argument_size"), "{built}");
+    let built = check_pool("pool-types", &program);
+    let own = ("Picture", "argument_self");
+    let expected = mistakes.iter().flat_map(|(_, errors)| *errors);
+    let expected: Vec<_> = expected.chain([&own]).collect();
+    let errors: Vec<&str> = built.split("error[").skip(1).collect();
+    for (kind, name) in &expected {
+        let is_meant = |error: &&&str| {
+            error.contains(&format!("`{kind}` cannot travel"))
+                && error.contains(&format!("{name}`"))
+        };
+        assert_eq!(
+            errors.iter().filter(is_meant).count(),
+            1,
+            "{kind} {name}: {built}"
+        );
+    }
+    assert_eq!(errors.len(), expected.len(), "{built}");
+}
+
+#[test]
+fn a_pool_that_is_none_is_refused() {
+    let built = check_pool("pool-none", "#[on(7)] fn nowhere() {}");
+    let message = "expected `&Pool`, found";
+    assert!(built.contains(message), "no {message:?} in:\n{built}");
     let built = check_pool("pool-missing", "#[on(NOWHERE)] fn lost() {}");
     let message = "cannot find value `NOWHERE` in this scope";
     assert!(built.contains(message), "{built}");

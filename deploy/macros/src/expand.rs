@@ -42,8 +42,8 @@ fn put_together(terms: &Terms, item: &ItemFn, function: Function) -> TokenStream
     let output = output(&function, name);
     let own = function.receiver.map(|_| FnArgOfSelf(item));
     let inputs = inputs(&function);
-    let assertions = assertions(&function, &output);
-    let given = given(&function);
+    let (ways, way) = ways(&function, item, &output);
+    let given = given(&function, item);
     let (pool, fields) = (&terms.pool, fields(terms));
     let (make, body) = match sig.asyncness {
         Some(_) => (quote!(call_async), async_body(&function, item, &output)),
@@ -56,11 +56,12 @@ fn put_together(terms: &Terms, item: &ItemFn, function: Function) -> TokenStream
         #beside
         #(#attrs)*
         #vis fn #name #generics (#own #(#inputs),*) -> ::deploy::Call<#output> #bounds {
-            #assertions
             ::deploy::__private::#make(
                 #pool,
                 #fields,
                 #given,
+                #ways,
+                #way,
                 #body,
             )
         }
@@ -109,43 +110,67 @@ fn owned(argument: &Argument) -> TokenStream {
 }
 
 fn owned_of(kind: &Type) -> TokenStream {
-    quote_spanned!(kind.span()=> <#kind as ::std::borrow::ToOwned>::Owned)
+    match kind {
+        // Where the elements have no copy this is said once, since the vector is a type all the same.
+        Type::Slice(slice) => {
+            let element = &slice.elem;
+            quote_spanned!(kind.span()=> ::std::vec::Vec<#element>)
+        }
+        _ => quote_spanned!(kind.span()=> <#kind as ::std::borrow::ToOwned>::Owned),
+    }
 }
 
-/// What the compiler is asked of each type. The name of the argument is part of a function's, which its error mentions.
-fn assertions(function: &Function, output: &TokenStream) -> TokenStream {
-    let mut asked: Vec<(Ident, TokenStream, Span)> = Vec::new();
-    for argument in &function.arguments {
+/// How the arguments travel, a tuple, and how the result does: expressions that the compiler refuses if they do not.
+fn ways(function: &Function, item: &ItemFn, output: &TokenStream) -> (TokenStream, TokenStream) {
+    let own = function.receiver.map(|_| {
+        let span = item.sig.inputs.first().span();
+        way(&format_ident!("argument_self"), &quote!(Self), span)
+    });
+    let arguments = function.arguments.iter().map(|argument| {
         let name = format_ident!("argument_{}", argument.name.unraw());
-        asked.push((name, owned(argument), argument.kind.span()));
-    }
-    let result_span = function.output.as_ref().map(Spanned::span);
-    if let Some(span) = result_span {
-        asked.push((format_ident!("result"), output.clone(), span));
-    }
-    let assertion = |(name, kind, span): &(Ident, TokenStream, Span)| {
-        let bound = quote_spanned!(*span=> ::deploy::__private::Travels);
-        let ask = quote_spanned!(*span=> #name::<#kind>());
-        quote!({
-            #[allow(non_snake_case)]
-            fn #name<T: #bound>() {}
-            #ask
-        };)
-    };
-    asked.iter().map(assertion).collect()
+        way(&name, &owned(argument), argument.kind.span())
+    });
+    let ways = own.into_iter().chain(arguments);
+    let ways = quote!((#(#ways,)*));
+    let span = function
+        .output
+        .as_ref()
+        .map_or(Span::call_site(), Spanned::span);
+    (ways, way(&format_ident!("result"), output, span))
+}
+
+/// How one type travels. The name is that of a function, which the compiler's error mentions.
+fn way(name: &Ident, kind: &TokenStream, span: Span) -> TokenStream {
+    let bound = quote_spanned!(span=> ::deploy::__private::Travels<T>);
+    let ask = quote_spanned!(span=> (&::deploy::__private::Asked::<#kind>::NOW).way());
+    let show = quote_spanned!(span=> #name::<#kind, _>(&way));
+    quote!({
+        #[allow(unused_imports)]
+        use ::deploy::__private::{Can as _, Cannot as _};
+        #[allow(non_snake_case)]
+        fn #name<T, W: #bound>(_: &W) {}
+        let way = #ask;
+        #show;
+        way
+    })
 }
 
 /// The tuple that goes to the worker.
-fn given(function: &Function) -> TokenStream {
+fn given(function: &Function, item: &ItemFn) -> TokenStream {
     let own = match function.receiver {
         None => quote!(),
         Some(Receiver::Value) => quote!(self,),
-        Some(Receiver::Reference) => quote!(::std::borrow::ToOwned::to_owned(self),),
+        Some(Receiver::Reference) => {
+            let copy = quote_spanned!(item.sig.inputs.first().span()=> <Self as ::std::borrow::ToOwned>::to_owned);
+            quote!(#copy(self),)
+        }
     };
     let give = |argument: &Argument| {
-        let name = &argument.name;
+        let Argument { name, kind, .. } = argument;
         match argument.is_reference {
-            true => quote!(::std::borrow::ToOwned::to_owned(#name)),
+            true => {
+                quote_spanned!(kind.span()=> <#kind as ::std::borrow::ToOwned>::to_owned(#name))
+            }
             false => quote!(#name),
         }
     };

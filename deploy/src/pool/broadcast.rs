@@ -8,7 +8,7 @@
 //! 4. There the handle is decoded by looking the name up; the value is decoded when that happens first.
 //! 5. A worker forgets it when the last handle here, and the last call that names it, is gone.
 
-use super::{Pool, arguments::Travels, message::Bytes};
+use super::{Pool, arguments::Able, message::Bytes};
 use crate::{
     codec::{self, CodecError},
     process,
@@ -53,7 +53,7 @@ impl Pool {
     /// # Panics
     /// If `init` was not called.
     #[track_caller]
-    pub fn broadcast<T: Travels + Sync>(&self, value: T) -> Broadcast<T> {
+    pub fn broadcast<T: Able + Sync>(&self, value: T) -> Broadcast<T> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = u64::from(process::current().pid.number());
         let mut bytes = Vec::new();
@@ -127,7 +127,7 @@ pub(crate) fn forget(name: u64) {
     drop(forgotten); // As above.
 }
 
-fn look_up<T: Travels + Sync>(name: u64) -> Result<Broadcast<T>, String> {
+fn look_up<T: Able + Sync>(name: u64) -> Result<Broadcast<T>, String> {
     let missing = || "a broadcast value travels only as an argument of a call".to_string();
     let sent = {
         let known = known();
@@ -171,7 +171,7 @@ impl<T> Serialize for Broadcast<T> {
     }
 }
 
-impl<'de, T: Travels + Sync> Deserialize<'de> for Broadcast<T> {
+impl<'de, T: Able + Sync> Deserialize<'de> for Broadcast<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Broadcast<T>, D::Error> {
         look_up(u64::deserialize(deserializer)?).map_err(de::Error::custom)
     }

@@ -4,7 +4,7 @@
 
 use super::{
     Pool, Terms,
-    arguments::{Arguments, Travels},
+    arguments::{Way, Ways},
     broadcast,
     crew::{Burst, Crew},
     error::{DistributedResult, DistributionError},
@@ -13,16 +13,11 @@ use super::{
     ticket::{Answer, Job, Ticket},
     worker::{CODED, UNCODED},
 };
-use crate::{
-    codec::{self, CodecError},
-    error::SpawnError,
-    park,
-};
+use crate::{codec::CodecError, error::SpawnError, park};
 use deploy_sys::code::{self, Entry};
 use std::{
     any::type_name,
     fmt,
-    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -52,7 +47,7 @@ use std::{
 #[must_use = "a call begins when it is awaited"]
 pub struct Call<T> {
     state: State,
-    result: PhantomData<fn() -> T>,
+    decode: fn(&mut &[u8]) -> Result<T, CodecError>,
 }
 
 enum State {
@@ -65,7 +60,7 @@ enum State {
     Over,
 }
 
-impl<T: Travels> Call<T> {
+impl<T> Call<T> {
     /// Blocks until the result is there.
     ///
     /// # Errors
@@ -123,13 +118,12 @@ impl<T: Travels> Call<T> {
 
     fn finish(&mut self, answer: Answer) -> Poll<DistributedResult<T>> {
         self.state = State::Over;
-        Poll::Ready(answer.and_then(|bytes| {
-            codec::decode_part(&mut bytes.0.as_slice()).map_err(DistributionError::Codec)
-        }))
+        let decode = |bytes: Bytes| (self.decode)(&mut bytes.0.as_slice());
+        Poll::Ready(answer.and_then(|bytes| decode(bytes).map_err(DistributionError::Codec)))
     }
 }
 
-impl<T: Travels> Future for Call<T> {
+impl<T> Future for Call<T> {
     type Output = DistributedResult<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DistributedResult<T>> {
@@ -186,25 +180,29 @@ impl<T> fmt::Debug for Call<T> {
 }
 
 /// A call of a function that returns its result.
-pub fn call<A: Arguments, R: Travels, F: Fn(A) -> R>(
+pub fn call<A, W: Ways<A>, R, V: Way<R>, F: Fn(A) -> R>(
     pool: Pool,
     terms: Terms,
     given: A,
+    _: W, // Of what says how things travel, the types say it all.
+    _: V,
     function: F,
 ) -> Call<R> {
-    std::mem::forget(function); // Its type says it all: the value lives on in the worker.
-    prepare(pool, terms, &given, enter::<A, R, F>)
+    std::mem::forget(function); // Its type, too: the value lives on in the worker.
+    prepare::<A, W, R, V>(pool, terms, &given, enter::<A, W, R, V, F>)
 }
 
 /// A call of a function that returns a future of its result.
-pub fn call_async<A: Arguments, R: Travels, F: Fn(A) -> U, U: Future<Output = R> + Send>(
+pub fn call_async<A, W: Ways<A>, R, V: Way<R>, F: Fn(A) -> U, U: Future<Output = R> + Send>(
     pool: Pool,
     terms: Terms,
     given: A,
+    _: W,
+    _: V,
     function: F,
 ) -> Call<R> {
     std::mem::forget(function); // As above.
-    prepare(pool, terms, &given, enter_async::<A, R, F, U>)
+    prepare::<A, W, R, V>(pool, terms, &given, enter_async::<A, W, R, V, F, U>)
 }
 
 /// Says what a future returns, where its type is not written.
@@ -212,8 +210,14 @@ pub fn returns<R, U: Future<Output = R>>(future: U) -> U {
     future
 }
 
-fn prepare<A: Arguments, R: Travels>(pool: Pool, terms: Terms, given: &A, entry: Entry) -> Call<R> {
-    let state = match job(&pool, &terms, given, entry) {
+fn prepare<A, W: Ways<A>, R, V: Way<R>>(
+    pool: Pool,
+    terms: Terms,
+    given: &A,
+    entry: Entry,
+) -> Call<R> {
+    let encode = |bytes: &mut Vec<u8>| W::encode(given, bytes);
+    let state = match job(&pool, &terms, encode, entry) {
         Ok(job) => {
             let crew = registry::crew(&pool, &terms);
             crew.handle_made();
@@ -221,22 +225,20 @@ fn prepare<A: Arguments, R: Travels>(pool: Pool, terms: Terms, given: &A, entry:
         }
         Err(why) => State::Failed(why),
     };
-    Call {
-        state,
-        result: PhantomData,
-    }
+    let decode = V::decode;
+    Call { state, decode }
 }
 
-fn job<A: Arguments>(
+fn job(
     pool: &Pool,
     terms: &Terms,
-    given: &A,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
     entry: Entry,
 ) -> Result<Job, DistributionError> {
     let function =
         code::offset(entry).map_err(|_| DistributionError::Refused(SpawnError::NotInProgram))?;
     let mut bytes = Vec::new();
-    let (coded, named) = broadcast::naming(|| given.encode(&mut bytes));
+    let (coded, named) = broadcast::naming(|| encode(&mut bytes));
     coded.map_err(DistributionError::Codec)?;
     Ok(Job {
         function,
@@ -247,24 +249,23 @@ fn job<A: Arguments>(
 }
 
 /// What a worker runs.
-fn enter<A: Arguments, R: Travels, F: Fn(A) -> R>(given: Vec<u8>) -> Vec<u8> {
-    run::<A, R>(&given, code::only_value::<F>())
+fn enter<A, W: Ways<A>, R, V: Way<R>, F: Fn(A) -> R>(given: Vec<u8>) -> Vec<u8> {
+    run::<A, W, R, V>(&given, code::only_value::<F>())
 }
 
 /// The same for a function that returns a future: it is the only task of its thread.
-fn enter_async<A: Arguments, R: Travels, F: Fn(A) -> U, U: Future<Output = R>>(
+fn enter_async<A, W: Ways<A>, R, V: Way<R>, F: Fn(A) -> U, U: Future<Output = R>>(
     given: Vec<u8>,
 ) -> Vec<u8> {
     let function = code::only_value::<F>();
-    run::<A, R>(&given, |given| park::block_on(function(given)))
+    run::<A, W, R, V>(&given, |given| park::block_on(function(given)))
 }
 
-fn run<A: Arguments, R: Travels>(mut given: &[u8], function: impl Fn(A) -> R) -> Vec<u8> {
-    let decoded = A::decode(&mut given).map_err(|why| not_coded::<A>("decoded", why));
+fn run<A, W: Ways<A>, R, V: Way<R>>(mut given: &[u8], function: impl Fn(A) -> R) -> Vec<u8> {
+    let decoded = W::decode(&mut given).map_err(|why| not_coded::<A>("decoded", why));
     let mut returned = Vec::new();
     let coded = decoded.and_then(|given| {
-        codec::encode_part(&function(given), &mut returned)
-            .map_err(|why| not_coded::<R>("encoded", why))
+        V::encode(&function(given), &mut returned).map_err(|why| not_coded::<R>("encoded", why))
     });
     if let Err(why) = &coded {
         returned.clear();

@@ -5,6 +5,7 @@
 
 use super::{
     Pool, Terms,
+    arguments::{Able, Way, Ways},
     error::{DistributedResult, DistributionError},
     panics,
 };
@@ -19,11 +20,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// What can be passed to a function on a pool, and returned by it.
-pub trait Travels: Send + 'static {}
-
-impl<T: Send + 'static> Travels for T {}
-
 /// A call on a pool: what a function annotated with [`on`](crate::on) or [`with`](crate::with) returns. It runs where it is
 /// polled.
 #[must_use = "a call begins when it is awaited"]
@@ -35,7 +31,7 @@ enum State<T> {
     Over,
 }
 
-impl<T: Travels> Call<T> {
+impl<T> Call<T> {
     /// Blocks until the result is there.
     ///
     /// # Errors
@@ -64,7 +60,7 @@ impl<T: Travels> Call<T> {
     }
 }
 
-impl<T: Travels> Future for Call<T> {
+impl<T> Future for Call<T> {
     type Output = DistributedResult<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DistributedResult<T>> {
@@ -107,20 +103,24 @@ impl<T> fmt::Debug for Call<T> {
 }
 
 /// A call of a function that returns its result.
-pub fn call<A: Travels, R: Travels, F: Fn(A) -> R + Travels>(
+pub fn call<A: Able, W: Ways<A>, R, V: Way<R>, F: Fn(A) -> R + Able>(
     _: Pool,
     _: Terms,
     given: A,
+    _: W,
+    _: V,
     function: F,
 ) -> Call<R> {
     Call(State::Function(Box::new(move || function(given))))
 }
 
 /// A call of a function that returns a future of its result.
-pub fn call_async<A: Travels, R: Travels, F: Fn(A) -> U, U: Future<Output = R> + Travels>(
+pub fn call_async<A, W: Ways<A>, R, V: Way<R>, F: Fn(A) -> U, U: Future<Output = R> + Able>(
     _: Pool,
     _: Terms,
     given: A,
+    _: W,
+    _: V,
     function: F,
 ) -> Call<R> {
     Call(State::Future(Box::pin(function(given))))
@@ -133,7 +133,7 @@ pub fn returns<R, U: Future<Output = R>>(future: U) -> U {
 
 impl Pool {
     /// A value for many calls, as a handle to be passed to them.
-    pub fn broadcast<T: Travels + Sync>(&self, value: T) -> Broadcast<T> {
+    pub fn broadcast<T: Able + Sync>(&self, value: T) -> Broadcast<T> {
         Broadcast(Arc::new(value))
     }
 }

@@ -4,7 +4,7 @@
 //! endless. Deliberately absent: a thread. Calls that are out go on while nobody asks for a result; the next ones begin
 //! when somebody does.
 
-use super::{Call, Pool, Travels, error::DistributedResult, progress::Progress};
+use super::{Call, Pool, error::DistributedResult, progress::Progress};
 use crate::park;
 use futures_core::Stream;
 use std::{
@@ -42,7 +42,7 @@ impl Pool {
     /// ```
     ///
     /// A function of several arguments is called in a closure, which runs here: `POOL.map(|(a, b)| add(a, b), pairs)`.
-    pub fn map<I: IntoIterator, F: FnMut(I::Item) -> Call<T>, T: Travels>(
+    pub fn map<I: IntoIterator, F: FnMut(I::Item) -> Call<T>, T>(
         &self,
         function: F,
         inputs: I,
@@ -62,7 +62,7 @@ impl Pool {
     ///     println!("{square:?}");
     /// }
     /// ```
-    pub fn map_unordered<I: IntoIterator, F: FnMut(I::Item) -> Call<T>, T: Travels>(
+    pub fn map_unordered<I: IntoIterator, F: FnMut(I::Item) -> Call<T>, T>(
         &self,
         function: F,
         inputs: I,
@@ -83,7 +83,7 @@ pub struct Map<I: Iterator, F, T> {
     progress: Progress,
 }
 
-impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Map<I, F, T> {
+impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T> Map<I, F, T> {
     fn new(pool: Pool, function: F, inputs: I, is_ordered: bool) -> Map<I, F, T> {
         let (least, most) = inputs.size_hint();
         Map {
@@ -177,7 +177,7 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Map<I, F, T> {
     }
 }
 
-impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Iterator for Map<I, F, T> {
+impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T> Iterator for Map<I, F, T> {
     type Item = DistributedResult<T>;
 
     /// Blocks until there is a result.
@@ -199,7 +199,7 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Iterator for Map<I, 
     }
 }
 
-impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> FusedIterator for Map<I, F, T> {}
+impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T> FusedIterator for Map<I, F, T> {}
 
 impl<I: Iterator, F, T> Unpin for Map<I, F, T> {}
 
@@ -211,7 +211,7 @@ impl<I: Iterator, F, T> fmt::Debug for Map<I, F, T> {
 
 struct MapStream<I: Iterator, F, T>(Map<I, F, T>);
 
-impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T: Travels> Stream for MapStream<I, F, T> {
+impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T> Stream for MapStream<I, F, T> {
     type Item = DistributedResult<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
