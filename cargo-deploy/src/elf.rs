@@ -53,10 +53,12 @@ pub enum ElfError {
 
 /// Reads the tables of a file.
 pub fn read(file: &File) -> Result<Elf, ElfError> {
-    let file = Bytes {
-        file,
-        len: file.metadata()?.len(),
-    };
+    read_at(file, file.metadata()?.len())
+}
+
+/// The same of whatever can be read at any place, and is so long.
+pub fn read_at(file: &impl FileExt, len: u64) -> Result<Elf, ElfError> {
+    let file = Bytes { file, len };
     let header = file.header()?;
     let segments = file.segments(&header)?;
     let mut elf = Elf {
@@ -79,8 +81,8 @@ pub fn read(file: &File) -> Result<Elf, ElfError> {
 }
 
 /// A file, read at places that it names itself.
-struct Bytes<'f> {
-    file: &'f File,
+struct Bytes<'f, F> {
+    file: &'f F,
     len: u64,
 }
 
@@ -101,7 +103,7 @@ struct Tables {
     versions_count: u64,
 }
 
-impl Bytes<'_> {
+impl<F: FileExt> Bytes<'_, F> {
     fn header(&self) -> Result<[u8; HEADER], ElfError> {
         let mut header = [0; HEADER];
         let len = self.len.min(HEADER as u64) as usize;

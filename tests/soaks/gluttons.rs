@@ -8,7 +8,7 @@
 //! counted, which is this machine's to bear.
 
 use deploy::*;
-use deploy_tests::{cluster::Cluster, daemon::Daemon, leftovers, memory, soak::number};
+use deploy_tests::{cluster::Cluster, daemon::Daemon, memory, soak::number};
 use std::{
     collections::BTreeMap,
     env,
@@ -44,14 +44,14 @@ fn main() {
         let mut command = cluster.deploy(&program, &words, &[]);
         // What is said is said on standard error.
         command.stdout(Stdio::null());
-        let before = memory_kib(&mut cluster, 0);
+        let before = memory::resident_kib_of_all(&mut cluster, 0);
         let laptop = cluster.hosts.host("laptop");
         let mut job = laptop.within(|| Daemon::start(&mut command));
         let client = job.id();
         let (mut most, mut said) = (before.clone(), String::new());
         while !said.contains("is over") {
             said = job.said();
-            for (who, kib) in memory_kib(&mut cluster, client) {
+            for (who, kib) in memory::resident_kib_of_all(&mut cluster, client) {
                 let most = most.entry(who).or_default();
                 *most = kib.max(*most);
             }
@@ -117,25 +117,6 @@ fn judge(way: &str, status: ExitStatus, said: &str, more: &BTreeMap<String, u64>
         eprintln!("{way} ends with {status}, or more than {MEMORY_MIB_MAX} MiB:\n{said}");
     }
     is_right
-}
-
-/// What daemons, wardens and the client hold of memory.
-fn memory_kib(cluster: &mut Cluster, client: u32) -> BTreeMap<String, u64> {
-    let mut all = BTreeMap::new();
-    for host in ["head", "n1"] {
-        let daemon = cluster.daemon(host).id();
-        all.insert(format!("daemon of {host}"), memory::resident_kib_of(daemon));
-        for process in cluster.hosts.host(host).processes() {
-            if leftovers::describe(process).contains(" warden") {
-                all.insert(
-                    format!("warden on {host}"),
-                    memory::resident_kib_of(process),
-                );
-            }
-        }
-    }
-    all.insert("client".to_string(), memory::resident_kib_of(client));
-    all
 }
 
 /// Has one process take what it can get, and asks its neighbour all the time whether it is well.

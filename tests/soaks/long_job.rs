@@ -5,9 +5,9 @@
 //! Deliberately absent: many processes at the same time (`crowd`), and many jobs (`many_jobs`).
 
 use deploy::*;
-use deploy_tests::{cluster::Cluster, leftovers, memory, soak::number};
+use deploy_tests::{cluster::Cluster, memory, soak::number};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     env,
     io::{self, BufRead, BufReader, Write},
     process::{self, Stdio},
@@ -35,7 +35,7 @@ fn main() {
     let mut looks = Vec::new();
     for line in BufReader::new(client.stdout.take().unwrap()).lines() {
         assert_eq!(line.unwrap(), HERE);
-        looks.push(look(&mut cluster, client.id()));
+        looks.push(memory::resident_kib_of_all(&mut cluster, client.id()));
         to_job.write_all(b"\n").unwrap();
     }
     assert!(client.wait().unwrap().success());
@@ -54,24 +54,6 @@ fn main() {
         eprintln!("the second half is to cost {MEMORY_KIB_MAX} KiB at most");
         process::exit(1);
     }
-}
-
-/// The memory of all who have to do with it.
-fn look(cluster: &mut Cluster, client: u32) -> BTreeMap<String, u64> {
-    let mut all = BTreeMap::from([("client".to_string(), memory::resident_kib_of(client))]);
-    for host in ["head", "n1"] {
-        for (index, process) in cluster.serving(host).into_iter().enumerate() {
-            let who = format!("daemon {index} on {host}");
-            all.insert(who, memory::resident_kib_of(process));
-        }
-        for process in cluster.hosts.host(host).processes() {
-            if leftovers::describe(process).contains(" warden") {
-                let who = format!("warden on {host}");
-                all.insert(who, memory::resident_kib_of(process));
-            }
-        }
-    }
-    all
 }
 
 /// Has so many processes come and go on both nodes, and waits after each half until somebody has looked.

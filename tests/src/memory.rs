@@ -1,6 +1,7 @@
 //! What a process holds of memory, as the kernel counts it.
 
-use std::fs;
+use crate::{cluster::Cluster, leftovers};
+use std::{collections::BTreeMap, fs, process};
 
 /// What is in memory of this process, in KiB.
 pub fn resident_kib() -> u64 {
@@ -9,10 +10,24 @@ pub fn resident_kib() -> u64 {
 
 /// The same of another process; nothing, where it is gone.
 pub fn resident_kib_of(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let memory = memory.and_then(|text| text.split_whitespace().next());
-    memory.and_then(|text| text.parse().ok()).unwrap_or(0)
+    status_kib_of(process, "VmRSS:").unwrap_or(0)
+}
+
+/// The same of everybody who has to do with a job of this client: daemons and wardens of all hosts, and itself.
+pub fn resident_kib_of_all(cluster: &mut Cluster, client: u32) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::from([("client".to_string(), resident_kib_of(client))]);
+    for host in cluster.served() {
+        for (index, process) in cluster.serving(&host).into_iter().enumerate() {
+            let who = format!("daemon {index} on {host}");
+            all.insert(who, resident_kib_of(process));
+        }
+        for process in cluster.hosts.host(&host).processes() {
+            if leftovers::describe(process).contains(" warden") {
+                all.insert(format!("warden on {host}"), resident_kib_of(process));
+            }
+        }
+    }
+    all
 }
 
 /// A line of this process's status, as `VmHWM:`, in KiB.
@@ -20,8 +35,11 @@ pub fn resident_kib_of(process: u32) -> u64 {
 /// # Panics
 /// If there is no such line.
 pub fn status_kib(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("a process may read its status");
-    let line = status.lines().find(|line| line.starts_with(name));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.expect("the kernel tells it").parse().expect("a number")
+    status_kib_of(process::id(), name).expect("the kernel tells it")
+}
+
+fn status_kib_of(process: u32, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -98,16 +98,21 @@ impl Cue {
         let mut words = text.splitn(4, ',');
         let number = words.next()?.parse().ok()?;
         let monitor = words.next().and_then(|word| word.parse().ok());
-        let expected = || {
-            Some(Expected {
-                signals_blocked: words.next()?.parse().ok()?,
-                name: words.next()?.to_string(),
-            })
-        };
+        let expected = Expected::read(words);
         Some(Cue {
             number,
             monitor,
-            expected: { expected }(),
+            expected,
+        })
+    }
+}
+
+impl Expected {
+    /// What the last words of a cue say, if they are there.
+    fn read<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Expected> {
+        Some(Expected {
+            signals_blocked: words.next()?.parse().ok()?,
+            name: words.next()?.to_string(),
         })
     }
 }

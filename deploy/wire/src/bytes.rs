@@ -95,11 +95,16 @@ impl Writer {
     }
 
     /// How many there are, in four bytes, then each.
-    pub fn list<T>(&mut self, list: &[T], item: impl Fn(&mut Writer, &T)) -> &mut Writer {
+    pub fn list<T>(
+        &mut self,
+        list: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+        item: impl Fn(&mut Writer, T),
+    ) -> &mut Writer {
+        let list = list.into_iter();
         self.u32(
             u32::try_from(list.len()).expect("lists are shorter than what they are made from"),
         );
-        list.iter().for_each(|entry| item(self, entry));
+        list.for_each(|entry| item(self, entry));
         self
     }
 
@@ -199,16 +204,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A list: how many there are, then each. Nothing is set aside for those that are only announced.
-    pub fn list<T>(
+    pub fn list<T, C: FromIterator<T>>(
         &mut self,
         item: impl Fn(&mut Reader<'a>) -> Result<T, Malformed>,
-    ) -> Result<Vec<T>, Malformed> {
-        let count = self.u32()?;
-        let mut list = Vec::new();
-        for _ in 0..count {
-            list.push(item(self)?);
-        }
-        Ok(list)
+    ) -> Result<C, Malformed> {
+        (0..self.u32()?).map(|_| item(self)).collect()
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {

@@ -16,7 +16,10 @@ pub mod tree;
 
 use delta::Base;
 use std::io::{self, BufReader, Cursor, Read, Write};
-use zstd::stream::read::{Decoder, Encoder};
+use zstd::{
+    stream::read::{Decoder, Encoder},
+    zstd_safe::DCtx,
+};
 
 /// A program on its way out: what is read from it travels.
 pub enum Packed<'p> {
@@ -78,16 +81,39 @@ pub fn unpack<B: Base + ?Sized>(
     len_max: u64,
     out: impl Write,
 ) -> io::Result<()> {
-    let mut decoder = Decoder::new(frame)?.single_frame();
-    decoder.window_log_max(WINDOW_LOG_MAX)?;
-    let mut out = Bounded { out, left: len_max };
-    match base {
-        None => copy(&mut decoder, &mut out),
-        Some(base) => {
-            let list_max = len_max.saturating_add(LIST_BYTES_SPARE).min(LIST_BYTES_MAX);
-            delta::apply(base, &mut decoder, list_max, &mut out)?;
-            out.left = 0; // It must have been all of the frame.
-            copy(&mut decoder, &mut out)
+    let memory = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
+    Unpacker(memory).unpack(frame, base, len_max, out)
+}
+
+/// Takes frames apart, one after another, in the same memory: for whoever has many short ones. To make it anew takes longer
+/// than to read one of those.
+#[derive(Default)]
+pub struct Unpacker(DCtx<'static>);
+
+impl Unpacker {
+    /// As [`unpack`], whatever was read before, and wherever that ended.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn unpack<B: Base + ?Sized>(
+        &mut self,
+        frame: impl Read,
+        base: Option<&B>,
+        len_max: u64,
+        out: impl Write,
+    ) -> io::Result<()> {
+        let frame = BufReader::with_capacity(DCtx::in_size(), frame);
+        let mut decoder = Decoder::with_context(frame, &mut self.0).single_frame();
+        decoder.window_log_max(WINDOW_LOG_MAX)?;
+        let mut out = Bounded { out, left: len_max };
+        match base {
+            None => copy(&mut decoder, &mut out),
+            Some(base) => {
+                let list_max = len_max.saturating_add(LIST_BYTES_SPARE).min(LIST_BYTES_MAX);
+                delta::apply(base, &mut decoder, list_max, &mut out)?;
+                out.left = 0; // It must have been all of the frame.
+                copy(&mut decoder, &mut out)
+            }
         }
     }
 }
@@ -162,6 +188,13 @@ mod tests {
         let change = packed(Packed::change(old.clone(), &new).unwrap().unwrap());
         assert!(change.len() < 100, "{}", change.len());
         let len = new.len() as u64;
+        let mut unpacker = Unpacker::default();
+        for cut in [0, 10, whole.len() / 2, whole.len()] {
+            let mut program = Vec::new();
+            let done = unpacker.unpack(&whole[..cut], None::<&[u8]>, len, &mut program);
+            assert_eq!(done.is_ok(), cut == whole.len(), "{cut}");
+            assert!(done.is_err() || program == new);
+        }
         let mut streamed = Vec::new();
         pack(new.as_slice(), &mut streamed).unwrap();
         assert!(unpacked(&streamed, None, len).unwrap() == new);

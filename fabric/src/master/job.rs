@@ -21,7 +21,6 @@ mod room;
 mod wardens;
 
 pub use kept::Room;
-pub(in crate::master) use kept::{read_all, write_all};
 pub use report::Nonsense;
 pub use wardens::Place;
 

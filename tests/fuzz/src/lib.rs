@@ -5,7 +5,7 @@
 //! ordinary test suite; the program of this crate, the same for as long as one likes; and `guided/`, which links
 //! libFuzzer and follows the coverage.
 //!
-//! Deliberately absent: sockets, threads, clocks; and files, but for the target that makes some. What a monitor does with a
+//! Deliberately absent: sockets, threads, clocks; and files, but for the targets that are about files. What a monitor does with a
 //! request that it understood is tested where monitors are.
 
 mod client;
@@ -15,6 +15,7 @@ mod members;
 pub mod memory;
 mod mutate;
 mod parcels;
+mod place;
 mod programs;
 pub mod runner;
 mod strangers;

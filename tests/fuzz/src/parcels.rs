@@ -1,21 +1,22 @@
 //! Programs as they arrive: a frame, and within it what to change of another program. And the files that go with them.
 
-use crate::Target;
-use deploy_parcel::{Packed, delta, tree, unpack};
+use crate::{Target, place};
+use deploy_parcel::{Packed, Unpacker, delta, tree};
 use std::{
-    env, fs,
+    cell::RefCell,
+    fs,
     io::{self, Read},
     path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 pub(crate) const FRAME: Target = Target {
     name: "frame",
     check: |input| {
-        for base in [None, Some(OLD)] {
-            let _ = unpack(input, base, LEN_MAX, io::sink());
-        }
+        UNPACKER.with_borrow_mut(|unpacker| {
+            for base in [None, Some(OLD)] {
+                let _ = unpacker.unpack(input, base, LEN_MAX, io::sink());
+            }
+        });
         // What zstd allocates for a window of 16 MiB is not seen here. The lists of a change are no longer than the
         // program, and double as they grow.
         12 * LEN_MAX as usize + (256 << 10)
@@ -31,6 +32,10 @@ pub(crate) const FRAME: Target = Target {
     },
     short: 4_000,
 };
+
+thread_local! {
+    static UNPACKER: RefCell<Unpacker> = RefCell::default();
+}
 
 pub(crate) const CHANGE: Target = Target {
     name: "change",
@@ -76,22 +81,7 @@ fn moved() -> Vec<u8> {
 pub(crate) const FILES: Target = Target {
     name: "files",
     check: |input| {
-        let outer = Outer::new();
-        let root = outer.0.join("root");
-        fs::create_dir(&root).expect("a directory can be made");
-        let is_whole = tree::unpack(input, &root).is_ok();
-        let made = fs::read_dir(&outer.0).expect("it is there").count();
-        assert_eq!(made, 1, "something was made outside");
-        assert!(bytes_below(&root) <= input.len() as u64);
-        if is_whole {
-            let all = [PathBuf::from(".")];
-            let packed = tree::pack(&root, &all, u64::MAX).expect("what was made can be read");
-            let again = outer.0.join("again");
-            fs::create_dir(&again).expect("a directory can be made");
-            tree::unpack(packed.as_slice(), &again).expect("it was packed so");
-            let same = tree::pack(&again, &all, u64::MAX).expect("what was made can be read");
-            assert!(same == packed, "what is packed comes back");
-        }
+        OUTER.with(|outer| files(input, outer));
         // A path of 64 KiB, in some copies; the files, and once more; names of a directory.
         (1 << 20) + 16 * input.len()
     },
@@ -126,7 +116,7 @@ pub(crate) const FILES: Target = Target {
                 entry(file, "a", Some(b"3")),
             ]
             .concat(),
-            entry(directory, &"d/".repeat(50), None),
+            entry(directory, &"d/".repeat(5), None),
             entry(file, "a\0b", Some(b"x")),
             // Links and devices, if there were such kinds.
             entry(4, "link", Some(b"/etc/passwd")),
@@ -159,44 +149,70 @@ fn bytes_of(mut packed: Packed<'_>) -> Vec<u8> {
     bytes
 }
 
-/// How many bytes lie in files below this directory, where nothing else may be but directories.
-fn bytes_below(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).expect("it is there");
-    let of = |entry: io::Result<fs::DirEntry>| {
+/// Has these files made within a directory, which is empty before and after.
+fn files(input: &[u8], outer: &Outer) {
+    let root = &outer.root;
+    let is_whole = tree::unpack(input, root).is_ok();
+    let made = fs::read_dir(&outer.path).expect("it is there").count();
+    assert_eq!(made, 1, "something was made outside");
+    let (entries, bytes) = all_below(root);
+    assert!(bytes <= input.len() as u64);
+    if is_whole {
+        let all = [PathBuf::from(".")];
+        let packed = tree::pack(root, &all, u64::MAX).expect("what was made can be read");
+        let again = outer.path.join("again");
+        fs::create_dir(&again).expect("a directory can be made");
+        tree::unpack(packed.as_slice(), &again).expect("it was packed so");
+        let same = tree::pack(&again, &all, u64::MAX).expect("what was made can be read");
+        assert!(same == packed, "what is packed comes back");
+        fs::remove_dir_all(&again).expect("it was made here");
+    }
+    if entries > 0 {
+        fs::remove_dir_all(root).expect("it was made here");
+        fs::create_dir(root).expect("a directory can be made");
+    }
+}
+
+/// How many entries are below this directory, where nothing may be but directories and files, and how many bytes are in them.
+fn all_below(directory: &Path) -> (usize, u64) {
+    let (mut entries, mut bytes) = (0, 0);
+    for entry in fs::read_dir(directory).expect("it is there") {
         let entry = entry.expect("it can be read");
         let facts = entry.metadata().expect("it is there");
         assert!(facts.is_dir() || facts.is_file(), "{:?}", entry.path());
-        match facts.is_dir() {
-            true => bytes_below(&entry.path()),
-            false => facts.len(),
-        }
-    };
-    entries.map(of).sum()
+        let (below, within) = match facts.is_dir() {
+            true => all_below(&entry.path()),
+            false => (0, facts.len()),
+        };
+        entries += 1 + below;
+        bytes += within;
+    }
+    (entries, bytes)
 }
 
-/// A directory that goes when it is dropped.
-struct Outer(PathBuf);
+/// A directory with one in it, which both go when it is dropped.
+struct Outer {
+    path: PathBuf,
+    root: PathBuf,
+}
+
+thread_local! {
+    /// One for all inputs: to make and remove directories takes longer than all that is looked at.
+    static OUTER: Outer = Outer::new();
+}
 
 impl Outer {
     fn new() -> Outer {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("deploy-fuzz-files-{}-{number}", process::id());
-        // In memory if possible: a disk takes a hundred times as long to make and remove directories.
-        let memory = Path::new("/dev/shm");
-        let place = match memory.is_dir() {
-            true => memory.to_path_buf(),
-            false => env::temp_dir(),
-        };
-        let path = place.join(name);
-        fs::create_dir(&path).expect("a directory can be made");
-        Outer(path)
+        let path = place::new("files");
+        let root = path.join("root");
+        fs::create_dir_all(&root).expect("a directory can be made");
+        Outer { path, root }
     }
 }
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

@@ -9,6 +9,7 @@ use deploy_wire::{
     record::{Cipher, Opener, Sealer},
     secret::{Seal, Secret},
 };
+use std::sync::LazyLock;
 
 pub(crate) const HELLO: Target = Target {
     name: "hello",
@@ -42,37 +43,48 @@ pub(crate) const HELLO: Target = Target {
     short: 10_000,
 };
 
-/// Each end makes a key of its own anew, so nothing that was ever said before completes an exchange.
+/// Each end makes a key of its own anew, so nothing that was ever said before completes an exchange. The first byte chooses
+/// who hears it: mostly the one who is spoken to first, who makes no key, which takes longest, before it has heard a proof.
 pub(crate) const HANDSHAKE: Target = Target {
     name: "handshake",
     check: |input| {
-        for seal in seals() {
-            let mut handshake = Handshake::new(seal);
-            let mut rest = input;
-            while !rest.is_empty() {
-                let (now, later) = rest.split_at(rest.len().min(handshake.wanted()));
-                if handshake.handle_bytes(now).is_err() {
-                    break;
-                }
-                assert!(
-                    handshake.wanted() > 0,
-                    "what was said before proves nothing"
-                );
-                rest = later;
+        let Some((choice, mut rest)) = input.split_first() else {
+            return 0;
+        };
+        let [initiator, responder] = &*SEALS;
+        let seal = match choice % 8 {
+            0 => initiator,
+            _ => responder,
+        };
+        let mut handshake = Handshake::new(seal.clone());
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(handshake.wanted()));
+            if handshake.handle_bytes(now).is_err() {
+                break;
             }
+            assert!(
+                handshake.wanted() > 0,
+                "what was said before proves nothing"
+            );
+            rest = later;
         }
         16 << 10
     },
     seeds: || {
-        let [mut one, mut other] = seals().map(Handshake::new);
+        let [mut one, mut other] = SEALS.clone().map(Handshake::new);
         let mut said = one.poll_transmit().expect("it speaks first");
         other.handle_bytes(&said).expect("it is right");
         let answer = other.poll_transmit().expect("it answers");
         one.handle_bytes(&answer).expect("it is right");
         said.extend(one.poll_transmit().expect("it answers"));
-        vec![said, answer]
+        let heard = |choice: u8, said: &[u8]| [&[choice], said].concat();
+        let (as_responder, as_initiator) = (1..8, 0);
+        as_responder
+            .map(|choice| heard(choice, &said))
+            .chain([heard(as_initiator, &answer)])
+            .collect()
     },
-    short: 2_000,
+    short: 4_000,
 };
 
 pub(crate) const SEALED: Target = Target {
@@ -117,10 +129,10 @@ fn exchange() -> (Vec<u8>, Vec<u8>) {
 }
 
 /// For the one who speaks first, and for the other.
-fn seals() -> [Seal; 2] {
+static SEALS: LazyLock<[Seal; 2]> = LazyLock::new(|| {
     let pid = |number| Pid::new(Job::from_bits(7), number);
     SECRET.seals(pid(1), pid(2), true).into()
-}
+});
 
 fn dial() -> Dial {
     let job = Job::from_bits(7);

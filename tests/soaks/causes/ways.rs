@@ -80,7 +80,6 @@ impl Way {
     }
 }
 
-#[rustfmt::skip]
 pub const WAYS: [Way; 25] = [
     Way::plain("return", "0", "ended well"),
     Way::plain("exit 3", "3", "exited with code 3"),
@@ -93,30 +92,92 @@ pub const WAYS: [Way; 25] = [
     Way::plain("SIGBUS", "SIGBUS", "was ended by SIGBUS"),
     Way::plain("SIGTRAP", "SIGTRAP", "was ended by SIGTRAP"),
     Way::plain("SIGSYS", "SIGSYS", "was ended by SIGSYS"),
-    Way::plain("SIGKILL", "SIGKILL", "was ended by SIGKILL, which it raised itself or something"),
-    Way::because("memory", Blow::Own, "oom", "SIGKILL (out of memory: limit 32MiB, peak 3",
-        "needed more than the 32MiB of memory that it was granted (limit 32MiB, peak 3"),
+    Way::plain(
+        "SIGKILL",
+        "SIGKILL",
+        "was ended by SIGKILL, which it raised itself or something",
+    ),
+    Way::because(
+        "memory",
+        Blow::Own,
+        "oom",
+        "SIGKILL (out of memory: limit 32MiB, peak 3",
+        "needed more than the 32MiB of memory that it was granted (limit 32MiB, peak 3",
+    ),
     Way::plain("threads", "101", "exited with code 101, as a panic does")
         .noted("it and what it started were 1024 processes and threads at once"),
     Way::plain("nonsense", "SIGKILL", "was ended by SIGKILL")
         .noted("what came on the descriptor that connects it to the first process makes no sense"),
-    Way::because("kill", Blow::Own, "killed", "SIGKILL (killed by a process of the job)",
-        "was ended with SIGKILL by process "),
-    Way::because("link", Blow::Own, "linked", "SIGKILL (its parent ended)", "was ended by the end of process "),
-    Way::because("stranger", Blow::Stranger(Signal::SIGTERM), "-", "SIGTERM",
-        "was ended by SIGTERM, which it raised itself or something"),
-    Way::because("person", Blow::Person, "interrupted", "SIGKILL (interrupted)", "was ended with SIGKILL by "),
-    Way::because("person, all", Blow::PersonAll, "interrupted", "SIGKILL (interrupted)", "was ended with SIGKILL by "),
-    Way::because("nobody", Blow::Nobody, "interrupted", "SIGKILL (interrupted)",
-        "was ended with SIGKILL by the master, because its person was gone for 60 s"),
-    Way::because("warden", Blow::Warden, "orphaned", "SIGKILL (what watched over it on its node was killed)",
-        "was killed, because what watches over the job's processes on n1 was"),
-    Way::because("daemon", Blow::Daemon, "lost", "SIGKILL (lost with its node)",
-        "was lost with its node n1, by a new beginning of its daemon"),
-    Way::because("stop", Blow::Stop, "lost", "SIGKILL (lost with its node)",
-        "was lost with its node n1, by the end of its daemon, which was stopped"),
-    Way::because("leave", Blow::Leave, "lost", "SIGKILL (lost with its node)",
-        "was lost with its node n1, by its removal from the cluster"),
+    Way::because(
+        "kill",
+        Blow::Own,
+        "killed",
+        "SIGKILL (killed by a process of the job)",
+        "was ended with SIGKILL by process ",
+    ),
+    Way::because(
+        "link",
+        Blow::Own,
+        "linked",
+        "SIGKILL (its parent ended)",
+        "was ended by the end of process ",
+    ),
+    Way::because(
+        "stranger",
+        Blow::Stranger(Signal::SIGTERM),
+        "-",
+        "SIGTERM",
+        "was ended by SIGTERM, which it raised itself or something",
+    ),
+    Way::because(
+        "person",
+        Blow::Person,
+        "interrupted",
+        "SIGKILL (interrupted)",
+        "was ended with SIGKILL by ",
+    ),
+    Way::because(
+        "person, all",
+        Blow::PersonAll,
+        "interrupted",
+        "SIGKILL (interrupted)",
+        "was ended with SIGKILL by ",
+    ),
+    Way::because(
+        "nobody",
+        Blow::Nobody,
+        "interrupted",
+        "SIGKILL (interrupted)",
+        "was ended with SIGKILL by the master, because its person was gone for 60 s",
+    ),
+    Way::because(
+        "warden",
+        Blow::Warden,
+        "orphaned",
+        "SIGKILL (what watched over it on its node was killed)",
+        "was killed, because what watches over the job's processes on n1 was",
+    ),
+    Way::because(
+        "daemon",
+        Blow::Daemon,
+        "lost",
+        "SIGKILL (lost with its node)",
+        "was lost with its node n1, by a new beginning of its daemon",
+    ),
+    Way::because(
+        "stop",
+        Blow::Stop,
+        "lost",
+        "SIGKILL (lost with its node)",
+        "was lost with its node n1, by the end of its daemon, which was stopped",
+    ),
+    Way::because(
+        "leave",
+        Blow::Leave,
+        "lost",
+        "SIGKILL (lost with its node)",
+        "was lost with its node n1, by its removal from the cluster",
+    ),
 ];
 
 /// Why what nobody can begin cannot be begun.

@@ -22,14 +22,13 @@ impl Roster {
         let mut w = Writer::new();
         w.u64(self.persons_signals.bits());
         let (fates, ways) = self.past.parts();
-        write_numbers(&mut w, fates.iter());
+        w.list(fates, write_number);
         w.list(ways, |w, way| {
             w.bytes(&status_bytes(*way));
         });
-        w.u32(self.members.len() as u32);
-        for (number, member) in &self.members {
+        w.list(&self.members, |w, (number, member)| {
             member.write(w.u32(*number));
-        }
+        });
         w.finish()
     }
 
@@ -40,12 +39,11 @@ impl Roster {
     pub fn decode(job: Job, bytes: &[u8]) -> Result<Roster, Malformed> {
         let r = &mut Reader::new(bytes);
         let persons_signals = SignalSet::from_bits(r.u64()?);
-        let (fates, ways) = (read_numbers(r)?, r.list(read_status)?);
+        let (fates, ways) = (r.list(Reader::u32)?, r.list(read_status)?);
         let past = Past::from_parts(fates, ways);
-        let members = (0..r.u32()?).map(|_| Ok((r.u32()?, Member::read(r)?)));
         Ok(Roster {
             job,
-            members: members.collect::<Result<_, Malformed>>()?,
+            members: r.list(|r| Ok((r.u32()?, Member::read(r)?)))?,
             past: past.ok_or(Malformed("an end is of no kind"))?,
             actions: VecDeque::new(),
             persons_signals,
@@ -55,28 +53,27 @@ impl Roster {
 
 impl Member {
     fn write(&self, w: &mut Writer) {
-        write_option(w, self.parent);
-        write_numbers(w, self.linked_children.iter());
-        write_numbers(w, self.late_children.iter());
+        w.option(self.parent.as_ref(), write_number);
+        w.list(&self.linked_children, write_number);
+        w.list(&self.late_children, write_number);
         w.u64(self.missed.bits());
         match self.stage {
             Stage::Alive => w.u8(0),
             Stage::Dead(status) => w.u8(1).bytes(&status_bytes(status)),
         };
-        write_option(w, self.doom.map(doom_number));
-        write_numbers(w, self.peers.iter());
-        w.u32(self.waiters.len() as u32);
-        for (waiter, id) in &self.waiters {
+        w.option(self.doom.map(doom_number).as_ref(), write_number);
+        w.list(&self.peers, write_number);
+        w.list(&self.waiters, |w, (waiter, id)| {
             w.u32(*waiter).u64(*id);
-        }
-        write_numbers(w, self.awaited.iter());
+        });
+        w.list(&self.awaited, write_number);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Member, Malformed> {
         Ok(Member {
             parent: r.option(Reader::u32)?,
-            linked_children: read_numbers(r)?,
-            late_children: read_numbers(r)?,
+            linked_children: r.list(Reader::u32)?,
+            late_children: r.list(Reader::u32)?,
             missed: SignalSet::from_bits(r.u64()?),
             stage: match r.u8()? {
                 0 => Stage::Alive,
@@ -84,11 +81,9 @@ impl Member {
                 _ => return Err(Malformed("an unknown stage of a process")),
             },
             doom: r.option(|r| doom_of(r.u32()?))?,
-            peers: read_numbers(r)?,
-            waiters: (0..r.u32()?)
-                .map(|_| Ok((r.u32()?, r.u64()?)))
-                .collect::<Result<_, Malformed>>()?,
-            awaited: read_numbers(r)?,
+            peers: r.list(Reader::u32)?,
+            waiters: r.list(|r| Ok((r.u32()?, r.u64()?)))?,
+            awaited: r.list(Reader::u32)?,
         })
     }
 }
@@ -122,19 +117,6 @@ fn doom_of(number: u32) -> Result<Reason, Malformed> {
     doom.ok_or(Malformed("a reason is none of a roster's"))
 }
 
-fn write_option(w: &mut Writer, number: Option<u32>) {
-    w.option(number, |w, number| {
-        w.u32(number);
-    });
-}
-
-fn write_numbers<'a>(w: &mut Writer, numbers: impl ExactSizeIterator<Item = &'a u32>) {
-    w.u32(numbers.len() as u32);
-    for number in numbers {
-        w.u32(*number);
-    }
-}
-
-fn read_numbers<C: FromIterator<u32>>(r: &mut Reader<'_>) -> Result<C, Malformed> {
-    (0..r.u32()?).map(|_| r.u32()).collect()
+fn write_number(w: &mut Writer, number: &u32) {
+    w.u32(*number);
 }

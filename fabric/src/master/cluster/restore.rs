@@ -16,7 +16,7 @@ use super::{
     streams::{Stream, is_relayed},
 };
 use crate::{
-    master::job::{Deed, Job, Room, read_all, write_all},
+    master::job::{Deed, Job, Room},
     scheduler::NodeId,
 };
 use deploy_wire::{
@@ -92,7 +92,7 @@ impl Cluster {
         let owned = self.jobs.get(&id).filter(|owned| owned.refusal.is_none())?;
         let mut w = Writer::new();
         w.bytes(&owned.job.encode()?);
-        write_all(&mut w, owned.streams.iter(), |w, (node, stream)| {
+        w.list(owned.streams.iter(), |w, (node, stream)| {
             stream.write(w.u32(node.number()));
         });
         Some(w.finish())
@@ -119,7 +119,7 @@ impl Cluster {
                 let r = &mut Reader::new(condensed);
                 owned.job = Job::decode(id, &about, r.bytes()?)?;
                 owned.streams =
-                    read_all(r, |r| Ok((NodeId::from_number(r.u32()?), Stream::read(r)?)))?;
+                    r.list(|r| Ok((NodeId::from_number(r.u32()?), Stream::read(r)?)))?;
                 rooms = owned.job.rooms();
                 None
             }

@@ -4,7 +4,6 @@
 
 use super::{Action, Cluster, Happening, Nonsense, loss::Loss};
 use crate::{
-    master::job::{read_all, write_all},
     numbered::{Arrival, Inbox, Outbox},
     scheduler::NodeId,
 };
@@ -28,7 +27,7 @@ impl Stream {
     /// It in bytes.
     pub(super) fn write(&self, w: &mut Writer) {
         w.u64(self.orders.taken()).u64(self.reports.taken());
-        write_all(w, self.orders.iter(), |w, order| {
+        w.list(self.orders.iter(), |w, order| {
             w.bytes(&order.encode());
         });
     }
@@ -36,7 +35,7 @@ impl Stream {
     /// What these bytes say.
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Stream, Malformed> {
         let (taken, reports) = (r.u64()?, Inbox::after(r.u64()?));
-        let kept = read_all(r, |r| Order::decode(r.bytes()?))?;
+        let kept = r.list(|r| Order::decode(r.bytes()?))?;
         let orders = Outbox::from_parts(taken, kept);
         Ok(Stream { orders, reports })
     }

@@ -6,7 +6,6 @@
 //!
 //! Deliberately absent: the output itself.
 
-use super::{read_all, write_all};
 use crate::scheduler::NodeId;
 use deploy_wire::bytes::{Malformed, Reader, Writer};
 use std::collections::{BTreeMap, VecDeque};
@@ -40,14 +39,14 @@ impl Way {
 
     /// It in bytes.
     pub fn write(&self, w: &mut Writer) {
-        write_all(w, self.0.iter(), |w, (node, bytes)| {
+        w.list(self.0.iter(), |w, (node, bytes)| {
             w.u32(node.number()).u64(*bytes);
         });
     }
 
     /// Becomes what these bytes say.
     pub fn read(&mut self, r: &mut Reader<'_>) -> Result<(), Malformed> {
-        self.0 = read_all(r, |r| Ok((NodeId::from_number(r.u32()?), r.u64()?)))?;
+        self.0 = r.list(|r| Ok((NodeId::from_number(r.u32()?), r.u64()?)))?;
         Ok(())
     }
 

@@ -46,29 +46,29 @@ impl Job {
         w.bytes(&self.roster.encode());
         self.processes.write(&mut w);
         w.u32(self.begun).u32(self.gone).u32(self.initial);
-        write_all(&mut w, self.wardens.values(), |w, warden| {
+        w.list(self.wardens.values(), |w, warden| {
             warden.place.write(w);
             w.bool(warden.is_closed);
         });
         w.u64(self.asks_made);
-        write_all(&mut w, self.asks.iter(), |w, (ask, want)| {
+        w.list(self.asks.iter(), |w, (ask, want)| {
             w.u64(*ask);
             want.write(w);
         });
         self.way.write(&mut w);
         self.input.write(&mut w);
         self.relays.write(&mut w);
-        write_all(&mut w, self.unread.iter(), |w, stream| {
+        w.list(self.unread.iter(), |w, stream| {
             stream.write(w);
         });
-        write_all(&mut w, self.killers.iter(), |w, (number, killer)| {
+        w.list(self.killers.iter(), |w, (number, killer)| {
             w.u32(*number);
             match killer {
                 Killer::Process(other) => w.u8(1).u32(*other),
                 Killer::Person(who) => w.u8(2).text(who),
             };
         });
-        write_all(&mut w, self.losses.iter(), |w, (node, why)| {
+        w.list(self.losses.iter(), |w, (node, why)| {
             w.u32(node.number()).text(why);
         });
         w.text(&self.interrupter);
@@ -90,14 +90,14 @@ impl Job {
             let (place, is_closed) = (Place::read(r)?, r.bool()?);
             Ok((place.node, Warden { place, is_closed }))
         };
-        job.wardens = read_all(r, warden)?;
+        job.wardens = r.list(warden)?;
         job.asks_made = r.u64()?;
-        job.asks = read_all(r, |r| Ok((r.u64()?, Want::read(r)?)))?;
+        job.asks = r.list(|r| Ok((r.u64()?, Want::read(r)?)))?;
         job.way.read(r)?;
         job.input.read(r)?;
         job.relays.read(r)?;
-        job.unread = read_all(r, Stream::read)?;
-        job.killers = read_all(r, |r| {
+        job.unread = r.list(Stream::read)?;
+        job.killers = r.list(|r| {
             let number = r.u32()?;
             let killer = match r.u8()? {
                 1 => Killer::Process(r.u32()?),
@@ -106,7 +106,7 @@ impl Job {
             };
             Ok((number, killer))
         })?;
-        job.losses = read_all(r, |r| {
+        job.losses = r.list(|r| {
             let node = NodeId::from_number(r.u32()?);
             Ok((node, r.text()?.to_string()))
         })?;
@@ -249,24 +249,6 @@ impl Place {
             })?,
         })
     }
-}
-
-/// How many, and each.
-pub(in crate::master) fn write_all<T>(
-    w: &mut Writer,
-    all: impl ExactSizeIterator<Item = T>,
-    write: impl Fn(&mut Writer, T),
-) {
-    w.u32(all.len() as u32);
-    all.for_each(|one| write(w, one));
-}
-
-/// What that has written.
-pub(in crate::master) fn read_all<T, C: FromIterator<T>>(
-    r: &mut Reader<'_>,
-    read: impl Fn(&mut Reader<'_>) -> Result<T, Malformed>,
-) -> Result<C, Malformed> {
-    (0..r.u32()?).map(|_| read(r)).collect()
 }
 
 fn write_resources(w: &mut Writer, resources: Resources) {

@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: how they ended, which the roster remembers.
 
-use super::{Process, Stage, read_all, write_all};
+use super::{Process, Stage};
 use crate::scheduler::NodeId;
 use deploy_wire::bytes::{Malformed, Reader, Writer};
 use std::{
@@ -61,10 +61,10 @@ impl Processes {
 
     /// They in bytes.
     pub fn write(&self, w: &mut Writer) {
-        write_all(w, self.nodes.iter(), |w, node| {
+        w.list(self.nodes.iter(), |w, node| {
             w.u32(node.number());
         });
-        write_all(w, self.left.iter(), |w, (number, process)| {
+        w.list(self.left.iter(), |w, (number, process)| {
             process.write(w.u32(*number));
         });
     }
@@ -72,8 +72,8 @@ impl Processes {
     /// What that has written.
     pub fn read(r: &mut Reader<'_>) -> Result<Processes, Malformed> {
         Ok(Processes {
-            nodes: read_all(r, |r| Ok(NodeId::from_number(r.u32()?)))?,
-            left: read_all(r, |r| Ok((r.u32()?, Process::read(r)?)))?,
+            nodes: r.list(|r| Ok(NodeId::from_number(r.u32()?)))?,
+            left: r.list(|r| Ok((r.u32()?, Process::read(r)?)))?,
         })
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! Deliberately absent: what is said, which is sealed with a secret that only the two processes and their wardens are told.
 
-use super::{Job, Nonsense, Stage, read_all, write_all};
+use super::{Job, Nonsense, Stage};
 use crate::scheduler::NodeId;
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
@@ -56,7 +56,7 @@ impl Relays {
     /// What is known without one, in bytes.
     pub(super) fn write(&self, w: &mut Writer) {
         w.u32(self.channels_made).u64(self.granted);
-        write_all(w, self.unreachable.iter(), |w, (from, to)| {
+        w.list(self.unreachable.iter(), |w, (from, to)| {
             w.u32(from.number()).u32(to.number());
         });
     }
@@ -64,9 +64,8 @@ impl Relays {
     /// Becomes what these bytes say.
     pub(super) fn read(&mut self, r: &mut Reader<'_>) -> Result<(), Malformed> {
         (self.channels_made, self.granted) = (r.u32()?, r.u64()?);
-        self.unreachable = read_all(r, |r| {
-            Ok((NodeId::from_number(r.u32()?), NodeId::from_number(r.u32()?)))
-        })?;
+        self.unreachable =
+            r.list(|r| Ok((NodeId::from_number(r.u32()?), NodeId::from_number(r.u32()?))))?;
         Ok(())
     }
 
