@@ -21,6 +21,8 @@ mod hand;
 #[cfg(feature = "distributed")]
 mod message;
 #[cfg(feature = "distributed")]
+mod news;
+#[cfg(feature = "distributed")]
 mod plan;
 #[cfg(test)]
 #[cfg(feature = "distributed")]

@@ -15,6 +15,7 @@ use super::{
     error::DistributionError,
     hand::{Hand, Heard},
     message::{Message, Outcome, Reply},
+    news::{News, Reader},
     plan::{Deed, Plan},
     ticket::{Answer, Job, Ticket},
     worker,
@@ -39,7 +40,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
         atomic::{AtomicBool, Ordering::*},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -174,16 +175,6 @@ impl Crew {
         }
     }
 
-    /// Somebody has news: looks at them, unless somebody else is looking, who then looks again.
-    fn look(self: &Arc<Crew>) {
-        self.has_news.store(true, SeqCst);
-        match self.state.try_lock() {
-            Ok(state) => self.finish(state),
-            Err(TryLockError::Poisoned(state)) => self.finish(state.into_inner()),
-            Err(TryLockError::WouldBlock) => {}
-        }
-    }
-
     /// Looks at the news there are, and lets go of the lock.
     fn finish<'a>(self: &'a Arc<Crew>, mut state: MutexGuard<'a, State>) {
         loop {
@@ -215,10 +206,20 @@ impl Crew {
     }
 
     fn news(self: &Arc<Crew>) -> Arc<News> {
-        Arc::new(News {
-            crew: Arc::downgrade(self),
-            is_new: AtomicBool::new(true),
-        })
+        let reader: Weak<Crew> = Arc::downgrade(self);
+        News::new(reader)
+    }
+}
+
+impl Reader for Crew {
+    /// Unless somebody else is looking, who then looks again.
+    fn look(self: Arc<Crew>) {
+        self.has_news.store(true, SeqCst);
+        match self.state.try_lock() {
+            Ok(state) => self.finish(state),
+            Err(TryLockError::Poisoned(state)) => self.finish(state.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
     }
 }
 
@@ -359,7 +360,8 @@ impl State {
             self.births.remove(&worker);
             match born {
                 Ok(pid) => {
-                    self.hands.insert(worker, Hand::new(pid, crew.news()));
+                    let hand = Hand::new(process::link_to(pid), crew.news());
+                    self.hands.insert(worker, hand);
                     self.plan.handle_started(worker);
                     self.hear(worker);
                 }
@@ -429,31 +431,6 @@ fn death(end: &ChannelError, deaths: u32) -> DistributionError {
             deaths,
         },
         other => DistributionError::Lost(other.to_string()),
-    }
-}
-
-/// Marks that somebody, a worker or the monitor, has something to say, and has the crew look.
-pub(crate) struct News {
-    crew: Weak<Crew>,
-    is_new: AtomicBool,
-}
-
-impl News {
-    fn take(&self) -> bool {
-        self.is_new.swap(false, SeqCst)
-    }
-}
-
-impl Wake for News {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.is_new.store(true, SeqCst);
-        if let Some(crew) = self.crew.upgrade() {
-            crew.look();
-        }
     }
 }
 

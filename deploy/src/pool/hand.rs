@@ -4,20 +4,20 @@
 
 use super::{
     broadcast::Sent,
-    crew::News,
     message::{Message, Reply},
+    news::News,
     ticket::Job,
 };
 use crate::{
     error::{ChannelError, TryRecvError},
     future::Sending,
     link::Link,
-    pid::Pid,
     process,
     receiver::Receiver,
     sender::Sender,
     turn::Seat,
 };
+use deploy_wire::pid::Pid;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Weak},
@@ -25,7 +25,6 @@ use std::{
 };
 
 pub(crate) struct Hand {
-    pid: Pid,
     /// Nothing, once the worker may end.
     sender: Option<Sender<Message>>,
     replies: Receiver<Reply>,
@@ -55,11 +54,11 @@ fn heard(received: Result<Reply, TryRecvError>) -> Option<Heard> {
 }
 
 impl Hand {
-    pub(crate) fn new(pid: Pid, news: Arc<News>) -> Hand {
+    /// For the worker at the other end of this connection.
+    pub(crate) fn new(link: Arc<Link>, news: Arc<News>) -> Hand {
         Hand {
-            pid,
-            sender: Some(Sender::new(pid).patient()),
-            replies: Receiver::new(pid),
+            sender: Some(Sender::on(link.clone()).patient()),
+            replies: Receiver::on(link),
             seat: Seat::default(),
             outbox: VecDeque::new(),
             sending: None,
@@ -71,8 +70,8 @@ impl Hand {
         }
     }
 
-    pub(crate) fn pid(&self) -> deploy_wire::pid::Pid {
-        self.pid.0
+    pub(crate) fn pid(&self) -> Pid {
+        self.link().peer
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -194,6 +193,6 @@ impl Hand {
 
     /// It ends now.
     pub(crate) fn kill(&self) {
-        process::current().control.kill_unheard(self.pid.0);
+        process::current().control.kill_unheard(self.pid());
     }
 }

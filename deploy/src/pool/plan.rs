@@ -498,7 +498,7 @@ impl Plan {
 /// How much work is handed to a worker that has some: enough to hide how long the next call is on its way, and so little
 /// that none waits for long behind another while a worker is free. A call that runs for longer than all of it holds up what
 /// lies behind it.
-const AHEAD: Duration = Duration::from_millis(10);
+pub(crate) const AHEAD: Duration = Duration::from_millis(10);
 
 /// And how many calls: so many may have run when a worker dies.
 const CALLS_AHEAD_MAX: usize = 64;

@@ -9,6 +9,9 @@
 //! done, or for some milliseconds. A call that takes longer than was thought keeps them from their callers for no more than
 //! twice that: then the reactor sends them.
 
+#[cfg(test)]
+mod order_tests;
+
 use super::{
     broadcast,
     message::{Answer, Bytes, Message, Outcome, Reply},
@@ -16,8 +19,10 @@ use super::{
 };
 use crate::{
     error::{ChannelError, TryRecvError, TrySendError},
+    link::Link,
     outlet::Outlet,
     pid::Pid,
+    process,
     receiver::Receiver,
     scratch,
     sender::Sender,
@@ -38,14 +43,7 @@ use std::{
 /// What a worker process runs.
 pub(crate) fn pool_worker(pool: Pid, (): ()) {
     panics::watch();
-    let replies = Sender::new(pool);
-    let worker = Arc::new(Worker {
-        messages: Receiver::new(pool),
-        at_once: replies.outlet.clone(),
-        replies: replies.patient(),
-        queue: Mutex::default(),
-        is_listening: AtomicBool::new(false),
-    });
+    let worker = Worker::new(process::link_to(pool));
     // Where the pool is gone nothing more comes either.
     let _ = worker.serve();
     worker.queue().seat = Seat::default(); // Which holds the worker, and so its ends of the channels.
@@ -84,6 +82,18 @@ struct Company {
 }
 
 impl Worker {
+    /// For the pool at the other end of this connection.
+    fn new(link: Arc<Link>) -> Arc<Worker> {
+        let replies = Sender::on(link.clone());
+        Arc::new(Worker {
+            messages: Receiver::on(link),
+            at_once: replies.outlet.clone(),
+            replies: replies.patient(),
+            queue: Mutex::default(),
+            is_listening: AtomicBool::new(false),
+        })
+    }
+
     /// Runs what it is told to until the pool has let go.
     fn serve(self: &Arc<Worker>) -> Result<(), ChannelError> {
         self.replies.send(Reply::Ready)?;

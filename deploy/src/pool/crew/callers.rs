@@ -13,6 +13,9 @@
 //!
 //! Deliberately absent: a look at several workers, and at one whose calls take longer than a look.
 
+#[cfg(test)]
+mod order_tests;
+
 use super::{Crew, Hub, Instant, Link, SeqCst, State, Ticket};
 use crate::turn::SPIN;
 use std::{
@@ -61,6 +64,15 @@ impl Crew {
             return;
         };
         link.lease();
+        match self.look_again(worker, ticket) {
+            true => link.hub.spin.handle_won(),
+            false => link.hub.spin.handle_lost(),
+        }
+        self.keep(worker);
+    }
+
+    /// Looks until something came, or for a short while. Says whether it did.
+    fn look_again(self: &Arc<Crew>, worker: u32, ticket: &Ticket) -> bool {
         let end = Instant::now() + SPIN;
         let mut came = false;
         while !came && Instant::now() < end {
@@ -72,10 +84,11 @@ impl Crew {
             self.finish(state);
             std::hint::spin_loop();
         }
-        match came {
-            true => link.hub.spin.handle_won(),
-            false => link.hub.spin.handle_lost(),
-        }
+        came
+    }
+
+    /// A caller has looked, and the next one soon may: the bell is heard again.
+    fn keep(self: &Arc<Crew>, worker: u32) {
         let mut state = self.lock();
         if let Some(hand) = state.hands.get_mut(&worker) {
             hand.keep();
@@ -105,7 +118,7 @@ impl Crew {
         if state.plan.handed() > 0 {
             self.is_keeping.store(false, SeqCst);
             for hand in state.hands.values().filter(|hand| hand.is_kept()) {
-                hand.news.is_new.store(true, SeqCst);
+                hand.news.mark();
                 self.has_news.store(true, SeqCst);
             }
         }

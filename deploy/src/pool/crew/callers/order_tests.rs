@@ -1,0 +1,134 @@
+//! What a crew hears in an order that broke once, over a real connection to a worker that is played by hand.
+
+use super::super::{Crew, Deed, Hand, Job, Message};
+use crate::{
+    channel_tests::{Ends, connected},
+    link::Link,
+    pool::{Limits, Rules, message::Bytes, plan::AHEAD},
+    receiver::Receiver,
+    turn::Seat,
+};
+use deploy_wire::resources::Resources;
+use std::{
+    sync::{Arc, mpsc},
+    task::{Wake, Waker},
+    time::{Duration, Instant},
+};
+
+/// While a caller looks at a worker's socket itself, the bell of that connection wakes nobody. An alarm that rings just
+/// then has to be heeded when the look is over: here, that a call has run for so long that those behind it are asked back.
+#[test]
+fn an_alarm_that_rings_during_a_callers_look_is_heeded_after_it() {
+    let Ends { left, right } = connected();
+    let messages = Receiver::<Message>::on(right);
+    let crew = crew_of_one(left.clone());
+    let mut bell = Bell::new(&left);
+    let due = Instant::now() + AHEAD;
+    let calls = [crew.call(job()), crew.call(job())];
+    for (id, _) in &calls {
+        let handed = messages.recv();
+        assert!(matches!(&handed, Ok(Message::Call { id: other, .. }) if other == id));
+    }
+    let look = crew.worth_a_look(calls[0].0);
+    let (worker, _) = look.expect("its function is quick");
+    // It looks until the alarm has rung.
+    bell.await_ring(due);
+    crew.keep(worker);
+
+    let asked_back = messages.recv_timeout(PATIENCE);
+    let is_right = matches!(asked_back, Ok(Message::CallOff { id }) if id == calls[1].0);
+    assert!(is_right, "behind the long one: {asked_back:?}");
+}
+
+/// A crew with one worker, at the other end of this connection, which is known to do such calls quickly; another one is
+/// being born for ever.
+fn crew_of_one(link: Arc<Link>) -> Arc<Crew> {
+    let rules = Rules {
+        replicas_min: 2,
+        replicas_max: 2,
+        in_flight: 64,
+        idle: Duration::from_secs(10),
+    };
+    let crew = Crew::new(rules, Resources::DEFAULT);
+    let hand = Hand::new(link, crew.news());
+    let mut state = crew.lock();
+    let now = Instant::now();
+    state.next_id = 1;
+    state.plan.handle_call(0, FUNCTION, LIMITS);
+    while let Some(deed) = state.plan.poll_deed(now) {
+        assert!(matches!(deed, Deed::Start(_)));
+    }
+    state.plan.handle_started(0);
+    state.plan.handle_ready(0, now);
+    assert_eq!(state.plan.poll_deed(now), Some(Deed::Hand(0, 0)));
+    let quick = Some(Duration::from_micros(5));
+    state.plan.handle_answer(0, 0, quick, now);
+    state.hands.insert(0, hand);
+    drop(state);
+    crew
+}
+
+fn job() -> Job {
+    Job {
+        function: FUNCTION,
+        given: Bytes(Arc::default()),
+        named: Vec::new(),
+        limits: LIMITS,
+    }
+}
+
+/// Hears the connection's bell beside whoever else does.
+struct Bell {
+    link: Arc<Link>,
+    seat: Seat,
+    waker: Waker,
+    rung: mpsc::Receiver<()>,
+}
+
+struct Ring(mpsc::Sender<()>);
+
+impl Wake for Ring {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.send(());
+    }
+}
+
+impl Bell {
+    fn new(link: &Arc<Link>) -> Bell {
+        let (ring, rung) = mpsc::channel();
+        let mut bell = Bell {
+            link: link.clone(),
+            seat: Seat::default(),
+            waker: Waker::from(Arc::new(Ring(ring))),
+            rung,
+        };
+        bell.listen();
+        bell
+    }
+
+    fn listen(&mut self) {
+        self.seat.listen_for_bell(&self.link, &self.waker, None);
+    }
+
+    /// Blocks until it has rung then, or later.
+    fn await_ring(&mut self, due: Instant) {
+        loop {
+            let rung = self.rung.recv_timeout(PATIENCE);
+            rung.expect("the reactor rings it");
+            self.listen();
+            if Instant::now() >= due {
+                return;
+            }
+        }
+    }
+}
+
+const FUNCTION: i64 = 7;
+
+const LIMITS: Limits = Limits {
+    retries: 2,
+    timeout: None,
+};
+
+/// Only a test that fails takes so long.
+const PATIENCE: Duration = Duration::from_secs(10);
