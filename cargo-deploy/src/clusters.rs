@@ -2,9 +2,14 @@
 
 use crate::{cli, failure::Failure, settings::Settings};
 use deploy_trust::{
+    client::ClientError,
     identity::{Certified, Identity},
+    insecure,
+    join::{self, JoinError},
     places,
+    session::SessionError,
     state::StateDir,
+    subject::{Name, Role},
     token::Token,
 };
 use deploy_wire::pid::Job;
@@ -12,7 +17,7 @@ use std::{
     fs,
     net::{SocketAddr, ToSocketAddrs},
     path::Path,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// Where something is to run.
@@ -85,6 +90,13 @@ pub fn of_token(token: &Token) -> Result<Option<Identity>, Failure> {
     Ok(saved.filter(|identity| identity.is_of(token) && identity.expires > now))
 }
 
+/// Joins as a user, and saves who we are from then on.
+pub fn join(token: &Token) -> Result<Identity, Failure> {
+    let identity = join::join(token, &own_name(), PATIENCE).map_err(not_joined)?;
+    save(&identity, &identity.address)?;
+    Ok(identity)
+}
+
 /// Saves an identity under a name or an address.
 pub fn save(identity: &Identity, target: &str) -> Result<(), Failure> {
     let path = places::user(target).ok_or_else(|| {
@@ -121,25 +133,74 @@ fn named(target: &str) -> Result<Identity, Failure> {
         true => target.to_socket_addrs().map(Iterator::collect),
         false => Ok(Vec::new()),
     };
-    let addresses: Vec<String> = addresses
-        .unwrap_or_default()
-        .iter()
-        .map(SocketAddr::to_string)
-        .collect();
+    let addresses: Vec<SocketAddr> = addresses.unwrap_or_default();
     for name in saved()? {
-        if let Some(identity) = places::user(&name).map_or(Ok(None), |path| load(&path))?
-            && (identity.address == target || addresses.contains(&identity.address))
-        {
-            return Ok(identity);
+        if let Some(identity) = places::user(&name).map_or(Ok(None), |path| load(&path))? {
+            let is_meant = |address: &SocketAddr| address.to_string() == identity.address;
+            if identity.address == target || addresses.iter().any(is_meant) {
+                return Ok(identity);
+            }
         }
     }
-    Err(Failure::setting(match is_address {
-        true => format!("you have not logged in to {target}: {HOW_TO}"),
-        false => format!(
+    match is_address {
+        true => without_login(target, addresses),
+        false => Err(Failure::setting(format!(
             "there is no cluster saved as `{target}`: {HOW_TO}{}",
             known()?
-        ),
-    }))
+        ))),
+    }
+}
+
+/// Whom a cluster without authentication makes of us, if there is one at one of these addresses: on the loopback it takes
+/// whoever asks.
+fn without_login(target: &str, addresses: Vec<SocketAddr>) -> Result<Identity, Failure> {
+    let mut is_silent = false;
+    for address in addresses {
+        let Ok(token) = insecure::token(Role::User, address) else {
+            continue;
+        };
+        match join::join(&token, &own_name(), PATIENCE) {
+            Ok(identity) => {
+                save(&identity, &identity.address)?;
+                eprintln!(
+                    "cargo deploy: the cluster at {address} has no authentication: everybody on its machine can use it"
+                );
+                return Ok(identity);
+            }
+            Err(JoinError::OtherCluster(_)) => {
+                is_silent = false;
+                break;
+            }
+            Err(JoinError::Client {
+                error: ClientError::Session(SessionError::Unreachable(_)),
+                ..
+            }) => is_silent = true,
+            Err(error) => return Err(not_joined(error)),
+        }
+    }
+    let known = known()?;
+    Err(match is_silent {
+        true => Failure::connection(format!(
+            "nothing listens at {target}: is `fabric master` running there, and is this its second port?{known}"
+        )),
+        false => Failure::setting(format!(
+            "you have not logged in to {target}: {HOW_TO}{known}"
+        )),
+    })
+}
+
+/// The login name here; the cluster makes it unique.
+fn own_name() -> Name {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    let name = user.ok().flatten().map(|user| user.name);
+    Name::like(&name.unwrap_or_else(|| "user".into()))
+}
+
+fn not_joined(error: JoinError) -> Failure {
+    match error {
+        JoinError::Client { .. } => Failure::connection(error),
+        _ => Failure::setting(error),
+    }
 }
 
 fn only() -> Result<Identity, Failure> {
@@ -185,7 +246,10 @@ fn load(path: &Path) -> Result<Option<Identity>, Failure> {
         return Ok(None);
     }
     let dir = StateDir::open(path).map_err(Failure::setting)?;
-    Identity::load(&dir).map_err(Failure::setting)
+    let identity = Identity::load(&dir).map_err(Failure::setting)?;
+    // Where nobody has to log in, one that has expired is made anew.
+    let now = SystemTime::now();
+    Ok(identity.filter(|identity| !identity.is_insecure() || identity.expires > now))
 }
 
 /// The end of a sentence that asks for one of them.
@@ -199,3 +263,5 @@ fn known() -> Result<String, Failure> {
 
 const HOW_TO: &str =
     "ask whoever runs it for a user token, and type `cargo deploy login <USER TOKEN>`";
+/// Longer than any cluster takes that is there.
+const PATIENCE: Duration = Duration::from_secs(15);

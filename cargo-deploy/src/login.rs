@@ -1,13 +1,8 @@
 //! `cargo deploy login`: from a token to an identity that is kept.
 
 use crate::{cli::Login, clusters, failure::Failure, session::Bridge};
-use deploy_trust::{
-    identity::Identity,
-    join::{self, JoinError},
-    subject::{Name, Role},
-    token::Token,
-};
-use std::{io, time::Duration};
+use deploy_trust::{subject::Role, token::Token};
+use std::io;
 
 /// Joins as a user, and saves who we are from then on.
 pub fn login(login: &Login) -> Result<i32, Failure> {
@@ -26,7 +21,7 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
         .filter(|identity| Bridge::connect(identity).map(Bridge::finish).is_ok());
     let identity = match known {
         Some(identity) => identity,
-        None => joined(&token)?,
+        None => clusters::join(&token)?,
     };
     if let Some(name) = &login.name {
         clusters::save(&identity, name)?;
@@ -39,22 +34,3 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
     println!("Next, in the directory of a program:\n    cargo deploy {target} --release");
     Ok(0)
 }
-
-fn joined(token: &Token) -> Result<Identity, Failure> {
-    let identity = join::join(token, &own_name(), PATIENCE).map_err(|error| match error {
-        JoinError::Client { .. } => Failure::connection(error),
-        _ => Failure::setting(error),
-    })?;
-    clusters::save(&identity, &identity.address)?;
-    Ok(identity)
-}
-
-/// The login name here; the cluster makes it unique.
-fn own_name() -> Name {
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
-    let name = user.ok().flatten().map(|user| user.name);
-    Name::like(&name.unwrap_or_else(|| "user".into()))
-}
-
-/// Longer than any cluster takes that is there.
-const PATIENCE: Duration = Duration::from_secs(15);

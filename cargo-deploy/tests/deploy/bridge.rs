@@ -3,9 +3,10 @@
 
 use deploy_sys::random;
 use deploy_trust::{
-    authority::Authority,
+    authority::{Authority, AuthorityError},
     door::{Arrival, Door},
     endpoint::Acceptor,
+    insecure,
     join::answer,
     session::Session,
     state::StateDir,
@@ -57,10 +58,25 @@ type Script = Arc<dyn Fn(Client) + Send + Sync>;
 impl Bridge {
     /// Each client that comes is given to `script`, in a thread of its own.
     pub fn start(script: impl Fn(Client) + Send + Sync + 'static) -> Bridge {
+        Bridge::start_of(|dir| Authority::open(dir, SystemTime::now()), script)
+    }
+
+    /// The same, of a cluster without authentication.
+    pub fn start_insecure(script: impl Fn(Client) + Send + Sync + 'static) -> Bridge {
+        Bridge::start_of(
+            |dir| insecure::authority(dir, &[], SystemTime::now()),
+            script,
+        )
+    }
+
+    fn start_of(
+        authority: impl FnOnce(&StateDir) -> Result<Authority, AuthorityError>,
+        script: impl Fn(Client) + Send + Sync + 'static,
+    ) -> Bridge {
         let path =
             std::env::temp_dir().join(format!("deploy-test-{:032x}", random::bits().unwrap()));
         let dir = StateDir::open(&path).unwrap();
-        let authority = Arc::new(Authority::open(&dir, SystemTime::now()).unwrap());
+        let authority = Arc::new(authority(&dir).unwrap());
         let name = "master".parse().unwrap();
         let own = authority
             .identity(Role::Master, &name, "", SystemTime::now())

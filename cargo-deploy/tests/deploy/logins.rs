@@ -1,7 +1,7 @@
 //! From a token to a saved cluster, and what is said where there is none.
 
 use crate::{
-    bridge::Bridge,
+    bridge::{Bridge, Client},
     person::{Person, said, stderr, stdout},
 };
 use deploy_trust::subject::Role;
@@ -9,14 +9,16 @@ use deploy_wire::client::{Answer, Ask};
 use std::{fs, io::Write, os::unix::fs::PermissionsExt, process::Stdio};
 
 fn empty_cluster() -> Bridge {
-    Bridge::start(|mut client| {
-        while let Some(ask) = client.hear() {
-            match ask {
-                Ask::Hello { .. } => client.greet(),
-                _ => client.tell(&Answer::Nodes(Vec::new())),
-            }
+    Bridge::start(has_no_nodes)
+}
+
+fn has_no_nodes(mut client: Client) {
+    while let Some(ask) = client.hear() {
+        match ask {
+            Ask::Hello { .. } => client.greet(),
+            _ => client.tell(&Answer::Nodes(Vec::new())),
         }
-    })
+    }
 }
 
 #[test]
@@ -99,4 +101,49 @@ fn what_is_missing_is_said() {
     let person = Person::of(&bridge);
     drop(bridge);
     check(&person, &["nodes"], 75, "is `fabric master` running there?");
+}
+
+#[test]
+fn a_cluster_without_authentication_takes_whoever_asks() {
+    let bridge = Bridge::start_insecure(has_no_nodes);
+    let person = Person::new();
+    let host = format!("localhost:{}", bridge.address.port());
+    let first = person.deploy(&["nodes", &host]).output().unwrap();
+    assert!(first.status.success(), "{}", said(&first));
+    assert!(
+        stderr(&first).contains("everybody on its machine can use it"),
+        "{}",
+        said(&first)
+    );
+    // From then on it is known.
+    for target in [&[][..], &[&*bridge.address.to_string()], &[&*host]] {
+        let words = [&["nodes"], target].concat();
+        let again = person.deploy(&words).output().unwrap();
+        assert!(again.status.success(), "{words:?}: {}", said(&again));
+        assert_eq!(stderr(&again), "");
+    }
+}
+
+#[test]
+fn a_cluster_with_authentication_asks_for_a_login_on_the_loopback_too() {
+    let bridge = empty_cluster();
+    let insecure = Bridge::start_insecure(has_no_nodes);
+    let person = Person::new();
+    let check = |address: &str, code: i32, expected: &str| {
+        let output = person.deploy(&["nodes", address]).output().unwrap();
+        assert!(
+            stderr(&output).contains(expected),
+            "{address}: {}",
+            said(&output)
+        );
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    };
+    let address = bridge.address.to_string();
+    let has_not = format!("you have not logged in to {address}: ask");
+    check(&address, 78, &has_not);
+    check(&insecure.address.to_string(), 0, "");
+    // What is saved helps whoever has mistaken the port.
+    check(&address, 78, &format!("(saved: {})", insecure.address));
+    drop(bridge);
+    check(&address, 75, &format!("nothing listens at {address}"));
 }
