@@ -31,9 +31,14 @@ pub(crate) struct Failed {
     pub words: Words,
 }
 
-/// The end of what a process wrote to standard error.
+/// What of a process's standard error may say why it ended.
 #[derive(Default, Debug)]
-pub(crate) struct Words(Vec<u8>);
+pub(crate) struct Words {
+    /// Its end.
+    tail: Vec<u8>,
+    /// The beginning of the last panic in it, which a backtrace may have pushed out of the tail.
+    panic: Vec<u8>,
+}
 
 impl LastWord<'_> {
     /// A sentence without a full stop, on one line.
@@ -65,7 +70,14 @@ impl LastWord<'_> {
 impl Failed {
     fn how(&self) -> String {
         let status = self.status;
-        match (status.reason(), status.end(), self.words.panic()) {
+        // What another thread panicked with, or this one and went on, did not end the process.
+        let is_own = |thread: &str| thread == MAIN || thread == self.worker;
+        let panic = match status.end() {
+            End::Code(PANICKED) => self.words.panic(is_own),
+            End::Signal(ABORTED) if self.words.end_with_panic() => self.words.panic(|_| true),
+            _ => None,
+        };
+        match (status.reason(), status.end(), panic) {
             (Some(Reason::OutOfMemory(shortage)), ..) => {
                 format!("it needed more memory than it was granted ({shortage}), and was killed")
             }
@@ -73,12 +85,23 @@ impl Failed {
                 "what watched over it on its node was killed, and it with that".to_string()
             }
             (Some(Reason::NodeLost), ..) => "its node was lost".to_string(),
-            (_, End::Code(101) | End::Signal(ABORTED), Some(panic)) => format!("it {panic}"),
-            (_, End::Code(code), _) => match self.words.line() {
-                Some(line) => format!("exit code {code}, after it wrote \"{line}\""),
-                None => format!("exit code {code}"),
-            },
-            (_, End::Signal(_), _) => format!("it was ended by {status}"),
+            (_, End::Code(_), Some(panic)) => format!("it {panic}"),
+            (_, End::Code(code), None) => self.after_words(format!("exit code {code}")),
+            // An abort says nothing of why, so this is all that is known: where panics abort, it was this one.
+            (_, End::Signal(_), Some(panic)) => {
+                format!("it was ended by {status}, after it {panic}")
+            }
+            (_, End::Signal(ABORTED), None) => {
+                self.after_words(format!("it was ended by {status}"))
+            }
+            (_, End::Signal(_), None) => format!("it was ended by {status}"),
+        }
+    }
+
+    fn after_words(&self, how: String) -> String {
+        match self.words.line() {
+            Some(line) => format!("{how}, after it wrote \"{line}\""),
+            None => how,
         }
     }
 }
@@ -86,27 +109,62 @@ impl Failed {
 impl Words {
     /// Takes in what comes next.
     pub fn hear(&mut self, bytes: &[u8]) {
+        if let Some(panic) = last_panic(bytes) {
+            self.panic = panic.to_vec();
+        }
         let tail = &bytes[bytes.len().saturating_sub(WORDS_MAX)..];
-        let surplus = (self.0.len() + tail.len()).saturating_sub(WORDS_MAX);
-        self.0.drain(..surplus);
-        self.0.extend_from_slice(tail);
+        let surplus = (self.tail.len() + tail.len()).saturating_sub(WORDS_MAX);
+        self.tail.drain(..surplus);
+        self.tail.extend_from_slice(tail);
+        // It may have come in pieces; one whose line is cut was seen before.
+        let is_whole = |panic: &&[u8]| panic.len() < self.tail.len() || surplus == 0;
+        if let Some(panic) = last_panic(&self.tail).filter(is_whole) {
+            self.panic = panic.to_vec();
+        }
     }
 
-    /// `panicked at PLACE: MESSAGE`, as the standard library tells of the last panic.
-    fn panic(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.0);
-        let mut lines = text[text.rfind(PANICKED)?..].lines();
+    /// `panicked at PLACE: MESSAGE`, as the standard library tells of the last panic, if it was on such a thread, as far as
+    /// that is said.
+    fn panic(&self, is_meant: impl Fn(&str) -> bool) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.panic);
+        let (before, panic) = text.split_at(text.find(PANIC)?);
+        let thread = before
+            .strip_prefix("thread '")
+            .and_then(|before| Some(before.rsplit_once('\'')?.0));
+        if !thread.is_none_or(is_meant) {
+            return None;
+        }
+        let mut lines = panic.lines();
         let place = lines.next()?;
         let message = lines.next().unwrap_or_default();
         Some(shown(&format!("{place} {message}")))
     }
 
-    /// The last line that is not empty.
+    /// Whether nothing was written behind the last panic but what the standard library adds.
+    fn end_with_panic(&self) -> bool {
+        let text = String::from_utf8_lossy(&self.tail);
+        let behind = &text[text.rfind(PANIC).unwrap_or(0)..];
+        let Some(note) = behind.rfind("\nnote: ") else {
+            return !self.panic.is_empty();
+        };
+        let mut lines = behind[note + 1..].lines().skip(1);
+        lines.all(|line| line.is_empty() || line.ends_with("aborting."))
+    }
+
+    /// The last line that is not empty, and no advice of the standard library.
     fn line(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.0);
-        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        let text = String::from_utf8_lossy(&self.tail);
+        let mut lines = text.lines().map(str::trim);
+        let line = lines.rfind(|line| !line.is_empty() && !line.starts_with("note: run with"))?;
         Some(shown(line))
     }
+}
+
+/// The line with which the last panic begins, and some of what follows.
+fn last_panic(text: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memmem::rfind(text, PANIC.as_bytes())?;
+    let start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |end| end + 1);
+    Some(&text[start..text.len().min(at + PANIC_MAX)])
 }
 
 /// Short, on one line, and nothing that a terminal obeys.
@@ -118,12 +176,18 @@ fn shown(text: &str) -> String {
     }
 }
 
-const PANICKED: &str = "panicked at ";
+const PANIC: &str = "panicked at ";
+/// The exit code of a program whose `main` panicked, and of a worker.
+const PANICKED: i32 = 101;
 const ABORTED: i32 = 6;
+/// What the standard library calls the first thread.
+const MAIN: &str = "main";
 /// The node of a program that runs alone, which nobody asks about.
 const ALONE: &str = "local";
 /// Of each living process: enough for a panic's message and what the library says behind it.
 const WORDS_MAX: usize = 1 << 10;
+/// More than is shown of a panic.
+const PANIC_MAX: usize = 512;
 /// Two lines of a terminal.
 const SHOWN_CHARS_MAX: usize = 160;
 
@@ -185,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_first_to_fail_is_named_with_its_reason() {
-        let panic = "\nthread 'work' (7) panicked at src/main.rs:3:5:\nno \x1b[31mroom\nnote: run with `RUST_BACKTRACE=1`\n";
+        let panic = "\nthread 'hello::work' (7) panicked at src/main.rs:3:5:\nno \x1b[31mroom\nnote: run with `RUST_BACKTRACE=1`\n";
         check(
             &[
                 wrote(2, panic),
@@ -221,6 +285,58 @@ mod tests {
                 later.clone(),
             ],
             Some("<1> (hello::work on n1) failed first: exit code 2, after it wrote \"two\""),
+        );
+    }
+
+    #[test]
+    fn a_panic_that_was_survived_is_not_the_cause() {
+        let panic_of = |thread: &str, behind: &str| {
+            format!("\nthread '{thread}' (7) panicked at src/main.rs:3:5:\nno room\n{behind}")
+        };
+        let note = "note: run with `RUST_BACKTRACE=1` environment variable\n";
+        let check_one = |text: &str, end: End, how: &str| {
+            let expected = format!("<1> (hello::work on n1) failed first: {how}");
+            // Read at once, or in pieces.
+            let (all, last) = (exited(1, end), exited(0, End::Code(0)));
+            check(
+                &[wrote(1, text), all.clone(), last.clone()],
+                Some(&expected),
+            );
+            let pieces = text.as_bytes().chunks(7);
+            let pieces = pieces.map(|piece| wrote(1, std::str::from_utf8(piece).unwrap()));
+            let events: Vec<Event> = pieces.chain([all, last]).collect();
+            check(&events, Some(&expected));
+        };
+        let (panicked, aborted) = (End::Code(101), End::Signal(6));
+        let at = "panicked at src/main.rs:3:5: no room";
+        let own = panic_of("hello::work", note);
+        check_one(&own, panicked, &format!("it {at}"));
+        check_one(&panic_of("main", ""), panicked, &format!("it {at}"));
+        let helpers = panic_of("helper", note);
+        check_one(
+            &helpers,
+            panicked,
+            "exit code 101, after it wrote \"no room\"",
+        );
+        // Where panics abort; or it was caught, and the abort has another reason that nobody told.
+        let after = format!("it was ended by SIGABRT, after it {at}");
+        for text in [&own, &helpers, &panic_of("helper", "")] {
+            check_one(text, aborted, &after);
+        }
+        let went_on = format!("{own}going on\n");
+        let after = "it was ended by SIGABRT, after it wrote \"going on\"";
+        check_one(&went_on, aborted, after);
+        check_one(&went_on, End::Signal(11), "it was ended by SIGSEGV");
+        let frames = "   7: core::ops::function::FnOnce::call_once\n".repeat(100);
+        let long = panic_of(
+            "hello::work",
+            &format!("stack backtrace:\n{frames}note: Some details are omitted\n"),
+        );
+        check_one(&long, panicked, &format!("it {at}"));
+        check_one(
+            &long,
+            aborted,
+            &format!("it was ended by SIGABRT, after it {at}"),
         );
     }
 
@@ -274,7 +390,7 @@ mod tests {
             words.hear(&[b'x'; 700]);
         }
         words.hear(&[b'y'; 3000]);
-        assert_eq!(words.0, [b'y'; WORDS_MAX]);
+        assert_eq!(words.tail, [b'y'; WORDS_MAX]);
         assert_eq!(words.line().unwrap().len(), SHOWN_CHARS_MAX + 2);
     }
 }
