@@ -3,11 +3,12 @@
 //! They lie in the person's cache directory, which may be emptied at any time. Deliberately absent: any error. Without
 //! them a program is sent whole.
 
+use crate::content::Content;
 use deploy_wire::client::{CHANGE_BYTES_MAX, Digest};
 use std::{
     env,
     fs::{self, DirBuilder},
-    io::{self, Write},
+    io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -50,24 +51,24 @@ pub fn find(digest: &Digest) -> Option<Vec<u8>> {
 }
 
 /// Keeps what was sent now, for the next time.
-pub fn keep(name: &str, digest: &Digest, bytes: &[u8]) {
-    if bytes.len() as u64 <= CHANGE_BYTES_MAX {
-        let _ = try_keep(name, digest, bytes);
+pub fn keep(name: &str, digest: &Digest, content: &Content) {
+    if content.len() <= CHANGE_BYTES_MAX {
+        let _ = try_keep(name, digest, content);
     }
 }
 
-fn try_keep(name: &str, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
+fn try_keep(name: &str, digest: &Digest, content: &Content) -> io::Result<()> {
     let Some(dir) = directory() else {
         return Ok(());
     };
     DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-    make_room(bytes.len() as u64)?;
+    make_room(content.len())?;
     let digest = blake3::Hash::from(*digest).to_hex();
     // Two may be sent at once; what is read is whole.
     let part = dir.join(format!("{PART}{digest}-{}", std::process::id()));
     let mut file = fs::File::create_new(&part)?;
-    file.write_all(bytes)
-        .and_then(|()| fs::rename(&part, dir.join(format!("{digest}-{name}"))))
+    io::copy(&mut content.from(0).stream(), &mut file)
+        .and_then(|_| fs::rename(&part, dir.join(format!("{digest}-{name}"))))
         .inspect_err(|_| drop(fs::remove_file(&part)))
 }
 

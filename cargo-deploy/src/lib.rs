@@ -9,6 +9,7 @@ mod choice;
 mod cli;
 mod clusters;
 mod compile;
+mod content;
 mod earlier;
 pub mod elf;
 mod failure;

@@ -4,6 +4,7 @@
 
 use crate::{
     cli::Given,
+    content::Content,
     elf::{self, Elf},
     failure::Failure,
     strip,
@@ -13,13 +14,14 @@ use deploy_wire::client::{Digest, NodeView};
 use std::{
     env::{self, consts::ARCH},
     fs::File,
+    io,
     path::Path,
 };
 
 /// A program that can be sent, or files for one.
 pub struct Image {
     /// What is sent of it.
-    pub bytes: Vec<u8>,
+    pub content: Content,
     /// The name of that on the cluster.
     pub digest: Digest,
     /// What it is called here.
@@ -34,9 +36,14 @@ impl Image {
         !self.has(b"DEPLOY_BIRTH")
     }
 
-    /// Whether these bytes are somewhere in it.
+    /// Whether nothing in its libraries does so either, which is known only where it has none but a system's.
+    pub fn is_certainly_ordinary(&self) -> bool {
+        self.is_ordinary() && strange_libraries(&self.elf).next().is_none()
+    }
+
+    /// Whether these bytes are somewhere in it, as far as it can be read.
     pub fn has(&self, bytes: &[u8]) -> bool {
-        memchr::memmem::find(&self.bytes, bytes).is_some()
+        self.content.has(bytes).unwrap_or(false)
     }
 }
 
@@ -53,12 +60,12 @@ pub fn look(path: &Path, with_symbols: bool) -> Result<Image, Failure> {
     if let Some(why) = unfit(&elf) {
         return Err(failed(why));
     }
-    let bytes = strip::copy(&file, &elf, with_symbols);
-    let bytes = bytes.map_err(|error| failed(error.to_string()))?;
+    let unreadable = |error: io::Error| failed(error.to_string());
+    let content = strip::copy(file, &elf, with_symbols).map_err(unreadable)?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     Ok(Image {
-        digest: *blake3::hash(&bytes).as_bytes(),
-        bytes,
+        digest: content.digest().map_err(unreadable)?,
+        content,
         name: name.to_string_lossy().into_owned(),
         elf,
     })
@@ -83,7 +90,7 @@ pub fn files(given: &Given) -> Result<Option<Image>, Failure> {
         .map_err(|error| Failure::setting(format!("--files cannot be taken along: {error}")))?;
     Ok(Some(Image {
         digest: *blake3::hash(&bytes).as_bytes(),
-        bytes,
+        content: Content::Bytes(bytes),
         name: "files".to_string(),
         elf: Elf::default(),
     }))
@@ -206,7 +213,7 @@ mod tests {
     fn this_test_could_be_sent() {
         let path = env::current_exe().unwrap();
         let image = look(&path, true).unwrap();
-        assert!(image.bytes == std::fs::read(&path).unwrap());
+        assert_eq!(image.content.len(), path.metadata().unwrap().len());
         assert_ne!(image.digest, look(&path, false).unwrap().digest);
         assert!(needs(&image.elf).contains("glibc 2."));
     }
@@ -235,7 +242,7 @@ mod tests {
     #[test]
     fn an_older_glibc_is_told_before_anything_is_sent() {
         let image = Image {
-            bytes: Vec::new(),
+            content: Content::Bytes(Vec::new()),
             digest: [0; 32],
             name: "hello".into(),
             elf: Elf {
@@ -266,6 +273,23 @@ mod tests {
             failure.starts_with("`hello` needs glibc 2.39 or newer, and the newest of the cluster's machines has 2.36 (n2)"),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn a_library_may_call_init_for_its_program() {
+        let image = |bytes: &[u8], library: &str| Image {
+            content: Content::Bytes(bytes.to_vec()),
+            digest: [0; 32],
+            name: "hello".into(),
+            elf: Elf {
+                libraries: vec![library.to_string()],
+                ..Elf::default()
+            },
+        };
+        let check = |image: Image| (image.is_ordinary(), image.is_certainly_ordinary());
+        assert_eq!(check(image(b"plain", "libc.so.6")), (true, true));
+        assert_eq!(check(image(b"plain", "libdeploy.so")), (true, false));
+        assert_eq!(check(image(b".DEPLOY_BIRTH.", "libc.so.6")), (false, false));
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn environment(run: &Run) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 fn tell_sent(sent: &Sent, image: &Image) {
-    let (name, kib) = (&image.name, image.bytes.len() >> 10);
+    let (name, kib) = (&image.name, image.content.len() >> 10);
     match sent {
         Sent::Nothing => eprintln!("cargo deploy: the cluster has {name}, {kib} KiB"),
         Sent::Bytes { count, is_change } => {
@@ -143,9 +143,10 @@ fn tell_sent(sent: &Sent, image: &Image) {
 }
 
 fn tell_needs(run: &Run, image: &Image) {
-    if image.is_ordinary() && !run.cargo.quiet {
+    if image.is_certainly_ordinary() && !run.cargo.quiet {
+        let place = if run.is_here { "here" } else { "there" };
         eprintln!(
-            "cargo deploy: {} never calls `deploy::init`, and so runs there as one process",
+            "cargo deploy: {} never calls `deploy::init`, and so runs {place} as one process",
             image.name
         );
     }

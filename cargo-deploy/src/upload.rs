@@ -29,7 +29,7 @@ pub enum Sent {
 
 /// Returns when the cluster has the program, whole and verified.
 pub fn upload(bridge: &mut Bridge, image: &Image, is_quiet: bool) -> Result<Sent, Failure> {
-    let bases = earlier::similar(&image.name, image.bytes.len() as u64);
+    let bases = earlier::similar(&image.name, image.content.len());
     let had_bases = !bases.is_empty();
     let sent = match try_upload(bridge, image, bases, is_quiet) {
         Err(failure) if had_bases && failure.is_refusal() => {
@@ -38,7 +38,7 @@ pub fn upload(bridge: &mut Bridge, image: &Image, is_quiet: bool) -> Result<Sent
         done => done,
     }?;
     if let Sent::Bytes { .. } = sent {
-        earlier::keep(&image.name, &image.digest, &image.bytes);
+        earlier::keep(&image.name, &image.digest, &image.content);
     }
     Ok(sent)
 }
@@ -51,7 +51,7 @@ fn try_upload(
 ) -> Result<Sent, Failure> {
     let ask = Ask::Image {
         digest: image.digest,
-        len: image.bytes.len() as u64,
+        len: image.content.len(),
         bases,
     };
     let (offset, base) = match bridge.ask(&ask)? {
@@ -64,9 +64,10 @@ fn try_upload(
     {
         eprintln!("cargo deploy: {warning}");
     }
-    let missing = usize::try_from(offset).ok();
-    let missing = missing.and_then(|offset| image.bytes.get(offset..));
-    let missing = missing.ok_or_else(|| bridge.surprised())?;
+    if offset > image.content.len() {
+        return Err(bridge.surprised());
+    }
+    let missing = image.content.from(offset);
     // If one that was named has gone since, all is refused, and sent once more as a whole.
     let mut progress = Progress::new(image, is_quiet);
     let base = base.and_then(|base| {
@@ -75,8 +76,8 @@ fn try_upload(
     });
     let is_change = base.is_some();
     let frame = match base {
-        Some(base) => Packed::change(base, missing).map_err(Failure::internal)?,
-        None => Some(Packed::whole(missing).map_err(Failure::internal)?),
+        Some(base) => Packed::change(base, &missing).map_err(Failure::internal)?,
+        None => Some(Packed::whole(&missing).map_err(Failure::internal)?),
     };
     progress.clear();
     let Some(frame) = frame else {
@@ -142,11 +143,11 @@ impl Progress<'_> {
 
     /// That takes as long as it takes, so it is said before, unless it takes no time.
     fn compares(&self) {
-        if self.is_shown && self.image.bytes.len() >= COMPARED_AT_ONCE {
+        if self.is_shown && self.image.content.len() >= COMPARED_AT_ONCE {
             self.line(format_args!(
                 "   Comparing {} ({:.0} MiB) with what was sent before",
                 self.image.name,
-                mib(self.image.bytes.len() as u64)
+                mib(self.image.content.len())
             ));
         }
     }
@@ -181,7 +182,7 @@ fn mib(bytes: u64) -> f64 {
 }
 
 /// Compared in less than 200 ms, in a release build.
-const COMPARED_AT_ONCE: usize = 4 << 20;
+const COMPARED_AT_ONCE: u64 = 4 << 20;
 /// What takes less than that needs no progress.
 const SHOWN_AFTER: Duration = Duration::from_millis(200);
 const SHOWN_EVERY: Duration = Duration::from_millis(100);

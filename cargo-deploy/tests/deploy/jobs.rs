@@ -205,6 +205,27 @@ fn programs_that_could_not_run_are_not_sent() {
 }
 
 #[test]
+fn a_program_that_never_calls_init_is_told_of() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        client.died(exited(0));
+    });
+    let person = Person::of(&bridge);
+    let address = bridge.address.to_string();
+    let told = |words: &[&str]| {
+        let words = [&[&*address, "--exe"], words].concat();
+        let output = person.deploy(&words).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        stderr(&output).contains(" never calls `deploy::init`, and so runs there as one process")
+    };
+    assert!(told(&["/bin/sh"]));
+    assert!(!told(&["/bin/sh", "--quiet"]));
+    // This one has all that the library has of it.
+    assert!(!told(&[BINARY]));
+}
+
+#[test]
 fn standard_input_arrives_whole_and_so_does_its_end() {
     let bridge = Bridge::start(|mut client| {
         let (request, _) = client.take_program();

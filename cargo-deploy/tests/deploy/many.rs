@@ -29,7 +29,7 @@ fn play(client: &mut Client) {
         client.wrote_as(number, Stream::Stdout, b"ady\n");
     }
     client.wrote_as(7, Stream::Stdout, b"\xff\x1b[2J");
-    let panic = b"\nthread 'work' (12) panicked at src/main.rs:9:5:\nno luck\n";
+    let panic = b"\nthread 'hello::work' (12) panicked at src/main.rs:9:5:\nno luck\n";
     client.wrote_as(9, Stream::Stderr, panic);
     client.died_as(9, exited(101));
     for number in (1..=WORKERS).filter(|number| *number != 9) {

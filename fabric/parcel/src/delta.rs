@@ -19,45 +19,69 @@
 //! 5. the new bytes.
 
 use crate::{
-    moves::{Corrected, Moves},
+    moves::{BLOCK_BYTES, Corrected, Moves},
     numbers,
-    parts::{Part, Parts},
+    parts::{Part, Search},
+    windows::Windows,
 };
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    ops::Range,
+};
 
 /// Why something is no change of that program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Nonsense(&'static str);
 
-/// What makes `new` of `old`; nothing, if that is longer than `len_max`. Takes some 24 MiB of memory and twice as much as comes
-/// of it, beside the two.
-pub fn make(mut old: Vec<u8>, new: &[u8], len_max: u64) -> Option<Vec<u8>> {
-    let moves = Moves::between(&old, new, len_max)?;
+/// What makes `new` of `old`; nothing, if that is longer than `len_max`, or more work than [`apply`] does. Takes some 40 MiB of
+/// memory and twice as much as comes of it, beside the old program.
+///
+/// # Errors
+/// If the new program cannot be read.
+pub fn make<B: Base + ?Sized>(
+    mut old: Vec<u8>,
+    new: &B,
+    len_max: u64,
+) -> io::Result<Option<Vec<u8>>> {
+    let Some(moves) = Moves::between(&old, new, len_max)? else {
+        return Ok(None);
+    };
     moves.apply(&mut old);
-    let old = &old[..];
     let mut change = Change {
         moves: moves.encode(),
         ..Change::default()
     };
-    let mut part = Part::default();
-    let mut parts = Parts::of(old, new, len_max);
-    for next in parts.by_ref() {
-        // It is looked at first, because what is not similar is all fresh.
-        if change.len() + (next.new_start - part.new_end) as u64 > len_max {
-            return None;
+    let mut search = Search::of(&old, len_max);
+    let mut work = Work::of(new.bytes()?);
+    let mut old_end = 0;
+    for window in Windows::of(new) {
+        let window = &window?.bytes[..];
+        let mut part = Part {
+            old_start: old_end,
+            ..Part::default()
+        };
+        let mut parts = search.parts(window);
+        for next in parts.by_ref() {
+            // It is looked at first, because what is not similar is all fresh.
+            if change.len() + (next.new_start - part.new_end) as u64 > len_max
+                || work.take(&next.old_range()).is_none()
+            {
+                return Ok(None);
+            }
+            change.add(&old, window, &part, next.new_start, next.old_start);
+            part = next;
         }
-        change.add(old, new, &part, next.new_start, next.old_start);
-        part = next;
+        if parts.were_given_up() || change.len() + (window.len() - part.new_end) as u64 > len_max {
+            return Ok(None);
+        }
+        change.add(&old, window, &part, window.len(), part.old_end());
+        old_end = part.old_end();
     }
-    if parts.were_given_up() || change.len() + (new.len() - part.new_end) as u64 > len_max {
-        return None;
-    }
-    change.add(old, new, &part, new.len(), part.old_end());
-    Some(change.finish())
+    Ok(Some(change.finish()))
 }
 
-/// An old program, of which only what is needed is read.
+/// A program of which only what is needed is read.
 pub trait Base {
     /// How long it is, in bytes.
     ///
@@ -85,8 +109,8 @@ impl Base for [u8] {
     }
 }
 
-/// Writes what a change makes of `old`. Nothing is reserved for lengths that are only announced, and each list may have
-/// `len_max` bytes.
+/// Writes what a change makes of `old`, which may be `len_max` bytes. Nothing is reserved for lengths that are only announced,
+/// and no more work is done than such a program is worth.
 ///
 /// # Errors
 /// If it is cut or makes no sense; what was written then is worth nothing.
@@ -96,7 +120,8 @@ pub fn apply<B: Base + ?Sized>(
     len_max: u64,
     out: impl Write,
 ) -> io::Result<()> {
-    let mut list = || read_list(&mut change, len_max);
+    let list_max = len_max.saturating_add(LIST_BYTES_SPARE).min(LIST_BYTES_MAX);
+    let mut list = || read_list(&mut change, list_max);
     let moves = Moves::decode(&list()?)?;
     let (parts, gaps, differing, fresh) = (list()?, list()?, list()?, list()?);
     let mut making = Making {
@@ -108,6 +133,7 @@ pub fn apply<B: Base + ?Sized>(
         different: 0,
         out,
         buffer: Vec::new(),
+        work: Work::of(len_max),
     };
     let (mut parts, mut cursor) = (parts.as_slice(), 0_u64);
     while !parts.is_empty() {
@@ -217,13 +243,14 @@ struct Making<'c, B: ?Sized, W> {
     different: u64,
     out: W,
     buffer: Vec<u8>,
+    work: Work,
 }
 
 impl<B: Base + ?Sized, W: Write> Making<'_, B, W> {
     /// Copies from the old program, with the differences.
     fn copy(&mut self, from: u64, len: u64) -> io::Result<()> {
         let end = from.checked_add(len).ok_or_else(nonsense)?;
-        if end > self.old.bytes()? {
+        if end > self.old.bytes()? || self.work.take(&(from..end)).is_none() {
             return Err(nonsense());
         }
         let mut at = from;
@@ -269,6 +296,30 @@ impl<B: Base + ?Sized, W: Write> Making<'_, B, W> {
     }
 }
 
+/// What may yet be copied. To correct the references in a block takes 10 us, and who copies a byte has a whole block corrected:
+/// so a change of some MiB could cost minutes, if it were made to.
+struct Work {
+    blocks_left: u64,
+}
+
+impl Work {
+    /// As much as a program of this length is worth.
+    fn of(len: u64) -> Work {
+        let blocks = len / BLOCK_BYTES as u64;
+        Work {
+            blocks_left: blocks.saturating_mul(TIMES_CORRECTED_MAX) + BLOCKS_FREE,
+        }
+    }
+
+    /// To copy this; nothing, if it is too much.
+    fn take(&mut self, range: &Range<u64>) -> Option<()> {
+        let block = BLOCK_BYTES as u64;
+        let blocks = range.end.div_ceil(block) - range.start / block;
+        self.blocks_left = self.blocks_left.checked_sub(blocks.max(1))?;
+        Some(())
+    }
+}
+
 fn read_list(change: &mut impl Read, len_max: u64) -> io::Result<Vec<u8>> {
     let mut len = [0; 4];
     change.read_exact(&mut len)?;
@@ -295,6 +346,14 @@ pub(crate) fn nonsense() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, nonsense)
 }
 
+/// All lists of a change lie in memory, and together are no longer if they are well meant.
+pub(crate) const LIST_BYTES_MAX: u64 = 32 << 20;
+/// Of the lists in a change none is longer than the program by more.
+const LIST_BYTES_SPARE: u64 = 64;
+/// Where programs are similar each block is copied from once, and those where parts end some times more.
+const TIMES_CORRECTED_MAX: u64 = 4;
+/// Small programs may have many parts: 64 MiB, a fifth of a second.
+const BLOCKS_FREE: u64 = 16 << 10;
 /// What is written at once.
 const PIECE_BYTES: usize = 128 << 10;
 
@@ -302,6 +361,10 @@ const PIECE_BYTES: usize = 128 << 10;
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn made(old: &[u8], new: &[u8]) -> Vec<u8> {
+        make(old.to_vec(), new, u64::MAX).unwrap().unwrap()
+    }
 
     fn applied(old: &[u8], change: &[u8]) -> io::Result<Vec<u8>> {
         let mut new = Vec::new();
@@ -324,7 +387,7 @@ mod tests {
         };
         let (old, mut new) = (program(0), program(4));
         new.splice(100_000..100_000, *b"one more line");
-        let change = make(old.clone(), &new, u64::MAX).unwrap();
+        let change = made(&old, &new);
         assert!(change.len() < 40_000, "{}", change.len());
         assert!(applied(&old, &change).unwrap() == new);
     }
@@ -334,10 +397,31 @@ mod tests {
         let old: Vec<u8> = (0..1000_u32).flat_map(u32::to_le_bytes).collect();
         let mut new = old.clone();
         new.rotate_left(500);
-        let change = make(old.clone(), &new, u64::MAX).unwrap();
+        let change = made(&old, &new);
         assert!(applied(&old, &change).unwrap() == new);
         assert!(applied(&old[..1000], &change).is_err());
         assert!((0..change.len()).all(|cut| applied(&old, &change[..cut]).is_err()));
+    }
+
+    #[test]
+    fn a_change_that_makes_much_work_of_little_is_refused() {
+        let old = vec![7; 1 << 20];
+        let change_of = |part: [u8; 3], count: usize| {
+            let change = Change {
+                moves: Moves::default().encode(),
+                parts: part.repeat(count),
+                ..Change::default()
+            };
+            change.finish()
+        };
+        let (byte_and_back, nothing) = ([1, 0, 3], [0, 0, 0]);
+        let few = applied(&old, &change_of(byte_and_back, BLOCKS_FREE as usize)).unwrap();
+        assert_eq!(few.len() as u64, BLOCKS_FREE);
+        // The lists have room for ten million, of which each would have a block corrected.
+        for part in [byte_and_back, nothing] {
+            let error = applied(&old, &change_of(part, 300_000)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
     }
 
     proptest! {
@@ -349,7 +433,7 @@ mod tests {
         ) {
             let mixed = [&new[..cut.min(new.len())], &old[cut.min(old.len())..], &new].concat();
             for new in [&new, &mixed] {
-                prop_assert_eq!(&applied(&old, &make(old.clone(), new, u64::MAX).unwrap()).unwrap(), new);
+                prop_assert_eq!(&applied(&old, &made(&old, new)).unwrap(), new);
             }
         }
 

@@ -13,9 +13,11 @@ mod references;
 mod regions;
 mod search;
 pub mod tree;
+mod windows;
 
-use delta::Base;
+use delta::{Base, LIST_BYTES_MAX};
 use std::io::{self, BufReader, Cursor, Read, Write};
+use windows::Stream;
 use zstd::{
     stream::read::{Decoder, Encoder},
     zstd_safe::DCtx,
@@ -24,27 +26,28 @@ use zstd::{
 /// A program on its way out: what is read from it travels.
 pub enum Packed<'p> {
     /// The program itself.
-    Whole(Encoder<'static, &'p [u8]>),
+    Whole(Encoder<'static, BufReader<Box<dyn Read + 'p>>>),
     /// What to change of another.
     Change(Encoder<'static, BufReader<Cursor<Vec<u8>>>>),
 }
 
 impl<'p> Packed<'p> {
-    /// A whole program.
+    /// A whole program, which is read as the frame is.
     ///
     /// # Errors
     /// If there is no memory for it.
-    pub fn whole(program: &'p [u8]) -> io::Result<Packed<'p>> {
-        Encoder::with_buffer(program, LEVEL_WHOLE).map(Packed::Whole)
+    pub fn whole<B: Base + ?Sized>(program: &'p B) -> io::Result<Packed<'p>> {
+        let program: Box<dyn Read + 'p> = Box::new(Stream::of(program));
+        Encoder::new(program, LEVEL_WHOLE).map(Packed::Whole)
     }
 
     /// A program as a change of another. Looks for what they have in common at once, some 100 ms for some megabytes. Nothing,
     /// if they have so little in common that it is better sent whole.
     ///
     /// # Errors
-    /// If there is no memory for it.
-    pub fn change(base: Vec<u8>, program: &[u8]) -> io::Result<Option<Packed<'p>>> {
-        let Some(change) = delta::make(base, program, LIST_BYTES_MAX) else {
+    /// If it cannot be read, or there is no memory for it.
+    pub fn change<B: Base + ?Sized>(base: Vec<u8>, program: &B) -> io::Result<Option<Packed<'p>>> {
+        let Some(change) = delta::make(base, program, LIST_BYTES_MAX)? else {
             return Ok(None);
         };
         let change = Cursor::new(change);
@@ -109,8 +112,7 @@ impl Unpacker {
         match base {
             None => copy(&mut decoder, &mut out),
             Some(base) => {
-                let list_max = len_max.saturating_add(LIST_BYTES_SPARE).min(LIST_BYTES_MAX);
-                delta::apply(base, &mut decoder, list_max, &mut out)?;
+                delta::apply(base, &mut decoder, len_max, &mut out)?;
                 out.left = 0; // It must have been all of the frame.
                 copy(&mut decoder, &mut out)
             }
@@ -156,10 +158,6 @@ const LEVEL_WHOLE: i32 = 3;
 const LEVEL_CHANGE: i32 = 9;
 /// More than any frame of ours asks for: 16 MiB.
 const WINDOW_LOG_MAX: u32 = 24;
-/// All lists of a change lie in memory, and together are no longer if they are well meant.
-const LIST_BYTES_MAX: u64 = 32 << 20;
-/// Of the lists in a change none is longer than the program by more.
-const LIST_BYTES_SPARE: u64 = 64;
 /// As much as a block of a frame becomes.
 const BUFFER_BYTES: usize = 128 << 10;
 
@@ -184,8 +182,12 @@ mod tests {
         let old: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
         let mut new = old.clone();
         new.splice(200_000..200_010, *b"a new line");
-        let whole = packed(Packed::whole(&new).unwrap());
-        let change = packed(Packed::change(old.clone(), &new).unwrap().unwrap());
+        let whole = packed(Packed::whole(new.as_slice()).unwrap());
+        let change = packed(
+            Packed::change(old.clone(), new.as_slice())
+                .unwrap()
+                .unwrap(),
+        );
         assert!(change.len() < 100, "{}", change.len());
         let len = new.len() as u64;
         let mut unpacker = Unpacker::default();
@@ -206,6 +208,27 @@ mod tests {
             assert!(unpacked(&[], base, len).is_err());
         }
         assert!(unpacked(&whole, Some(&old), len).is_err());
+    }
+
+    #[test]
+    fn a_change_goes_on_from_window_to_window() {
+        let noise = |at: u32| at.wrapping_mul(2_654_435_761).rotate_left(9);
+        let old: Vec<u8> = (0..5_000_000)
+            .flat_map(|at| noise(at).to_le_bytes())
+            .collect();
+        assert!(old.len() > windows::WINDOW_BYTES);
+        let mut new = old.clone();
+        new.splice(
+            windows::WINDOW_BYTES - 5..windows::WINDOW_BYTES - 5,
+            *b"a new line",
+        );
+        let change = packed(
+            Packed::change(old.clone(), new.as_slice())
+                .unwrap()
+                .unwrap(),
+        );
+        assert!(change.len() < 200, "{}", change.len());
+        assert!(unpacked(&change, Some(&old), new.len() as u64).unwrap() == new);
     }
 
     #[test]

@@ -21,9 +21,10 @@
 use crate::{
     delta::{Base, nonsense},
     numbers,
-    parts::{Part, Parts},
+    parts::{Part, Search},
     references::{self, Form},
     regions::{Kind, Region, Regions},
+    windows::Windows,
 };
 use std::{collections::HashMap, io, ops::Range};
 
@@ -37,32 +38,35 @@ pub(crate) struct Moves {
 }
 
 impl Moves {
-    /// Those between two programs whose references can be told; nothing, if these are [not worth comparing](Parts::of).
-    pub(crate) fn between(old: &[u8], new: &[u8], strange_max: u64) -> Option<Moves> {
+    /// Those between two programs whose references can be told; nothing, if these are [not worth comparing](Search::of).
+    pub(crate) fn between<B: Base + ?Sized>(
+        old: &[u8],
+        new: &B,
+        strange_max: u64,
+    ) -> io::Result<Option<Moves>> {
         let (regions, new_regions) = (Regions::of(old), Regions::of(new));
         if regions.is_empty() || new_regions.is_empty() {
-            return Some(Moves::default());
+            return Ok(Some(Moves::default()));
         }
-        let mut parts = Parts::of(old, new, strange_max);
-        let kept_parts = kept(parts.by_ref());
-        if parts.were_given_up() {
-            return None;
-        }
+        let Some(parts) = all_parts(old, new, strange_max)? else {
+            return Ok(None);
+        };
+        let kept_parts = kept(parts);
         let mut votes = Votes::default();
         let mut shifts = Vec::new();
         for pair in pairs(&kept_parts, &regions, &new_regions) {
             if pair.region.kind != Kind::Symbols && pair.new_region.kind != Kind::Symbols {
                 shifts.push((pair.address(), pair.shift()));
             }
-            votes.count((&regions, old), (&new_regions, new), &pair);
+            votes.count((&regions, old), (&new_regions, new), &pair)?;
         }
         shifts.sort_unstable();
         let mut shifts = votes.correct(&shifts);
         shifts.truncate(SHIFTS_MAX);
-        Some(match shifts.iter().all(|(_, shift)| *shift == 0) {
+        Ok(Some(match shifts.iter().all(|(_, shift)| *shift == 0) {
             true => Moves::default(),
             false => Moves { regions, shifts },
-        })
+        }))
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -133,9 +137,28 @@ fn shift(shifts: &[(u64, i64)], address: u64) -> i64 {
     behind.checked_sub(1).map_or(0, |at| shifts[at].1)
 }
 
+/// Those that say something of where things have moved; nothing, if the programs are not worth comparing.
+fn all_parts<B: Base + ?Sized>(
+    old: &[u8],
+    new: &B,
+    strange_max: u64,
+) -> io::Result<Option<Vec<Part>>> {
+    let mut search = Search::of(old, strange_max);
+    let mut all = Vec::new();
+    for window in Windows::of(new) {
+        let window = window?;
+        let mut parts = search.parts(&window.bytes);
+        let long = parts.by_ref().filter(|part| part.len() >= PART_MIN);
+        all.extend(long.map(|part| part.behind(window.start)));
+        if parts.were_given_up() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(all))
+}
+
 /// The longer ones of some parts, in the old program's order. Where two share a place of it, the shorter was met by accident.
-fn kept(parts: impl Iterator<Item = Part>) -> Vec<Part> {
-    let mut parts: Vec<Part> = parts.filter(|part| part.len() >= PART_MIN).collect();
+fn kept(mut parts: Vec<Part>) -> Vec<Part> {
     parts.sort_by_key(|part| part.old_start);
     let mut kept: Vec<Part> = Vec::new();
     for part in parts {
@@ -199,27 +222,29 @@ struct Votes(HashMap<u64, (i64, u32)>);
 
 impl Votes {
     /// What the references in a pair say.
-    fn count(
+    fn count<B: Base + ?Sized>(
         &mut self,
         (regions, old): (&Regions, &[u8]),
-        (new_regions, new): (&Regions, &[u8]),
+        (new_regions, new): (&Regions, &B),
         pair: &Pair<'_>,
-    ) {
+    ) -> io::Result<()> {
         // What a table counts from moves by itself.
         if pair.region.kind != pair.new_region.kind || pair.region.kind == Kind::Table {
-            return;
+            return Ok(());
         }
         let bytes = &old[pair.range.start as usize..pair.range.end as usize];
-        let new = &new[pair.new_at as usize..];
+        let mut new_bytes = vec![0; bytes.len()];
+        new.read_at(&mut new_bytes, pair.new_at)?;
         references::each(regions, pair.region, (bytes, pair.address()), |reference| {
             let kind = regions.kind_at(reference.target);
-            let target = reference.target_in(new, pair.shift());
+            let target = reference.target_in(&new_bytes, pair.shift());
             let target = target.filter(|target| new_regions.kind_at(*target) == kind);
             if let Some(target) = target {
                 let shift = target.wrapping_sub(reference.target) as i64;
                 self.cast(reference.target, shift);
             }
         });
+        Ok(())
     }
 
     fn cast(&mut self, target: u64, shift: i64) {
@@ -290,7 +315,7 @@ const LEAD_MIN: u32 = 3;
 /// Ten times as many as there are in programs of 100 MB; they lie in memory, 16 bytes each.
 const SHIFTS_MAX: usize = 1 << 20;
 /// Who copies some bytes has a block corrected, so blocks are small; of a thousand references one stands across two.
-const BLOCK_BYTES: usize = 4 << 10;
+pub(crate) const BLOCK_BYTES: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -340,20 +365,28 @@ mod tests {
         bytes
     }
 
+    fn moved(old: &[u8], new: &[u8]) -> Moves {
+        Moves::between(old, new, u64::MAX).unwrap().unwrap()
+    }
+
     #[test]
     fn references_across_a_move_cost_nothing() {
         let old = program(&[]);
         let new = program(&[300, 301, 800]);
-        let moves = Moves::between(&old, &new, u64::MAX).unwrap();
+        let moves = moved(&old, &new);
         let told = (moves.shifts.len(), moves.encode().len());
         assert!(told < (10, 60), "{told:?}");
         assert_eq!(Moves::decode(&moves.encode()).unwrap(), moves);
-        let differ = |old: &[u8]| delta::make(old.to_vec(), &new, u64::MAX).unwrap().len();
+        let changed = |old: &[u8], new: &[u8]| {
+            delta::make(old.to_vec(), new, u64::MAX)
+                .unwrap()
+                .unwrap()
+                .len()
+        };
+        let differ = |old: &[u8]| changed(old, &new);
         // The same bytes, where nobody can tell that they are a program.
         let plain = |bytes: &[u8]| [b"no", bytes].concat();
-        let unaided = delta::make(plain(&old), &plain(&new), u64::MAX)
-            .unwrap()
-            .len();
+        let unaided = changed(&plain(&old), &plain(&new));
         assert!(
             10 * differ(&old) < unaided,
             "{} and {unaided}",
@@ -364,7 +397,7 @@ mod tests {
     #[test]
     fn what_is_read_in_pieces_is_corrected_alike() {
         let (old, new) = (program(&[]), program(&[5, 700]));
-        let moves = Moves::between(&old, &new, u64::MAX).unwrap();
+        let moves = moved(&old, &new);
         let mut whole = old.clone();
         moves.apply(&mut whole);
         let corrected = Corrected {

@@ -32,6 +32,15 @@ impl Part {
         self.new_end - self.new_start
     }
 
+    /// The same, of a window that begins at this place of the new program.
+    pub(crate) fn behind(self, window_start: usize) -> Part {
+        Part {
+            new_start: window_start + self.new_start,
+            new_end: window_start + self.new_end,
+            ..self
+        }
+    }
+
     pub(crate) fn old_end(&self) -> usize {
         self.old_start + self.len()
     }
@@ -60,50 +69,65 @@ fn worthwhile(equal: impl Iterator<Item = bool>) -> usize {
     len
 }
 
-/// The parts, in the new program's order. Where too much of it is in none of them, they end early.
-pub(crate) struct Parts<'p> {
-    old: &'p [u8],
-    new: &'p [u8],
+/// Looks for the parts of one new program.
+pub(crate) struct Search<'o> {
+    old: &'o [u8],
     index: Index,
-    at: usize,
-    end: usize,
     /// How many places of the new program may yet be like none of the old.
     strange_left: u64,
 }
 
-impl<'p> Parts<'p> {
+impl<'o> Search<'o> {
     /// Indexes the old program. To look for what is in no part takes longest: with more of it than `strange_max` bytes the
     /// two are not worth comparing.
-    pub(crate) fn of(old: &'p [u8], new: &'p [u8], strange_max: u64) -> Parts<'p> {
-        Parts {
+    pub(crate) fn of(old: &'o [u8], strange_max: u64) -> Search<'o> {
+        Search {
             old,
-            new,
             index: Index::new(old),
-            at: 0,
-            end: 0,
             strange_left: strange_max,
         }
     }
 
-    /// Whether so much of the new program was in no part that the rest was not looked at.
-    pub(crate) fn were_given_up(&self) -> bool {
-        self.strange_left == 0 && self.at < self.new.len()
+    /// The parts of the next window of the new program, with places from where that begins.
+    pub(crate) fn parts<'s>(&'s mut self, new: &'s [u8]) -> Parts<'s, 'o> {
+        Parts {
+            search: self,
+            new,
+            at: 0,
+            end: 0,
+        }
     }
 }
 
-impl Iterator for Parts<'_> {
+/// The parts of a window, in its order. Where too much of the program is in none, they end early.
+pub(crate) struct Parts<'s, 'o> {
+    search: &'s mut Search<'o>,
+    new: &'s [u8],
+    at: usize,
+    end: usize,
+}
+
+impl Parts<'_, '_> {
+    /// Whether so much of the new program was in no part that the rest was not looked at.
+    pub(crate) fn were_given_up(&self) -> bool {
+        self.search.strange_left == 0 && self.at < self.new.len()
+    }
+}
+
+impl Iterator for Parts<'_, '_> {
     type Item = Part;
 
     fn next(&mut self) -> Option<Part> {
-        while self.at < self.new.len() && self.strange_left > 0 {
-            let found = self.index.find(self.old, self.new, self.at, self.end);
+        let old = self.search.old;
+        while self.at < self.new.len() && self.search.strange_left > 0 {
+            let found = self.search.index.find(old, self.new, self.at, self.end);
             if let Some(found) = found {
-                let part = Part::around(self.old, self.new, found, self.end);
+                let part = Part::around(old, self.new, found, self.end);
                 (self.at, self.end) = (part.new_end, part.new_end);
                 return Some(part);
             }
             self.at += 1;
-            self.strange_left -= 1;
+            self.search.strange_left -= 1;
         }
         None
     }
@@ -127,13 +151,17 @@ mod tests {
             numbers.flat_map(u32::to_le_bytes).collect()
         };
         let (old, new) = (program(1 << 20), program(1 << 30));
-        let mut parts = Parts::of(&old, &new, 500);
+        let mut search = Search::of(&old, 500);
+        let mut parts = search.parts(&new);
         assert!(parts.next().is_none() && parts.were_given_up());
         assert_eq!(parts.at, 500);
-        let mut parts = Parts::of(&old, &new, 5000);
+        assert!(search.parts(&old).were_given_up());
+        let mut search = Search::of(&old, 5000);
+        let mut parts = search.parts(&new);
         assert!(parts.next().is_none() && !parts.were_given_up());
         let half = [&new[..400], &old[..]].concat();
-        let mut parts = Parts::of(&old, &half, 500);
+        let mut search = Search::of(&old, 500);
+        let mut parts = search.parts(&half);
         assert_eq!(parts.by_ref().map(|part| part.len()).sum::<usize>(), 4000);
         assert!(!parts.were_given_up());
     }

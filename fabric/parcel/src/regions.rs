@@ -3,7 +3,10 @@
 //! Deliberately absent: sections, which what travels has no more; and trust in the header. Where it makes no sense there are
 //! no regions.
 
-use crate::{delta::nonsense, numbers};
+use crate::{
+    delta::{Base, nonsense},
+    numbers,
+};
 use std::{io, ops::Range};
 
 /// The regions of a program, in the order of the file; they do not overlap.
@@ -38,15 +41,16 @@ pub(crate) enum Kind {
 
 impl Regions {
     /// Those of a program of 64 bits, little-endian.
-    pub(crate) fn of(program: &[u8]) -> Regions {
-        let regions = read(program).unwrap_or_default();
+    pub(crate) fn of<B: Base + ?Sized>(program: &B) -> Regions {
+        let program_len = program.bytes().unwrap_or(0);
+        let regions = read(program, program_len).unwrap_or_default();
         let mut end = 0;
         let are_sound = regions.iter().all(|region| {
             let follows = region.start >= end;
             end = region.end();
             follows && region.address.checked_add(region.len).is_some()
         });
-        match are_sound && regions.len() <= COUNT_MAX && end <= program.len() as u64 {
+        match are_sound && regions.len() <= COUNT_MAX && end <= program_len {
             true => Regions(regions),
             false => Regions::default(),
         }
@@ -152,8 +156,8 @@ fn kind(number: u64) -> io::Result<Kind> {
 }
 
 /// Nothing where the program ends before what it speaks of.
-fn read(program: &[u8]) -> Option<Vec<Region>> {
-    if program.get(..MAGIC.len())? != MAGIC {
+fn read<B: Base + ?Sized>(program: &B, program_len: u64) -> Option<Vec<Region>> {
+    if array(program, 0)? != *MAGIC {
         return None;
     }
     let is_x86 = u16::from_le_bytes(array(program, 18)?) == X86_64;
@@ -189,10 +193,10 @@ fn read(program: &[u8]) -> Option<Vec<Region>> {
         cut_out(&mut regions, table);
     }
     let end = regions.last()?.end();
-    if end < program.len() as u64 {
+    if end < program_len {
         regions.push(Region {
             start: end,
-            len: program.len() as u64 - end,
+            len: program_len - end,
             address: 0,
             kind: Kind::Symbols,
         });
@@ -214,8 +218,9 @@ fn cut_out(regions: &mut Vec<Region>, table: Range<u64>) {
     regions.splice(at..at, parts);
 }
 
-fn array<const N: usize>(bytes: &[u8], at: impl TryInto<usize>) -> Option<[u8; N]> {
-    bytes.get(at.try_into().ok()?..)?.first_chunk().copied()
+fn array<const N: usize>(program: &(impl Base + ?Sized), at: u64) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    program.read_at(&mut bytes, at).ok().map(|()| bytes)
 }
 
 /// How long the head of that table is.
@@ -224,7 +229,7 @@ pub(crate) const TABLE_HEAD: u64 = 12;
 const COUNT_MAX: usize = 64;
 /// What is not in the file is seldom longer, and numbers that are no addresses are mostly small.
 const BEHIND_MAX: u64 = 64 << 10;
-const MAGIC: &[u8] = b"\x7fELF\x02\x01";
+const MAGIC: &[u8; 6] = b"\x7fELF\x02\x01";
 const X86_64: u16 = 62;
 const HEADER_BYTES: u64 = 56;
 const LOAD: u32 = 1;
@@ -239,7 +244,7 @@ mod tests {
     #[test]
     fn this_test_has_regions_of_each_kind() {
         let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let regions = Regions::of(&own);
+        let regions = Regions::of(own.as_slice());
         let has = |kind| regions.0.iter().any(|region| region.kind == kind);
         assert!(has(Kind::Data) && has(Kind::Table) && has(Kind::Symbols));
         assert_eq!(has(Kind::Code), cfg!(target_arch = "x86_64"));
@@ -258,7 +263,7 @@ mod tests {
             for (place, byte) in places {
                 bytes[place] = byte;
             }
-            prop_assert!(Regions::of(&bytes).0.iter().all(|region| region.end() <= 1024));
+            prop_assert!(Regions::of(bytes.as_slice()).0.iter().all(|region| region.end() <= 1024));
         }
     }
 }

@@ -40,7 +40,7 @@ fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
     };
     if ask(&mut client, &image).unwrap() != Answer::ImageKnown {
         let mut frame = Vec::new();
-        let mut packed = deploy_parcel::Packed::whole(&bytes).unwrap();
+        let mut packed = deploy_parcel::Packed::whole(bytes.as_slice()).unwrap();
         packed.read_to_end(&mut frame).unwrap();
         let last = frame.chunks(CHUNK_BYTES_MAX).map(|bytes| {
             let bytes = bytes.to_vec();

@@ -55,7 +55,8 @@ pub(crate) const CHANGE: Target = Target {
 };
 
 fn change(old: &[u8], new: &[u8]) -> Vec<u8> {
-    delta::make(old.to_vec(), new, u64::MAX).expect("it may be of any length")
+    let change = delta::make(old.to_vec(), new, u64::MAX).expect("it is in memory");
+    change.expect("it may be of any length")
 }
 
 /// A change that says of the old program's text that it is a program whose references have moved.
