@@ -1,6 +1,6 @@
 //! The clusters that a person has logged in to, each in a directory of its own, and which of them a word means.
 
-use crate::{cli, failure::Failure, settings::Settings};
+use crate::{cli, failure::Failure, session::Bridge, settings::Settings};
 use deploy_trust::{
     client::ClientError,
     identity::{Certified, Identity},
@@ -161,6 +161,8 @@ fn without_login(target: &str, addresses: Vec<SocketAddr>) -> Result<Identity, F
         };
         match join::join(&token, &own_name(), PATIENCE) {
             Ok(identity) => {
+                // What is saved would be tried before any other, also if it is of the wrong port.
+                Bridge::connect(&identity)?.finish();
                 save(&identity, &identity.address)?;
                 eprintln!(
                     "cargo deploy: the cluster at {address} has no authentication: everybody on its machine can use it"

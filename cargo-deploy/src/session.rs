@@ -106,6 +106,9 @@ fn failed(address: &str, error: &ClientError) -> Failure {
         ClientError::Session(SessionError::Untrusted(Distrust::OtherCluster)) => {
             ": log in again with a token of the cluster that is there now"
         }
+        ClientError::Session(SessionError::Refused(Distrust::OtherRole)) => {
+            ": is this the port for nodes? The one for people stands behind `bridge`"
+        }
         ClientError::Session(SessionError::Refused(Distrust::Expired | Distrust::Revoked)) => {
             ": log in again, `cargo deploy login <USER TOKEN>`"
         }
