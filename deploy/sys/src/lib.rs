@@ -26,6 +26,7 @@ pub mod pipe;
 pub mod poller;
 pub mod process;
 pub mod random;
+pub mod ring;
 pub mod same;
 pub mod signal;
 pub mod stream;

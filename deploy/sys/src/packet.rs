@@ -170,7 +170,7 @@ fn receive_with(
 ) -> io::Result<Option<Beside>> {
     packet.clear();
     packet.reserve(PACKET_BYTES_MAX);
-    let mut control = Control([0; CONTROL_BYTES]);
+    let mut control = Control::new();
     let mut bytes = libc::iovec {
         iov_base: packet.spare_capacity_mut().as_mut_ptr().cast(),
         iov_len: PACKET_BYTES_MAX,
@@ -179,8 +179,7 @@ fn receive_with(
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_iov = &mut bytes;
     header.msg_iovlen = 1;
-    header.msg_control = control.0.as_mut_ptr().cast();
-    header.msg_controllen = CONTROL_BYTES as _;
+    control.be_of(&mut header);
     let received = loop {
         let flags = flags | libc::MSG_CMSG_CLOEXEC;
         // SAFETY: the header points at `bytes`, which is the reserved, writable capacity of `packet`, and at
@@ -222,7 +221,7 @@ fn is_passing(error: &io::Error) -> bool {
 ///
 /// # Safety
 /// `header` is as `recvmsg` left it, its control buffer is alive, and this is called once for it.
-unsafe fn take_descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
+pub(crate) unsafe fn take_descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
     let mut descriptors = Vec::new();
     // SAFETY: by this function's own conditions the header describes valid control messages.
     let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
@@ -248,7 +247,19 @@ unsafe fn take_descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
 
 /// Memory for control messages, aligned as their headers are.
 #[repr(C, align(8))]
-struct Control([u8; CONTROL_BYTES]);
+pub(crate) struct Control([u8; CONTROL_BYTES]);
+
+impl Control {
+    pub(crate) fn new() -> Control {
+        Control([0; CONTROL_BYTES])
+    }
+
+    /// The header names it from now on, for as long as it stays where it is.
+    pub(crate) fn be_of(&mut self, header: &mut libc::msghdr) {
+        header.msg_control = self.0.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL_BYTES as _;
+    }
+}
 
 /// Room for the descriptors and their header.
 const CONTROL_BYTES: usize = 64 + PACKET_DESCRIPTORS_MAX * size_of::<RawFd>();

@@ -3,14 +3,18 @@
 //! `recv` and `sendmsg`, never `read` and `write`: where a user's program closed our descriptor and its number now
 //! names a file, they fail with ENOTSOCK and the file stays whole.
 
+use crate::packet::{Control, take_descriptors};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{self, MsgFlags, Shutdown, getsockopt, recv, send, sendmsg, setsockopt, sockopt},
+    sys::socket::{
+        self, ControlMessage, MsgFlags, Shutdown, getsockopt, recv, send, sendmsg, setsockopt,
+        sockopt,
+    },
 };
 use std::{
     io::{self, IoSlice},
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
@@ -104,6 +108,60 @@ pub fn write(socket: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> io::Result<
     retry(|| sendmsg::<()>(socket.as_raw_fd(), &slices, &[], flags, None))
 }
 
+/// As [`write`], with a descriptor beside the first byte.
+pub fn write_beside(
+    socket: BorrowedFd<'_>,
+    first: &[u8],
+    second: &[u8],
+    descriptor: BorrowedFd<'_>,
+) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let slices = [IoSlice::new(first), IoSlice::new(second)];
+    let numbers = [descriptor.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&numbers)];
+    retry(|| sendmsg::<()>(socket.as_raw_fd(), &slices, &rights, flags, None))
+}
+
+/// As [`read`], with the descriptor that came beside it, if one did and this process had a number for it.
+pub fn read_beside(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut control = Control::new();
+    let mut slice = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: a message header is plain numbers and pointers, of which zero says that there is nothing.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut slice;
+    message.msg_iovlen = 1;
+    control.be_of(&mut message);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    let read = retry(|| {
+        // SAFETY: the header names the slice, which is borrowed exclusively for the length that it says, and the memory for
+        // control messages, which lives on.
+        let read = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+        Errno::result(read)
+    })?;
+    // SAFETY: the kernel has filled the control memory up to the header's new length with whole control messages.
+    let descriptors = unsafe { take_descriptors(&message) };
+    Ok((read as usize, descriptors.into_iter().next()))
+}
+
+/// As [`read`], of bytes that say nothing but that they are there.
+pub fn read_bells(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    read(socket, &mut [0; BELLS_MAX])
+}
+
+/// Writes a byte that says nothing, to wake whoever sleeps on the other end: where there is no room, it is awake already.
+pub fn ring_bell(socket: BorrowedFd<'_>) -> io::Result<()> {
+    match write(socket, &[0], &[]) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Sleeps until the socket is readable, or writable where `write` asks for that too, or its peer is gone, or the time
 /// is over; or, rarely, for no reason.
 pub fn wait(socket: BorrowedFd<'_>, write: bool, timeout: Option<Duration>) {
@@ -192,11 +250,37 @@ fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     }
 }
 
+/// More bells than ring while one sleeps.
+const BELLS_MAX: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fd::socketpair_stream;
     use std::os::fd::AsFd;
+
+    #[test]
+    fn a_descriptor_comes_with_the_bytes_beside_it_or_before() {
+        let (one, other) = socketpair_stream().unwrap();
+        let (sent, rest) = socketpair_stream().unwrap();
+        write(one.as_fd(), b"before ", b"").unwrap();
+        write_beside(one.as_fd(), b"bes", b"ide", sent.as_fd()).unwrap();
+        write(one.as_fd(), b" behind", b"").unwrap();
+        let mut buffer = [0; 64];
+        let (count, descriptor) = read_beside(other.as_fd(), &mut buffer).unwrap();
+        assert_eq!(&buffer[..count], b"before beside");
+        write(descriptor.unwrap().as_fd(), b"x", b"").unwrap();
+        assert_eq!(read(rest.as_fd(), &mut buffer).unwrap(), 1);
+        let (count, descriptor) = read_beside(other.as_fd(), &mut buffer).unwrap();
+        assert_eq!(
+            (&buffer[..count], descriptor.is_none()),
+            (&b" behind"[..], true)
+        );
+        ring_bell(one.as_fd()).unwrap();
+        assert_eq!(read_bells(other.as_fd()).unwrap(), 1);
+        drop(other);
+        assert!(ring_bell(one.as_fd()).is_err());
+    }
 
     #[test]
     fn two_slices_arrive_as_one_text() {
