@@ -188,15 +188,16 @@ fn capacity() -> Result<Option<Resources>, Failure> {
 }
 
 /// `DEPLOY_CHANNELS=tcp`: what processes say to each other goes as it would between two machines. For tests and
-/// measurement: nothing is gained by it on one machine.
+/// measurement: nothing is gained by it on one machine. (What `sockets` and `memory` mean is for the processes themselves.)
 fn channels() -> Result<Channels, Failure> {
     match setting("DEPLOY_CHANNELS")?.as_deref() {
-        None => Ok(Channels::Sockets),
+        None | Some("sockets" | "memory") => Ok(Channels::Sockets),
         Some("tcp") => Ok(Channels::Tcp { encrypted: true }),
         Some("tcp-plain") => Ok(Channels::Tcp { encrypted: false }),
         Some(other) => {
             let why = format!(
-                "DEPLOY_CHANNELS is {other:?}: leave it unset, or set it to 'tcp' or, without encryption, 'tcp-plain'"
+                "DEPLOY_CHANNELS is {other:?}: leave it unset, or set it to 'tcp' or, without encryption, 'tcp-plain'; or, on one machine, to 'sockets' \
+                or 'memory' alone"
             );
             Err((OwnCode::Setting, why))
         }

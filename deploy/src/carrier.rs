@@ -1,6 +1,7 @@
-//! What carries the bytes of a connection: a socket that nobody else can reach, or one on whose way others might be.
+//! What carries the bytes of a connection: a socket that nobody else can reach, which may become memory that both processes
+//! have (`share.rs`), or one on whose way others might be.
 //!
-//! The second kind begins with a handshake, which is done by whoever reads; until it is over nothing is written but the
+//! The last kind begins with a handshake, which is done by whoever reads; until it is over nothing is written but the
 //! handshake, and what is sent waits as if there were no socket yet. After it, bytes travel as they are or in records.
 //!
 //! Deliberately absent: frames (`deploy_wire::inbound`, `outbound`), and when to read and write (`link.rs`).
@@ -9,7 +10,11 @@
 //! Whoever reads hands on everything that opens before it lets go of the receiving half. So a socket with nothing to read
 //! means that there is nothing to read, and whoever sleeps on it misses nothing.
 
-use deploy_sys::stream;
+use crate::share::{Arriving, Leaving};
+use deploy_sys::{
+    ring::{Reader, Writer},
+    stream,
+};
 use deploy_wire::{
     bytes::Malformed,
     frame::HEADER_BYTES,
@@ -26,7 +31,8 @@ pub(crate) enum Outgoing {
     Closed,
     Plain,
     /// The same, over a socket pair.
-    Pair,
+    Pair(Leaving),
+    Ring(Box<Writer>),
     Sealed(Box<Sealer>),
 }
 
@@ -35,6 +41,9 @@ pub(crate) enum Incoming {
     /// The two processes do not know yet that they are who they should be.
     Greeting(Box<Handshake>),
     Plain,
+    /// The same, over a socket pair.
+    Pair(Arriving),
+    Ring(Box<Reader>),
     Sealed(Box<Opener>),
 }
 
@@ -55,7 +64,10 @@ pub(crate) enum Came {
 pub(crate) fn begin(socket: BorrowedFd<'_>, seal: Option<Seal>) -> (Incoming, Option<Outgoing>) {
     let Some(seal) = seal else {
         stream::enlarge_send_buffer(socket, SEND_BUFFER_BYTES);
-        return (Incoming::Plain, Some(Outgoing::Pair));
+        return (
+            Incoming::Pair(Arriving::default()),
+            Some(Outgoing::Pair(Leaving::default())),
+        );
     };
     let mut handshake = Handshake::new(seal);
     // Where it fails the connection is broken, and whoever reads finds that.
@@ -72,6 +84,25 @@ impl Outgoing {
     /// Whether bytes that were taken wait for the socket.
     pub(crate) fn is_behind(&self) -> bool {
         matches!(self, Outgoing::Sealed(sealer) if !sealer.pending().is_empty())
+    }
+
+    /// How many bytes a ring takes at once behind a header; nothing, where it is none.
+    pub(crate) fn ring_room(&mut self) -> Option<usize> {
+        match self {
+            Outgoing::Ring(ring) => {
+                let room = ring.room_for(usize::MAX).unwrap_or(0);
+                Some(room.saturating_sub(HEADER_BYTES))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a ring has too little room, and its reader will say when there is more.
+    pub(crate) fn awaits_room(&mut self) -> bool {
+        match self {
+            Outgoing::Ring(ring) => ring.await_room(),
+            _ => false,
+        }
     }
 
     /// Nobody has used the connection for a while.
@@ -91,7 +122,14 @@ impl Outgoing {
         match self {
             Outgoing::Closed => Err(io::ErrorKind::WouldBlock.into()),
             Outgoing::Plain => stream::write(socket, first, second),
-            Outgoing::Pair => write_parts(socket, first, second),
+            Outgoing::Pair(pair) => {
+                let written = pair.write(socket, first, second, write_parts)?;
+                if let Some(ring) = pair.take_ring() {
+                    *self = Outgoing::Ring(ring);
+                }
+                Ok(written)
+            }
+            Outgoing::Ring(ring) => write_ring(socket, ring, first, second),
             Outgoing::Sealed(sealer) => {
                 let written = write_pending(socket, sealer)
                     .and_then(|()| seal_and_write(socket, sealer, first, second));
@@ -105,6 +143,25 @@ impl Outgoing {
             }
         }
     }
+}
+
+/// Writes to the ring, and wakes whoever sleeps at its other end.
+fn write_ring(
+    socket: BorrowedFd<'_>,
+    ring: &mut Writer,
+    first: &[u8],
+    second: &[u8],
+) -> io::Result<usize> {
+    let written = ring.write(first, second);
+    match &written {
+        Ok(_) if ring.take_mark() => {
+            // Whoever reads finds the peer gone, or the socket closed by the program.
+            let _ = stream::ring_bell(socket);
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => stream::shutdown(socket),
+        _ => {}
+    }
+    written
 }
 
 /// Writes in parts of what a socket pair holds together best, the first with what stands before it.
@@ -170,6 +227,14 @@ impl Incoming {
                 Ok(count) => came(inbound.handle_read(count)),
                 Err(other) => other,
             },
+            Incoming::Pair(pair) => match found(pair.read(socket, inbound.space())) {
+                Ok(count) => came(inbound.handle_read(count)),
+                Err(other) => other,
+            },
+            Incoming::Ring(ring) => match found(ring.read(inbound.space())) {
+                Ok(count) => came(inbound.handle_read(count)),
+                Err(other) => other,
+            },
             Incoming::Greeting(handshake) => {
                 let mut bytes = [0; GREETING_BYTES_MAX];
                 let wanted = handshake.wanted().min(bytes.len());
@@ -202,7 +267,8 @@ impl Incoming {
         inbound: &mut Inbound,
     ) -> Came {
         let handshake = match self {
-            Incoming::Plain => return came(inbound.handle_bytes(bytes)),
+            Incoming::Plain | Incoming::Pair(_) => return came(inbound.handle_bytes(bytes)),
+            Incoming::Ring(_) => return Came::Something, // Bells.
             Incoming::Sealed(opener) => {
                 opener.handle_bytes(bytes);
                 return came(hand_on(opener, inbound));
@@ -244,30 +310,19 @@ impl Incoming {
         inbound: &mut Inbound,
         place: &mut Place<'_>,
     ) -> Came {
-        let Incoming::Sealed(opener) = self else {
-            return match place.read(socket) {
-                Ok(count) => {
-                    inbound.handle_direct(count);
-                    Came::Something
-                }
-                Err(other) => other,
-            };
+        let read = match self {
+            Incoming::Ring(ring) => place.read_ring(ring),
+            Incoming::Pair(pair) if pair.asks() => place.read_short(|part| pair.read(socket, part)),
+            Incoming::Sealed(opener) => return read_opened(socket, opener, inbound, place),
+            _ => place.read(socket),
         };
-        match read_into(socket, opener.space_for(place.room())) {
-            Ok(count) => opener.handle_read(count),
-            Err(other) => return other,
-        }
-        while place.room() > 0 {
-            match opener.take(place.room()) {
-                Ok(Some(bytes)) => {
-                    place.put(bytes);
-                    inbound.handle_direct(bytes.len());
-                }
-                Ok(None) => return Came::Something,
-                Err(malformed) => return Came::Wrong(malformed),
+        match read {
+            Ok(count) => {
+                inbound.handle_direct(count);
+                Came::Something
             }
+            Err(other) => other,
         }
-        came(hand_on(opener, inbound))
     }
 
     /// Reads once: a header, and what lies behind it to `place`, where a long value for our receiver `generation` is
@@ -279,8 +334,11 @@ impl Incoming {
         generation: u32,
         place: &mut Place<'_>,
     ) -> (Came, Option<u64>) {
-        if !matches!(self, Incoming::Plain) {
-            return (self.read(socket, inbound), None); // There, the payload begins a record of its own.
+        match self {
+            Incoming::Plain => {}
+            Incoming::Pair(pair) if !pair.asks() => {}
+            // In records the payload begins one of its own, and in a ring nothing is gained.
+            _ => return (self.read(socket, inbound), None),
         }
         let count = match place.read_behind(socket, inbound.space()) {
             Ok(count) => count,
@@ -332,6 +390,27 @@ impl Place<'_> {
         Ok(count)
     }
 
+    fn read_ring(&mut self, ring: &mut Reader) -> Result<usize, Came> {
+        let count = found(match self {
+            Place::Behind(bytes, room) => ring.read_onto(bytes, *room),
+            Place::In(buffer, filled) => ring.read(&mut buffer[*filled..]),
+        })?;
+        self.handle_put(count);
+        Ok(count)
+    }
+
+    /// Reads by `read`, and little: what is read so is copied once more.
+    fn read_short(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> Result<usize, Came> {
+        let mut bytes = [0; SHORT_READ_BYTES];
+        let wanted = self.room().min(bytes.len());
+        let count = found(read(&mut bytes[..wanted]))?;
+        self.put(&bytes[..count]);
+        Ok(count)
+    }
+
     /// Reads to `first`, and what follows to this place, which is empty. Returns how much in all.
     fn read_behind(&mut self, socket: BorrowedFd<'_>, first: &mut [u8]) -> Result<usize, Came> {
         let count = match self {
@@ -379,6 +458,30 @@ impl Place<'_> {
     }
 }
 
+/// Reads once, and puts what opens where it belongs; what comes beyond that goes the usual way.
+fn read_opened(
+    socket: BorrowedFd<'_>,
+    opener: &mut Opener,
+    inbound: &mut Inbound,
+    place: &mut Place<'_>,
+) -> Came {
+    match read_into(socket, opener.space_for(place.room())) {
+        Ok(count) => opener.handle_read(count),
+        Err(other) => return other,
+    }
+    while place.room() > 0 {
+        match opener.take(place.room()) {
+            Ok(Some(bytes)) => {
+                place.put(bytes);
+                inbound.handle_direct(bytes.len());
+            }
+            Ok(None) => return Came::Something,
+            Err(malformed) => return Came::Wrong(malformed),
+        }
+    }
+    came(hand_on(opener, inbound))
+}
+
 /// Everything that opens goes on to where values are found.
 fn hand_on(opener: &mut Opener, inbound: &mut Inbound) -> Result<(), Malformed> {
     while let Some(bytes) = opener.take(usize::MAX)? {
@@ -410,6 +513,9 @@ fn found(read: io::Result<usize>) -> Result<usize, Came> {
     match read {
         Ok(count @ 1..) => Ok(count),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Came::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Came::Wrong(Malformed("shared memory says what cannot be")))
+        }
         _ => Err(Came::End),
     }
 }
@@ -433,6 +539,9 @@ const PART_BYTES: usize = 32 << 10;
 
 /// What is worth a write while there is more to seal: a record, with the header before it.
 const WRITE_BYTES_MIN: usize = RECORD_BYTES_MAX;
+
+/// While a descriptor may come, which is not for long.
+const SHORT_READ_BYTES: usize = 4 << 10;
 
 /// More than the handshake wants at once.
 const GREETING_BYTES_MAX: usize = 128;

@@ -9,6 +9,7 @@ use crate::{
     reactor::Reactor,
     receiver::Receiver,
     sender::Sender,
+    share::Sharing,
     spin::Spin,
 };
 use deploy_sys::{fd, packet, poller::Poller, stream};
@@ -32,7 +33,12 @@ use std::{
 
 /// What one process of so much memory has, but for a monitor that says anything.
 pub(crate) fn end(mem_bytes: u64) -> (Arc<Links>, OwnedFd) {
-    let hub = Hub::new(mem_bytes, Spin::new(true), Arc::new(Poller::new().unwrap()));
+    let hub = Hub::new(
+        mem_bytes,
+        Spin::new(true),
+        Sharing::from_env(),
+        Arc::new(Poller::new().unwrap()),
+    );
     let links = Arc::new(Links::new(Arc::new(hub)));
     let (socket, monitor) = packet::pair().unwrap();
     let control = Control::new(socket, links.clone(), Vec::new()).unwrap();
@@ -74,7 +80,7 @@ pub(crate) fn to_be_connected() -> (Ends, impl FnOnce()) {
 /// Both ends of a connection, of the kind that `DEPLOY_CHANNELS` says, as for a whole program.
 fn sockets() -> [(OwnedFd, Option<Seal>); 2] {
     let encrypted = match std::env::var("DEPLOY_CHANNELS").as_deref() {
-        Err(_) => {
+        Err(_) | Ok("sockets" | "memory") => {
             let (one, other) = fd::socketpair_stream().unwrap();
             return [(one, None), (other, None)];
         }
@@ -371,7 +377,12 @@ fn speed() {
 
 #[test]
 fn what_a_full_socket_refused_leaves_when_there_is_room_and_nobody_looks_until_then() {
-    let hub = Hub::new(1 << 30, Spin::new(true), Arc::new(Poller::new().unwrap()));
+    let hub = Hub::new(
+        1 << 30,
+        Spin::new(true),
+        Sharing::from_env(),
+        Arc::new(Poller::new().unwrap()),
+    );
     let links = Arc::new(Links::new(Arc::new(hub)));
     let (socket, monitor) = packet::pair().unwrap();
     std::mem::forget(monitor);

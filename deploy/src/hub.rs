@@ -4,6 +4,7 @@
 use crate::{
     link::Link,
     process::{self, CLOSED_OURS},
+    share::Sharing,
     spin::Spin,
 };
 use deploy_sys::{
@@ -21,6 +22,9 @@ use std::{
 pub(crate) struct Hub {
     /// How many units all windows together may still grow by: less than none where the smallest ones are too many.
     window_units_left: AtomicI64,
+    /// How many of them shared memory leaves.
+    window_units_kept: i64,
+    sharing: Sharing,
     /// Whether waiting threads spin before they sleep, as far as that pays.
     pub(crate) spin: Spin,
     /// Connections with values that wait for company, and how many.
@@ -37,9 +41,12 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// For a process with this much memory, whose reactor waits at `poller`.
-    pub(crate) fn new(mem_bytes: u64, spin: Spin, poller: Arc<Poller>) -> Hub {
+    pub(crate) fn new(mem_bytes: u64, spin: Spin, sharing: Sharing, poller: Arc<Poller>) -> Hub {
+        let window_units = window_units(mem_bytes) as i64;
         Hub {
-            window_units_left: AtomicI64::new(window_units(mem_bytes) as i64),
+            window_units_left: AtomicI64::new(window_units),
+            window_units_kept: window_units / 2,
+            sharing,
             spin,
             dirty: Mutex::new(Vec::new()),
             dirty_count: AtomicUsize::new(0),
@@ -50,9 +57,23 @@ impl Hub {
         }
     }
 
+    /// When connections over socket pairs go over to memory.
+    pub(crate) fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
     /// Takes so many units for a window that grows, if they are left.
     pub(crate) fn take_window(&self, units: u64) -> bool {
-        let take = |left: i64| (left >= units as i64).then(|| left - units as i64);
+        self.take(units, 0)
+    }
+
+    /// The same for memory to be shared, which leaves half of them for windows. [`Hub::release_window`] gives it back.
+    pub(crate) fn take_ring(&self, units: u64) -> bool {
+        self.take(units, self.window_units_kept)
+    }
+
+    fn take(&self, units: u64, kept: i64) -> bool {
+        let take = |left: i64| (left - units as i64 >= kept).then(|| left - units as i64);
         self.window_units_left
             .fetch_update(SeqCst, SeqCst, take)
             .is_ok()

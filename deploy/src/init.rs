@@ -17,6 +17,7 @@ use crate::{
     links::Links,
     process::{self, Process},
     reactor::Reactor,
+    share::Sharing,
     spin::Spin,
 };
 use deploy_monitor::KEEPER_VARIABLE;
@@ -233,7 +234,12 @@ pub(crate) fn take_up(
     os::set_blocked_signals(birth.signals_blocked);
     let mut descriptors = papers.beside.descriptors;
     let Prepared { poller, spin } = papers.prepared?;
-    let hub = Hub::new(birth.resources.mem.bytes(), spin, poller);
+    let hub = Hub::new(
+        birth.resources.mem.bytes(),
+        spin,
+        Sharing::from_env(),
+        poller,
+    );
     let links = Arc::new(Links::new(Arc::new(hub)));
     let socket = control::raise(papers.socket);
     let control = Arc::new(Control::new(socket, links.clone(), papers.packet)?);

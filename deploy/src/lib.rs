@@ -138,6 +138,7 @@ mod select_tests;
 mod selectable;
 #[cfg(feature = "distributed")]
 mod sender;
+mod share;
 #[cfg(feature = "distributed")]
 mod spawn;
 mod spawn_error;

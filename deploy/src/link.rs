@@ -10,6 +10,7 @@
 //! is about to block or to end, or the reactor sees it.
 
 mod ending;
+mod memory;
 
 pub(crate) use ending::end_of_fork;
 
@@ -17,6 +18,7 @@ use crate::{
     carrier::{self, Came, Incoming, Outgoing},
     error::Lost,
     hub::Hub,
+    share::{RING_BYTES, Saying, Sharing},
     turn::{Turn, Who},
 };
 use deploy_sys::{fd, fork, stream};
@@ -29,6 +31,7 @@ use deploy_wire::{
     secret::Seal,
 };
 use std::{
+    collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
@@ -76,6 +79,13 @@ pub(crate) struct Link {
     told_granted: AtomicU64,
     /// Bytes wait that the socket did not take.
     blocked: AtomicBool,
+    /// The ring took not all, or has too little room, and its reader will say when there is more.
+    starved: AtomicBool,
+    /// Whether what comes may bring a descriptor, or lies in a ring, for which the socket only wakes. Written under `rx`.
+    asks: AtomicBool,
+    has_ring: AtomicBool,
+    /// What the sending half is still to say of shared memory. Locked for as long as one is put or taken.
+    sayings: Mutex<VecDeque<Saying>>,
     /// Whether it stands in the hub's list of connections with values that wait for company.
     dirty: AtomicBool,
     /// Whether values come so fast that they fill writes by themselves.
@@ -171,6 +181,10 @@ impl Link {
             told_arrived: AtomicU64::new(0),
             told_granted: AtomicU64::new(WINDOW_UNITS_MIN),
             blocked: AtomicBool::new(false),
+            starved: AtomicBool::new(false),
+            asks: AtomicBool::new(false),
+            has_ring: AtomicBool::new(false),
+            sayings: Mutex::new(VecDeque::new()),
             dirty: AtomicBool::new(false),
             streams: AtomicBool::new(false),
             turn: Turn::new(),
@@ -195,6 +209,10 @@ impl Link {
         self.keeps.store(seal.is_none(), Relaxed);
         let (incoming, outgoing) = carrier::begin(socket.as_fd(), seal);
         rx.way = incoming;
+        if let (Incoming::Pair(pair), Sharing::AtOnce) = (&mut rx.way, self.hub.sharing()) {
+            pair.ask(&mut |saying| self.have_said(saying));
+            self.asks.store(true, SeqCst);
+        }
         let set = self.socket.set(socket);
         drop(rx);
         set.expect("sockets are attached one after the other");
@@ -218,6 +236,7 @@ impl Link {
     fn open(self: &Arc<Link>, way: Outgoing) {
         let mut tx = self.tx();
         tx.way = way;
+        self.say(&mut tx);
         self.flush(&mut tx);
         drop(tx);
         self.turn.ring();
@@ -253,6 +272,16 @@ impl Link {
     /// Whether bytes wait that the socket did not take.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.load(SeqCst)
+    }
+
+    /// Whether what comes lies in a ring.
+    pub(crate) fn has_ring(&self) -> bool {
+        self.has_ring.load(SeqCst)
+    }
+
+    /// Whether what comes may bring a descriptor: then one does not sleep in the call that reads.
+    pub(crate) fn asks(&self) -> bool {
+        self.asks.load(SeqCst)
     }
 
     /// Whether the peer's runtime holds everything up to `sequence`.
@@ -434,6 +463,7 @@ impl Link {
             self.flush(&mut self.tx());
         }
         self.unblock();
+        self.refill();
         self.acknowledge_if_owed();
     }
 
@@ -461,6 +491,9 @@ impl Link {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tx.out.handle_written(0, payload);
+                if tx.way.ring_room().is_some() {
+                    return !self.starves(tx);
+                }
                 if !self.blocked.swap(true, SeqCst) {
                     self.hub.attend(self); // Once: then the reactor waits for room.
                 }
@@ -513,6 +546,7 @@ impl Link {
         let mut bytes = [0; SHORT_READ_BYTES];
         match stream::read_blocking(socket, &mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(1..) if self.has_ring() => return Who::Owner, // A bell.
             Ok(count @ 1..) => {
                 let mut guard = self.rx();
                 let rx = &mut *guard;
@@ -524,17 +558,23 @@ impl Link {
                     return Who::Owner;
                 }
             }
-            _ => drop(self.handle_came(self.rx(), Came::End)),
+            _ => return self.handle_end(),
         }
         Who::Sleeper
     }
 
     /// What a read brought is told to whom it concerns.
-    pub(crate) fn handle_came(self: &Arc<Link>, rx: MutexGuard<'_, Rx>, came: Came) -> Read {
+    pub(crate) fn handle_came(self: &Arc<Link>, mut rx: MutexGuard<'_, Rx>, came: Came) -> Read {
         let is_end = matches!(came, Came::End);
         let mut opened = None;
         match came {
-            Came::Nothing => return Read::Nothing,
+            Came::Nothing => {
+                drop(rx);
+                return match self.refill() {
+                    true => Read::Something,
+                    false => Read::Nothing,
+                };
+            }
             Came::Something => {}
             Came::Opened(outgoing) => opened = Some(outgoing),
             Came::End => {
@@ -548,10 +588,15 @@ impl Link {
             }
             Came::Wrong(malformed) => self.handle_violation(malformed),
         }
+        let is_writer_told = self.handle_memory(&mut rx);
         self.hear_stop(&rx.inbound);
         self.expects_long.store(rx.inbound.expects_long(), Relaxed);
         self.reads.store(self.reads() + 1, Release);
         self.settle(rx);
+        if is_writer_told {
+            self.speak();
+        }
+        self.refill();
         match opened {
             Some(outgoing) => self.open(outgoing), // Which rings.
             None => self.turn.ring(),
@@ -651,7 +696,12 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let rx = self.rx.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.hub.release_window(rx.inbound.window());
+        let ring = match &rx.way {
+            Incoming::Ring(_) => RING_BYTES as u64,
+            Incoming::Pair(pair) if pair.has_ring() => RING_BYTES as u64,
+            _ => 0,
+        };
+        self.hub.release_window(rx.inbound.window() + ring);
     }
 }
 

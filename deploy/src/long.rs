@@ -128,7 +128,7 @@ impl Pieces<'_> {
                 Look::Something => Look::Found(None),
                 Look::Found(state) => Look::Found(Some(state)),
                 Look::Nothing => {
-                    if who == Who::Spinner {
+                    if who == Who::Spinner && !self.link.has_ring() {
                         give_room();
                     }
                     Look::Nothing

@@ -155,6 +155,7 @@ impl Outlet {
             return Look::Found(Err(refusal));
         }
         let room = (self.link.room(&tx) as usize).min(PIECE_BYTES_MAX);
+        let room = room.min(self.link.room_at_once(&mut tx));
         if room < PIECE_BYTES_MIN || self.link.is_blocked() {
             return Look::Nothing;
         }
@@ -343,8 +344,9 @@ impl Long<'_> {
         let link = &self.outlet.link;
         loop {
             let look = || self.look_room(bytes.len());
-            let room = self.outlet.block(self.waiting, look)?;
-            let (piece, rest) = bytes.split_at(room.min(bytes.len()).min(PIECE_BYTES_MAX));
+            let (room, at_once) = self.outlet.block(self.waiting, look)?;
+            let at_once = room.min(at_once).min(PIECE_BYTES_MAX);
+            let (piece, rest) = bytes.split_at(at_once.min(bytes.len()));
             let part = if rest.is_empty() { part } else { Part::More };
             if !link.send_piece(self.mark, part, piece, total) {
                 return Err(ChannelError::Closed); // The sender was dropped: nobody hears this.
@@ -357,11 +359,11 @@ impl Long<'_> {
         }
     }
 
-    /// How much of `wanted` bytes there is room for: all, or a piece that is worth a frame. What waits for the socket
-    /// leaves first, so that pieces are written from where they lie.
-    fn look_room(&self, wanted: usize) -> Look<Result<usize, Refusal>> {
+    /// How much of `wanted` bytes there is room for, all or a piece that is worth a frame, and how much leaves at once. What
+    /// waits for the socket leaves first, so that pieces are written from where they lie.
+    fn look_room(&self, wanted: usize) -> Look<Result<(usize, usize), Refusal>> {
         let link = &self.outlet.link;
-        let tx: &Tx = &link.tx();
+        let tx: &mut Tx = &mut link.tx();
         if !link.holds_long(tx, self.mark) {
             return Look::Found(Err(Refusal::Error(ChannelError::Closed)));
         }
@@ -371,7 +373,8 @@ impl Long<'_> {
         let room = link.room(tx) as usize;
         // At least one, also for a piece that is empty: headers may have overrun the limit.
         let enough = room >= wanted.clamp(1, PIECE_BYTES_MIN);
-        Look::of((enough && !link.is_blocked()).then_some(Ok(room)))
+        let at_once = if enough { link.room_at_once(tx) } else { 0 };
+        Look::of((at_once > 0 && !link.is_blocked()).then_some(Ok((room, at_once))))
     }
 }
 

@@ -109,7 +109,7 @@ fn serve(links: &Links, token: u64) {
     if link.unblock() && !link.turn.is_leased() {
         link.hub.register_anew(&link);
     }
-    while link.read(false) == Read::Something {}
+    link.drain();
     await_room(&link);
     links.retire(&link);
 }
@@ -126,7 +126,7 @@ fn await_room(link: &Link) {
 /// done since, by what has just left.
 fn is_to_watch(link: &Arc<Link>) -> bool {
     link.turn.take_attention();
-    let is_quiet = link.turn.is_leased() || link.read(false) == Read::Nothing;
+    let is_quiet = link.turn.is_leased() || (link.read(false) == Read::Nothing && link.is_quiet());
     if is_quiet && link.is_settled() && !link.has_ended() {
         link.rest();
         return false;
@@ -163,7 +163,7 @@ fn look(links: &Links, link: &Arc<Link>) -> bool {
         }
         link.take_back();
     }
-    while link.read(false) == Read::Something {}
+    link.drain();
     link.tend();
     if link.is_blocked() {
         link.hub.register_anew(link);

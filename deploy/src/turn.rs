@@ -174,15 +174,17 @@ impl Turn {
         self.leased.load(SeqCst)
     }
 
-    /// The reactor hands the socket over, or takes it back; `tell` has its poller know, if that is new.
-    fn set_leased(&self, leased: bool, tell: impl FnOnce()) {
+    /// The reactor hands the socket over, or takes it back; `tell` has its poller know, if that is new. Says whether it is.
+    fn set_leased(&self, leased: bool, tell: impl FnOnce()) -> bool {
         let _held = self
             .lease_lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if self.leased.swap(leased, SeqCst) != leased {
+        let is_new = self.leased.swap(leased, SeqCst) != leased;
+        if is_new {
             tell();
         }
+        is_new
     }
 
     /// Whether it was waited for since the reactor looked last.
@@ -419,8 +421,12 @@ impl Link {
 
     /// Gives the socket back to the reactor, if it is there: when it comes the bell rings, and whoever waits comes again.
     pub(crate) fn take_back(self: &Arc<Link>) {
-        if self.socket().is_some() {
-            self.turn.set_leased(false, || self.hub.register(self));
+        if self.socket().is_none() {
+            return;
+        }
+        let is_new = self.turn.set_leased(false, || self.hub.register(self));
+        if is_new && self.has_ring() {
+            self.drain(); // The poller hears of nothing that lies in a ring already.
         }
     }
 
@@ -551,11 +557,16 @@ impl Link {
             let left = time_left(deadline)?;
             self.acknowledge_if_owed();
             let socket = self.socket().expect("an owner has a socket");
-            if left.is_none() && !self.is_blocked() && !self.expects_long() {
+            if !self.listens() {
+                who = Who::Owner;
+                continue;
+            }
+            if left.is_none() && !self.is_blocked() && !self.expects_long() && !self.asks() {
                 who = self.sleep_and_read(socket);
                 continue;
             }
             stream::wait(socket, self.is_blocked(), left);
+            self.takes_bells(true);
             if self.unblock() {
                 who = Who::Sleeper; // It may have waited for just that, and nothing was read.
             }

@@ -156,7 +156,10 @@ impl Writer {
         if self.has_room() {
             return false;
         }
-        self.memory.writer_sleeps().store(1, SeqCst);
+        let mark = self.memory.writer_sleeps();
+        if mark.load(Relaxed) == 0 {
+            mark.store(1, SeqCst);
+        }
         fence(SeqCst);
         !self.has_room()
     }

@@ -44,6 +44,20 @@ pub enum Kind {
     Ack,
     /// Acknowledge now.
     Ping,
+    /// A word of how the connection goes over to memory that both processes have.
+    Memory(Memory),
+}
+
+/// How a socket pair's connection goes over to shared memory, one direction by itself. Each end says each word at most
+/// once, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Memory {
+    /// This end now reads with room for a descriptor.
+    Asked,
+    /// This end was asked. Its memory is beside the frame, or a frame before, for the other direction; or none is.
+    Given,
+    /// The last frame of this direction that the socket carries: what follows it lies in the memory that was given.
+    Entered,
 }
 
 /// Which part of a value a piece is.
@@ -132,7 +146,7 @@ impl Kind {
     pub const fn counts(self) -> bool {
         match self {
             Kind::Data | Kind::Piece(_) | Kind::Fin | Kind::Abort | Kind::Bye => true,
-            Kind::Open | Kind::Stop(_) | Kind::Ack | Kind::Ping => false,
+            Kind::Open | Kind::Stop(_) | Kind::Ack | Kind::Ping | Kind::Memory(_) => false,
         }
     }
 
@@ -140,7 +154,7 @@ impl Kind {
         match self {
             Kind::Data | Kind::Piece(_) => PAYLOAD_BYTES_MAX,
             Kind::Open | Kind::Stop(_) => NAME_BYTES_MAX,
-            Kind::Fin | Kind::Abort | Kind::Bye | Kind::Ack | Kind::Ping => 0,
+            Kind::Fin | Kind::Abort | Kind::Bye | Kind::Ack | Kind::Ping | Kind::Memory(_) => 0,
         }
     }
 
@@ -159,6 +173,9 @@ impl Kind {
             Kind::Stop(Stop::Mismatch) => [7, 2],
             Kind::Ack => [8, 0],
             Kind::Ping => [9, 0],
+            Kind::Memory(Memory::Asked) => [10, 0],
+            Kind::Memory(Memory::Given) => [10, 1],
+            Kind::Memory(Memory::Entered) => [10, 2],
         }
     }
 
@@ -177,6 +194,9 @@ impl Kind {
             [7, 2] => Kind::Stop(Stop::Mismatch),
             [8, 0] => Kind::Ack,
             [9, 0] => Kind::Ping,
+            [10, 0] => Kind::Memory(Memory::Asked),
+            [10, 1] => Kind::Memory(Memory::Given),
+            [10, 2] => Kind::Memory(Memory::Entered),
             _ => return None,
         })
     }

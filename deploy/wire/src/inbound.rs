@@ -18,9 +18,10 @@ pub use take::{Piece, Taken};
 
 use crate::{
     bytes::Malformed,
-    frame::{HEADER_BYTES, Header, Kind, PAYLOAD_BYTES_MAX, Stop},
+    frame::{HEADER_BYTES, Header, Kind, Memory, PAYLOAD_BYTES_MAX, Stop},
     order::Order,
 };
+use std::collections::VecDeque;
 
 /// The receiving half of a connection.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub struct Inbound {
     ended: Option<(u32, Kind)>,
     /// The latest of the peer's receivers that takes no more, why, and the type it expected.
     stopped: Option<(u32, Stop, String)>,
+    /// What the peer said of shared memory, and nobody took yet.
+    memory: VecDeque<Memory>,
     /// The latest of our receivers that is gone.
     forsaken: u32,
     /// Whether the latest frame with values held a piece of a long one.
@@ -107,6 +110,7 @@ impl Inbound {
             opened: None,
             ended: None,
             stopped: None,
+            memory: VecDeque::new(),
             forsaken: 0,
             long_lately: false,
             whole_lately: 0,
@@ -132,6 +136,12 @@ impl Inbound {
     /// The latest of the peer's receivers that takes no more, why, and the type it expected.
     pub fn stopped(&self) -> Option<&(u32, Stop, String)> {
         self.stopped.as_ref()
+    }
+
+    /// The next word of the peer's about shared memory. Until [`Memory::Entered`] is taken, bytes that follow it are ignored.
+    #[inline]
+    pub fn take_memory(&mut self) -> Option<Memory> {
+        self.memory.pop_front()
     }
 
     /// The name of the type that this sender sends, once it is known.
@@ -277,7 +287,7 @@ impl Inbound {
 
     /// These bytes were read elsewhere.
     pub fn handle_bytes(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && self.memory.back() != Some(&Memory::Entered) {
             let space = self.space();
             let (now, later) = bytes.split_at(bytes.len().min(space.len()));
             space[..now.len()].copy_from_slice(now);

@@ -4,7 +4,7 @@
 
 use crate::{
     bytes::Malformed,
-    frame::{Header, Kind, Part},
+    frame::{Header, Kind, Memory, Part},
 };
 
 /// Where the peer's senders stand.
@@ -13,6 +13,8 @@ pub(crate) struct Order {
     /// The current or latest sender, counted from 1.
     generation: u32,
     stage: Stage,
+    /// The last word about shared memory.
+    memory: Option<Memory>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,11 +38,14 @@ impl Order {
 
     /// The frame comes next.
     pub(crate) fn handle_frame(&mut self, header: &Header) -> Result<(), Malformed> {
+        if let Kind::Memory(word) = header.kind {
+            return self.handle_memory(word);
+        }
         if self.is_over() {
             return Ok(());
         }
         self.stage = match header.kind {
-            Kind::Ack | Kind::Ping | Kind::Stop(_) => return Ok(()),
+            Kind::Ack | Kind::Ping | Kind::Stop(_) | Kind::Memory(_) => return Ok(()),
             Kind::Bye => Stage::Over,
             Kind::Open if self.stage != Stage::Between => {
                 return Err(Malformed("a sender begins before the last one ended"));
@@ -64,12 +69,27 @@ impl Order {
         };
         Ok(())
     }
+
+    /// These words concern the connection, and not its senders.
+    fn handle_memory(&mut self, word: Memory) -> Result<(), Malformed> {
+        let next = match self.memory {
+            None => Some(Memory::Asked),
+            Some(Memory::Asked) => Some(Memory::Given),
+            Some(Memory::Given) => Some(Memory::Entered),
+            Some(Memory::Entered) => None,
+        };
+        if next != Some(word) {
+            return Err(Malformed("memory is shared in another order"));
+        }
+        self.memory = next;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Stop as Why;
+    use crate::frame::{Memory as Word, Stop as Why};
 
     fn check(frames: &[(Kind, u32)], expect: Result<(), &'static str>) {
         let mut order = Order::default();
@@ -95,6 +115,9 @@ mod tests {
             Ok(()),
         );
         check(&[(Bye, 0)], Ok(()));
+        let words = [Word::Asked, Word::Given, Word::Entered].map(|word| (Memory(word), 0));
+        check(&words, Ok(()));
+        check(&[(Bye, 0), words[0], words[1]], Ok(()));
         check(&[(Open, 1), (Bye, 1), (Data, 1), (Fin, 1)], Ok(()));
     }
 
@@ -112,6 +135,14 @@ mod tests {
             Err("senders are not counted one by one"),
         );
         check(&[(Data, 0)], Err("a frame belongs to no sender that lives"));
+        let (asked, given) = (Memory(Word::Asked), Memory(Word::Given));
+        for frames in [
+            &[(given, 0)][..],
+            &[(asked, 0), (asked, 0)],
+            &[(Bye, 0), (given, 0)],
+        ] {
+            check(frames, Err("memory is shared in another order"));
+        }
         check(
             &[(Open, 1), (Data, 2)],
             Err("a frame belongs to no sender that lives"),

@@ -7,7 +7,7 @@
 //! The machine knows no socket: it is told what the peer said (`handle_*`) and asked for bytes (`poll_transmit`).
 
 use crate::{
-    frame::{ACKNOWLEDGED_AT, HEADER_BYTES, Header, Kind, LIMIT_AT, Part, Stop},
+    frame::{ACKNOWLEDGED_AT, HEADER_BYTES, Header, Kind, LIMIT_AT, Memory, Part, Stop},
     type_name::travelling,
 };
 
@@ -139,6 +139,11 @@ impl Outbound {
     /// Asks for an acknowledgement at once.
     pub fn queue_ping(&mut self) {
         self.queue_frame(Header::new(Kind::Ping, 0), &[]);
+    }
+
+    /// A word of how the connection goes over to shared memory.
+    pub fn queue_memory(&mut self, word: Memory) {
+        self.queue_frame(Header::new(Kind::Memory(word), 0), &[]);
     }
 
     /// What to write next, stamped with how much of the other direction `arrived` and how much it may send.

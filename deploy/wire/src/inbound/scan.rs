@@ -3,7 +3,7 @@
 use super::{Frame, Inbound};
 use crate::{
     bytes::Malformed,
-    frame::{HEADER_BYTES, Header, Kind, Part},
+    frame::{HEADER_BYTES, Header, Kind, Memory, Part},
 };
 
 impl Inbound {
@@ -31,6 +31,14 @@ impl Inbound {
         self.limit = self.limit.max(header.limit);
         match header.kind {
             Kind::Ack | Kind::Ping | Kind::Stop(_) => self.scan_word(header),
+            Kind::Memory(word) => {
+                self.scan_word(header);
+                self.memory.push_back(word);
+                if word == Memory::Entered {
+                    self.end = self.scanned; // What the socket brings behind it are bells.
+                    return Ok(false);
+                }
+            }
             Kind::Fin | Kind::Abort | Kind::Bye if header.extra != self.arrived => {
                 return Err(Malformed("the count at the end is not what arrived"));
             }
