@@ -194,7 +194,13 @@ impl Leaving {
             Some(Ok(written)) => written,
             Some(Err(io::ErrorKind::WouldBlock)) => return Err(io::ErrorKind::WouldBlock.into()),
             // Without it, where it cannot go: the peer finds that it was given none.
-            _ => write(socket, first, second)?,
+            _ => match write(socket, first, second) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    self.entering = None; // The connection has ended, and nobody counts what leaves.
+                    return Err(error);
+                }
+                written => written?,
+            },
         };
         self.descriptor = None;
         if let Some((pending, _)) = &mut self.entering {

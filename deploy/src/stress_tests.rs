@@ -10,10 +10,14 @@ use crate::{
     receiver::Receiver,
     select::Select,
     sender::Sender,
+    share::RING_BYTES,
     turn::Seat,
 };
-use deploy_sys::stream;
-use deploy_wire::{exit::End, frame::Kind, outbound::RECORD_BYTES_MAX};
+use deploy_wire::{
+    exit::End,
+    frame::{Kind, Memory},
+    outbound::RECORD_BYTES_MAX,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::{
     sync::{Arc, Mutex, mpsc},
@@ -212,12 +216,51 @@ fn a_peer_that_breaks_the_protocol_loses_the_connection() {
     let (sender, receiver) = rightwards::<u64>(&ends);
     sender.send(1).unwrap();
     assert_eq!(receiver.recv(), Ok(1));
-    stream::write(ends.left.socket().unwrap(), &[255; 64], &[]).unwrap();
+    {
+        let mut tx = ends.left.tx();
+        tx.out.queue_memory(Memory::Given); // Which nobody asked for, or it was said already.
+        ends.left.flush(&mut tx);
+    }
     let lost = in_time(move || receiver.recv());
     assert!(matches!(lost, Err(ChannelError::Lost(_))), "{lost:?}");
     // Nor does a process that ends wait for it.
     while !ends.left.has_ended() {
         thread::yield_now();
+    }
+}
+
+/// Whether both directions lie in memory is not the connection's alone: each end pays for what it reads.
+#[test]
+fn a_busy_connection_goes_over_to_memory_as_far_as_that_can_be_had() {
+    if std::env::var_os("DEPLOY_CHANNELS").is_some() {
+        return; // Over TCP none does, and others do so before it is busy.
+    }
+    for (left_pays, right_pays) in [(true, true), (true, false), (false, true), (false, false)] {
+        let ends = connected();
+        for (link, pays) in [(&ends.left, left_pays), (&ends.right, right_pays)] {
+            while !pays && link.hub.take_ring(RING_BYTES as u64) {}
+        }
+        let (sender, there) = rightwards::<Vec<u8>>(&ends);
+        let (back, receiver) = leftwards::<Vec<u8>>(&ends);
+        let Ends { left, right } = ends;
+        thread::spawn(move || {
+            while let Ok(value) = there.recv() {
+                back.send(value).unwrap();
+            }
+        });
+        in_time(move || {
+            for round in 0..2000_usize {
+                let value = vec![
+                    round as u8;
+                    [10, 60_000, 300_000]
+                        [usize::from(round % 64 == 0) + usize::from(round % 256 == 0)]
+                ];
+                sender.send(value.clone()).unwrap();
+                assert!(receiver.recv().unwrap() == value, "{round}");
+            }
+        });
+        let rings = (left.has_ring(), right.has_ring());
+        assert_eq!(rings, (left_pays, right_pays));
     }
 }
 

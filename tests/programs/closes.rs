@@ -54,10 +54,9 @@ fn main() {
     let path = env::temp_dir().join("users");
     fs::write(&path, "").unwrap();
     let pid = spawn(worker, how.clone(), Resources::default()).unwrap();
-    println!(
-        "{}",
-        say::end(&Receiver::<u64>::new(pid).recv().unwrap_err())
-    );
+    // Through shared memory values still come.
+    let end = Receiver::<u64>::new(pid).iter().find_map(Result::err);
+    println!("{}", say::end(&end.unwrap()));
     if how == "files" {
         println!("bytes in the file: {}", fs::metadata(&path).unwrap().len());
     }

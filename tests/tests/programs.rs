@@ -91,6 +91,28 @@ programs! {
     windows
 }
 
+/// Through shared memory from the first byte on: what moves much, and what ends in its own way.
+mod memory {
+    macro_rules! through_memory {
+        ($($name:ident)*) => {
+            $(
+                #[test]
+                fn $name() {
+                    deploy_tests::run::alone_over(
+                        "memory",
+                        std::path::Path::new(env!(concat!("CARGO_BIN_EXE_", stringify!($name)))),
+                        include_str!(concat!("../programs/", stringify!($name), ".rs")),
+                    );
+                }
+            )*
+        };
+    }
+    through_memory! {
+        all_to_all big byte_streams channels closes descriptors endings executors exits flush forks last_words lost
+        pool_deaths stopped unfinished windows
+    }
+}
+
 #[test]
 fn a_few_over_tcp_without_encryption() {
     macro_rules! over_tcp {

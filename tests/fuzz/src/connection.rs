@@ -178,7 +178,7 @@ impl<'a> End<'a> {
         }
         if matches!(
             kind,
-            Kind::Fin | Kind::Abort | Kind::Bye | Kind::Ack | Kind::Ping
+            Kind::Fin | Kind::Abort | Kind::Bye | Kind::Ack | Kind::Ping | Kind::Memory(_)
         ) {
             payload.clear();
         }

@@ -5,7 +5,7 @@ use deploy_wire::{
     birth::{Birth, Work},
     bytes::{Malformed, Reader},
     control::{Argument, Notice, Request},
-    frame::{HEADER_BYTES, Header, Kind, PAYLOAD_BYTES_MAX, Part, Stop},
+    frame::{HEADER_BYTES, Header, Kind, Memory, PAYLOAD_BYTES_MAX, Part, Stop},
     resources::{Cpu, Mem},
     samples::process::{birth, notices, requests},
 };
@@ -167,7 +167,7 @@ fn message_bytes(input: &[u8]) -> usize {
     16 * input.len() + 4096
 }
 
-pub(crate) const KINDS: [Kind; 13] = [
+pub(crate) const KINDS: [Kind; 16] = [
     Kind::Open,
     Kind::Data,
     Kind::Piece(Part::More),
@@ -181,6 +181,9 @@ pub(crate) const KINDS: [Kind; 13] = [
     Kind::Stop(Stop::Mismatch),
     Kind::Ack,
     Kind::Ping,
+    Kind::Memory(Memory::Asked),
+    Kind::Memory(Memory::Given),
+    Kind::Memory(Memory::Entered),
 ];
 
 /// What a packet between a process and its monitor holds.

@@ -77,6 +77,23 @@ fn stops_and_pings_leave_nothing_behind() {
 }
 
 #[test]
+fn what_the_socket_brings_behind_the_word_that_memory_is_entered_is_no_frame() {
+    let open = frame(Kind::Open, 1, b"u8", 0);
+    let words = [Memory::Asked, Memory::Given, Memory::Entered];
+    let said = words.map(|word| frame(Kind::Memory(word), 0, b"", 0));
+    let bytes = [&open[..], &said.concat(), &[7; 200]].concat();
+    for cut in 0..bytes.len() - 200 {
+        let mut inbound = Inbound::new();
+        inbound.handle_bytes(&bytes[..cut]).unwrap();
+        inbound.handle_bytes(&bytes[cut..]).unwrap();
+        assert_eq!(words.map(|_| inbound.take_memory()), words.map(Some));
+        let first = frame(Kind::Data, 1, b"\x01\0\0\0x", 0);
+        inbound.handle_bytes(&first).unwrap();
+        assert_eq!(inbound.take(1), Ok(Taken::Record(b"x")));
+    }
+}
+
+#[test]
 fn senders_that_nobody_hears_are_bounded() {
     let mut inbound = Inbound::new();
     for generation in 1.. {
