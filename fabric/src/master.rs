@@ -2,20 +2,22 @@
 
 pub mod admission;
 pub mod again;
+mod brief;
 pub mod clerk;
 pub mod cluster;
 #[cfg(test)]
 mod cluster_tests;
 pub mod desk;
 mod gate;
-mod happening;
+pub mod happening;
 pub mod job;
-mod journal;
-mod lives;
+pub mod journal;
+pub mod lives;
 pub mod membership;
 mod party;
-mod record;
+pub mod record;
 pub mod rights;
 pub mod scribe;
 pub mod serve;
+mod sum;
 mod uploads;

@@ -5,6 +5,7 @@
 use super::{
     cluster::Cluster,
     desk::{Desk, Retold, Unfinished},
+    sum,
 };
 use deploy_wire::bytes::Malformed;
 use std::{
@@ -29,16 +30,18 @@ impl NodesFile {
     /// If the disk takes nothing.
     pub fn write(&self, nodes: &[u8]) -> io::Result<()> {
         let next = self.0.with_extension("next");
-        fs::write(&next, nodes)?;
+        fs::write(&next, [&sum::of(nodes), nodes].concat())?;
         fs::rename(&next, &self.0)
     }
 
     /// What is there; nothing, where no master was before.
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => read.map(Some),
-        }
+        let bytes = match fs::read(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read?,
+        };
+        let nodes = sum::check(&bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Some(nodes.to_vec()))
     }
 }
 
@@ -61,8 +64,8 @@ pub fn take_up(
         eprintln!("which nodes there were cannot be read, and what ran there is lost: {why}");
     }
     let count = unfinished.len();
-    for mut job in unfinished {
-        match tell_again(cluster, &mut job, now) {
+    for job in unfinished {
+        match tell_again(cluster, &job, now) {
             Ok(retold) => desk.go_on(job, retold),
             Err(why) => desk.give_up(job, &io::Error::new(io::ErrorKind::InvalidData, why)),
         }
@@ -76,12 +79,11 @@ pub fn take_up(
 /// Tells a job what it was told. Returns what it had told.
 fn tell_again(
     cluster: &mut Cluster,
-    unfinished: &mut Unfinished,
+    unfinished: &Unfinished,
     now: Instant,
 ) -> Result<Retold, Malformed> {
-    let earlier = &mut unfinished.earlier;
-    let happenings = std::mem::take(&mut earlier.happenings);
-    let (mut retold, condensed) = match &earlier.condensed {
+    let earlier = &unfinished.earlier;
+    let (mut retold, condensed) = match earlier.condensed() {
         None => (Retold::default(), None),
         Some(bytes) => {
             let (retold, condensed) = Retold::of_condensed(bytes)?;
@@ -92,7 +94,7 @@ fn tell_again(
     cluster.restore_job(
         unfinished.job,
         earlier.about.clone(),
-        (condensed, happenings.into_iter()),
+        (condensed, earlier.happenings()),
         |event, by| retold.handle(&event, by),
         now.checked_sub(age.unwrap_or_default()).unwrap_or(now),
     )?;

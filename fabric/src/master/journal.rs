@@ -1,7 +1,7 @@
 //! What one job was told, on the disk, from its admission until it is over: what a master that is started again has of it.
 //!
-//! A file of entries, each behind its length `u32`. The first says what the job is, and in which form the others are written;
-//! a last one that is cut off was never acted upon, and is dropped. One that has become long is replaced by a short one, whose
+//! A file of entries, each behind its length `u32` and its [sum](super::sum), eight bytes. The first says what the job is, and in which form the others are written;
+//! a last one that is cut off was never acted upon, and is dropped. Where a sum is wrong the disk is, and the job is lost. One that has become long is replaced by a short one, whose
 //! second entry says what the job had become.
 //!
 //! What the kernel has taken outlives a master that is killed, and on a machine that lost its power no master is back before the
@@ -9,14 +9,15 @@
 //!
 //! Deliberately absent: what the entries say (`happening.rs`), but for the first; and who waits for them (`scribe.rs`).
 
-use super::{cluster::About, happening::Happening};
+use super::{cluster::About, happening::Happening, sum};
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
     client::Ask,
 };
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
+    ops::Range,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -28,6 +29,8 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// How many of them are the first entry.
+    first_bytes: usize,
 }
 
 /// One that was written by a master before this one.
@@ -37,10 +40,13 @@ pub struct Earlier {
     pub about: About,
     /// When it began.
     pub since: SystemTime,
-    /// What it had become before it was told the rest, if that was written down.
-    pub condensed: Option<Vec<u8>>,
-    /// What it was told, in order.
-    pub happenings: Vec<Happening>,
+    /// Its entries, which all can be read.
+    entries: Vec<u8>,
+    first_bytes: usize,
+    /// Where those begin of what it was told.
+    told_from: usize,
+    /// Where in them stands what it had become before, if that was written down.
+    condensed: Option<Range<usize>>,
 }
 
 impl Journal {
@@ -56,6 +62,7 @@ impl Journal {
             file: file.open(&path)?,
             path,
             bytes: 0,
+            first_bytes: first.len(),
         };
         journal.write(first)?;
         Ok(journal)
@@ -67,33 +74,20 @@ impl Journal {
     /// If there is none, or it cannot be read, or is of another form than this release writes.
     pub fn resume(dir: &Path) -> io::Result<(Journal, Earlier)> {
         let path = dir.join(NAME);
-        let bytes = fs::read(&path)?;
-        let mut entries = Entries(&bytes);
-        let (about, since) = decode(entries.next().unwrap_or_default()).map_err(nonsense)?;
-        let mut condensed = None;
-        let is_happening = |entry: &&[u8]| match entry.split_first() {
-            Some((&CONDENSED, state)) => {
-                condensed = Some(state.to_vec());
-                false
-            }
-            _ => true,
-        };
-        let happenings = entries.by_ref().filter(is_happening);
-        let happenings: Result<Vec<Happening>, Malformed> =
-            happenings.map(Happening::decode).collect();
-        let whole = (bytes.len() - entries.0.len()) as u64;
-        let earlier = Earlier {
-            about,
-            since,
-            condensed,
-            happenings: happenings.map_err(nonsense)?,
-        };
-        let file = OpenOptions::new().append(true).open(&path)?;
-        file.set_len(whole)?;
+        let file = OpenOptions::new().read(true).append(true).open(&path)?;
+        if file.metadata()?.len() > BYTES_MAX {
+            return Err(nonsense(Malformed("it is longer than any that is used")));
+        }
+        let mut entries = Vec::new();
+        (&file).read_to_end(&mut entries)?;
+        let earlier = Earlier::read(entries).map_err(nonsense)?;
+        let bytes = earlier.entries.len() as u64;
+        file.set_len(bytes)?;
         let journal = Journal {
             path,
             file,
-            bytes: whole,
+            bytes,
+            first_bytes: earlier.first_bytes,
         };
         Ok((journal, earlier))
     }
@@ -121,11 +115,8 @@ impl Journal {
     /// # Errors
     /// If the disk takes nothing; then it is as it was.
     pub fn condense(&mut self, state: &[u8]) -> io::Result<()> {
-        let before = File::open(&self.path)?;
-        let mut len = [0; 4];
-        before.read_exact_at(&mut len, 0)?;
-        let mut entries = vec![0; len.len() + u32::from_le_bytes(len) as usize];
-        before.read_exact_at(&mut entries, 0)?;
+        let mut entries = vec![0; self.first_bytes];
+        File::open(&self.path)?.read_exact_at(&mut entries, 0)?;
         add(&mut entries, &[&[CONDENSED], state].concat());
         let next = self.path.with_extension("next");
         // What was left of an earlier attempt is of no use.
@@ -145,10 +136,62 @@ impl Journal {
     }
 }
 
+impl Earlier {
+    /// What these bytes say, which a disk handed back.
+    ///
+    /// # Errors
+    /// If no master of this release wrote them.
+    pub fn read(mut entries: Vec<u8>) -> Result<Earlier, Malformed> {
+        let whole = entries.len();
+        let mut left = Entries(&entries);
+        let first = left.next().ok_or(Malformed("its beginning is missing"))??;
+        let (about, since) = decode(first)?;
+        let first_bytes = whole - left.0.len();
+        let mut behind = Entries(left.0);
+        let condensed = match behind.next().transpose()? {
+            Some([CONDENSED, state @ ..]) => {
+                left = behind;
+                let end = whole - left.0.len();
+                Some(end - state.len()..end)
+            }
+            _ => None,
+        };
+        let told_from = whole - left.0.len();
+        for entry in left.by_ref() {
+            Happening::decode(entry?)?;
+        }
+        let cut_off = left.0.len();
+        entries.truncate(whole - cut_off);
+        Ok(Earlier {
+            about,
+            since,
+            entries,
+            first_bytes,
+            told_from,
+            condensed,
+        })
+    }
+
+    /// What it had become before it was told the rest, if that was written down.
+    pub fn condensed(&self) -> Option<&[u8]> {
+        self.condensed.clone().map(|within| &self.entries[within])
+    }
+
+    /// What it was told, in order. They are read one by one, because all together, with what stands for their output, could be
+    /// longer than memory.
+    pub fn happenings(&self) -> impl Iterator<Item = Happening> {
+        Entries(&self.entries[self.told_from..]).map(|entry| {
+            let happening = entry.and_then(Happening::decode);
+            happening.expect("it was read before")
+        })
+    }
+}
+
 /// Adds an entry to others.
 pub fn add(entries: &mut Vec<u8>, entry: &[u8]) {
     let len = u32::try_from(entry.len()).expect("a message of the wire is shorter");
     entries.extend(len.to_le_bytes());
+    entries.extend(sum::of(entry));
     entries.extend(entry);
 }
 
@@ -163,13 +206,14 @@ pub fn first(about: &About) -> Vec<u8> {
 struct Entries<'a>(&'a [u8]);
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = &'a [u8];
+    type Item = Result<&'a [u8], Malformed>;
 
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<Result<&'a [u8], Malformed>> {
         let (len, rest) = self.0.split_first_chunk::<4>()?;
-        let (entry, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        let len = sum::BYTES + u32::from_le_bytes(*len) as usize;
+        let (entry, rest) = rest.split_at_checked(len)?;
         self.0 = rest;
-        Some(entry)
+        Some(sum::check(entry).ok_or(Malformed("it is not what was written")))
     }
 }
 
@@ -209,7 +253,7 @@ const NAME: &str = "journal";
 /// How an entry begins that says what the job has become. No happening does.
 const CONDENSED: u8 = 255;
 /// To be raised whenever a job would want something else done if it was told the same as before.
-const FORM: u32 = 3;
+const FORM: u32 = 4;
 /// Some million processes, and read again in seconds.
 const BYTES_MAX: u64 = 512 << 20;
 
@@ -268,14 +312,35 @@ mod tests {
             };
             let (mut journal, earlier) = Journal::resume(dir.path()).unwrap();
             assert_eq!(earlier.about, about());
-            assert_eq!(earlier.happenings, all[..whole]);
+            assert!(earlier.happenings().eq(all[..whole].iter().cloned()));
             // And it goes on behind the last whole one.
             journal.write(&entry(&all[0])).unwrap();
             let (_, earlier) = Journal::resume(dir.path()).unwrap();
-            assert_eq!(earlier.happenings.len(), whole + 1);
+            assert_eq!(earlier.happenings().count(), whole + 1);
         }
         journal.remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_disk_has_changed_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(dir.path(), &first(&about())).unwrap();
+        journal.condense(b"what it became").unwrap();
+        let input = Happening::Input(b"typed".to_vec());
+        journal.write(&entry(&input)).unwrap();
+        let path = dir.path().join(NAME);
+        let bytes = fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            fs::write(&path, damaged).unwrap();
+            // A length may be so wrong that the last entries seem to be cut off.
+            if let Ok((_, earlier)) = Journal::resume(dir.path()) {
+                assert_eq!(earlier.about, about());
+                assert_eq!(earlier.happenings().count(), 0, "{at}");
+            }
+        }
     }
 
     #[test]
@@ -294,8 +359,8 @@ mod tests {
             journal.write(&entry(&last)).unwrap();
             let (again, earlier) = Journal::resume(dir.path()).unwrap();
             assert_eq!(earlier.about, about());
-            assert_eq!(earlier.condensed.as_deref(), Some(&[bytes; 9][..]));
-            assert_eq!(earlier.happenings, [last]);
+            assert_eq!(earlier.condensed(), Some(&[bytes; 9][..]));
+            assert!(earlier.happenings().eq([last]));
             assert_eq!(again.bytes(), journal.bytes());
         }
     }

@@ -201,7 +201,8 @@ impl Record {
             };
             let end = self.end_of(place)?;
             if place.offset < end {
-                if let Some(found) = take(place, &mut cursor.next, end, bytes)? {
+                let written = self.written.sequence;
+                if let Some(found) = take(place, &mut cursor.next, written, end, bytes)? {
                     return Ok(found);
                 }
                 continue;
@@ -282,6 +283,7 @@ pub fn remove(dir: &Path) {
 fn take(
     place: &mut Place,
     next: &mut Position,
+    written: u64,
     end: u64,
     bytes: usize,
 ) -> io::Result<Option<Found>> {
@@ -296,6 +298,9 @@ fn take(
         let Some(message) = buffer.get(offset + HEAD_BYTES..offset + whole) else {
             break;
         };
+        if head.at.sequence >= written {
+            return Err(damaged());
+        }
         if head.at.sequence > next.sequence {
             if events.is_empty() {
                 place.offset += offset as u64;
@@ -306,7 +311,7 @@ fn take(
         }
         if head.at.sequence == next.sequence {
             next.sequence += 1;
-            next.output = head.at.output + u64::from(head.output);
+            next.output = head.at.output.saturating_add(head.output.into());
             events.push(Kept {
                 message: message.to_vec(),
                 output: head.output,
@@ -315,11 +320,14 @@ fn take(
         offset += whole;
     }
     if offset == 0 {
-        let why = "a record of a job is cut off";
-        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        return Err(damaged());
     }
     place.offset += offset as u64;
     Ok((!events.is_empty()).then_some(Found::Events(events)))
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a record of a job is damaged")
 }
 
 fn read_at(place: &Place, end: u64, bytes: usize) -> io::Result<Vec<u8>> {

@@ -11,6 +11,7 @@ mod watchers;
 use super::{
     admission,
     again::NodesFile,
+    brief::brief,
     clerk::Clerk,
     cluster::{Action, ClientId, Cluster, Fetch},
     desk::Desk,
@@ -271,8 +272,7 @@ impl Master {
     }
 
     fn forbid(&mut self, token: Token, ask: &Ask) {
-        let kind = format!("{ask:?}");
-        self.record(token, "refused", &[("what", &kind)]);
+        self.record(token, "refused", &[("what", &brief(ask))]);
         if let Some(party) = self.parties.get_mut(&token) {
             let why =
                 "only the cluster's administrator may do that: type it on the head, as `fabric`";

@@ -11,6 +11,7 @@
 mod client;
 mod cluster;
 mod connection;
+mod disk;
 mod members;
 pub mod memory;
 mod mutate;
@@ -63,6 +64,10 @@ pub const TARGETS: &[Target] = &[
     parcels::CHANGE,
     parcels::FILES,
     programs::ELF,
+    disk::JOURNAL,
+    disk::LIVES,
+    disk::SEGMENT,
+    disk::NODES,
     values::RECORD,
     values::STREAM,
     values::BULK,

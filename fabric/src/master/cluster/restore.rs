@@ -64,7 +64,7 @@ impl Cluster {
     pub fn restore_nodes(&mut self, bytes: &[u8], now: Instant) -> Result<(), Malformed> {
         let r = &mut Reader::new(bytes);
         let (made, count) = (r.u32()?, r.u32()?);
-        let mut members = Vec::new();
+        let mut members = BTreeMap::new();
         for _ in 0..count {
             let (id, name) = (NodeId::from_number(r.u32()?), r.text()?.to_string());
             let is_draining = r.bool()?;
@@ -74,7 +74,9 @@ impl Cluster {
             let mut member = Member::new(name, *hello, now);
             member.hello.held.clear();
             (member.is_awaited, member.is_draining) = (true, is_draining);
-            members.push((id, member));
+            if id.number() >= made || members.insert(id, member).is_some() {
+                return Err(Malformed("a node has a number that is not its own"));
+            }
         }
         for (id, member) in members {
             let spec = self.spec(&member.name, &member.hello);

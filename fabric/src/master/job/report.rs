@@ -6,7 +6,7 @@ use super::{
     Deed, Job, Killer, SIGKILL, Stage,
     room::{Spawn, Want},
 };
-use crate::scheduler::NodeId;
+use crate::{master::brief::brief, scheduler::NodeId};
 use deploy_wire::{
     control::{Notice, Refusal, Request},
     event::Event,
@@ -329,13 +329,3 @@ impl Nonsense {
         Nonsense(why.to_string())
     }
 }
-
-/// A report, as far as it fits on a line.
-fn brief(report: &JobReport) -> String {
-    let mut text = format!("{report:?}");
-    let mut ends = (0..=BRIEF_BYTES_MAX).rev();
-    text.truncate(ends.find(|at| text.is_char_boundary(*at)).unwrap_or(0));
-    text
-}
-
-const BRIEF_BYTES_MAX: usize = 200;

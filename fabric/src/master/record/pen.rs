@@ -107,13 +107,17 @@ impl Pen {
             let head = Head::read(&head);
             let end = whole + (HEAD_BYTES + head.message_bytes) as u64;
             let is_behind = next.is_some_and(|next| head.at.sequence >= next.sequence);
-            if is_behind || end > segment.bytes {
+            // In one segment none is missing: what is not the next is what a disk has made of it.
+            if is_behind || end > segment.bytes || head.at != at {
                 break;
             }
+            let Some(sequence) = at.sequence.checked_add(1) else {
+                break;
+            };
             whole = end;
             at = Position {
-                sequence: head.at.sequence + 1,
-                output: head.at.output + u64::from(head.output),
+                sequence,
+                output: at.output.saturating_add(head.output.into()),
             };
         }
         segment.bytes = whole;
