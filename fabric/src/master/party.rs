@@ -47,6 +47,8 @@ enum Purpose {
 pub enum Heard {
     /// Nothing more for now.
     Nothing,
+    /// Something that nobody heeds.
+    Unheeded,
     /// A node's.
     Report(Report),
     /// A client's.
@@ -173,18 +175,7 @@ impl Party {
     /// The next thing that it says.
     pub fn hear(&mut self) -> Heard {
         let ready = self.session.handle_ready();
-        let mut next = ready.and_then(|()| self.session.poll_message());
-        // What nobody heeds is read all the same: behind it may be the end, of which the kernel tells only once.
-        while matches!(
-            (&next, &self.purpose),
-            (
-                Ok(Some(_)),
-                Purpose::Removed { .. } | Purpose::Leaving | Purpose::Fetch { .. }
-            )
-        ) {
-            next = self.session.poll_message();
-        }
-        let message = match next {
+        let message = match ready.and_then(|()| self.session.poll_message()) {
             Ok(Some(message)) => message,
             Ok(None) => return Heard::Nothing,
             Err(SessionError::Closed) => return Heard::Goodbye,
@@ -201,7 +192,8 @@ impl Party {
                 Ok(ask) => Heard::Forbidden(ask),
                 Err(why) => Heard::Unknown(why),
             },
-            Purpose::Fetch { .. } | Purpose::Removed { .. } | Purpose::Leaving => Heard::Nothing,
+            // It is read all the same: behind it may be the end, of which the kernel tells only once.
+            Purpose::Fetch { .. } | Purpose::Removed { .. } | Purpose::Leaving => Heard::Unheeded,
         }
     }
 

@@ -73,6 +73,8 @@ pub struct Master {
     nodes: HashMap<NodeId, Token>,
     /// Those that may have something to send.
     talkative: BTreeSet<Token>,
+    /// Those that may have something to say. Who has said much in one turn is heard on in the next.
+    unheard: BTreeSet<Token>,
     /// Where connections for data go.
     own_node: OwnNode,
     /// By which somebody stops it.
@@ -135,6 +137,7 @@ impl Master {
             parties_made: 0,
             nodes: HashMap::new(),
             talkative: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             own_node,
             signals,
             ending: Ending::default(),
@@ -160,7 +163,7 @@ impl Master {
                 self.ending.deadline(),
             ];
             let next = deadlines.chain(own.into_iter().flatten()).min();
-            let timeout = match self.is_desk_busy() {
+            let timeout = match self.is_desk_busy() || !self.unheard.is_empty() {
                 true => Some(Duration::ZERO),
                 false => next.map(|next| next.saturating_duration_since(now) + ROUNDED_UP),
             };
@@ -176,8 +179,11 @@ impl Master {
                     token if token.0 < self.doors.len() * TOKENS => {
                         self.doors[token.0 / TOKENS].handle_ready(token, now);
                     }
-                    token => self.hear(token, now),
+                    token => drop(self.unheard.insert(token)),
                 }
+            }
+            for token in std::mem::take(&mut self.unheard) {
+                self.hear(token, now);
             }
             while let Some((token, answer)) = self.uploads.poll() {
                 if let Some(party) = self.find(token) {
@@ -217,10 +223,12 @@ impl Master {
         Token(self.doors.len() * TOKENS + self.parties_made)
     }
 
-    /// Takes in what a party says.
+    /// Takes in what a party says, for a while: one that never stops may not keep the others from being heard, nor nodes
+    /// from hearing that the master is there.
     fn hear(&mut self, token: Token, now: Instant) {
         self.talkative.insert(token); // There may be room again for what waits.
-        loop {
+        let begun = Instant::now();
+        while begun.elapsed() < HEARD_FOR_MAX {
             let Some(party) = self.parties.get_mut(&token) else {
                 return;
             };
@@ -233,9 +241,11 @@ impl Master {
                 Heard::Ask(client, ask) => self.handle_ask(token, client, ask, now),
                 Heard::Forbidden(ask) => self.forbid(token, &ask),
                 Heard::Unknown(message) => return self.handle_unknown(token, message),
+                Heard::Unheeded => {}
             }
             self.act();
         }
+        self.unheard.insert(token);
     }
 
     fn handle_report(&mut self, token: Token, report: Report, now: Instant) {
@@ -475,5 +485,7 @@ fn random_key() -> io::Result<[u8; 32]> {
 const WAKER: Token = Token(usize::MAX - 1);
 /// A poll waits for whole milliseconds, and would come back a little early.
 const ROUNDED_UP: Duration = Duration::from_millis(1);
+/// How long one party is heard in a turn: a hundred that never stop still leave the others their turn within a second or so.
+const HEARD_FOR_MAX: Duration = Duration::from_millis(10);
 /// A turn's worth; more come in the next.
 const EVENTS_MAX: usize = 1024;

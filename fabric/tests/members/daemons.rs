@@ -214,6 +214,12 @@ impl Daemon {
         }
     }
 
+    /// All that it has said until now.
+    pub fn said(&mut self) -> String {
+        self.said.extend(self.lines.try_iter());
+        self.said.join("\n")
+    }
+
     /// Its number.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -15,4 +15,5 @@ mod matrix;
 mod own_node;
 mod renewal;
 mod slow;
+mod talkative;
 mod uploads;

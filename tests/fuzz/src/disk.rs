@@ -23,7 +23,11 @@ use fabric::{
     },
     scheduler::NodeId,
 };
-use std::{fs, path::PathBuf, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 /// Entries, each behind its length, to which the sums are added; or a file as it is, by the first byte. What can be read is
 /// what a job was told, and it is told that again.
@@ -254,9 +258,9 @@ fn without_sums(entry: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-fn segment(input: &[u8], dir: &PathBuf, next: Option<Position>) {
+fn segment(input: &[u8], dir: &Path, next: Option<Position>) {
     fs::write(dir.join(FIRST), input).expect("there is room for it");
-    let Ok((record, mut pen)) = Record::resume(dir.clone(), LIMITS, next) else {
+    let Ok((record, mut pen)) = Record::resume(dir.to_owned(), LIMITS, next) else {
         return;
     };
     let mut cursor = Cursor::default();
