@@ -8,18 +8,18 @@ pub(crate) struct SignalSet(u64);
 
 impl SignalSet {
     pub(crate) fn insert(&mut self, signal: i32) {
-        self.0 |= 1 << (signal - 1);
+        self.0 |= bit(signal);
     }
 
     /// Whether it was there.
     pub(crate) fn remove(&mut self, signal: i32) -> bool {
         let was_there = self.contains(signal);
-        self.0 &= !(1 << (signal - 1));
+        self.0 &= !bit(signal);
         was_there
     }
 
     pub(crate) fn contains(self, signal: i32) -> bool {
-        self.0 & 1 << (signal - 1) != 0
+        self.0 & bit(signal) != 0
     }
 
     /// As a number, of which it can be made again.
@@ -33,5 +33,13 @@ impl SignalSet {
 
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+/// None, for a number that is no signal's: others may say any.
+fn bit(signal: i32) -> u64 {
+    match signal {
+        1..=64 => 1 << (signal - 1),
+        _ => 0,
     }
 }

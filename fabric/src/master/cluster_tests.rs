@@ -989,16 +989,16 @@ fn one_client_has_a_job_the_latest() {
         world.cluster.handle_heard(other, now);
     }
     assert!(!world.orders.contains(&(node, JobOrder::Kill { number: 0 })));
-    let signal = JobOrder::Signal {
-        number: 0,
-        signal: 15,
-    };
+    let signal = |signal| (node, JobOrder::Signal { number: 0, signal });
     let now = world.now;
-    world
-        .cluster
-        .handle_ask(other, Ask::Signal { signal: 15 }, now);
+    for said in [i32::MIN, 0, 65, 15] {
+        let ask = Ask::Signal { signal: said };
+        world.cluster.handle_ask(other, ask, now);
+    }
     world.settle();
-    assert!(world.orders.contains(&(node, signal)));
+    assert!(world.orders.contains(&signal(15)));
+    let is_none = |said: i32| world.orders.contains(&signal(said));
+    assert!(![i32::MIN, 0, 65].into_iter().any(is_none), "no signals");
 }
 
 #[test]

@@ -261,6 +261,9 @@ impl Job {
             Happening::Refused(ask, refusal) => self.handle_refused(ask, refusal),
             Happening::NodeLost(node, by) => self.handle_node_lost(node, by),
             Happening::Parted(node) => self.end_legs(node),
+            Happening::Signal(signal, _) if !(1..=SIGNAL_MAX).contains(&signal) => {
+                return Err(Nonsense::new("there is no such signal"));
+            }
             Happening::Signal(signal, who) => self.handle_persons_signal(signal, &who),
             Happening::Kill(None, who) => self.handle_persons_kill(&who),
             Happening::Kill(Some(number), who) => {
@@ -395,3 +398,5 @@ impl Job {
 
 const IS_KNOWN: &str = "who names a process was looked at before";
 const SIGKILL: i32 = 9;
+/// Linux has no more.
+const SIGNAL_MAX: i32 = 64;
