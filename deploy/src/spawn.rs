@@ -85,7 +85,7 @@ impl Builder {
 
     /// Where it may run: on the node of this name, or on those with this label, such as `gpu-box` or `disk=ssd` (what
     /// `fabric join --label` has given them). `local` is the node that this process is on, and the only one when the program
-    /// runs alone.
+    /// runs alone. The initial process of `cargo deploy --here` is on no node, so to it `local` is refused.
     pub fn node(mut self, node: impl Into<String>) -> Builder {
         self.node = Some(node.into());
         self

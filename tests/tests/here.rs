@@ -152,6 +152,8 @@ fn keys_input_and_debuggers_are_those_of_a_program_that_runs_alone() {
             shell.keys("\x1a");
             shell.expect(PROMPT);
             assert!(shell.processes().into_iter().any(leftovers::is_stopped));
+            // Longer than anybody waits for a machine that is silent.
+            thread::sleep(Duration::from_secs(16));
             shell.keys("fg\n");
             shell.expect("fg\r\n");
         }
@@ -188,6 +190,13 @@ fn keys_input_and_debuggers_are_those_of_a_program_that_runs_alone() {
     let wrapped = run(TALK, &["wrap"], "env WRAPPED=yes", b"");
     assert_eq!(wrapped, "main yes\nworker no\n");
     assert_eq!(run(TALK, &["cat"], "", b"one\ntwo"), "one\ntwo");
+    // What it starts runs on the cluster, so there is nothing beside it.
+    let beside = ["stream", "local"].map(str::to_string);
+    let mut command = cluster.deploy(Path::new(APART), &beside, &[]);
+    let refused = cluster.finish_deploy(&mut command, b"").unwrap();
+    assert_eq!(refused.code, 101, "{}", refused.err_text());
+    let why = "nothing is started where `--here` runs the first one";
+    assert!(refused.err_text().contains(why), "{}", refused.err_text());
     let longest: u64 = run(APART, &["beside", "n1"], "", b"")
         .trim()
         .parse()

@@ -26,7 +26,7 @@ use crate::{
     regions::{Kind, Region, Regions},
     windows::Windows,
 };
-use std::{collections::HashMap, io, ops::Range};
+use std::{cell::RefCell, collections::HashMap, io, ops::Range};
 
 /// What has moved where.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -280,8 +280,30 @@ impl Votes {
 
 /// An old program that is read with its references corrected.
 pub(crate) struct Corrected<'b, B: ?Sized> {
-    pub old: &'b B,
-    pub moves: Moves,
+    old: &'b B,
+    moves: Moves,
+    /// The last block that was read, and where it begins: short parts lie beside each other.
+    last: RefCell<(u64, Vec<u8>)>,
+}
+
+impl<'b, B: ?Sized> Corrected<'b, B> {
+    pub(crate) fn new(old: &'b B, moves: Moves) -> Corrected<'b, B> {
+        let last = RefCell::default();
+        Corrected { old, moves, last }
+    }
+
+    /// Fills `bytes` from the last block, if all of them are there.
+    fn read_last(&self, bytes: &mut [u8], at: u64) -> bool {
+        let last = self.last.borrow();
+        let within = at
+            .checked_sub(last.0)
+            .and_then(|at| usize::try_from(at).ok());
+        let found = within.and_then(|at| last.1.get(at..)?.get(..bytes.len()));
+        if let Some(found) = found {
+            bytes.copy_from_slice(found);
+        }
+        found.is_some()
+    }
 }
 
 impl<B: Base + ?Sized> Base for Corrected<'_, B> {
@@ -292,6 +314,9 @@ impl<B: Base + ?Sized> Base for Corrected<'_, B> {
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
         if self.moves.shifts.is_empty() {
             return self.old.read_at(bytes, at);
+        }
+        if self.read_last(bytes, at) {
+            return Ok(());
         }
         let skipped = at % BLOCK_BYTES as u64;
         let end = at.checked_add(bytes.len() as u64).ok_or_else(nonsense)?;
@@ -304,6 +329,9 @@ impl<B: Base + ?Sized> Base for Corrected<'_, B> {
             .get(skipped as usize..)
             .and_then(|rest| rest.get(..bytes.len()));
         bytes.copy_from_slice(wanted.ok_or_else(nonsense)?);
+        let last = blocks.len().saturating_sub(1) / BLOCK_BYTES * BLOCK_BYTES;
+        blocks.drain(..last);
+        *self.last.borrow_mut() = (start + last as u64, blocks);
         Ok(())
     }
 }
@@ -400,13 +428,12 @@ mod tests {
         let moves = moved(&old, &new);
         let mut whole = old.clone();
         moves.apply(&mut whole);
-        let corrected = Corrected {
-            old: old.as_slice(),
-            moves: moves.clone(),
-        };
+        let corrected = Corrected::new(old.as_slice(), moves);
         for (at, len) in [
             (0, 1),
+            (1, 4000),
             (4095, 2),
+            (4096, 9),
             (9000, 5000),
             (old.len() - 3, 3),
             (0, old.len()),

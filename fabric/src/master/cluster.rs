@@ -301,7 +301,12 @@ impl Cluster {
                 nodes: free,
                 others,
             },
-            Verdict::NeverFits { capacity, others } => match wanted {
+            Verdict::NeverFits { capacity, others } => match wanted.as_deref() {
+                Some(LOCAL) if capacity.is_empty() => Refusal::Launch {
+                    why: "`local` is the machine of the process that asks, and nothing is started where `--here` runs the \
+                          first one: name a node of the cluster, or a label, or none"
+                        .to_string(),
+                },
                 Some(word) if capacity.is_empty() => Refusal::Launch {
                     why: format!(
                         "no node is called {word:?} or has that label: `cargo deploy nodes` lists them"
