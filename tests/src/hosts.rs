@@ -75,6 +75,7 @@ impl Hosts {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let name = format!("deploy-hosts-{}-{run}", std::process::id());
+        leftovers::clear_after_killed("deploy-hosts-");
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).expect("the temporary directory can be written");
         let switch = Spaces::of_switch().expect("the superuser may make namespaces");

@@ -37,6 +37,9 @@ impl Mark {
             Ok(outer) => format!("{outer}.{own}"),
             Err(_) => own,
         };
+        if run == 0 {
+            clear_after_killed("deploy-tests-");
+        }
         fs::create_dir(&temporary)?;
         Ok(Mark {
             value,
@@ -122,6 +125,21 @@ impl Mark {
             .flatten();
         left.extend(files.map(|file| format!("file {}", file.path().display())));
         left
+    }
+}
+
+/// Removes temporary directories of this name, with the number of a process behind it, of processes that are gone: who is killed
+/// removes nothing.
+pub(crate) fn clear_after_killed(name: &str) {
+    let all = fs::read_dir(std::env::temp_dir());
+    for entry in all.into_iter().flatten().flatten() {
+        let called = entry.file_name();
+        let rest = called.to_str().and_then(|called| called.strip_prefix(name));
+        let process = rest.and_then(|rest| rest.split('-').next());
+        let process = process.and_then(|process| process.parse::<u32>().ok());
+        if process.is_some_and(|process| !PathBuf::from(format!("/proc/{process}")).exists()) {
+            let _ = fs::remove_dir_all(entry.path()); // Somebody else's, or somebody else is faster.
+        }
     }
 }
 
@@ -242,6 +260,21 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         mark.check(child.id()).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_cleared_and_nothing_else() {
+        let mut ended = Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let directory = |process| std::env::temp_dir().join(format!("deploy-left-{process}-0"));
+        let [of_dead, of_living] = [ended.id(), process::id()].map(directory);
+        for directory in [&of_dead, &of_living] {
+            fs::create_dir(directory).unwrap();
+            fs::write(directory.join("file"), "left").unwrap();
+        }
+        clear_after_killed("deploy-left-");
+        assert!(!of_dead.exists() && of_living.exists());
+        fs::remove_dir_all(of_living).unwrap();
     }
 
     #[test]

@@ -37,6 +37,7 @@ fn main() {
     std::process::exit(3);
 }
 ";
+/// Two of its own tests are ignored there, and asked for by `--ignored`.
 const TESTS: &str = "\
 #[test]
 fn finds_its_files() {
