@@ -11,6 +11,7 @@
 
 use crate::{cli::is_reserved, failure::Failure};
 use deploy_monitor::{Far, Outpost, Posting, Program, Reported, Tether, Wrap};
+use deploy_parcel::talk::Packer;
 use deploy_sys::{code, fd, limit, packet, process};
 use deploy_wire::job::{JobOrder, JobReport, OpenJob};
 use mio::{Interest, Registry, Token, unix::SourceFd};
@@ -177,7 +178,8 @@ fn serve(image: u128, words: Vec<OsString>) -> io::Result<()> {
         Ok(JobOrder::Close) => return Ok(()),
         _ => return Err(io::Error::other("the first order is not Open")),
     };
-    let mut far = Far::new(socket, true);
+    let mut packer = Packer::default();
+    let mut far = Far::new(socket, true).packing(move |bytes, now| packer.pack(bytes, now));
     // It stays open, under this number, to be executed from.
     let program = File::open(words.first().map_or("".as_ref(), Path::new));
     let program = program.and_then(|file| fd::raise(file.into()));

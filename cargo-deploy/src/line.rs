@@ -15,9 +15,11 @@
 //! was stopped has heard nothing for a time of its own making.
 
 use crate::{here::Hands, stdin::Input};
+use deploy_parcel::talk::Unpacker;
 use deploy_trust::session::{Session, SessionError};
 use deploy_wire::{
     client::{Answer, Ask, BEAT_EVERY, GONE_AFTER},
+    event::Event,
     job::JobReport,
 };
 use mio::{Events, Poll, Token, Waker};
@@ -80,6 +82,7 @@ impl Line {
             leaving: Vec::new(),
             input,
             hands,
+            unpacker: Unpacker::new()?,
             reports: VecDeque::new(),
             bulk: VecDeque::new(),
             is_stopped: false,
@@ -150,6 +153,8 @@ struct Owner {
     input: Arc<Input>,
     /// What has the initial process, where that is here. It goes with the session.
     hands: Option<Hands>,
+    /// What makes of much output again what it was.
+    unpacker: Unpacker,
     /// What it reports, on its way; and of that what may wait for all else.
     reports: VecDeque<Vec<u8>>,
     bulk: VecDeque<Vec<u8>>,
@@ -198,7 +203,7 @@ impl Owner {
         while let Some(message) = self.session.poll_message().map_err(in_words)? {
             self.heard = Instant::now();
             let answer = Answer::decode(&message).map_err(|error| error.to_string())?;
-            let answer = match (answer, &mut self.hands) {
+            let answer = match (self.unpack(answer), &mut self.hands) {
                 (Answer::Beat, _) => continue, // It is there.
                 (Answer::Order { order, file }, Some(hands)) => {
                     hands.order(*order, file)?;
@@ -221,6 +226,28 @@ impl Owner {
         }
         self.look_at_the_clock(Instant::now())?;
         Ok(true)
+    }
+
+    /// The same, but that much output is what it was before it was packed.
+    fn unpack(&mut self, answer: Answer) -> Answer {
+        let Answer::Packed {
+            pid,
+            stream,
+            packed,
+            sequence,
+        } = answer
+        else {
+            return answer;
+        };
+        let len = packed.stands_for();
+        match self.unpacker.unpack(packed.bytes(), len) {
+            Ok(bytes) => Answer::Event {
+                event: Event::Output { pid, stream, bytes },
+                sequence,
+            },
+            // To hear it again would not help: whoever packed it meant nothing by it.
+            Err(_) => Answer::Missed { bytes: len as u64 },
+        }
     }
 
     /// Words as long as there is room; input piece by piece, each when all before it has left.

@@ -13,7 +13,7 @@
 
 use crate::confine;
 use deploy_monitor::{Far, Outpost, Posting, Program};
-use deploy_parcel::tree;
+use deploy_parcel::{talk::Packer, tree};
 use deploy_sys::{code, fd, packet, process, signal};
 use deploy_wire::{
     job::{JobOrder, JobReport, OpenJob},
@@ -64,7 +64,8 @@ fn run(socket: OwnedFd, hidden: Option<&Path>) -> io::Result<()> {
     };
     // It stays open, under this number, for every process to be executed from.
     let program = File::from(fd::raise(program)?);
-    let mut far = Far::new(socket, false);
+    let mut packer = Packer::default();
+    let mut far = Far::new(socket, false).packing(move |bytes, now| packer.pack(bytes, now));
     let kept_out = hidden.map_or(Ok(()), |hidden| confine::keep_out(hidden, &program));
     let furnished = kept_out.and_then(|()| files.map_or(Ok(()), furnish));
     let outpost = match furnished.and_then(|()| post(*open, &program)) {

@@ -17,6 +17,7 @@ use deploy_wire::{
     client::{Answer, Ask, Position, RunRequest, VERSION},
     event::{Event, Stream},
     exit::ExitStatus,
+    packed::Packed,
     pid::{Job, Pid},
     resources::Resources,
 };
@@ -290,6 +291,18 @@ impl Client {
             resources: Resources::default(),
         };
         self.happened(event);
+    }
+
+    /// The process has written something that travels in fewer bytes.
+    pub fn wrote_packed(&mut self, stream: Stream, packed: Packed) {
+        let (pid, sequence) = (self.pid(), self.sequence);
+        self.sequence += 1;
+        self.tell(&Answer::Packed {
+            pid,
+            stream,
+            packed,
+            sequence,
+        });
     }
 
     fn happened(&mut self, event: Event) {

@@ -4,11 +4,13 @@ use crate::{
     bridge::{Bridge, Client, PATIENCE, unpacked},
     person::{BINARY, Person, code, said, stderr, stdout},
 };
+use deploy_parcel::talk::Packer;
 use deploy_sys::signal;
 use deploy_wire::{
     client::{Answer, Ask, CREDIT_BYTES_FIRST},
     event::Stream,
     exit::{End, ExitStatus, Reason},
+    packed::Packed,
     resources::{Cpu, Mem, Resources},
 };
 use nix::{
@@ -24,7 +26,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
         mpsc::{self, Sender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What of the program may be different there: it says that there are no symbols.
@@ -460,6 +462,31 @@ fn logs_end_with_what_there_was_or_with_the_job() {
             said(&output)
         );
     }
+}
+
+#[test]
+fn what_is_packed_is_shown_as_it_was_and_what_cannot_be_is_missed() {
+    let bridge = Bridge::start(move |mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        let lines = "the same line again\n".repeat(500).into_bytes();
+        let packed = Packer::default().pack(&lines, Instant::now()).unwrap();
+        let good = Packed::new(lines.len(), packed.clone()).unwrap();
+        let short = Packed::new(lines.len() + 1, packed).unwrap();
+        client.wrote_packed(Stream::Stdout, good.clone());
+        client.wrote_packed(Stream::Stdout, short);
+        client.wrote_packed(Stream::Stdout, Packed::new(100_000, vec![7; 50]).unwrap());
+        client.wrote_packed(Stream::Stdout, good);
+        client.died(exited(0));
+    });
+    let output = Person::of(&bridge).run(&bridge, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(stdout(&output), "the same line again\n".repeat(1000));
+    assert!(
+        stderr(&output).contains("110001 bytes of the output are not kept"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]

@@ -154,9 +154,10 @@ fn carry(client: &TcpStream, bridge: &TcpStream, limit: u64, cuts: &AtomicU64) {
     });
 }
 
-/// Numbered lines, of about so many bytes in all, and how many they are.
-fn lines() -> (Vec<u8>, String) {
-    let megabytes = env::var("DEPLOY_TEST_MEGABYTES").map_or(2, |word| word.parse().unwrap());
+/// Numbered lines, of about so many megabytes in all, and how many they are.
+fn lines(megabytes: u64) -> (Vec<u8>, String) {
+    let wanted = env::var("DEPLOY_TEST_MEGABYTES");
+    let megabytes = wanted.map_or(megabytes, |word| word.parse().unwrap());
     let count = megabytes * 1_000_000 / 8;
     let mut bytes = Vec::new();
     for number in 1..=count {
@@ -183,8 +184,8 @@ fn same(found: &[u8], expected: &[u8]) {
 #[test]
 fn each_byte_comes_once_over_connections_that_are_cut() {
     let cluster = Cluster::start();
-    let (lines, count) = lines();
-    let line = cluster.bad_line(lines.len() as u64 / 24, CUTS);
+    let (lines, count) = lines(8);
+    let line = cluster.bad_line(lines.len() as u64 / SHORT, CUTS);
     let address = line.address.to_string();
     let mut command = cluster.run(&address, &["--format", "json"], &["/usr/bin/seq", &count]);
     let output = command.output().unwrap();
@@ -207,10 +208,47 @@ fn each_byte_comes_once_over_connections_that_are_cut() {
 }
 
 #[test]
+fn much_output_takes_less_room_and_is_the_same_again() {
+    let cluster = Cluster::start();
+    let (lines, count) = lines(8);
+    let program = fs::read("/bin/sh").unwrap();
+    let script = format!("seq {count}; cat /bin/sh /bin/sh; seq {count} >&2; seq {count}");
+    let output = cluster.run(&cluster.bridge, &[], &["/bin/sh", "-c", &script]);
+    let output = { output }.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let expected = [&lines[..], &program, &program, &lines].concat();
+    same(&output.stdout, &expected);
+    same(&output.stderr, &lines);
+    // It is kept as it came: numbers in a row are half as long, and most of a program is.
+    let printed = expected.len() + lines.len();
+    let kept = bytes_below(&cluster.state.join("records"));
+    assert!(kept < printed as u64 * 2 / 3, "{kept} of {printed} bytes");
+    let job = stdout(&cluster.deploy(&["ps", "--all", "--format", "json"]));
+    let job: serde_json::Value = serde_json::from_str(&job).unwrap();
+    let logs = cluster.deploy(&["logs", job["job"].as_str().unwrap()]);
+    same(&logs.stdout, &expected);
+    same(&logs.stderr, &lines);
+}
+
+/// How long the files below this directory are together.
+fn bytes_below(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).unwrap();
+    let of = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        let facts = entry.metadata().unwrap();
+        match facts.is_dir() {
+            true => bytes_below(&entry.path()),
+            false => facts.len(),
+        }
+    };
+    entries.map(of).sum()
+}
+
+#[test]
 fn input_arrives_once_over_connections_that_are_cut() {
     let cluster = Cluster::start();
-    let (lines, _) = lines();
-    let line = cluster.bad_line(lines.len() as u64 / 24, CUTS);
+    let (lines, _) = lines(8);
+    let line = cluster.bad_line(lines.len() as u64 / SHORT, CUTS);
     let mut child = cluster
         .run(&line.address.to_string(), &[], &["/usr/bin/cat"])
         .stdin(Stdio::piped())
@@ -231,7 +269,7 @@ fn input_arrives_once_over_connections_that_are_cut() {
 #[test]
 fn a_job_whose_clients_are_killed_is_found_whole_by_the_next() {
     let cluster = Cluster::start();
-    let (lines, count) = lines();
+    let (lines, count) = lines(2);
     // It waits for input before it ends, so that there is something to go back to.
     let script = format!("seq {count}; read word; echo $word; exit 3");
     let mut command = cluster.run(&cluster.bridge, &[], &["/bin/sh", "-c", &script]);
@@ -352,3 +390,5 @@ fn a_full_disk_of_the_master_is_a_note_and_the_job_goes_on() {
 }
 
 const CUTS: u64 = 20;
+/// A line is cut when a part of what is printed has passed. Numbers in a row are packed to less than half of their length.
+const SHORT: u64 = 72;

@@ -14,12 +14,14 @@ use deploy_wire::{
     event::Stream,
     exit::{End, Shortage},
     job::{Begin, JobOrder, JobReport},
+    packed::{PACKED_TOGETHER_BYTES_MAX, Packed},
     pid::Pid,
     relay::Piece,
     wait::Waits,
 };
 use std::{
     collections::{HashSet, VecDeque},
+    fmt,
     fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -46,9 +48,22 @@ pub struct Far {
     is_over: bool,
     /// What made no sense.
     nonsense: Option<Malformed>,
+    /// What makes much output shorter, if anything does.
+    packer: Option<Packer>,
     packet: Vec<u8>,
     /// What output is read into, again and again.
     buffer: Vec<u8>,
+}
+
+/// Gives a piece of output in fewer bytes, or nothing where it had better stay as it is.
+struct Packer(Box<Pack>);
+
+type Pack = dyn FnMut(&[u8], Instant) -> Option<Vec<u8>>;
+
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Packer")
+    }
 }
 
 impl Far {
@@ -65,8 +80,17 @@ impl Far {
             own: VecDeque::new(),
             is_over: false,
             nonsense: None,
+            packer: None,
             packet: Vec::new(),
             buffer: Vec::new(),
+        }
+    }
+
+    /// The same, which has much output made shorter by this, where it can be.
+    pub fn packing(self, pack: impl FnMut(&[u8], Instant) -> Option<Vec<u8>> + 'static) -> Far {
+        Far {
+            packer: Some(Packer(Box::new(pack))),
+            ..self
         }
     }
 
@@ -88,6 +112,11 @@ impl Far {
     pub fn finish(mut self) -> io::Result<()> {
         let _ = self.link.flush_blocking(); // Fails only if the other end is gone, and nobody is left to tell.
         self.nonsense.map_or(Ok(()), |why| Err(nonsense(why.0)))
+    }
+
+    fn pack(&mut self, bytes: &[u8], now: Instant) -> Option<Packed> {
+        let packed = (self.packer.as_mut()?.0)(bytes, now)?;
+        Packed::new(bytes.len(), packed).ok()
     }
 
     fn give_up(&mut self, why: Malformed) {
@@ -230,10 +259,24 @@ impl Head for Far {
         self.own.push_back(end);
     }
 
-    fn handle_output(&mut self, number: u32, stream: Stream, mut bytes: Vec<u8>, _: Instant) {
+    fn handle_output(&mut self, number: u32, stream: Stream, mut bytes: Vec<u8>, now: Instant) {
         self.credit -= bytes.len() as i64;
-        for chunk in bytes.chunks(OUTPUT_BYTES_MAX) {
-            self.send(JobReport::encode_output(number, stream, chunk), None);
+        for much in bytes.chunks(PACKED_TOGETHER_BYTES_MAX) {
+            match self.pack(much, now) {
+                Some(packed) => {
+                    let report = JobReport::Packed {
+                        number,
+                        stream,
+                        packed,
+                    };
+                    self.report(&report, None);
+                }
+                None => {
+                    for chunk in much.chunks(OUTPUT_BYTES_MAX) {
+                        self.send(JobReport::encode_output(number, stream, chunk), None);
+                    }
+                }
+            }
         }
         bytes.clear();
         self.buffer = bytes;

@@ -14,6 +14,7 @@ use crate::{
     },
     event::Stream,
     exit::{End, Shortage},
+    packed::Packed,
     pid::Job,
     relay::{Piece, Relay},
     resources::Resources,
@@ -184,6 +185,15 @@ pub enum JobReport {
         stream: Stream,
         /// What.
         bytes: Vec<u8>,
+    },
+    /// A process wrote this, and it was much.
+    Packed {
+        /// Which.
+        number: u32,
+        /// Where.
+        stream: Stream,
+        /// What.
+        packed: Packed,
     },
     /// Something that a person may want to know of a process.
     Noted {
@@ -445,6 +455,14 @@ impl JobReport {
             }
             JobReport::Vouched { number, to } => w.u8(14).u32(*number).u32(*to),
             JobReport::Signalled { signal } => w.u8(15).i32(*signal),
+            JobReport::Packed {
+                number,
+                stream,
+                packed,
+            } => {
+                stream.write(w.u8(16).u32(*number));
+                packed.write(w)
+            }
         };
     }
 
@@ -504,6 +522,11 @@ impl JobReport {
                 to: r.u32()?,
             },
             15 => JobReport::Signalled { signal: r.i32()? },
+            16 => JobReport::Packed {
+                number: r.u32()?,
+                stream: Stream::read(r)?,
+                packed: Packed::read(r)?,
+            },
             _ => return Err(Malformed("an unknown report of a warden")),
         })
     }

@@ -37,6 +37,8 @@ mod order;
 #[cfg(feature = "protocol")]
 pub mod outbound;
 #[cfg(feature = "protocol")]
+pub mod packed;
+#[cfg(feature = "protocol")]
 pub mod pass;
 #[cfg(feature = "protocol")]
 pub mod pid;

@@ -8,6 +8,7 @@ pub mod node;
 pub mod process;
 
 use crate::{
+    packed::Packed,
     pid::{Job, Pid},
     wait::{Awaited, Wait, Waits},
 };
@@ -16,6 +17,11 @@ const JOB: Job = Job::from_bits(1 << 101 | 0x1234_5678);
 
 fn pid(number: u32) -> Pid {
     Pid::new(JOB, number)
+}
+
+/// What a frame of zstd might be.
+fn packed() -> Packed {
+    Packed::new(4096, vec![0x28, 0xb5, 0x2f, 0xfd]).expect("it is shorter")
 }
 
 /// What a process waits for, with everything that is known of it.

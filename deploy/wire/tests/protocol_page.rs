@@ -30,6 +30,7 @@ fn the_page_of_a_cluster_was_read_when_the_code_moved() {
             include_str!("../src/client/answer.rs"),
             include_str!("../src/client/view.rs"),
             include_str!("../src/event.rs"),
+            include_str!("../src/packed.rs"),
             include_str!("../src/node.rs"),
             include_str!("../src/job.rs"),
             include_str!("../src/relay.rs"),

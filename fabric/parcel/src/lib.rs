@@ -1,4 +1,5 @@
-//! Programs as they travel: one zstd frame, of the program itself or of a change of another that both sides have.
+//! Programs as they travel: one zstd frame, of the program itself or of a change of another that both sides have. And what
+//! they write (`talk.rs`).
 //!
 //! Nothing is believed of what arrives: a frame may become as long as was announced and no longer, with a window of bounded
 //! size. Deliberately absent: digests, files and sockets. That what was made is what was meant, the caller looks.
@@ -12,6 +13,7 @@ mod parts;
 mod references;
 mod regions;
 mod search;
+pub mod talk;
 pub mod tree;
 mod windows;
 

@@ -24,8 +24,9 @@ use deploy_wire::{
     client::{Answer, Ask, Digest},
     code::OwnCode,
     control::Refusal,
-    event::Event,
+    event::{Event, Stream},
     node::Order,
+    packed::Packed,
     pid,
     resources::{Cpu, Mem},
 };
@@ -83,6 +84,17 @@ pub enum Action {
         event: Event,
         /// Who brought it about, if it is an end and somebody did.
         by: Option<String>,
+    },
+    /// A process of a job has written this, which is told as it is.
+    Passed {
+        /// Which.
+        job: pid::Job,
+        /// Who wrote.
+        pid: pid::Pid,
+        /// Where.
+        stream: Stream,
+        /// What.
+        packed: Packed,
     },
     /// A job is over, and all that has happened in it was told. It may have been refused its first process.
     Over(pid::Job, Option<(OwnCode, String)>),
@@ -258,11 +270,21 @@ impl Cluster {
             }
             job::Deed::Order { node, order, file } => self.order(id, node, order, file),
             job::Deed::Tell { event, by } => {
-                if owned.client.is_none() {
-                    // What is on the way was written down, and that is all that becomes of it.
-                    let _ = self.tell(id, Happening::Credit(u64::MAX));
-                }
+                self.pay_for_nobody(id);
                 self.actions.push_back(Action::Told { job: id, event, by });
+            }
+            job::Deed::Pass {
+                pid,
+                stream,
+                packed,
+            } => {
+                self.pay_for_nobody(id);
+                self.actions.push_back(Action::Passed {
+                    job: id,
+                    pid,
+                    stream,
+                    packed,
+                });
             }
             job::Deed::TellTaken { bytes } => {
                 if let Some(client) = owned.client {
@@ -276,6 +298,14 @@ impl Cluster {
             }
         }
         false
+    }
+
+    /// Where no client has the job: what is on the way was written down, and that is all that becomes of it.
+    fn pay_for_nobody(&mut self, id: pid::Job) {
+        let owned = self.jobs.get(&id);
+        if owned.is_some_and(|owned| owned.client.is_none()) {
+            let _ = self.tell(id, Happening::Credit(u64::MAX));
+        }
     }
 
     fn new_ticket(&mut self, id: pid::Job, ask: u64) -> Ticket {

@@ -10,6 +10,7 @@ use deploy_wire::{
     exit::{End, ExitStatus, Reason},
     job::{Begin, JobOrder, JobReport},
     node::{Held, NodeHello, Order, Report, VERSION},
+    packed::Packed,
     pid::{Job, Pid},
     relay::{PIECE_BYTES_MAX, Piece, Relay},
     resources::{Cpu, Mem, Resources},
@@ -34,6 +35,7 @@ struct World {
     notes: Vec<String>,
     /// What has happened in the job, and who brought it about.
     told: Vec<(Event, Option<String>)>,
+    passed: Vec<(Pid, Stream, Packed)>,
     /// Why the job was refused its first process, if it was; once it is over.
     over: Option<Option<(OwnCode, String)>>,
     parted: Vec<ClientId>,
@@ -54,6 +56,7 @@ impl World {
             answers: Vec::new(),
             notes: Vec::new(),
             told: Vec::new(),
+            passed: Vec::new(),
             over: None,
             parted: Vec::new(),
             beats: Vec::new(),
@@ -187,6 +190,12 @@ impl World {
                 Action::Order(..) => {}
                 Action::Answer(client, answer) => self.answers.push((client, answer)),
                 Action::Told { event, by, .. } => self.told.push((event, by)),
+                Action::Passed {
+                    pid,
+                    stream,
+                    packed,
+                    ..
+                } => self.passed.push((pid, stream, packed)),
                 Action::Over(_, refusal) => self.over = Some(refusal),
                 Action::Part(client, _) => self.parted.push(client),
                 Action::Dismiss(node) => self.dismissed.push(node),
@@ -872,6 +881,29 @@ fn credit_goes_back_where_the_output_came_from() {
         world.orders.last(),
         Some(&(node, JobOrder::Credit { bytes: 150 }))
     );
+}
+
+#[test]
+fn what_is_packed_is_passed_on_and_counts_as_what_it_stands_for() {
+    let (mut world, node) = running(false);
+    let stream = Stream::Stderr;
+    let packed = Packed::new(1000, vec![1; 10]).unwrap();
+    let told = packed.clone();
+    world.report(
+        node,
+        JobReport::Packed {
+            number: 0,
+            stream,
+            packed,
+        },
+    );
+    assert_eq!(world.passed, [(pid(0), stream, told)]);
+    let now = world.now;
+    let credit = Ask::Credit { bytes: 2000 };
+    world.cluster.handle_ask(CLIENT, credit, now);
+    world.settle();
+    let granted = JobOrder::Credit { bytes: 1000 };
+    assert_eq!(world.orders.last(), Some(&(node, granted)));
 }
 
 #[test]

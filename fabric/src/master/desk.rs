@@ -26,7 +26,8 @@ use deploy_trust::framing::Message;
 use deploy_wire::{
     client::{Answer, CREDIT_BYTES_FIRST, JobView, LifeView, Position},
     code::OwnCode,
-    event::Event,
+    event::{Event, Stream},
+    packed::Packed,
     pid,
     wait::Waits,
 };
@@ -315,7 +316,31 @@ impl Desk {
         };
         let sequence = file.record.next().sequence;
         file.lives.handle_event(sequence, &event, by);
-        let message: Message = Answer::Event { event, sequence }.encode().into();
+        let message = Answer::Event { event, sequence }.encode();
+        self.add(job, message.into(), output);
+    }
+
+    /// A process of a job has written something, which is not looked at.
+    pub fn handle_passed(&mut self, job: pid::Job, pid: pid::Pid, stream: Stream, packed: Packed) {
+        let Some(file) = self.files.get(&job) else {
+            return;
+        };
+        let output = packed.stands_for() as u32;
+        let sequence = file.record.next().sequence;
+        let message = Answer::Packed {
+            pid,
+            stream,
+            packed,
+            sequence,
+        };
+        self.add(job, message.encode().into(), output);
+    }
+
+    /// The next event of a job, with so many bytes of output, is told.
+    fn add(&mut self, job: pid::Job, message: Message, output: u32) {
+        let Some(file) = self.files.get_mut(&job) else {
+            return;
+        };
         file.record.push(message.clone(), output);
         file.batch = self.batches + 1;
         self.unwritten.insert(job);
@@ -468,7 +493,12 @@ impl Desk {
         if reader.credit <= 0 && before.sequence < file.record.next().sequence {
             return None; // Until it grants some.
         }
-        match file.record.read(&mut reader.cursor, PIECE_BYTES) {
+        // What was packed may stand for far more than it has.
+        let output_max = reader.credit.max(0) as u64;
+        match file
+            .record
+            .read(&mut reader.cursor, PIECE_BYTES, output_max)
+        {
             Ok(Found::Events(events)) => {
                 for (sequence, kept) in (before.sequence..).zip(events) {
                     reader.credit -= i64::from(kept.output);

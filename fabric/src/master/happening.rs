@@ -55,6 +55,16 @@ impl Happening {
                     stream.write(&mut w);
                     w.u32(bytes.len() as u32);
                 }
+                // A job does with it what it does with the bytes that it stands for.
+                JobReport::Packed {
+                    number,
+                    stream,
+                    packed,
+                } => {
+                    w.u8(1).u32(node.number()).u32(*number);
+                    stream.write(&mut w);
+                    w.u32(packed.stands_for() as u32);
+                }
                 report => {
                     w.u8(2).u32(node.number()).bytes(&report.encode());
                     w.option(file.as_ref(), |w, bytes| {

@@ -33,7 +33,8 @@ use deploy_wire::{
     control::{Notice, Refusal},
     event::{Event, Stream},
     job::JobOrder,
-    pid,
+    packed::Packed,
+    pid::{self, Pid},
     resources::Resources,
 };
 use input::Input;
@@ -112,6 +113,15 @@ pub enum Deed {
         event: Event,
         /// Who brought it about, if it is an end and somebody did.
         by: Option<String>,
+    },
+    /// Tell whoever watches what a process wrote, without a look at it.
+    Pass {
+        /// Who wrote.
+        pid: Pid,
+        /// Where.
+        stream: Stream,
+        /// What.
+        packed: Packed,
     },
     /// Tell the client how much of the standard input was taken, of all that was ever sent.
     TellTaken {

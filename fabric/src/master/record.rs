@@ -183,11 +183,12 @@ impl Record {
         &self.dir
     }
 
-    /// What lies behind a cursor: events of about this many bytes, or one.
+    /// What lies behind a cursor: events of about this many bytes, and none behind the one by which they have so much output;
+    /// or one.
     ///
     /// # Errors
     /// If the disk fails, or something that is not ours is in the directory.
-    pub fn read(&self, cursor: &mut Cursor, bytes: usize) -> io::Result<Found> {
+    pub fn read(&self, cursor: &mut Cursor, bytes: usize, output: u64) -> io::Result<Found> {
         loop {
             if cursor.next.sequence >= self.written.sequence {
                 return Ok(Found::End);
@@ -202,7 +203,8 @@ impl Record {
             let end = self.end_of(place)?;
             if place.offset < end {
                 let written = self.written.sequence;
-                if let Some(found) = take(place, &mut cursor.next, written, end, bytes)? {
+                let much = (bytes, output);
+                if let Some(found) = take(place, &mut cursor.next, written, end, much)? {
                     return Ok(found);
                 }
                 continue;
@@ -285,9 +287,10 @@ fn take(
     next: &mut Position,
     written: u64,
     end: u64,
-    bytes: usize,
+    (bytes, output): (usize, u64),
 ) -> io::Result<Option<Found>> {
     let mut buffer = read_at(place, end, bytes.max(HEAD_BYTES))?;
+    let output_until = next.output.saturating_add(output);
     let mut events = Vec::new();
     let mut offset = 0;
     while let Some(head) = buffer.get(offset..offset + HEAD_BYTES).map(Head::read) {
@@ -318,6 +321,9 @@ fn take(
             });
         }
         offset += whole;
+        if !events.is_empty() && next.output >= output_until {
+            break;
+        }
     }
     if offset == 0 {
         return Err(damaged());
@@ -454,7 +460,7 @@ mod tests {
         let (mut events, mut missing) = (Vec::new(), 0);
         loop {
             let before = cursor.next.sequence;
-            match record.read(cursor, bytes).unwrap() {
+            match record.read(cursor, bytes, u64::MAX).unwrap() {
                 Found::Events(found) => events.extend(found),
                 Found::Gap(at) => missing += at.sequence - before,
                 Found::End => return (events, missing),
@@ -490,6 +496,26 @@ mod tests {
                 assert_eq!(cursor.next.sequence, record.next().sequence);
             }
         }
+    }
+
+    #[test]
+    fn no_more_output_is_read_than_somebody_has_room_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut record = record(&dir);
+        add(&mut record, 10); // With 0 to 9 bytes of output.
+        let mut cursor = Cursor::default();
+        for (room, expected) in [
+            (3, vec![0, 1, 2]),
+            (0, vec![3]),
+            (1, vec![4]),
+            (12, vec![5, 6, 7]),
+        ] {
+            match record.read(&mut cursor, 10_000, room).unwrap() {
+                Found::Events(events) => assert_eq!(numbers(&events), expected),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(numbers(&read(&record, &mut cursor, 10_000).0), [8, 9]);
     }
 
     #[test]

@@ -393,6 +393,15 @@ impl Master {
                     self.desk.handle_told(job, event, by);
                     self.post();
                 }
+                Action::Passed {
+                    job,
+                    pid,
+                    stream,
+                    packed,
+                } => {
+                    self.desk.handle_passed(job, pid, stream, packed);
+                    self.post();
+                }
                 Action::Over(job, refusal) => {
                     self.desk.handle_over(job, refusal, Instant::now());
                 }

@@ -453,6 +453,7 @@ impl Stream {
 fn weight(report: &JobReport, file: &Option<Vec<u8>>) -> usize {
     let output = match report {
         JobReport::Output { bytes, .. } => bytes.len(),
+        JobReport::Packed { packed, .. } => packed.bytes().len(),
         _ => 0,
     };
     output + file.as_ref().map_or(0, Vec::len)

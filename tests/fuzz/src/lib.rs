@@ -62,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     members::FRAMING,
     parcels::FRAME,
     parcels::CHANGE,
+    parcels::TALK,
     parcels::FILES,
     programs::ELF,
     disk::JOURNAL,

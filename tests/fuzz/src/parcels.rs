@@ -1,12 +1,13 @@
 //! Programs as they arrive: a frame, and within it what to change of another program. And the files that go with them.
 
 use crate::{Target, place};
-use deploy_parcel::{Packed, Unpacker, delta, tree};
+use deploy_parcel::{Packed, Unpacker, delta, talk, tree};
 use std::{
     cell::RefCell,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 pub(crate) const FRAME: Target = Target {
@@ -77,6 +78,30 @@ fn moved() -> Vec<u8> {
         .expect("none have moved");
     [&(moves.len() as u32).to_le_bytes(), &moves[..], rest].concat()
 }
+
+/// What a process wrote, as its person's client gets it: packed by a machine that may be anybody's.
+pub(crate) const TALK: Target = Target {
+    name: "talk",
+    check: |input| {
+        let Some((len, packed)) = input.split_first_chunk() else {
+            return 4096;
+        };
+        let len = usize::from(u16::from_le_bytes(*len));
+        let mut unpacker = talk::Unpacker::new().expect("there is memory");
+        if let Ok(bytes) = unpacker.unpack(packed, len) {
+            assert_eq!(bytes.len(), len, "neither more nor less than was said");
+        }
+        len + 4096
+    },
+    seeds: || {
+        let lines = "a line, and another one of the same kind\n".repeat(200);
+        let packed = talk::Packer::default().pack(lines.as_bytes(), Instant::now());
+        let packed = packed.expect("lines are like one another");
+        let with = |len: usize| [&(len as u16).to_le_bytes(), &packed[..]].concat();
+        vec![with(lines.len()), with(lines.len() - 1), with(9)]
+    },
+    short: 20_000,
+};
 
 /// Files as a node unpacks them for a job. Those who send them may do so without our program.
 pub(crate) const FILES: Target = Target {

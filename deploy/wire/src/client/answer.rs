@@ -3,10 +3,12 @@
 use super::{Digest, JobView, LifeView, NodeView, read_digest, read_version, write_version};
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    event::Event,
+    control::{read_pid, write_pid},
+    event::{Event, Stream},
     job::JobOrder,
     node::{read_file, write_file},
-    pid::Job,
+    packed::Packed,
+    pid::{Job, Pid},
 };
 
 /// Told by the bridge.
@@ -39,6 +41,17 @@ pub enum Answer {
     Event {
         /// What.
         event: Event,
+        /// The how manieth of the job's events this is, from 0 on.
+        sequence: u64,
+    },
+    /// A process wrote this, and it was much: an event as any other.
+    Packed {
+        /// Who wrote.
+        pid: Pid,
+        /// On which of its two streams.
+        stream: Stream,
+        /// What.
+        packed: Packed,
         /// The how manieth of the job's events this is, from 0 on.
         sequence: u64,
     },
@@ -122,6 +135,16 @@ impl Answer {
                 event.write(w.u8(5));
                 w.u64(*sequence);
             }
+            Answer::Packed {
+                pid,
+                stream,
+                packed,
+                sequence,
+            } => {
+                write_pid(w.u8(18), *pid);
+                stream.write(&mut w);
+                packed.write(&mut w).u64(*sequence);
+            }
             Answer::Finished => {
                 w.u8(6);
             }
@@ -191,6 +214,12 @@ impl Answer {
             },
             5 => Answer::Event {
                 event: Event::read(r)?,
+                sequence: r.u64()?,
+            },
+            18 => Answer::Packed {
+                pid: read_pid(r)?,
+                stream: Stream::read(r)?,
+                packed: Packed::read(r)?,
                 sequence: r.u64()?,
             },
             6 => Answer::Finished,

@@ -172,6 +172,12 @@ pub fn answers() -> Vec<Answer> {
         Answer::Beat,
     ];
     let sequence = 1 << 40;
+    answers.push(Answer::Packed {
+        pid,
+        stream: Stream::Stdout,
+        packed: super::packed(),
+        sequence,
+    });
     answers.extend(events.map(|event| Answer::Event { event, sequence }));
     answers
 }

@@ -123,6 +123,11 @@ pub fn reports() -> Vec<JobReport> {
             stream: Stream::Stdout,
             bytes: vec![0, 255],
         },
+        JobReport::Packed {
+            number: 3,
+            stream: Stream::Stderr,
+            packed: super::packed(),
+        },
         JobReport::Noted {
             number: 3,
             text: "waits".into(),

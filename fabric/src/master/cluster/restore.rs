@@ -253,6 +253,14 @@ impl Owned {
                 Deed::Order { order, .. } if is_relayed(&order) => {}
                 Deed::Order { node, order, file } => self.push(id, node, order, file),
                 Deed::Tell { event, by } => told(event, by),
+                Deed::Pass {
+                    pid,
+                    stream,
+                    packed,
+                } => {
+                    let bytes = vec![0; packed.stands_for()]; // Only how many they are counts.
+                    told(Event::Output { pid, stream, bytes }, None);
+                }
                 Deed::TellTaken { .. } => {}
                 Deed::Refuse { refusal } => self.refusal = Some(explain(&refusal)),
                 Deed::Finish => over = Some(self.refusal.take()),

@@ -203,7 +203,7 @@ fn read_label(path: &Path) -> io::Result<File> {
 fn lives_in(record: &Record) -> io::Result<Lives> {
     let (mut lives, mut cursor) = (Lives::default(), Cursor::default());
     loop {
-        match record.read(&mut cursor, PIECE_BYTES)? {
+        match record.read(&mut cursor, PIECE_BYTES, u64::MAX)? {
             Found::Gap(_) => {}
             Found::End => return Ok(lives),
             Found::Events(events) => {

@@ -46,6 +46,21 @@ impl Job {
                 let pid = self.roster.pid(number);
                 self.tell_watchers(Event::Output { pid, stream, bytes });
             }
+            JobReport::Packed {
+                number,
+                stream,
+                packed,
+            } => {
+                self.announce(number);
+                let len = packed.stands_for() as u64;
+                self.way.handle_output(node, len);
+                let pid = self.roster.pid(number);
+                self.deeds.push_back(Deed::Pass {
+                    pid,
+                    stream,
+                    packed,
+                });
+            }
             JobReport::Noted { number, text } => self.handle_note(number, text),
             JobReport::ConnectFailed { one, other, .. } => self.handle_connect_failed(one, other),
             JobReport::Relayed { channel, piece } => {
@@ -304,9 +319,9 @@ impl Job {
                 false => Ok(()),
             },
             JobReport::Left { number } => is(number, &[Stage::Dead]),
-            JobReport::Output { number, .. } | JobReport::Noted { number, .. } => {
-                is(number, &[Stage::Alive, Stage::Dead])
-            }
+            JobReport::Output { number, .. }
+            | JobReport::Packed { number, .. }
+            | JobReport::Noted { number, .. } => is(number, &[Stage::Alive, Stage::Dead]),
             JobReport::ConnectFailed { one, other, .. } => {
                 is(one, &[Stage::Alive, Stage::Dead, Stage::Gone])?;
                 known(other)?;
