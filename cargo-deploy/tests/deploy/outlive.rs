@@ -218,16 +218,20 @@ fn much_output_takes_less_room_and_is_the_same_again() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let expected = [&lines[..], &program, &program, &lines].concat();
     same(&output.stdout, &expected);
-    same(&output.stderr, &lines);
-    // It is kept as it came: numbers in a row are half as long, and most of a program is.
+    let printed_too = String::from_utf8(lines.clone()).unwrap();
+    assert!(
+        stderr(&output).contains(&printed_too),
+        "all of it, between our own words"
+    );
+    // It is kept as it came: numbers in a row are far shorter, and most of a program is.
     let printed = expected.len() + lines.len();
     let kept = bytes_below(&cluster.state.join("records"));
-    assert!(kept < printed as u64 * 2 / 3, "{kept} of {printed} bytes");
+    assert!(kept < printed as u64 / 2, "{kept} of {printed} bytes");
     let job = stdout(&cluster.deploy(&["ps", "--all", "--format", "json"]));
     let job: serde_json::Value = serde_json::from_str(&job).unwrap();
     let logs = cluster.deploy(&["logs", job["job"].as_str().unwrap()]);
     same(&logs.stdout, &expected);
-    same(&logs.stderr, &lines);
+    assert!(stderr(&logs).contains(&printed_too));
 }
 
 /// How long the files below this directory are together.
@@ -377,7 +381,7 @@ fn a_full_disk_of_the_master_is_a_note_and_the_job_goes_on() {
         command.arg(fabric.get_program()).args(fabric.get_args());
         command
     });
-    let (lines, count) = lines();
+    let (lines, count) = lines(16);
     let mut command = cluster.run(&cluster.bridge, &[], &["/usr/bin/seq", &count]);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -390,5 +394,5 @@ fn a_full_disk_of_the_master_is_a_note_and_the_job_goes_on() {
 }
 
 const CUTS: u64 = 20;
-/// A line is cut when a part of what is printed has passed. Numbers in a row are packed to less than half of their length.
-const SHORT: u64 = 72;
+/// A line is cut when a part of what is printed has passed. Numbers in a row are packed to some eighth of their length.
+const SHORT: u64 = 200;

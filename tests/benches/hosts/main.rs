@@ -9,7 +9,7 @@
 //! between. On standard error there is what is to be reached.
 //!
 //! This one program is also what is deployed, told by its first word: `measure` has two processes measure, where it is
-//! said; `lines` prints.
+//! said; `print` prints.
 //!
 //! Deliberately absent: assertions. A slow machine fails no build.
 
@@ -34,7 +34,7 @@ fn main() {
     let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["measure", task, here, there] => return ours::measure(task, here, there),
-        ["lines"] => return ours::print_lines(),
+        ["print", kind] => return ours::print(kind),
         ["plain-lines"] => return ours::print_lines_plainly(),
         _ => {}
     }
@@ -74,9 +74,9 @@ enum Way {
     FromHere(&'static str),
     /// Plain sockets between two hosts.
     Floor(fn(&Cluster) -> f64),
-    /// What the program prints, through a pipe; and through the cluster.
+    /// What the program prints, through a pipe; and text of this kind through the cluster, where it matters what it is.
     Pipe,
-    Forwarded,
+    Forwarded(&'static str),
 }
 
 #[derive(Clone, Copy)]
@@ -156,8 +156,21 @@ const WORKLOADS: [(&str, &str, &[Row], &[Aim]); 6] = [
     (
         "stdout-forward",
         "MB/s",
-        &[("floor: one pipe", Way::Pipe), ("cluster", Way::Forwarded)],
-        &[("cluster", "floor: one pipe", Bound::TimesMin(0.3))],
+        &[
+            ("floor: one pipe", Way::Pipe),
+            ("cluster", Way::Forwarded("log")),
+            ("cluster, numbered lines", Way::Forwarded("numbered")),
+            ("cluster, one line again and again", Way::Forwarded("same")),
+            ("cluster, noise", Way::Forwarded("noise")),
+        ],
+        &[
+            ("cluster", "floor: one pipe", Bound::TimesMin(0.3)),
+            (
+                "cluster, numbered lines",
+                "floor: one pipe",
+                Bound::TimesMin(0.3),
+            ),
+        ],
     ),
 ];
 
@@ -248,9 +261,10 @@ impl Bench {
                 number(&self.deploy(&words).out)
             }
             Way::Pipe => megabytes_a_second(itself().arg("plain-lines")),
-            Way::Forwarded => {
+            Way::Forwarded(kind) => {
                 let exe = env::current_exe().expect("it has a file");
-                let mut command = self.cluster.deploy(&exe, &["lines".to_string()], &[]);
+                let words = ["print", kind].map(str::to_string);
+                let mut command = self.cluster.deploy(&exe, &words, &[]);
                 let laptop = self.cluster.hosts.host("laptop");
                 laptop.within(|| megabytes_a_second(&mut command))
             }

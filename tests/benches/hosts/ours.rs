@@ -145,18 +145,75 @@ fn median(mut samples: Vec<f64>) -> f64 {
 }
 
 /// Prints, as a process of a job.
-pub fn print_lines() {
+pub fn print(kind: &str) {
     init(Resources::default());
-    print_lines_plainly();
+    write_out(&match kind {
+        "same" => same_lines(),
+        "numbered" => {
+            text(|_, number| format!("line {number} of many, and some more words behind it\n"))
+        }
+        "log" => text(log_line),
+        "noise" => text(|random, _| {
+            let letters = std::iter::repeat_with(|| char::from(b'!' + (random() % 94) as u8));
+            letters.take(79).chain(['\n']).collect()
+        }),
+        other => panic!("there is no text of kind {other}"),
+    });
+}
+
+/// Lines of numbers, names and words, as services write them: hard to make shorter for what they are.
+fn log_line(random: &mut dyn FnMut() -> u64, number: u64) -> String {
+    let words: String = (0..4 + random() % 6)
+        .flat_map(|_| [WORDS[random() as usize % WORDS.len()], " "])
+        .collect();
+    format!(
+        "1700{:06}.{:03} INFO [worker-{}] {words}id={:08x} took={}us\n",
+        number / 40,
+        number % 40 * 25,
+        random() % 16,
+        random() as u32,
+        random() % 100_000
+    )
+}
+
+/// Lines, until they are longer than whatever looks for what they have in common remembers.
+fn text(line: impl Fn(&mut dyn FnMut() -> u64, u64) -> String) -> Vec<u8> {
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state >> 8
+    };
+    let mut text = String::new();
+    for number in 0.. {
+        if text.len() >= TEXT_BYTES {
+            break;
+        }
+        text += &line(&mut random, number);
+    }
+    text.truncate(TEXT_BYTES); // It has no character of several bytes.
+    text.into_bytes()
+}
+
+fn same_lines() -> Vec<u8> {
+    [&[b'x'; 63], &b"\n"[..]].concat().repeat(TEXT_BYTES / 64)
 }
 
 /// Prints, as any program does.
 pub fn print_lines_plainly() {
-    let line = [&[b'x'; 63], &b"\n"[..]].concat();
-    let block = line.repeat(BLOCK_BYTES / line.len());
+    write_out(&same_lines());
+}
+
+/// Again and again.
+fn write_out(text: &[u8]) {
     let mut stdout = io::stdout().lock();
-    for _ in 0..LINES_BYTES / BLOCK_BYTES {
-        stdout.write_all(&block).expect("whoever measures reads");
+    for block in text
+        .chunks(BLOCK_BYTES)
+        .cycle()
+        .take(LINES_BYTES / BLOCK_BYTES)
+    {
+        stdout.write_all(block).expect("whoever measures reads");
     }
 }
 
@@ -165,6 +222,33 @@ pub const HERE: &str = "here";
 /// So much is printed that starting and ending count for little.
 pub const LINES_BYTES: usize = 256 << 20;
 const BLOCK_BYTES: usize = 64 << 10;
+const TEXT_BYTES: usize = 4 << 20;
+const WORDS: [&str; 24] = [
+    "connection",
+    "request",
+    "handled",
+    "in",
+    "worker",
+    "cache",
+    "miss",
+    "hit",
+    "timeout",
+    "retry",
+    "user",
+    "session",
+    "batch",
+    "loss",
+    "epoch",
+    "gradient",
+    "step",
+    "node",
+    "shard",
+    "written",
+    "read",
+    "bytes",
+    "queue",
+    "flush",
+];
 const MIB: usize = 1 << 20;
 const STARTS: usize = 100;
 const STARTS_WARM_UP: usize = 10;
