@@ -3,6 +3,7 @@
 //! Deliberately absent: resources. Whoever names a node gets it, and everybody else the first.
 
 use deploy_monitor::{Action, Roster};
+use deploy_parcel::talk::Unpacker;
 use deploy_sys::{packet, process, stream};
 use deploy_wire::{
     birth::Work,
@@ -24,6 +25,24 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+
+/// What a process wrote, as it wrote it.
+fn unpacked(report: JobReport) -> JobReport {
+    let JobReport::Packed {
+        number,
+        stream,
+        packed,
+    } = report
+    else {
+        return report;
+    };
+    let bytes = Unpacker::new().and_then(|mut one| one.unpack(packed.bytes(), packed.stands_for()));
+    JobReport::Output {
+        number,
+        stream,
+        bytes: bytes.expect("wardens pack well"),
+    }
+}
 
 pub const JOB: Job = Job::from_bits(0x5eed << 64);
 pub const KEY: [u8; 32] = [3; 32];
@@ -103,7 +122,7 @@ impl Node {
         let mut bytes = Vec::new();
         match packet::try_receive(self.socket.as_fd(), &mut bytes) {
             Ok(Some(beside)) => {
-                let report = JobReport::decode(&bytes).expect("wardens write well");
+                let report = unpacked(JobReport::decode(&bytes).expect("wardens write well"));
                 Some(Some((report, beside.into_iter().next())))
             }
             Ok(None) => Some(None),

@@ -106,7 +106,7 @@ pub(crate) const TALK: Target = Target {
         let with = |len: usize| [&(len as u16).to_le_bytes(), &packed[..]].concat();
         vec![with(lines.len()), with(lines.len() - 1), with(9)]
     },
-    short: 20_000,
+    short: 200_000,
 };
 
 /// Files as a node unpacks them for a job. Those who send them may do so without our program.
