@@ -264,7 +264,7 @@ fn segment(input: &[u8], dir: &Path, next: Option<Position>) {
         return;
     };
     let mut cursor = Cursor::default();
-    while let Ok(Found::Events(_) | Found::Gap(_)) = record.read(&mut cursor, 100) {
+    while let Ok(Found::Events(_) | Found::Gap(_)) = record.read(&mut cursor, 100, u64::MAX) {
         assert!(
             cursor.next.sequence <= record.next().sequence,
             "it ends there"
