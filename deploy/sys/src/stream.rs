@@ -108,7 +108,7 @@ pub fn write(socket: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> io::Result<
     retry(|| sendmsg::<()>(socket.as_raw_fd(), &slices, &[], flags, None))
 }
 
-/// As [`write`], with a descriptor beside the first byte.
+/// As [`write()`], with a descriptor beside the first byte.
 pub fn write_beside(
     socket: BorrowedFd<'_>,
     first: &[u8],

@@ -2,7 +2,7 @@
 //!
 //! # Only where it pays
 //! A few lines go as they are, at once, and so does what does not shrink by a quarter: to make it longer again would cost more
-//! than it saves. Then what follows is not tried for a while, which doubles up to [`PAUSE_MAX`]; the first that shrinks ends
+//! than it saves. Then what follows is not tried for a while, which doubles up to `PAUSE_MAX`; the first that shrinks ends
 //! that. Where output flows so fast that no line holds it up, processors do: then what shrinks to more than a quarter is not
 //! worth their time either. Each piece stands for itself, so a reader may begin with any.
 //!

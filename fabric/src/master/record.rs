@@ -8,7 +8,7 @@
 //! what the system has taken is written.
 //!
 //! # On the disk
-//! A directory of files, *segments*, each called by the position of its first event. An event is a head of [`HEAD_BYTES`]
+//! A directory of files, *segments*, each called by the position of its first event. An event is a head of `HEAD_BYTES`
 //! (length of its message `u32`, its number `u64`, bytes of output before it `u64`, bytes of output in it `u32`, little
 //! end first) and the message that tells a client of it. A reader sees by the numbers where something is missing: a
 //! segment that was dropped, or what came while the disk took nothing.
