@@ -138,6 +138,7 @@ mod select_tests;
 mod selectable;
 #[cfg(feature = "distributed")]
 mod sender;
+#[cfg(feature = "distributed")]
 mod share;
 #[cfg(feature = "distributed")]
 mod spawn;
