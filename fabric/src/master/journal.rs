@@ -1,8 +1,9 @@
 //! What one job was told, on the disk, from its admission until it is over: what a master that is started again has of it.
 //!
-//! A file of entries, each behind its length `u32` and its sum (`sum.rs`), eight bytes. The first says what the job is, and in which form the others are written;
-//! a last one that is cut off was never acted upon, and is dropped. Where a sum is wrong the disk is, and the job is lost. One that has become long is replaced by a short one, whose
-//! second entry says what the job had become.
+//! A file of entries, each behind its length `u32` and its sum (`sum.rs`), eight bytes. The first says what the job is, and in
+//! which form the others are written; a last one that is cut off was never acted upon, and is dropped. Where a sum is wrong
+//! the disk is, and the job is lost. One that has become long is replaced by a short one, whose second entry says what the
+//! job had become.
 //!
 //! What the kernel has taken outlives a master that is killed, and on a machine that lost its power no master is back before the
 //! nodes have killed what it ran: so nothing is synced.
