@@ -23,8 +23,9 @@ use std::time::Duration;
 /// The BLAKE3 digest of a program's file: its name on the cluster.
 pub type Digest = [u8; 32];
 
-/// The version of this protocol: a newer minor only adds messages, and fields at the end.
-pub const VERSION: (u16, u16) = (0, 2);
+/// The version of this protocol: a newer minor only adds fields at the end, and messages that nobody is told who does not ask
+/// for them.
+pub const VERSION: (u16, u16) = (1, 0);
 
 /// The most that one `Chunk` carries: large enough for full speed, small enough to stay behind nothing for long.
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;

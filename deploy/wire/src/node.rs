@@ -22,8 +22,9 @@ use crate::{
 };
 use std::net::SocketAddr;
 
-/// The version of this protocol: a newer minor only adds messages, and fields at the end.
-pub const VERSION: (u16, u16) = (1, 0);
+/// The version of this protocol: a newer minor only adds fields at the end, and messages that nobody is told who does not ask
+/// for them.
+pub const VERSION: (u16, u16) = (2, 0);
 
 /// Reported by a node.
 #[derive(Clone, PartialEq, Debug)]
