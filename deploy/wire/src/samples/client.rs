@@ -6,6 +6,7 @@ use crate::{
     event::{Event, Stream},
     exit::{End, ExitStatus, Reason},
     job::{JobOrder, JobReport},
+    pid::Pid,
     resources::Resources,
 };
 
@@ -112,28 +113,6 @@ pub fn answers() -> Vec<Answer> {
         is_blamed: true,
         waits: waits(),
     };
-    let events = [
-        Event::Spawned {
-            pid,
-            parent: Some(super::pid(0)),
-            node: "n2".into(),
-            worker: "hello::worker".into(),
-            resources: Resources::default(),
-        },
-        Event::Output {
-            pid,
-            stream: Stream::Stderr,
-            bytes: vec![0, 255],
-        },
-        Event::Noted {
-            pid,
-            text: "waits".into(),
-        },
-        Event::Exited {
-            pid,
-            status: ExitStatus::new(End::Signal(9)).because(Reason::Killed),
-        },
-    ];
     let mut answers = vec![
         Answer::Order {
             order: Box::new(JobOrder::Close),
@@ -178,6 +157,32 @@ pub fn answers() -> Vec<Answer> {
         packed: super::packed(),
         sequence,
     });
-    answers.extend(events.map(|event| Answer::Event { event, sequence }));
+    answers.extend(events(pid).map(|event| Answer::Event { event, sequence }));
     answers
+}
+
+/// One of each kind that can happen to a process.
+fn events(pid: Pid) -> [Event; 4] {
+    [
+        Event::Spawned {
+            pid,
+            parent: Some(super::pid(0)),
+            node: "n2".into(),
+            worker: "hello::worker".into(),
+            resources: Resources::default(),
+        },
+        Event::Output {
+            pid,
+            stream: Stream::Stderr,
+            bytes: vec![0, 255],
+        },
+        Event::Noted {
+            pid,
+            text: "waits".into(),
+        },
+        Event::Exited {
+            pid,
+            status: ExitStatus::new(End::Signal(9)).because(Reason::Killed),
+        },
+    ]
 }
