@@ -218,19 +218,19 @@ fn next_steps(plan: &MasterPlan, node: &Token, user: &Token) -> String {
     let (flag, login, lifetime) = match plan.is_insecure {
         true => (
             " --insecure-no-auth",
-            String::new(),
+            "If you like, once:     ",
             "EVERYBODY on this machine can use this cluster, as any user: nobody has to log in.",
         ),
         false => (
             "",
-            format!("On each laptop, once:  cargo deploy login {user}\n"),
+            "On each laptop, once:  ",
             "Both are good for 24 hours; `fabric token` makes others.",
         ),
     };
     format!(
         "The master serves nodes at {} and people at {}.\n\n\
          On each node, once:    fabric join{flag} {node}\n\
-         {login}\
+         {login}cargo deploy login {user}\n\
          Then, in a crate:      cargo deploy {} --release\n\n\
          {lifetime} `fabric nodes` shows who has come. Ctrl-C stops the \
          master, and with it what runs here; what other machines run goes on if it is started again within 10 s.",

@@ -24,6 +24,7 @@ fn everybody_on_this_machine_joins_where_that_was_said() {
 
     let address = cluster.bridge().parse().unwrap();
     let known = deploy_trust::insecure::token(Role::User, address).unwrap();
+    assert_eq!(known.to_string(), cluster.user_token);
     let ada = join::join(&known, &Name::like("ada"), crate::daemons::PATIENCE).unwrap();
     let _client = greeted(&ada);
     assert!(cluster.say(&["members"]).contains(" ada "));
