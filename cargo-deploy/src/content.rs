@@ -3,7 +3,7 @@
 //! A program may be as long as the memory here, so it is read where it lies, as often as it is needed. Deliberately absent: a copy
 //! that nobody else can change. If somebody does, what comes is not the program that was named, and the cluster refuses it.
 
-use deploy_parcel::delta::Base;
+use deploy_parcel::{Stream, delta::Base};
 use deploy_wire::client::Digest;
 use std::{
     fs::File,
@@ -97,7 +97,7 @@ pub struct Rest<'c> {
 impl<'c> Rest<'c> {
     /// As a stream.
     pub fn stream(self) -> impl Read + 'c {
-        Stream { rest: self, at: 0 }
+        Stream::of(self)
     }
 }
 
@@ -110,21 +110,6 @@ impl Base for Rest<'_> {
         let at = self.start.checked_add(at);
         self.content
             .read_at(bytes, at.ok_or(io::ErrorKind::UnexpectedEof)?)
-    }
-}
-
-struct Stream<'c> {
-    rest: Rest<'c>,
-    at: u64,
-}
-
-impl Read for Stream<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let left = self.rest.bytes()?.saturating_sub(self.at);
-        let len = left.min(bytes.len() as u64) as usize;
-        self.rest.read_at(&mut bytes[..len], self.at)?;
-        self.at += len as u64;
-        Ok(len)
     }
 }
 

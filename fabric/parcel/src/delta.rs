@@ -96,6 +96,16 @@ pub trait Base {
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()>;
 }
 
+impl<B: Base + ?Sized> Base for &B {
+    fn bytes(&self) -> io::Result<u64> {
+        (**self).bytes()
+    }
+
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        (**self).read_at(bytes, at)
+    }
+}
+
 impl Base for [u8] {
     fn bytes(&self) -> io::Result<u64> {
         Ok(self.len() as u64)

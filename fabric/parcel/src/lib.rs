@@ -19,7 +19,7 @@ mod windows;
 
 use delta::{Base, LIST_BYTES_MAX};
 use std::io::{self, BufReader, Cursor, Read, Write};
-use windows::Stream;
+pub use windows::Stream;
 use zstd::{
     stream::read::{Decoder, Encoder},
     zstd_safe::DCtx,

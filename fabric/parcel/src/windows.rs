@@ -46,18 +46,20 @@ impl<B: Base + ?Sized> Iterator for Windows<'_, B> {
 }
 
 /// A program as a stream of its bytes.
-pub(crate) struct Stream<'p, B: ?Sized> {
-    program: &'p B,
+#[derive(Debug)]
+pub struct Stream<B> {
+    program: B,
     at: u64,
 }
 
-impl<'p, B: Base + ?Sized> Stream<'p, B> {
-    pub(crate) fn of(program: &'p B) -> Stream<'p, B> {
+impl<B: Base> Stream<B> {
+    /// From its first byte on.
+    pub fn of(program: B) -> Stream<B> {
         Stream { program, at: 0 }
     }
 }
 
-impl<B: Base + ?Sized> io::Read for Stream<'_, B> {
+impl<B: Base> io::Read for Stream<B> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let left = self.program.bytes()?.saturating_sub(self.at);
         let len = left.min(bytes.len() as u64) as usize;
