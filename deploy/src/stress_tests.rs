@@ -10,9 +10,10 @@ use crate::{
     receiver::Receiver,
     select::Select,
     sender::Sender,
-    share::RING_BYTES,
+    share::{RING_BYTES, Sharing},
     turn::Seat,
 };
+use deploy_sys::stream;
 use deploy_wire::{
     exit::End,
     frame::{Kind, Memory},
@@ -216,11 +217,31 @@ fn a_peer_that_breaks_the_protocol_loses_the_connection() {
     let (sender, receiver) = rightwards::<u64>(&ends);
     sender.send(1).unwrap();
     assert_eq!(receiver.recv(), Ok(1));
-    {
-        let mut tx = ends.left.tx();
-        tx.out.queue_memory(Memory::Given); // Which nobody asked for, or it was said already.
-        ends.left.flush(&mut tx);
+    if ends.left.hub.sharing() == Sharing::AtOnce {
+        return; // There, what the socket brings says nothing: see the next one.
     }
+    stream::write(ends.left.socket().unwrap(), &[255; 64], &[]).unwrap();
+    is_lost(&ends, receiver);
+}
+
+#[test]
+fn who_speaks_of_memory_out_of_turn_loses_the_connection() {
+    let ends = connected();
+    let (sender, receiver) = rightwards::<u64>(&ends);
+    sender.send(1).unwrap();
+    assert_eq!(receiver.recv(), Ok(1));
+    say_given(&ends.left);
+    is_lost(&ends, receiver);
+}
+
+/// What nobody asked for, or what was said already.
+fn say_given(link: &Arc<Link>) {
+    let mut tx = link.tx();
+    tx.out.queue_memory(Memory::Given);
+    link.flush(&mut tx);
+}
+
+fn is_lost(ends: &Ends, receiver: Receiver<u64>) {
     let lost = in_time(move || receiver.recv());
     assert!(matches!(lost, Err(ChannelError::Lost(_))), "{lost:?}");
     // Nor does a process that ends wait for it.
