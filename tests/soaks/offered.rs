@@ -20,7 +20,9 @@ fn main() {
     let args: Vec<String> = env::args().collect();
     let count = number(&args, "--gib", 1) << 10;
     let stall = Duration::from_secs(number(&args, "--seconds", 1));
-    let pid = spawn(offers, count, Resources::default()).unwrap();
+    let witness = spawn(bears_witness, (), Resources::default()).unwrap();
+    let pid = spawn(offers, (count, witness), Resources::default()).unwrap();
+    Sender::<Pid>::new(witness).send(pid).unwrap();
     let receiver = Receiver::<Vec<u8>>::new(pid);
     let word = Sender::<()>::new(pid);
     // It keeps up for a while, so that its window grows as far as it may.
@@ -30,6 +32,7 @@ fn main() {
     thread::sleep(stall); // Nothing is to happen, for just that long.
     let receiver_kib = status_kib("VmRSS:").saturating_sub(before_kib);
     word.send(()).unwrap();
+    Receiver::<()>::new(witness).recv().unwrap(); // What is read before it has looked would count as offered beyond that.
     let start = Instant::now();
     (KEPT_UP..count).for_each(|index| expect(&receiver, index));
     let took = start.elapsed();
@@ -53,7 +56,7 @@ fn expect(receiver: &Receiver<Vec<u8>>, index: u64) {
 }
 
 /// Offers as many values as it is told, and says in the end what it held while nobody read.
-fn offers(parent: Pid, count: u64) {
+fn offers(parent: Pid, (count, witness): (u64, Pid)) {
     let (sender, words) = (Sender::<Vec<u8>>::new(parent), Receiver::<()>::new(parent));
     let accepted = AtomicU64::new(0);
     let figures = thread::scope(|scope| {
@@ -63,7 +66,9 @@ fn offers(parent: Pid, count: u64) {
             let before_kib = status_kib("VmHWM:");
             words.recv().unwrap();
             let ahead_mib = accepted.load(SeqCst) - KEPT_UP;
-            [status_kib("VmHWM:").saturating_sub(before_kib), ahead_mib]
+            let sender_kib = status_kib("VmHWM:").saturating_sub(before_kib);
+            Sender::<()>::new(witness).send(()).unwrap();
+            [sender_kib, ahead_mib]
         });
         for index in 0..count {
             sender.send(value(index)).unwrap();
@@ -72,6 +77,13 @@ fn offers(parent: Pid, count: u64) {
         held.join().unwrap()
     });
     sender.send(figures.map(u64::to_le_bytes).concat()).unwrap();
+}
+
+/// Says that the other one has looked, which that cannot say by the channel on which its values wait.
+fn bears_witness(parent: Pid, (): ()) {
+    let offering = Receiver::<Pid>::new(parent).recv().unwrap();
+    Receiver::<()>::new(offering).recv().unwrap();
+    Sender::<()>::new(parent).send(()).unwrap();
 }
 
 fn figures(last: &[u8]) -> [u64; 2] {
