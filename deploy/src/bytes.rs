@@ -6,11 +6,10 @@
 use crate::{
     carrier::Place,
     error::ChannelError,
-    link::{self, Link},
+    link::{Link, Look, Who},
     outlet::Refusal,
     receiver::Receiver,
     sender::Sender,
-    turn::{Look, Who},
     waits::Line,
 };
 use deploy_wire::inbound::Taken;
@@ -130,11 +129,7 @@ impl Receiver<u8> {
         if let Some(count) = self.link.read_run(self.generation, buffer, who) {
             return Look::Found(Ok(count));
         }
-        match self.link.read_as(who) {
-            link::Read::Something => Look::Something,
-            link::Read::Nothing => Look::Nothing,
-            link::Read::Idle => Look::Idle,
-        }
+        self.link.read_as(who).into()
     }
 
     /// Takes what had arrived, or finds the end.

@@ -10,7 +10,7 @@
 //! Whoever reads hands on everything that opens before it lets go of the receiving half. So a socket with nothing to read
 //! means that there is nothing to read, and whoever sleeps on it misses nothing.
 
-use crate::share::{Arriving, Leaving};
+use crate::share::{Arriving, Leaving, Sharing};
 use deploy_sys::{
     ring::{Reader, Writer},
     stream,
@@ -61,11 +61,15 @@ pub(crate) enum Came {
 }
 
 /// Both directions of a new connection; the one that leaves only if it begins at once.
-pub(crate) fn begin(socket: BorrowedFd<'_>, seal: Option<Seal>) -> (Incoming, Option<Outgoing>) {
+pub(crate) fn begin(
+    socket: BorrowedFd<'_>,
+    seal: Option<Seal>,
+    sharing: Sharing,
+) -> (Incoming, Option<Outgoing>) {
     let Some(seal) = seal else {
         stream::enlarge_send_buffer(socket, SEND_BUFFER_BYTES);
         return (
-            Incoming::Pair(Arriving::default()),
+            Incoming::Pair(Arriving::new(sharing)),
             Some(Outgoing::Pair(Leaving::default())),
         );
     };

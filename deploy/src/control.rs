@@ -4,8 +4,8 @@
 //! answer that comes through another thread comes a wake-up later. While nobody asks the reactor listens.
 
 use crate::{
+    fatal,
     links::Links,
-    process::{self, CLOSED_OURS},
     waits::{self, Line, Remembered, Waiting},
 };
 use deploy_sys::{
@@ -186,7 +186,7 @@ impl Control {
         match receive(self.socket(), packet) {
             Ok(Some(beside)) => Some(beside),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
-            Err(error) if fd::is_not_ours(&error) => process::give_up(CLOSED_OURS),
+            Err(error) if fd::is_not_ours(&error) => fatal::closed_ours(),
             // The monitor is gone, and with it every other process of the job.
             Ok(None) | Err(_) => std::process::abort(),
         }
@@ -322,7 +322,7 @@ impl Control {
 
     fn send(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) {
         match packet::send(self.socket(), &request.encode(), descriptors) {
-            Err(error) if fd::is_not_ours(&error) => process::give_up(CLOSED_OURS),
+            Err(error) if fd::is_not_ours(&error) => fatal::closed_ours(),
             // Else the monitor is gone: the reactor hears of that, and this process ends.
             _ => {}
         }

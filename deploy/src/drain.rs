@@ -4,9 +4,8 @@
 //! and the user's other threads still run.
 
 use crate::{
-    link::Link,
+    link::{Link, Look},
     pool, process,
-    turn::Look,
     waits::{self, Waiting},
 };
 use deploy_sys::exit;

@@ -72,8 +72,6 @@
 //! program decided it, it is one of our own, [`OwnCode`].
 
 #[cfg(feature = "distributed")]
-mod ahead;
-#[cfg(feature = "distributed")]
 mod alone;
 #[cfg(feature = "distributed")]
 mod bytes;
@@ -91,6 +89,8 @@ mod drain;
 #[cfg(feature = "distributed")]
 mod error;
 #[cfg(feature = "distributed")]
+mod fatal;
+#[cfg(feature = "distributed")]
 mod future;
 #[cfg(test)]
 #[cfg(feature = "distributed")]
@@ -101,6 +101,8 @@ mod hub;
 mod init;
 #[cfg(feature = "distributed")]
 mod iter;
+#[cfg(feature = "distributed")]
+mod itself;
 #[cfg(test)]
 #[cfg(feature = "distributed")]
 mod late_tests;
@@ -126,6 +128,8 @@ mod process;
 #[cfg(feature = "distributed")]
 mod reactor;
 #[cfg(feature = "distributed")]
+mod reactor_waker;
+#[cfg(feature = "distributed")]
 mod receiver;
 #[cfg(feature = "distributed")]
 mod scratch;
@@ -138,6 +142,8 @@ mod select_tests;
 mod selectable;
 #[cfg(feature = "distributed")]
 mod sender;
+#[cfg(feature = "distributed")]
+mod sending;
 #[cfg(feature = "distributed")]
 mod share;
 #[cfg(feature = "distributed")]
@@ -155,14 +161,16 @@ mod tampered_tests;
 mod turn;
 #[cfg(feature = "distributed")]
 mod waits;
+#[cfg(feature = "distributed")]
+mod windows;
 
 #[cfg(feature = "distributed")]
 pub use crate::{
     error::{ChannelError, Lost, RecvTimeoutError, TryRecvError, TrySendError, WaitError},
     init::init,
     iter::{IntoIter, Iter},
+    itself::{parent, pid, resources},
     pid::Pid,
-    process::{parent, pid, resources},
     receiver::Receiver,
     select::{Select, SelectedOperation},
     selectable::{Selectable, run, select},

@@ -5,21 +5,29 @@
 //! half learns for the sending half (acknowledgements, limits) and what the sending half tells for the receiving half
 //! crosses in atomics.
 //!
-//! Who reads the socket: see `turn.rs`. When small values leave: a value is written at once if nothing is
+//! Who reads the socket: see `turn.rs`, and `link/waiting.rs` for how. When small values leave: a value is written at once if nothing is
 //! unacknowledged; otherwise it waits for company until 64 KiB are together, the acknowledgement comes, its process
 //! is about to block or to end, or the reactor sees it.
 
+mod asking;
 mod ending;
+mod lease;
+mod look;
 mod memory;
+mod seat;
+mod sleeping;
+mod waiting;
 
 pub(crate) use ending::end_of_fork;
+pub(crate) use look::{Look, Read, Who};
+pub(crate) use seat::Seat;
 
 use crate::{
     carrier::{self, Came, Incoming, Outgoing},
     error::Lost,
     hub::Hub,
     share::{RING_BYTES, Saying, Sharing},
-    turn::{Turn, Who},
+    turn::Turn,
 };
 use deploy_sys::{fd, fork, stream};
 use deploy_wire::{
@@ -44,7 +52,7 @@ use std::{
 /// One per peer, until that has ended and nothing of it is left to tell (`links.rs`).
 pub(crate) struct Link {
     pub(crate) peer: Pid,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub<Link>>,
     /// Names it to the reactor.
     pub(crate) token: u64,
     socket: OnceLock<OwnedFd>,
@@ -129,20 +137,9 @@ pub(crate) struct Rx {
     unsettled: bool,
 }
 
-/// What a try to read found.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Read {
-    /// Something: look again whether it is what you wait for.
-    Something,
-    /// Nothing yet.
-    Nothing,
-    /// Nothing ever again, or not yet connected: the socket is not what to wait for.
-    Idle,
-}
-
 impl Link {
-    pub(crate) fn new(peer: Pid, hub: Arc<Hub>, token: u64) -> Link {
-        hub.handle_window(WINDOW_UNITS_MIN);
+    pub(crate) fn new(peer: Pid, hub: Arc<Hub<Link>>, token: u64) -> Link {
+        hub.windows.handle_new(WINDOW_UNITS_MIN);
         Link {
             peer,
             hub,
@@ -207,9 +204,9 @@ impl Link {
             return;
         }
         self.keeps.store(seal.is_none(), Relaxed);
-        let (incoming, outgoing) = carrier::begin(socket.as_fd(), seal);
+        let (incoming, outgoing) = carrier::begin(socket.as_fd(), seal, self.hub.sharing);
         rx.way = incoming;
-        if let (Incoming::Pair(pair), Sharing::AtOnce) = (&mut rx.way, self.hub.sharing()) {
+        if let (Incoming::Pair(pair), Sharing::AtOnce) = (&mut rx.way, self.hub.sharing) {
             pair.ask(&mut |saying| self.have_said(saying));
             self.asks.store(true, SeqCst);
         }
@@ -221,7 +218,7 @@ impl Link {
             None => self.turn.ring(), // Whoever reads next may open it before this line.
         }
         match self.turn.is_used() {
-            true => self.hub.attend(self),
+            true => self.attend(),
             false => self.take_back(),
         }
     }
@@ -260,7 +257,7 @@ impl Link {
     /// Something that kept the connection is gone. The reactor looks whether it was the last.
     pub(crate) fn let_retire(self: &Arc<Link>) {
         if self.has_ended() {
-            self.hub.attend(self);
+            self.attend();
         }
     }
 
@@ -345,7 +342,7 @@ impl Link {
             self.leave_together(tx);
         } else if !self.dirty.load(Relaxed) && !self.dirty.swap(true, SeqCst) {
             // Whoever makes it clean takes the sending lock behind that, and so finds what was queued before it.
-            self.hub.handle_dirty(self, !is_patient && !self.streams());
+            self.await_company(!is_patient && !self.streams());
         }
         is_batch
     }
@@ -495,13 +492,13 @@ impl Link {
                     return !self.starves(tx);
                 }
                 if !self.blocked.swap(true, SeqCst) {
-                    self.hub.attend(self); // Once: then the reactor waits for room.
+                    self.attend(); // Once: then the reactor waits for room.
                 }
                 return false;
             }
             Err(error) if fd::is_not_ours(&error) => {
                 tx.out.handle_written(0, payload);
-                self.hub.attend(self); // Whoever reads finds it out, and says it.
+                self.attend(); // Whoever reads finds it out, and says it.
                 return false;
             }
             // The peer is gone; whoever reads finds the end of file and why.
@@ -628,7 +625,7 @@ impl Link {
             self.settle(rx);
         } else if !std::mem::replace(&mut rx.unsettled, true) {
             drop(rx);
-            self.hub.attend(self);
+            self.attend();
         }
     }
 
@@ -643,7 +640,7 @@ impl Link {
             self.told_arrived.load(Acquire),
             self.told_granted.load(Acquire),
         );
-        if inbound.wants_growth() && self.hub.take_window(inbound.window()) {
+        if inbound.wants_growth() && self.hub.windows.take(inbound.window()) {
             inbound.grow();
         }
         self.arrived.store(inbound.arrived(), Release);
@@ -653,7 +650,7 @@ impl Link {
         if ack_is_due {
             self.acknowledge();
         } else if ack_is_owed {
-            self.hub.attend(self); // The reactor sees to it within a tick, unless something leaves before.
+            self.attend(); // The reactor sees to it within a tick, unless something leaves before.
         }
         // Of a stream, what follows an acknowledgement is soon a batch by itself.
         if self.dirty.load(SeqCst) && !self.streams() {
@@ -701,7 +698,7 @@ impl Drop for Link {
             Incoming::Pair(pair) if pair.has_ring() => RING_BYTES as u64,
             _ => 0,
         };
-        self.hub.release_window(rx.inbound.window() + ring);
+        self.hub.windows.release(rx.inbound.window() + ring);
     }
 }
 

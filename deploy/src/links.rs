@@ -13,7 +13,7 @@ use std::{
 };
 
 pub(crate) struct Links {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub<Link>>,
     table: Mutex<Table>,
 }
 
@@ -26,7 +26,7 @@ struct Table {
 }
 
 impl Links {
-    pub(crate) fn new(hub: Arc<Hub>) -> Links {
+    pub(crate) fn new(hub: Arc<Hub<Link>>) -> Links {
         Links {
             hub,
             table: Mutex::new(Table::default()),

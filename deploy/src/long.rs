@@ -5,8 +5,7 @@ use crate::{
     carrier::{Came, Place},
     codec::{self, Bulk, CodecError},
     error::{ChannelError, Lost},
-    link::{Link, Read, Rx},
-    turn::{Look, Who},
+    link::{Link, Look, Read, Rx, Who},
 };
 use deploy_wire::{frame::LENGTH_UNKNOWN, inbound::Piece};
 use serde::{Serialize, de::DeserializeOwned};

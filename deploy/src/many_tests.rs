@@ -141,7 +141,7 @@ fn windows_are_bounded_in_sum_and_given_back() {
     const MEM: u64 = 64 << 20;
     const LINKS: u32 = 40;
     let (links, monitor) = end(MEM);
-    let left = || links.hub.window_units_left();
+    let left = || links.hub.windows.units_left();
     let before = left();
     // What waits costs up to twice as much.
     assert_eq!(before, MEM as i64 / 4 / 2);

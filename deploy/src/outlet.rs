@@ -7,8 +7,7 @@
 use crate::{
     codec::{self, Capped},
     error::{ChannelError, Lost},
-    link::{self, Link, LongMark, Tx},
-    turn::Look,
+    link::{self, Link, LongMark, Look, Tx},
     waits::{Line, Waiting},
 };
 use deploy_sys::fork;

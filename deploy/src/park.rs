@@ -1,6 +1,6 @@
 //! A thread that waits as a task does, woken by wakers.
 //!
-//! Deliberately absent: spinning, which is for threads that wait for one socket (`turn.rs`).
+//! Deliberately absent: spinning, which is for threads that wait for one socket (`link/waiting.rs`).
 
 use std::{
     pin::pin,

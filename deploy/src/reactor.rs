@@ -6,10 +6,10 @@
 
 use crate::{
     control::{CONTROL, Control},
+    fatal,
     link::{Link, Read},
     links::Links,
     lookout::Lookout,
-    process::{self, CLOSED_OURS},
 };
 use deploy_sys::poller::Events;
 use std::{
@@ -64,16 +64,16 @@ impl Reactor {
             let timeout = next.map(|next| next.saturating_duration_since(Instant::now()));
             let waited = self.links.hub.poller.wait(&mut self.events, timeout);
             if waited.is_err() {
-                process::give_up(CLOSED_OURS);
+                fatal::closed_ours();
             }
-            self.links.hub.set_awake(true);
+            self.links.hub.reactor.set_awake(true);
             for token in self.events.tokens() {
                 match token {
                     CONTROL => self.control.hear(),
                     token => serve(&self.links, token),
                 }
             }
-            self.links.hub.set_awake(false); // What is asked for from here on may come too late to be seen below.
+            self.links.hub.reactor.set_awake(false); // What is asked for from here on may come too late to be seen below.
             self.links.hub.flush();
             let asked = self.links.hub.take_attention().into_iter();
             let watched = asked.filter(is_to_watch);
@@ -107,7 +107,7 @@ fn serve(links: &Links, token: u64) {
         return;
     };
     if link.unblock() && !link.turn.is_leased() {
-        link.hub.register_anew(&link);
+        link.register_anew();
     }
     link.drain();
     await_room(&link);
@@ -118,7 +118,7 @@ fn serve(links: &Links, token: u64) {
 /// is there to read: the reactor hears of the room. To look again and again would never end beside a stopped peer.
 fn await_room(link: &Link) {
     if link.is_blocked() && link.turn.is_leased() {
-        link.hub.await_room(link);
+        link.await_room();
     }
 }
 
@@ -166,7 +166,7 @@ fn look(links: &Links, link: &Arc<Link>) -> bool {
     link.drain();
     link.tend();
     if link.is_blocked() {
-        link.hub.register_anew(link);
+        link.register_anew();
     }
     link.rest();
     links.retire(link);

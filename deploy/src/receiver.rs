@@ -3,12 +3,11 @@
 use crate::{
     codec::{self, Bulk},
     error::{ChannelError, RecvTimeoutError, TryRecvError},
-    link::{self, Link, Read, Rx},
+    link::{self, Link, Look, Read, Rx, Seat, Who},
     long::{self, Claim, Slot},
     outlet::Refusal,
     pid::Pid,
     process, scratch,
-    turn::{Look, Seat, Who},
     waits::{Line, Waiting},
 };
 use deploy_sys::fork;
@@ -78,7 +77,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     /// If there is a `Receiver` from `pid` already, if `pid` is this process, or if `init` was not called.
     #[track_caller]
     pub fn new(pid: Pid) -> Receiver<T> {
-        Receiver::on(process::link_to(pid))
+        Receiver::on(process::link_to(pid.0))
     }
 
     /// A channel over this connection.

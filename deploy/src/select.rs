@@ -5,11 +5,10 @@
 
 use crate::{
     error::ChannelError,
-    link::Link,
+    link::{Link, Seat},
     park,
     receiver::Receiver,
     sender::Sender,
-    turn::Seat,
     waits::{Line, Waiting},
 };
 use deploy_wire::wait::Awaited;

@@ -2,11 +2,11 @@
 
 use crate::{
     error::{ChannelError, TrySendError},
-    future::Sending,
     link::Link,
     outlet::{self, Encoded, Outlet, Refusal},
     pid::Pid,
     process, scratch,
+    sending::Sending,
 };
 use deploy_wire::{frame::Kind, outbound::RECORD_BYTES_MAX, wait::Awaited};
 use serde::{Serialize, de::DeserializeOwned};
@@ -52,7 +52,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     /// If there is a `Sender` to `pid` already, if `pid` is this process, or if `init` was not called.
     #[track_caller]
     pub fn new(pid: Pid) -> Sender<T> {
-        Sender::on(process::link_to(pid))
+        Sender::on(process::link_to(pid.0))
     }
 
     /// A channel over this connection.

@@ -13,9 +13,9 @@
 //! that needs the other's `Given`, which follows the other's `Asked`. After that the socket is what one sleeps on, and its
 //! end of file is the end of the peer: what lies in the ring then is read before.
 //!
-//! Deliberately absent: the ring (`deploy_sys::ring`), its bells (`link.rs`, `turn.rs`), and what travels in it.
+//! Deliberately absent: the ring (`deploy_sys::ring`), its bells (`link/memory.rs`), and what travels in it.
 
-use crate::hub::Hub;
+use crate::windows::Windows;
 use deploy_sys::{
     ring::{self, Reader, Writer},
     stream,
@@ -55,8 +55,8 @@ pub(crate) enum Saying {
 }
 
 /// The receiving half of a connection over a socket pair.
-#[derive(Default)]
 pub(crate) struct Arriving {
+    sharing: Sharing,
     /// Whether reads have room for a descriptor: from `Asked` to the peer's `Given`.
     asks: bool,
     has_asked: bool,
@@ -69,6 +69,17 @@ pub(crate) struct Arriving {
 }
 
 impl Arriving {
+    pub(crate) fn new(sharing: Sharing) -> Arriving {
+        Arriving {
+            sharing,
+            asks: false,
+            has_asked: false,
+            descriptor: None,
+            ring: None,
+            reads: 0,
+        }
+    }
+
     pub(crate) fn asks(&self) -> bool {
         self.asks
     }
@@ -90,23 +101,23 @@ impl Arriving {
     pub(crate) fn handle_read(
         &mut self,
         inbound: &mut Inbound,
-        hub: &Hub,
+        windows: &Windows,
         mut say: impl FnMut(Saying),
     ) -> Result<Option<Box<Reader>>, Malformed> {
         self.reads += u32::from(self.reads < BUSY_READS);
         let is_busy = self.reads >= BUSY_READS || inbound.arrived() >= BUSY_UNITS;
-        if is_busy && hub.sharing() == Sharing::WhenBusy {
+        if is_busy && self.sharing == Sharing::WhenBusy {
             self.ask(&mut say);
         }
         while let Some(word) = inbound.take_memory() {
             match word {
                 Memory::Asked => {
                     self.ask(&mut say);
-                    say(Saying::Given(self.give(hub)));
+                    say(Saying::Given(self.give(windows)));
                 }
                 Memory::Given => {
                     self.asks = false;
-                    if let Some(writer) = self.take_given(hub) {
+                    if let Some(writer) = self.take_given() {
                         say(Saying::Entered(Box::new(writer)));
                     }
                 }
@@ -119,8 +130,8 @@ impl Arriving {
         Ok(None)
     }
 
-    fn give(&mut self, hub: &Hub) -> Option<OwnedFd> {
-        if hub.sharing() == Sharing::Never || !hub.take_ring(RING_BYTES as u64) {
+    fn give(&mut self, windows: &Windows) -> Option<OwnedFd> {
+        if self.sharing == Sharing::Never || !windows.take_ring(RING_BYTES as u64) {
             return None;
         }
         match ring::make(RING_BYTES) {
@@ -129,15 +140,15 @@ impl Arriving {
                 Some(file)
             }
             Err(_) => {
-                hub.release_window(RING_BYTES as u64); // It goes on over the socket, and no worse than before.
+                windows.release(RING_BYTES as u64); // It goes on over the socket, and no worse than before.
                 None
             }
         }
     }
 
-    fn take_given(&mut self, hub: &Hub) -> Option<Writer> {
+    fn take_given(&mut self) -> Option<Writer> {
         let file = self.descriptor.take()?;
-        let wanted = hub.sharing() != Sharing::Never;
+        let wanted = self.sharing != Sharing::Never;
         wanted.then(|| Writer::map(file.as_fd()).ok()).flatten()
     }
 

@@ -1,6 +1,6 @@
 //! A function and its argument become a process.
 
-use crate::{codec, error::SpawnError, pid::Pid, process};
+use crate::{codec, error::SpawnError, itself, pid::Pid, process};
 use deploy_sys::{code, memfd};
 use deploy_wire::{
     control::{ARGUMENT_INLINE_BYTES_MAX, Argument, Function, SpawnRequest},
@@ -198,7 +198,7 @@ where
     A: Serialize + DeserializeOwned,
 {
     let worker = code::only_value::<F>();
-    let parent = process::parent().expect("a worker has a parent");
+    let parent = itself::parent().expect("a worker has a parent");
     let argument = match codec::decode_whole(argument) {
         Ok(argument) => argument,
         Err(why) => panic!(

@@ -1,9 +1,12 @@
 //! Whether a thread that waits looks again and again before it sleeps.
 //!
-//! Deliberately absent: how long, and what it looks for (`turn.rs`).
+//! Deliberately absent: what it looks for (`link/waiting.rs`).
 
 use deploy_sys::process;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::*},
+    time::Duration,
+};
 
 /// Whether spinning pays in this process, learned from how it went.
 pub(crate) struct Spin {
@@ -78,3 +81,7 @@ const SPIN_SUSPICIONS_MAX: u32 = 96;
 
 /// Where spinning never pays it costs one try in so many waits.
 const SPIN_PAUSE_MAX: u32 = 2047;
+
+/// How long to spin: longer than a wake-up takes, or two processes that both sleep would never find out that they
+/// could both spin.
+pub(crate) const SPIN: Duration = Duration::from_micros(100);

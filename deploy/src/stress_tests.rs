@@ -6,12 +6,11 @@
 use crate::{
     channel_tests::{Ends, connected},
     error::{ChannelError, ExitStatus, Lost, RecvTimeoutError, TryRecvError, TrySendError},
-    link::Link,
+    link::{Link, Seat},
     receiver::Receiver,
     select::Select,
     sender::Sender,
     share::{RING_BYTES, Sharing},
-    turn::Seat,
 };
 use deploy_sys::stream;
 use deploy_wire::{
@@ -217,7 +216,7 @@ fn a_peer_that_breaks_the_protocol_loses_the_connection() {
     let (sender, receiver) = rightwards::<u64>(&ends);
     sender.send(1).unwrap();
     assert_eq!(receiver.recv(), Ok(1));
-    if ends.left.hub.sharing() == Sharing::AtOnce {
+    if ends.left.hub.sharing == Sharing::AtOnce {
         return; // There, what the socket brings says nothing: see the next one.
     }
     stream::write(ends.left.socket().unwrap(), &[255; 64], &[]).unwrap();
@@ -259,7 +258,7 @@ fn a_busy_connection_goes_over_to_memory_as_far_as_that_can_be_had() {
     for (left_pays, right_pays) in [(true, true), (true, false), (false, true), (false, false)] {
         let ends = connected();
         for (link, pays) in [(&ends.left, left_pays), (&ends.right, right_pays)] {
-            while !pays && link.hub.take_ring(RING_BYTES as u64) {}
+            while !pays && link.hub.windows.take_ring(RING_BYTES as u64) {}
         }
         let (sender, there) = rightwards::<Vec<u8>>(&ends);
         let (back, receiver) = leftwards::<Vec<u8>>(&ends);

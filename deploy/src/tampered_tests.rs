@@ -6,11 +6,10 @@
 use crate::{
     channel_tests::end,
     error::{ChannelError, Lost},
-    link::Link,
+    link::{Link, Look},
     links::Links,
     receiver::Receiver,
     sender::Sender,
-    turn::Look,
 };
 use deploy_wire::{
     pid::{Job, Pid},

@@ -6,7 +6,7 @@
 //! Deliberately absent: who looks at them, and when (`lookout.rs`); the waits of tasks and of owners, which lie with
 //! their connections (`turn.rs`), and those of pools (`pool/crew.rs`), of which only the numbers come from here.
 
-use crate::process;
+use crate::reactor_waker::ReactorWaker;
 use deploy_sys::threads;
 use deploy_wire::{
     pid::Pid,
@@ -15,7 +15,7 @@ use deploy_wire::{
 use std::{
     panic::Location,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::*},
     },
     time::Duration,
@@ -148,9 +148,14 @@ pub(crate) fn take_change() -> bool {
     CHANGED.load(SeqCst) && CHANGED.swap(false, SeqCst)
 }
 
+/// From now on it is this reactor that looks.
+pub(crate) fn be_watched_by(reactor: Arc<ReactorWaker>) {
+    assert!(REACTOR.set(reactor).is_ok(), "a process has one reactor");
+}
+
 fn wake() {
-    if let Some(process) = process::find() {
-        process.links.hub.wake();
+    if let Some(reactor) = REACTOR.get() {
+        reactor.wake();
     }
 }
 
@@ -158,6 +163,8 @@ fn entries_lock() -> MutexGuard<'static, Vec<Entry>> {
     ENTRIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whom to wake; nobody, where no reactor looks.
+static REACTOR: OnceLock<Arc<ReactorWaker>> = OnceLock::new();
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 /// The waits below it may have been told of.

@@ -2,11 +2,8 @@
 //!
 //! The first word of each kind stands. Deliberately absent: bytes.
 
-use super::Link;
-use crate::{
-    error::{ChannelError, Lost},
-    turn::Look,
-};
+use super::{Link, Look};
+use crate::error::{ChannelError, Lost};
 use deploy_sys::fork;
 use deploy_wire::{bytes::Malformed, exit::ExitStatus, frame::Stop, inbound::Inbound};
 use std::{

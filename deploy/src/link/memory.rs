@@ -18,12 +18,10 @@
 //! the mark sends an `Ack`, which is read like any frame; whoever reads anything tries to write again ([`Link::refill`]).
 //! Where that `Ack` itself finds no room, the other ring is full of what is going to be read.
 
-use super::{Link, Rx, Tx};
+use super::{Link, Read, Rx, Tx, Who};
 use crate::{
     carrier::{Came, Incoming, Outgoing},
-    link::Read,
     share::Saying,
-    turn::Who,
 };
 use deploy_sys::stream;
 use deploy_wire::{bytes::Malformed, frame::Memory};
@@ -149,7 +147,7 @@ impl Link {
             Incoming::Ring(ring) => ring.take_mark(),
             Incoming::Pair(pair) => {
                 let mut is_said = false;
-                let entered = pair.handle_read(&mut rx.inbound, &self.hub, |saying| {
+                let entered = pair.handle_read(&mut rx.inbound, &self.hub.windows, |saying| {
                     is_said = true;
                     self.have_said(saying);
                 });
@@ -160,7 +158,7 @@ impl Link {
                     Ok(Some(ring)) => {
                         rx.way = Incoming::Ring(ring);
                         self.has_ring.store(true, SeqCst);
-                        self.hub.attend(self); // Bells may have been read as if they were bytes.
+                        self.attend(); // Bells may have been read as if they were bytes.
                     }
                 }
                 is_said

@@ -23,11 +23,10 @@ use super::{
 use crate::{
     error::{ChannelError, SpawnError},
     hub::Hub,
-    link::Link,
+    link::{Link, Look},
     pid::Pid,
     process,
     spawn::Builder,
-    turn::Look,
     waits::{self, Waiting},
 };
 pub(crate) use callers::Burst;
@@ -360,7 +359,7 @@ impl State {
             self.births.remove(&worker);
             match born {
                 Ok(pid) => {
-                    let hand = Hand::new(process::link_to(pid), crew.news());
+                    let hand = Hand::new(process::link_to(pid.0), crew.news());
                     self.hands.insert(worker, hand);
                     self.plan.handle_started(worker);
                     self.hear(worker);

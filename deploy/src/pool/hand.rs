@@ -10,12 +10,11 @@ use super::{
 };
 use crate::{
     error::{ChannelError, TryRecvError},
-    future::Sending,
-    link::Link,
+    link::{Link, Seat},
     process,
     receiver::Receiver,
     sender::Sender,
-    turn::Seat,
+    sending::Sending,
 };
 use deploy_wire::pid::Pid;
 use std::{

@@ -19,14 +19,13 @@ use super::{
 };
 use crate::{
     error::{ChannelError, TryRecvError, TrySendError},
-    link::Link,
+    link::{Link, Seat},
     outlet::Outlet,
     pid::Pid,
     process,
     receiver::Receiver,
     scratch,
     sender::Sender,
-    turn::Seat,
 };
 use deploy_sys::code;
 use std::{
@@ -43,7 +42,7 @@ use std::{
 /// What a worker process runs.
 pub(crate) fn pool_worker(pool: Pid, (): ()) {
     panics::watch();
-    let worker = Worker::new(process::link_to(pool));
+    let worker = Worker::new(process::link_to(pool.0));
     // Where the pool is gone nothing more comes either.
     let _ = worker.serve();
     worker.queue().seat = Seat::default(); // Which holds the worker, and so its ends of the channels.

@@ -7,7 +7,7 @@
 //!
 //! # A look
 //! When no other is coming, whoever has begun a call is about to wait. Then it looks at the worker's socket for a short
-//! while, as a thread that receives does (`turn.rs`): otherwise each answer would come by the reactor, two wake-ups
+//! while, as a thread that receives does (`link/waiting.rs`): otherwise each answer would come by the reactor, two wake-ups
 //! later. It looks until something came. That may be the answers of others, whose tasks are woken by it: mostly they are
 //! this thread's own.
 //!
@@ -17,7 +17,7 @@
 mod order_tests;
 
 use super::{Crew, Hub, Instant, Link, SeqCst, State, Ticket};
-use crate::turn::SPIN;
+use crate::spin::SPIN;
 use std::{
     sync::{
         Arc,
@@ -164,7 +164,7 @@ impl State {
     }
 
     /// Where words wait that are to leave now.
-    pub(super) fn hub_to_flush(&mut self) -> Option<Arc<Hub>> {
+    pub(super) fn hub_to_flush(&mut self) -> Option<Arc<Hub<Link>>> {
         let is_burst = self.is_burst && self.tally.coming.load(SeqCst) > 0;
         if self.unsent == 0 || (is_burst && self.unsent < COMPANY) {
             return None;

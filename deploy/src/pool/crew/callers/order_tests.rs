@@ -3,10 +3,9 @@
 use super::super::{Crew, Deed, Hand, Job, Message};
 use crate::{
     channel_tests::{Ends, connected},
-    link::Link,
+    link::{Link, Seat},
     pool::{Limits, Rules, message::Bytes, plan::AHEAD},
     receiver::Receiver,
-    turn::Seat,
 };
 use deploy_wire::resources::Resources;
 use std::{

@@ -7,10 +7,11 @@
 //!
 //! The main thread sleeps meanwhile, until there is something to do for a reactor: many a process ends before.
 
-use crate::{
-    init::{Cradle, Papers, cannot_begin, start, take_up},
-    reactor::Reactor,
+use super::{
+    born::{cannot_begin, start, take_up},
+    cradle::{Cradle, Papers},
 };
+use crate::reactor::Reactor;
 use deploy_sys::{newborn, process as os};
 use deploy_wire::birth::Expected;
 use std::sync::mpsc::{self, Sender};
@@ -24,7 +25,7 @@ enum Left {
 }
 
 /// Waits for the certificate. Returns with what somebody else has to begin; never, in a process that is what was expected.
-pub(crate) fn wait(cradle: Cradle, expected: Expected) -> Option<Papers> {
+pub(super) fn wait(cradle: Cradle, expected: Expected) -> Option<Papers> {
     let Some(poller) = cradle.poller() else {
         return cradle.receive(); // It is said in there why there is none.
     };

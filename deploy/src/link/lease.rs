@@ -1,0 +1,55 @@
+//! Who hears the socket: whoever waits for it, or the reactor.
+//!
+//! A connection that was waited for is *leased*: it stays out of the reactor's poller, which would be woken for every
+//! message. The reactor takes it back when nobody used it for a tick.
+//!
+//! Deliberately absent: when the reactor looks (`reactor.rs`).
+
+use super::Link;
+use std::sync::Arc;
+
+impl Link {
+    /// Takes the socket from the reactor, which takes it back when it is no longer used.
+    pub(crate) fn lease(self: &Arc<Link>) {
+        self.turn.mark_used();
+        if !self.turn.is_leased() {
+            self.turn.set_leased(true, || self.deregister());
+        }
+        self.attend();
+    }
+
+    /// A sender of batches or pieces hears the peer by itself, where nobody listens: the reactor would be woken for each
+    /// acknowledgement, and stand in its way. While there is room for more it need not look yet.
+    pub(crate) fn hear(self: &Arc<Link>, is_pressed: bool) {
+        if !self.turn.has_listeners() {
+            self.lease();
+            if is_pressed {
+                self.read(false);
+            }
+        }
+    }
+
+    /// Gives the socket to the reactor, for a task that waits: it hears of the socket by the bell.
+    pub(crate) fn hand_over(self: &Arc<Link>) {
+        self.hub.flush();
+        if !self.turn.has_owner() {
+            self.take_back();
+        }
+    }
+
+    /// Gives the socket back to the reactor, if it is there: when it comes the bell rings, and whoever waits comes again.
+    pub(crate) fn take_back(self: &Arc<Link>) {
+        if self.socket().is_none() {
+            return;
+        }
+        let is_new = self.turn.set_leased(false, || self.register());
+        if is_new && self.has_ring() {
+            self.drain(); // The poller hears of nothing that lies in a ring already.
+        }
+    }
+
+    /// The reactor has nothing more to do with the socket, whoever still holds it.
+    pub(crate) fn let_go(&self) {
+        self.turn.set_leased(true, || self.deregister());
+    }
+}
