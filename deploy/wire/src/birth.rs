@@ -6,9 +6,8 @@
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    control::{
-        Argument, Function, SpawnRequest, read_pid, read_resources, write_pid, write_resources,
-    },
+    control::{Argument, Function, SpawnRequest},
+    fields::{read_pid, read_resources, write_pid, write_resources},
     pid::Pid,
     resources::Resources,
     secret::Seal,

@@ -4,8 +4,8 @@
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    control::{read_pid, read_resources, read_status, write_pid, write_resources, write_status},
     exit::ExitStatus,
+    fields::{read_pid, read_resources, read_status, write_pid, write_resources, write_status},
     pid::Pid,
     resources::Resources,
 };

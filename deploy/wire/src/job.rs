@@ -8,12 +8,10 @@
 use crate::{
     birth::Work,
     bytes::{Malformed, Reader, Writer},
-    control::{
-        Argument, Function, Notice, Request, read_end, read_resources, read_shortage, write_end,
-        write_resources, write_shortage,
-    },
+    control::{Argument, Function, Notice, Request},
     event::Stream,
     exit::{End, Shortage},
+    fields::{read_end, read_resources, read_shortage, write_end, write_resources, write_shortage},
     packed::Packed,
     pid::Job,
     relay::{Piece, Relay},

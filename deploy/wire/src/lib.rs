@@ -21,6 +21,8 @@ pub mod control;
 pub mod event;
 pub mod exit;
 #[cfg(feature = "protocol")]
+mod fields;
+#[cfg(feature = "protocol")]
 pub mod frame;
 #[cfg(feature = "protocol")]
 pub mod handshake;

@@ -14,7 +14,7 @@
 use crate::{
     bytes::{Malformed, Reader, Writer},
     client::{Digest, read_digest, read_version, write_version},
-    control::{read_resources, write_resources},
+    fields::{read_resources, write_resources},
     job::{JobOrder, JobReport, read_address},
     pid::Job,
     resources::Resources,

@@ -4,7 +4,7 @@
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    control::{read_pid, write_pid},
+    fields::{read_pid, write_pid},
     pid::Pid,
 };
 use std::fmt;

@@ -9,6 +9,7 @@ fn the_page_of_a_job_was_read_when_the_code_moved() {
         &[
             include_str!("../src/frame.rs"),
             include_str!("../src/control.rs"),
+            include_str!("../src/fields.rs"),
             include_str!("../src/wait.rs"),
             include_str!("../src/birth.rs"),
             include_str!("../src/secret.rs"),
@@ -30,6 +31,7 @@ fn the_page_of_a_cluster_was_read_when_the_code_moved() {
             include_str!("../src/client/answer.rs"),
             include_str!("../src/client/view.rs"),
             include_str!("../src/event.rs"),
+            include_str!("../src/fields.rs"),
             include_str!("../src/packed.rs"),
             include_str!("../src/node.rs"),
             include_str!("../src/job.rs"),

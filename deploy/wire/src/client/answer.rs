@@ -3,8 +3,8 @@
 use super::{Digest, JobView, LifeView, NodeView, read_digest, read_version, write_version};
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    control::{read_pid, write_pid},
     event::{Event, Stream},
+    fields::{read_pid, write_pid},
     job::JobOrder,
     node::{read_file, write_file},
     packed::Packed,

@@ -3,8 +3,8 @@
 use super::{Digest, read_digest, read_version, write_version};
 use crate::{
     bytes::{Malformed, Reader, Writer},
-    control::{read_resources, write_resources},
     event::Stream,
+    fields::{read_resources, write_resources},
     job::JobReport,
     node::{read_file, write_file},
     resources::Resources,
