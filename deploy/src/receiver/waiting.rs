@@ -1,0 +1,72 @@
+//! How a thread waits for a value: it reads the socket itself, and a long value that is expected straight to its place.
+
+use super::{
+    Receiver,
+    looking::{Found, Polled, finish},
+};
+use crate::{
+    codec::{self, Bulk},
+    link::{Look, Who},
+    long, scratch,
+    waits::{Line, Waiting},
+};
+use deploy_wire::wait::Awaited;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{any::type_name, sync::atomic::Ordering::*, time::Instant};
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
+    /// Blocks until something is found, or until the deadline. It waits in this line.
+    pub(super) fn wait(&self, deadline: Option<Instant>, at: Option<Line>) -> Option<Found<T>> {
+        scratch::with(|scratch| {
+            let mut room = None;
+            let look = || self.look(scratch);
+            let read = |who| match deadline {
+                None if codec::is_bulk::<T>() => self.read_ahead(who, &mut room),
+                _ => self.link.read_as(who).into(),
+            };
+            let waiting = Some(self.waiting(at));
+            let polled = self.link.wait_reading(deadline, waiting, look, read)?;
+            Some(finish(polled, scratch))
+        })
+    }
+
+    /// Reads once; where a long value like the last ones is expected, with room for it, so that its bytes come with its
+    /// header. Who sleeps has no such room.
+    fn read_ahead(&self, who: Who, room: &mut Option<Bulk>) -> Look<Polled<T>> {
+        if who == Who::Sleeper {
+            *room = None;
+            return self.link.read_as(who).into();
+        }
+        let mut begun = None;
+        let read = self.link.read_by(who == Who::Owner, |rx, socket| {
+            let expected = rx.inbound.expects_whole();
+            // A value of another type is none, and one that a helper has comes before.
+            let expected =
+                expected.filter(|_| self.matched.load(Acquire) && !rx.long && !self.slot.is_full());
+            let room = expected.and_then(|expected| long::room::<T>(expected, room));
+            let Some(room) = room else {
+                return rx.way.read(socket, &mut rx.inbound);
+            };
+            let came;
+            (came, begun) = long::read_ahead(socket, rx, self.generation, room);
+            rx.long = begun.is_some();
+            came
+        });
+        match begun {
+            Some(total) => Look::Found(Polled::Long {
+                total,
+                begun: room.take(),
+            }),
+            None => read.into(),
+        }
+    }
+
+    /// What one who receives waits for, in this line.
+    pub(crate) fn waiting(&self, at: Option<Line>) -> Waiting {
+        Waiting {
+            what: Awaited::Value,
+            type_name: type_name::<T>(),
+            at,
+        }
+    }
+}
