@@ -16,14 +16,14 @@
 #[cfg(test)]
 mod order_tests;
 
-use super::{Crew, Hub, Instant, Link, SeqCst, State, Ticket};
-use crate::spin::SPIN;
+use super::{Crew, State, Ticket};
+use crate::{hub::Hub, link::Link, spin::SPIN};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicIsize, AtomicUsize},
+        atomic::{AtomicIsize, AtomicUsize, Ordering::*},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What callers are about to do, as far as that can be known.

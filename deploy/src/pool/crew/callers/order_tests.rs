@@ -1,10 +1,15 @@
 //! What a crew hears in an order that broke once, over a real connection to a worker that is played by hand.
 
-use super::super::{Crew, Deed, Hand, Job, Message};
+use super::super::{Crew, Job};
 use crate::{
     channel_tests::{Ends, connected},
     link::{Link, Seat},
-    pool::{Limits, Rules, message::Bytes, plan::AHEAD},
+    pool::{
+        Limits, Rules,
+        hand::Hand,
+        message::{Bytes, Message},
+        plan::{AHEAD, Deed},
+    },
     receiver::Receiver,
 };
 use deploy_wire::resources::Resources;
