@@ -1,17 +1,10 @@
-//! The monitor's attention to signals: taken at certain moments, made into deeds at once.
+//! The monitor's attention to signals: taken at certain moments, and remembered where a person sent them.
 //!
-//! What each of them means is for `interrupts` to say.
-//!
-//! # When they are taken
-//! Always before something is done that they may have a say in: before a turn, which says of every end whether it came
-//! of a signal; before a process is started, whose parent may have died of one; and after that, because one that came
-//! meanwhile may have missed the newborn.
+//! Deliberately absent: what each of them means (`interrupts.rs`), and what is done about it (`household/heed.rs`).
 
 use crate::{
-    head::Head,
-    household::Household,
     interrupts::{Interrupts, Meaning},
-    signal_set::SignalSet,
+    signals::SignalSet,
 };
 use deploy_sys::signal::Signals;
 use deploy_wire::exit::End;
@@ -43,47 +36,25 @@ impl Attention {
     pub(crate) fn handle_readable(&mut self) {
         self.signals.handle_readable();
     }
-}
 
-impl Household {
-    /// Does what the signals ask for that have come. Returns those that every process has got which lived then.
-    pub(crate) fn heed_signals(&mut self, head: &mut dyn Head, now: Instant) -> Vec<i32> {
-        let mut persons = Vec::new();
-        while let Some(caught) = self.attention.signals.take() {
-            match self.attention.interrupts.handle(caught, now) {
-                Meaning::Asked(signal) => persons.push(signal),
-                Meaning::PassOn(signal) => {
-                    persons.push(signal);
-                    for number in self.children.keys() {
-                        self.signal(*number, signal);
-                    }
-                }
-                Meaning::KillAll => {
-                    self.is_ending = true;
-                    head.handle_persons_kill();
-                }
-                Meaning::Reap => self.attention.is_to_reap = true,
-            }
-        }
-        if self.is_ending || !persons.is_empty() {
-            self.dismiss_spare();
-        }
-        for signal in &persons {
-            self.attention.persons.insert(*signal);
-            head.handle_persons_signal(*signal);
-        }
-        persons
+    /// The next one that has come, as what is to be done about it.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Meaning> {
+        let caught = self.signals.take()?;
+        Some(self.interrupts.handle(caught, now))
     }
 
-    /// Whether a process has died of a person's signal, reaped or not.
-    pub(crate) fn is_interrupted(&self, number: u32) -> bool {
-        if self.attention.persons.is_empty() {
-            return false; // Without asking the kernel, as usual.
-        }
-        let end = self
-            .children
-            .get(&number)
-            .and_then(|child| child.end().ok().flatten());
-        matches!(end, Some(End::Signal(signal)) if self.attention.persons.contains(signal))
+    /// A person has sent this one to the processes.
+    pub(crate) fn handle_persons(&mut self, signal: i32) {
+        self.persons.insert(signal);
+    }
+
+    /// Whether a person has sent any.
+    pub(crate) fn has_persons(&self) -> bool {
+        !self.persons.is_empty()
+    }
+
+    /// Whether a process that ended so has died of a person's signal.
+    pub(crate) fn is_persons(&self, end: End) -> bool {
+        matches!(end, End::Signal(signal) if self.persons.contains(signal))
     }
 }

@@ -5,7 +5,7 @@
 use crate::{
     child::Control,
     head::{Deed, Head},
-    household::SIGKILL,
+    signals::SIGKILL,
 };
 use deploy_sys::packet;
 use deploy_wire::{

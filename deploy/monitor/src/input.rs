@@ -3,7 +3,7 @@
 //! Deliberately absent: any look at the bytes, and a limit on what waits: the head is told what was taken, and gives no more
 //! than it has a limit for. Alone there is no such pipe: that process has the shell's own descriptor.
 
-use crate::{head::Head, household::Household, watched::Watched};
+use crate::watched::Watched;
 use deploy_sys::fd;
 use mio::{Interest, unix::SourceFd};
 use std::{
@@ -62,8 +62,16 @@ impl Input {
         self.reader = None;
     }
 
+    /// Bytes for the process to read; none of them: no more will come.
+    pub(crate) fn handle_bytes(&mut self, bytes: Vec<u8>) {
+        self.is_over |= bytes.is_empty();
+        if self.writer.is_some() {
+            self.waiting.extend(bytes);
+        }
+    }
+
     /// Writes what there is room for. Returns how much that was.
-    fn feed(&mut self) -> u64 {
+    pub(crate) fn feed(&mut self) -> u64 {
         let Some(writer) = &mut self.writer else {
             return 0;
         };
@@ -91,26 +99,5 @@ impl Input {
     fn close(&mut self) {
         self.writer = None;
         self.waiting = VecDeque::new();
-    }
-}
-
-impl Household {
-    /// Bytes for the initial process to read; none of them: no more will come.
-    pub(crate) fn handle_input(&mut self, bytes: Vec<u8>, head: &mut dyn Head) {
-        if let Some(input) = &mut self.input {
-            input.is_over |= bytes.is_empty();
-            if input.writer.is_some() {
-                input.waiting.extend(bytes);
-            }
-        }
-        self.feed(head);
-    }
-
-    /// Writes what there is room for.
-    pub(crate) fn feed(&mut self, head: &mut dyn Head) {
-        let taken = self.input.as_mut().map_or(0, Input::feed);
-        if taken > 0 {
-            head.handle_input_taken(taken);
-        }
     }
 }

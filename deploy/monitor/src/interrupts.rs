@@ -9,6 +9,7 @@
 //! presses Ctrl-C again. Programs such as `timeout` send a signal to us and at once to our group, so the same signal
 //! again within [`REPEAT_MIN`] is the same request.
 
+use crate::signals::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use deploy_sys::signal::Caught;
 use deploy_wire::exit::{ExitStatus, Reason};
 use std::time::{Duration, Instant};
@@ -65,14 +66,6 @@ impl Interrupts {
 
 /// Shorter than a person presses two keys, longer than a program needs for two calls.
 const REPEAT_MIN: Duration = Duration::from_millis(100);
-const SIGHUP: i32 = 1;
-const SIGINT: i32 = 2;
-const SIGQUIT: i32 = 3;
-const SIGKILL: i32 = 9;
-const SIGUSR1: i32 = 10;
-const SIGUSR2: i32 = 12;
-const SIGTERM: i32 = 15;
-const SIGCHLD: i32 = 17;
 
 #[cfg(test)]
 mod tests {

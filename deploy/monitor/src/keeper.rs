@@ -12,7 +12,7 @@
 //! 3. A job that ends ends its keeper. If the monitor ends in any other way the lock is free: the keeper kills what is
 //!    in the group, removes it and ends.
 
-use crate::launcher::Launcher;
+use crate::{launcher::Launcher, signals::SIGKILL};
 use deploy_sys::{cgroup::Tree, fd, pidfd::Process, process};
 use std::{
     env,
@@ -67,4 +67,3 @@ pub fn keep_if_asked() -> io::Result<()> {
 pub const KEEPER_VARIABLE: &str = "DEPLOY_KEEPER";
 /// What `ps` shows.
 const NAME: &CStr = c"deploy-keeper";
-const SIGKILL: i32 = 9;

@@ -19,11 +19,10 @@
 
 mod attention;
 mod audience;
-mod birth;
 mod child;
-mod death;
 mod exchange;
 mod far;
+mod greeting;
 mod head;
 mod household;
 mod input;
@@ -40,7 +39,7 @@ mod ready;
 mod relay;
 mod roster;
 mod run;
-mod signal_set;
+mod signals;
 mod spare;
 mod standstill;
 mod tether;

@@ -1,15 +1,23 @@
 //! Limits on memory where no control group sets them: what processes use is looked at now and then, and one that uses more
-//! than it was granted is killed.
+//! than it was granted is named, to be killed.
 //!
 //! Deliberately absent: what a process has started itself, which is nobody's here, and what comes and goes between two looks.
 
-use crate::household::{Household, SIGKILL};
+use crate::signals::SIGKILL;
 use deploy_sys::process;
 use deploy_wire::{
     exit::{End, Shortage},
     resources::Mem,
 };
 use std::time::{Duration, Instant};
+
+/// Who looks, and when.
+#[derive(Debug)]
+pub(crate) struct MemoryWatch {
+    /// Whether memory is to be limited, and nobody else does it.
+    is_needed: bool,
+    due: Option<Instant>,
+}
 
 /// What a process may use, and the most that it was seen to use.
 #[derive(Debug)]
@@ -18,8 +26,57 @@ pub(crate) struct Allowance {
     peak: Mem,
 }
 
+impl MemoryWatch {
+    pub(crate) fn new(is_needed: bool) -> MemoryWatch {
+        MemoryWatch {
+            is_needed,
+            due: None,
+        }
+    }
+
+    /// When to look.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// What a process may use from now on that was granted so much; nothing, if nobody need look at it.
+    pub(crate) fn allow(&mut self, granted: Mem, now: Instant) -> Option<Allowance> {
+        if !self.is_needed {
+            return None;
+        }
+        self.due.get_or_insert(now + EVERY);
+        Some(Allowance::new(granted))
+    }
+
+    /// Looks at what each process uses, if it is time to. They come with their numbers and the kernel's; returns the numbers of
+    /// those that use too much.
+    pub(crate) fn look<'a>(
+        &mut self,
+        processes: impl Iterator<Item = (u32, u32, &'a mut Allowance)>,
+        now: Instant,
+    ) -> Vec<u32> {
+        let mut greedy = Vec::new();
+        if self.due.take_if(|due| *due <= now).is_none() {
+            return greedy;
+        }
+        let mut looked_at = 0;
+        for (number, id, allowance) in processes {
+            looked_at += 1;
+            let used = process::private_memory_bytes(id);
+            allowance.peak = allowance.peak.max(Mem::B * used.unwrap_or(0));
+            if allowance.peak > allowance.limit {
+                greedy.push(number);
+            }
+        }
+        if looked_at > 0 {
+            self.due = Some(now + EVERY.max(EACH * looked_at));
+        }
+        greedy
+    }
+}
+
 impl Allowance {
-    pub(crate) fn new(granted: Mem) -> Allowance {
+    fn new(granted: Mem) -> Allowance {
         Allowance {
             limit: granted.max(LEAST),
             peak: Mem::default(),
@@ -30,46 +87,6 @@ impl Allowance {
     pub(crate) fn shortage(&self, end: End) -> Option<Shortage> {
         let (limit, peak) = (self.limit, self.peak);
         (peak > limit && end == End::Signal(SIGKILL)).then_some(Shortage { limit, peak })
-    }
-}
-
-impl Household {
-    /// From now on the process may use so much, if nobody else sees to that.
-    pub(crate) fn allow(&mut self, number: u32, granted: Mem, now: Instant) {
-        let Some(child) = self.children.get_mut(&number) else {
-            return;
-        };
-        if self.watches_memory {
-            child.allowance = Some(Allowance::new(granted));
-            self.memory_due.get_or_insert(now + EVERY);
-        }
-    }
-
-    /// Looks at what each process uses, if it is time to, and kills who uses too much.
-    pub(crate) fn look_at_memory(&mut self, now: Instant) {
-        if self.memory_due.take_if(|due| *due <= now).is_none() {
-            return;
-        }
-        let mut looked_at = 0;
-        let mut greedy = Vec::new();
-        let living = self.children.iter_mut().filter(|(_, child)| !child.is_dead);
-        for (number, child) in living {
-            let Some(allowance) = &mut child.allowance else {
-                continue;
-            };
-            looked_at += 1;
-            let used = process::private_memory_bytes(child.process.id());
-            allowance.peak = allowance.peak.max(Mem::B * used.unwrap_or(0));
-            if allowance.peak > allowance.limit {
-                greedy.push(*number);
-            }
-        }
-        for number in greedy {
-            self.signal(number, SIGKILL);
-        }
-        if looked_at > 0 {
-            self.memory_due = Some(now + EVERY.max(EACH * looked_at));
-        }
     }
 }
 

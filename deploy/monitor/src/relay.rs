@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: credit and ends (`leg.rs`), the way (the head's), and what the bytes say, which nobody here can read.
 
-use crate::{exchange::End, head::Head, household::Household, leg::Leg, watched::Watched};
+use crate::{head::Head, leg::Leg, watched::Watched};
 use deploy_sys::{fd, stream};
 use deploy_wire::relay::{Piece, Relay};
 use mio::{Interest, Registry, unix::SourceFd};
@@ -42,6 +42,71 @@ impl Relays {
     /// Whether one may go on at once.
     pub(crate) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// Makes one. Returns the process's end of it.
+    pub(crate) fn begin(&mut self, relay: &Relay, registry: &Registry) -> io::Result<OwnedFd> {
+        let (relayed, theirs) = make(relay, registry)?;
+        self.all.insert(relay.channel, relayed);
+        self.ready.insert(relay.channel);
+        Ok(theirs)
+    }
+
+    /// Something came from the other end of one of them; it may be over here.
+    pub(crate) fn handle_piece(
+        &mut self,
+        channel: u32,
+        piece: Piece,
+        registry: &Registry,
+        head: &mut dyn Head,
+    ) {
+        let Some(relayed) = self.all.get_mut(&channel) else {
+            return;
+        };
+        if relayed.leg.handle_piece(piece).is_err() {
+            self.remove(channel, registry);
+            return head.handle_relayed(channel, Piece::Over);
+        }
+        self.ready.insert(channel);
+    }
+
+    /// Nothing comes from any other end any more.
+    pub(crate) fn part(&mut self, registry: &Registry, head: &mut dyn Head) {
+        let channels: Vec<u32> = self.all.keys().copied().collect();
+        for channel in channels {
+            self.handle_piece(channel, Piece::Over, registry, head);
+        }
+    }
+
+    /// Goes on with all that may.
+    pub(crate) fn carry(&mut self, registry: &Registry, head: &mut dyn Head) {
+        if head.is_choked() {
+            return;
+        }
+        for channel in std::mem::take(&mut self.ready) {
+            let Some(relayed) = self.all.get_mut(&channel) else {
+                continue;
+            };
+            relayed.write();
+            let is_more = relayed.read();
+            relayed.shut();
+            while let Some(piece) = relayed.leg.poll_piece() {
+                head.handle_relayed(channel, piece);
+            }
+            if relayed.leg.is_over() {
+                self.remove(channel, registry);
+            } else if is_more {
+                self.ready.insert(channel);
+            }
+        }
+    }
+
+    fn remove(&mut self, channel: u32, registry: &Registry) {
+        if let Some(relayed) = self.all.remove(&channel) {
+            let raw = relayed.socket.as_raw_fd();
+            // It goes from the poll with its last descriptor in any case.
+            let _ = registry.deregister(&mut SourceFd(&raw));
+        }
     }
 }
 
@@ -86,76 +151,6 @@ impl Relayed {
         }
         if self.leg.is_unread() && !std::mem::replace(&mut self.is_read_shut, true) {
             stream::shutdown_read(self.socket.as_fd());
-        }
-    }
-}
-
-impl Household {
-    /// Gives a process an end of a new one. Where that cannot be it is over at once.
-    pub(crate) fn relay(&mut self, relay: Relay, head: &mut dyn Head) {
-        let is_here = (self.children.get(&relay.one)).is_some_and(|child| !child.is_dead);
-        let made = match is_here {
-            true => make(&relay, &self.registry),
-            false => Err(io::ErrorKind::NotFound.into()),
-        };
-        let (relayed, theirs) = match made {
-            Ok(made) => made,
-            Err(_) => return head.handle_relayed(relay.channel, Piece::Over),
-        };
-        self.relays.all.insert(relay.channel, relayed);
-        self.relays.ready.insert(relay.channel);
-        let peer = self.pid(relay.other);
-        self.hand_over(relay.one, peer, End::new(theirs, Some(relay.seal)));
-    }
-
-    /// Something came from the other end of one of them; it may be over here.
-    pub(crate) fn handle_relayed(&mut self, channel: u32, piece: Piece, head: &mut dyn Head) {
-        let Some(relayed) = self.relays.all.get_mut(&channel) else {
-            return;
-        };
-        if relayed.leg.handle_piece(piece).is_err() {
-            self.drop_relay(channel);
-            return head.handle_relayed(channel, Piece::Over);
-        }
-        self.relays.ready.insert(channel);
-    }
-
-    /// Nothing comes from any other end any more.
-    pub(crate) fn part(&mut self, head: &mut dyn Head) {
-        let channels: Vec<u32> = self.relays.all.keys().copied().collect();
-        for channel in channels {
-            self.handle_relayed(channel, Piece::Over, head);
-        }
-    }
-
-    /// Goes on with all that may.
-    pub(crate) fn carry(&mut self, head: &mut dyn Head) {
-        if head.is_choked() {
-            return;
-        }
-        for channel in std::mem::take(&mut self.relays.ready) {
-            let Some(relayed) = self.relays.all.get_mut(&channel) else {
-                continue;
-            };
-            relayed.write();
-            let is_more = relayed.read();
-            relayed.shut();
-            while let Some(piece) = relayed.leg.poll_piece() {
-                head.handle_relayed(channel, piece);
-            }
-            if relayed.leg.is_over() {
-                self.drop_relay(channel);
-            } else if is_more {
-                self.relays.ready.insert(channel);
-            }
-        }
-    }
-
-    fn drop_relay(&mut self, channel: u32) {
-        if let Some(relayed) = self.relays.all.remove(&channel) {
-            let raw = relayed.socket.as_raw_fd();
-            // It goes from the poll with its last descriptor in any case.
-            let _ = self.registry.deregister(&mut SourceFd(&raw));
         }
     }
 }

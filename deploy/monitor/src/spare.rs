@@ -16,14 +16,11 @@
 //! done to it is unknown, so after any of them there are no spares any more. A spare that died of one too early to be
 //! noticed is, once it has its identity, a newborn that died of it.
 
-use crate::{
-    child::Child,
-    household::{Household, SIGKILL},
-    watched::Watched,
-};
-use mio::{Interest, unix::SourceFd};
+use crate::{child::Child, signals::SIGKILL, watched::Watched};
+use mio::{Interest, Registry, unix::SourceFd};
 use std::{
     collections::VecDeque,
+    io,
     os::fd::{AsFd, AsRawFd},
     time::{Duration, Instant},
 };
@@ -52,109 +49,98 @@ impl Spare {
     pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
         self.children.iter().map(|child| child.process.id())
     }
-}
 
-impl Household {
     /// A process that was asked for at this time was started: another may follow.
-    pub(crate) fn expect_spawn(&mut self, asked: Instant) {
-        let before = self.spare.asked.replace(Instant::now());
+    pub(crate) fn expect(&mut self, asked: Instant) {
+        let before = self.asked.replace(Instant::now());
         let follows = |gap| before.is_some_and(|before| asked < before + gap);
-        self.spare.wanted = match follows(ROW_GAP_MAX) {
+        self.wanted = match follows(ROW_GAP_MAX) {
             true => SPARES_IN_ROW,
             false => 1,
         };
-        if self.spare.children.len() < self.spare.wanted && !self.spare.is_over {
+        if self.children.len() < self.wanted && !self.is_over {
             // The next one of many comes as soon as its asker has run: it is started meanwhile.
             let begin = match follows(SPARE_AFTER) {
                 true => asked,
                 false => Instant::now() + SPARE_AFTER,
             };
-            self.spare.due = Some(begin);
+            self.due = Some(begin);
         }
     }
 
-    /// The spare, if there is one that lives. It is watched by nobody from now on.
-    pub(crate) fn take_spare(&mut self) -> Option<Child> {
-        if self.spare.is_over {
+    /// The eldest that lives, if there is one. It is watched by nobody from now on.
+    pub(crate) fn take(&mut self, registry: &Registry) -> Option<Child> {
+        if self.is_over {
             return None; // What is left of it waits to be reaped.
         }
         let lives = |child: &Child| matches!(child.end(), Ok(None));
-        let eldest = self.spare.children.iter().position(lives)?;
-        let child = self.spare.children.remove(eldest)?;
+        let eldest = self.children.iter().position(lives)?;
+        let child = self.children.remove(eldest)?;
         let raw = child.process.as_fd().as_raw_fd();
         // It was registered, so this cannot fail in a way that matters: it is registered anew, or that fails.
-        let _ = self.registry.deregister(&mut SourceFd(&raw));
+        let _ = registry.deregister(&mut SourceFd(&raw));
         Some(child)
     }
 
-    /// Starts a spare once it is due and nobody asks for a process just then. A machine that cannot start one goes on
-    /// without.
-    pub(crate) fn start_spare(&mut self, now: Instant) {
-        let is_due = self.spare.due.is_some_and(|due| due <= now);
-        if !is_due || self.ready.is_anybody_asking() {
-            return;
-        }
-        self.spare.due = None;
-        if self.is_ending || self.is_deserted() {
-            return;
-        }
-        let Ok(child) = self.execute(false, false) else {
-            return;
-        };
+    /// Whether it is time to start one.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    /// It is not, for now.
+    pub(crate) fn forget_due(&mut self) {
+        self.due = None;
+    }
+
+    /// One was started.
+    ///
+    /// # Errors
+    /// If the kernel does not want to tell of its end. Then there are none any more.
+    pub(crate) fn insert(
+        &mut self,
+        child: Child,
+        registry: &Registry,
+        now: Instant,
+    ) -> io::Result<()> {
         let raw = child.process.as_fd().as_raw_fd();
-        let watched = self.registry.register(
+        let watched = registry.register(
             &mut SourceFd(&raw),
             Watched::Spare.token(),
             Interest::READABLE,
         );
-        self.spare.children.push_back(child);
-        if watched.is_err() {
-            return self.dismiss_spare();
+        self.children.push_back(child);
+        watched.inspect_err(|_| self.dismiss())?;
+        if self.children.len() < self.wanted {
+            self.due = Some(now); // In the next turn, unless somebody asks before.
         }
-        self.prepare();
-        if self.spare.children.len() < self.spare.wanted {
-            self.spare.due = Some(now); // In the next turn, unless somebody asks before.
-        }
+        Ok(())
     }
 
-    /// The spare may have ended.
-    pub(crate) fn handle_spares_end(&mut self) {
+    /// One may have ended. Reaps it, if so, and lets no other follow.
+    pub(crate) fn handle_end(&mut self) -> Option<Child> {
         let ended = |child: &mut Child| !matches!(child.reap(), Ok(None));
-        let Some(place) = self.spare.children.iter_mut().position(ended) else {
-            return;
-        };
-        self.dismiss_spare();
-        let child = self.spare.children.remove(place);
-        if let Some(mut leaf) = child.and_then(|child| child.leaf) {
-            let _ = leaf.kill(); // Fails where the group has been removed under us.
-            self.emptying.push(leaf);
-        }
+        let place = self.children.iter_mut().position(ended)?;
+        self.dismiss();
+        self.children.remove(place)
     }
 
-    /// Kills the spare, if there is one, and lets no other follow.
-    pub(crate) fn dismiss_spare(&mut self) {
-        self.spare.is_over = true;
-        self.spare.due = None;
-        for child in &self.spare.children {
+    /// Kills all there are, and lets no other follow.
+    pub(crate) fn dismiss(&mut self) {
+        self.is_over = true;
+        self.due = None;
+        for child in &self.children {
             let _ = child.process.signal(SIGKILL); // Fails only for what has gained rights that we have not.
         }
     }
 
-    /// Gives back at once all that the spare holds, because it is wanted for something else. False if there is none.
-    pub(crate) fn release_spare(&mut self) -> bool {
-        self.dismiss_spare();
-        let children = std::mem::take(&mut self.spare.children);
-        let had_some = !children.is_empty();
-        for child in children {
+    /// Gives back at once all that they hold, because it is wanted for something else. Returns those that there were.
+    pub(crate) fn release(&mut self) -> VecDeque<Child> {
+        self.dismiss();
+        let children = std::mem::take(&mut self.children);
+        for child in &children {
             let _ = child.process.wait(); // Only the monitor reaps it, and it was killed.
-            self.emptying.extend(child.leaf);
         }
-        had_some
-    }
-
-    /// Whether nobody lives who could ask for anything.
-    pub(crate) fn is_deserted(&self) -> bool {
-        self.leaving.len() == self.children.len()
+        children
     }
 }
 

@@ -3,7 +3,7 @@
 //! Deliberately absent: what it has decided and nobody has done yet. Who writes one down asks for that first.
 
 use super::{Member, Roster, Stage, past::Past};
-use crate::signal_set::SignalSet;
+use crate::signals::SignalSet;
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
     control::Notice,

@@ -7,13 +7,14 @@
 //! before the process is where it belongs; then the one who asked is answered, who can do nothing but ask for another
 //! while the first is on its way.
 
+use super::Household;
 use crate::{
     child::{Child, Control},
     exchange::End,
     head::Head,
-    household::{Household, SIGKILL},
     keeper::Keeper,
     launcher::{Stdio, explain},
+    signals::SIGKILL,
     voice::{STREAMS, Voice},
     watched::{Source, Watched},
 };
@@ -34,7 +35,7 @@ struct Newborn {
 
 impl Household {
     /// Begins a process. Nothing is started for one that a person's signal has ended.
-    pub(crate) fn begin(
+    pub(super) fn begin(
         &mut self,
         begin: Begin,
         file: Option<OwnedFd>,
@@ -57,7 +58,7 @@ impl Household {
         }
         let parent = asker.map(|(parent, _)| parent);
         let mut started = self.launch_connected(number, worker, parent);
-        if started.is_err() && self.release_spare() {
+        if started.is_err() && self.release_spares() {
             started = self.launch_connected(number, worker, parent);
         }
         let ((parents_end, childs_end), newborn) = match started {
@@ -78,7 +79,7 @@ impl Household {
         }
         self.prepare();
         if is_spawned {
-            self.expect_spawn(now);
+            self.spare.expect(now);
         }
     }
 
@@ -89,7 +90,7 @@ impl Household {
 
     /// Starts the keeper once it is due, where there is something to keep. A machine that cannot start one goes on
     /// without.
-    pub(crate) fn start_keeper(&mut self, now: Instant) {
+    pub(super) fn start_keeper(&mut self, now: Instant) {
         if self.keeper_due.take_if(|due| *due <= now).is_some() {
             let started = |tree| Keeper::start(&mut self.launcher, tree).ok();
             self.keeper = self.tree.as_ref().and_then(started);
@@ -118,7 +119,7 @@ impl Household {
         }
         let is_wrapped = self.launcher.wraps(worker);
         let spare = match worker {
-            Some(_) if !is_wrapped => self.take_spare(),
+            Some(_) if !is_wrapped => self.spare.take(&self.registry),
             _ => None,
         };
         let child = match spare {
@@ -134,7 +135,7 @@ impl Household {
     }
 
     /// Executes the program once more, for nobody in particular yet.
-    pub(crate) fn execute(&mut self, is_initial: bool, is_wrapped: bool) -> io::Result<Child> {
+    pub(super) fn execute(&mut self, is_initial: bool, is_wrapped: bool) -> io::Result<Child> {
         self.prepare();
         let (socket, birth) = packet::pair()?;
         let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe::pipe()?, pipe::pipe()?);
@@ -220,18 +221,31 @@ impl Household {
 
     /// Limits a process to what it was granted, on a cluster. Fails where the group has been removed under us, and then
     /// nothing lives in it.
-    pub(crate) fn limit(&mut self, number: u32, resources: Resources, now: Instant) {
-        self.allow(number, resources.mem, now);
+    pub(super) fn limit(&mut self, number: u32, resources: Resources, now: Instant) {
+        let Some(child) = self.children.get_mut(&number) else {
+            return;
+        };
+        if let Some(allowance) = self.memory.allow(resources.mem, now) {
+            child.allowance = Some(allowance);
+        }
         let limits = Limits {
             memory_bytes: resources.mem.bytes(),
             cpu_millionths: resources.cpu.millionths(),
             tasks: TASKS_MAX,
         };
-        let child = self.children.get(&number);
-        if let Some(leaf) = child.and_then(|child| child.leaf.as_ref())
-            && self.about.is_limited
-        {
+        if let Some(leaf) = child.leaf.as_ref().filter(|_| self.about.is_limited) {
             let _ = leaf.limit(&limits);
+        }
+    }
+
+    /// Looks at what each process uses, if it is time to, and kills who uses too much.
+    pub(super) fn look_at_memory(&mut self, now: Instant) {
+        let living = self.children.iter_mut().filter(|(_, child)| !child.is_dead);
+        let allowed = living.filter_map(|(number, child)| {
+            Some((*number, child.process.id(), child.allowance.as_mut()?))
+        });
+        for number in self.memory.look(allowed, now) {
+            self.kill(number);
         }
     }
 
@@ -244,7 +258,7 @@ impl Household {
     }
 
     /// Makes the group of the next process ahead of time, where groups can be made.
-    pub(crate) fn prepare(&mut self) {
+    pub(super) fn prepare(&mut self) {
         if let (None, Some(tree)) = (&self.nursery, &self.tree) {
             self.nursery = self.vacant.pop().or_else(|| {
                 self.groups_made += 1;

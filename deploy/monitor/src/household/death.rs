@@ -2,12 +2,8 @@
 //!
 //! Why it ended is the head's to say.
 
-use crate::{
-    head::Head,
-    household::{Household, SIGKILL},
-    voice::STREAMS,
-    watched::Source,
-};
+use super::Household;
+use crate::{head::Head, signals::SIGKILL, voice::STREAMS, watched::Source};
 use deploy_sys::{cgroup::Occupancy, group_limits, pidfd::Process, process};
 use deploy_wire::{
     exit::{End, Shortage},
@@ -21,7 +17,7 @@ use std::{
 
 impl Household {
     /// A process may have died. Returns whether to look again; the kernel tells only once, so never.
-    pub(crate) fn handle_end(&mut self, number: u32, head: &mut dyn Head, now: Instant) -> bool {
+    pub(super) fn handle_end(&mut self, number: u32, head: &mut dyn Head, now: Instant) -> bool {
         // What it asked before it died counts; a fork of it that still asks does not.
         let _ = (0..LAST_TURNS_MAX).find(|_| !self.listen(number, head, now));
         let Some(child) = self
@@ -57,14 +53,14 @@ impl Household {
         self.leaving.insert(number);
         head.handle_death(number, end, shortage);
         if self.is_deserted() {
-            self.dismiss_spare();
+            self.spare.dismiss();
         }
         self.kill_left_behind();
         false
     }
 
     /// Tells the end of every process that has said its last word.
-    pub(crate) fn farewell_all(&mut self, head: &mut dyn Head, now: Instant) {
+    pub(super) fn farewell_all(&mut self, head: &mut dyn Head, now: Instant) {
         for number in self.leaving.clone() {
             let child = self
                 .children
@@ -190,10 +186,6 @@ fn kill(adopted: u32) {
 }
 
 /// The kernel's numbers as amounts.
-/// As many as [`TASKS_MAX`](crate::birth::TASKS_MAX).
-const TOO_MANY_TASKS: &str = "it and what it started were 1024 processes and threads at once, which is as many as they may be: \
-    spread them over several processes of the job";
-
 fn in_words(shortage: group_limits::Shortage) -> Shortage {
     Shortage {
         limit: Mem::B * shortage.limit_bytes,
@@ -201,6 +193,9 @@ fn in_words(shortage: group_limits::Shortage) -> Shortage {
     }
 }
 
+/// As many as [`TASKS_MAX`](super::birth::TASKS_MAX).
+const TOO_MANY_TASKS: &str = "it and what it started were 1024 processes and threads at once, which is as many as they may be: \
+    spread them over several processes of the job";
 /// As many as begin and end together where many do; each takes the kernel some 20 KiB.
 const VACANT_GROUPS_MAX: usize = 16;
 /// More than the socket holds.

@@ -1,6 +1,15 @@
-//! A set of signals.
+//! Signals by their numbers, and sets of them.
 //!
 //! Deliberately absent: real-time signals beyond 64, which Linux does not have.
+
+pub(crate) const SIGHUP: i32 = 1;
+pub(crate) const SIGINT: i32 = 2;
+pub(crate) const SIGQUIT: i32 = 3;
+pub(crate) const SIGKILL: i32 = 9;
+pub(crate) const SIGUSR1: i32 = 10;
+pub(crate) const SIGUSR2: i32 = 12;
+pub(crate) const SIGTERM: i32 = 15;
+pub(crate) const SIGCHLD: i32 = 17;
 
 /// Some of the signals 1 to 64; bit `n - 1` is signal `n`.
 #[derive(Clone, Copy, Default, Debug)]

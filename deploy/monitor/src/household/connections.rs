@@ -1,0 +1,120 @@
+//! The connections that processes are given: with one another here, with others on other machines, and by way of the head.
+//!
+//! Deliberately absent: how a connection is made (`exchange.rs`, `outside.rs`, `relay.rs`), and what it carries.
+
+use super::Household;
+use crate::{exchange::End, head::Head, launcher::explain, outside::Met};
+use deploy_wire::{
+    control::Notice,
+    hello::Route,
+    pid::Pid,
+    relay::{Piece, Relay},
+};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, time::Instant};
+
+impl Household {
+    /// Gives two processes the ends of a new connection.
+    pub(super) fn connect(&mut self, one: u32, other: u32) {
+        let (one_pid, other_pid) = (self.pid(one), self.pid(other));
+        let (one_end, other_end) = match self.about.exchange.connect(one_pid, other_pid) {
+            Ok(ends) => ends,
+            Err(error) => {
+                self.postponed.push_back((one, other));
+                self.spare.dismiss(); // What it holds is wanted here.
+                return self.tell_shortage(one, other, &error);
+            }
+        };
+        for (number, peer, end) in [(one, other_pid, one_end), (other, one_pid, other_end)] {
+            self.hand_over(number, peer, end);
+        }
+    }
+
+    /// Has a person told, once, why a connection waits.
+    fn tell_shortage(&mut self, one: u32, other: u32, error: &io::Error) {
+        if !std::mem::replace(&mut self.is_short_told, true) {
+            let (other, why) = (self.pid(other), explain(error));
+            let text = format!("waiting to be connected to {other}: {why}");
+            self.notes.push((one, text));
+        }
+    }
+
+    /// Connects a process here with one on another machine.
+    pub(super) fn dial(
+        &mut self,
+        one: u32,
+        other: u32,
+        at: SocketAddr,
+        head: &mut dyn Head,
+        now: Instant,
+    ) {
+        let route = Route {
+            from: self.pid(one),
+            to: self.pid(other),
+        };
+        if let Err(error) = self.outside.dial(route, at, &self.registry, now) {
+            head.handle_not_connected(one, other, explain(&error));
+        }
+    }
+
+    /// Takes in a connection that another machine made. Who makes no sense is hung up on, without a word.
+    pub(super) fn accept(&mut self, socket: OwnedFd, first: &[u8], now: Instant) {
+        let _ = self.outside.accept(socket, first, &self.registry, now);
+    }
+
+    /// Goes on with the connections that are being made with other machines.
+    pub(super) fn meet(&mut self, head: &mut dyn Head, now: Instant) {
+        for met in self.outside.meet(&self.registry, now) {
+            match met {
+                Met::Connected {
+                    route,
+                    is_dialed,
+                    end,
+                } => self.handle_met(route, is_dialed, end, now),
+                Met::Failed { route, why } => {
+                    let (one, other) = (route.from.number(), route.to.number());
+                    head.handle_not_connected(one, other, why);
+                }
+            }
+        }
+    }
+
+    fn handle_met(&mut self, route: Route, is_dialed: bool, end: End, now: Instant) {
+        let (ours, peer) = match is_dialed {
+            true => (route.from, route.to),
+            false => (route.to, route.from),
+        };
+        if self.children.contains_key(&ours.number()) {
+            self.hand_over(ours.number(), peer, end);
+        } else if !is_dialed && ours.job() == self.about.job {
+            self.outside.keep_early(route, end, now); // Otherwise it has ended meanwhile.
+        }
+    }
+
+    /// Gives a process that has begun the connections that came before it.
+    pub(super) fn claim_early(&mut self, number: u32) {
+        for (peer, end) in self.outside.claim_early(number) {
+            self.hand_over(number, peer, end);
+        }
+    }
+
+    /// Gives a process an end of a connection that goes by way of the head. Where that cannot be it is over at once.
+    pub(super) fn relay(&mut self, relay: Relay, head: &mut dyn Head) {
+        let is_here = (self.children.get(&relay.one)).is_some_and(|child| !child.is_dead);
+        let made = match is_here {
+            true => self.relays.begin(&relay, &self.registry),
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+        match made {
+            Ok(theirs) => {
+                let peer = self.pid(relay.other);
+                self.hand_over(relay.one, peer, End::new(theirs, Some(relay.seal)));
+            }
+            Err(_) => head.handle_relayed(relay.channel, Piece::Over),
+        }
+    }
+
+    fn hand_over(&mut self, number: u32, peer: Pid, end: End) {
+        let seal = end.seal;
+        self.tell(number, &Notice::Connected { peer, seal }, Some(end.socket));
+    }
+}
