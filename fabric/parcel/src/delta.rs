@@ -18,7 +18,9 @@
 //! 4. the differing bytes, new minus old;
 //! 5. the new bytes.
 
+pub use crate::base::{Base, Nonsense};
 use crate::{
+    base::nonsense,
     moves::{BLOCK_BYTES, Corrected, Moves},
     numbers,
     parts::{Part, Search},
@@ -28,11 +30,6 @@ use std::{
     io::{self, Read, Write},
     ops::Range,
 };
-
-/// Why something is no change of that program.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Nonsense(&'static str);
 
 /// What makes `new` of `old`; nothing, if that is longer than `len_max`, or more work than [`apply`] does. Takes some 40 MiB of
 /// memory and twice as much as comes of it, beside the old program.
@@ -79,44 +76,6 @@ pub fn make<B: Base + ?Sized>(
         old_end = part.old_end();
     }
     Ok(Some(change.finish()))
-}
-
-/// A program of which only what is needed is read.
-pub trait Base {
-    /// How long it is, in bytes.
-    ///
-    /// # Errors
-    /// If that cannot be found out.
-    fn bytes(&self) -> io::Result<u64>;
-
-    /// Fills `bytes` with what is there from `at` on.
-    ///
-    /// # Errors
-    /// If it is shorter, or cannot be read.
-    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()>;
-}
-
-impl<B: Base + ?Sized> Base for &B {
-    fn bytes(&self) -> io::Result<u64> {
-        (**self).bytes()
-    }
-
-    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
-        (**self).read_at(bytes, at)
-    }
-}
-
-impl Base for [u8] {
-    fn bytes(&self) -> io::Result<u64> {
-        Ok(self.len() as u64)
-    }
-
-    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
-        let rest = usize::try_from(at).ok().and_then(|at| self.get(at..));
-        let there = rest.and_then(|rest| rest.get(..bytes.len()));
-        bytes.copy_from_slice(there.ok_or_else(nonsense)?);
-        Ok(())
-    }
 }
 
 /// Writes what a change makes of `old`, which may be `len_max` bytes. Nothing is reserved for lengths that are only announced,
@@ -359,11 +318,6 @@ fn take<'l>(list: &mut &'l [u8], len: u64) -> io::Result<&'l [u8]> {
     let (taken, rest) = list.split_at_checked(len).ok_or_else(nonsense)?;
     *list = rest;
     Ok(taken)
-}
-
-pub(crate) fn nonsense() -> io::Error {
-    let nonsense = Nonsense("it is no change of that program");
-    io::Error::new(io::ErrorKind::InvalidData, nonsense)
 }
 
 /// All lists of a change lie in memory, and together are no longer if they are well meant.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod base;
 pub mod delta;
 mod moves;
 mod numbers;
@@ -17,7 +18,8 @@ pub mod talk;
 pub mod tree;
 mod windows;
 
-use delta::{Base, LIST_BYTES_MAX};
+use base::Base;
+use delta::LIST_BYTES_MAX;
 use std::io::{self, BufReader, Cursor, Read, Write};
 pub use windows::Stream;
 use zstd::{

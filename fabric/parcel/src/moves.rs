@@ -19,7 +19,7 @@
 //! much more than that it moves what lies there, with the sign in the lowest bit.
 
 use crate::{
-    delta::{Base, nonsense},
+    base::{Base, nonsense},
     numbers,
     parts::{Part, Search},
     references::{self, Form},

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: any width. What is too large for a place is refused by who reads it.
 
-use crate::delta::nonsense;
+use crate::base::nonsense;
 use std::io;
 
 pub(crate) fn put(list: &mut Vec<u8>, mut number: u64) {

@@ -4,7 +4,7 @@
 //! no regions.
 
 use crate::{
-    delta::{Base, nonsense},
+    base::{Base, nonsense},
     numbers,
 };
 use std::{io, ops::Range};

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: windows that overlap. A part of a program ends where its window does, and goes on in the next.
 
-use crate::delta::Base;
+use crate::base::Base;
 use std::io;
 
 /// The windows of a program, in its order.
