@@ -4,13 +4,13 @@
 
 use crate::{
     identity::{Certified, Identity},
-    insecure,
-    keys::{KeyError, KeyPair, PublicKey},
+    keys::{KeyError, KeyPair, Pin, PublicKey},
+    known_key,
     members::{MemberRow, Members, Revocations, Serial},
     peer::Peer,
     state::{StateDir, StateError},
     subject::{ClusterId, Name, Role, Subject},
-    token::{Pin, Token},
+    token::Token,
     tokens::{TokenRefusal, Tokens},
     verify,
 };
@@ -81,7 +81,7 @@ impl Authority {
     /// Blocks while another process changes the directory.
     pub fn open(dir: &StateDir, now: SystemTime) -> Result<Authority, AuthorityError> {
         let authority = Authority::open_or_make(dir, KeyPair::generate, now)?;
-        if authority.pin == insecure::pin() {
+        if authority.pin == known_key::pin() {
             return Err(AuthorityError::Insecure(dir.path().to_owned()));
         }
         Ok(authority)

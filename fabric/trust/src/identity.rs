@@ -3,8 +3,8 @@
 //! One file, so that it is either all there or not.
 
 use crate::{
-    insecure,
     keys::{KeyError, KeyPair},
+    known_key,
     state::{StateDir, StateError},
     subject::{ClusterId, Name, Role, Subject},
     token::Token,
@@ -72,7 +72,7 @@ impl Identity {
 
     /// Whether it is of a cluster that everybody on its machine can use.
     pub fn is_insecure(&self) -> bool {
-        verify::pin_of(&self.root) == Some(insecure::pin())
+        verify::pin_of(&self.root) == Some(known_key::pin())
     }
 
     /// Whether it is time for a new certificate: a third of its life is left, or less.

@@ -5,10 +5,10 @@
 
 use crate::{
     authority::{Authority, AuthorityError},
-    keys::KeyPair,
+    known_key::{key, pin},
     state::StateDir,
     subject::Role,
-    token::{Pin, Token},
+    token::Token,
 };
 use std::{
     net::SocketAddr,
@@ -48,17 +48,8 @@ pub(crate) fn is_loopback(address: &str) -> bool {
     address.is_ok_and(|address| must_be_loopback(&address).is_ok())
 }
 
-/// Which authority it is.
-pub(crate) fn pin() -> Pin {
-    Pin::of(&key().public().to_spki())
-}
-
 fn token_of(role: Role, address: &str) -> Token {
     Token::new(role, address, pin(), role.code().into())
-}
-
-fn key() -> KeyPair {
-    KeyPair::from_secret("fabric authority 1", b"--insecure-no-auth")
 }
 
 /// Refuses what others than this machine might reach.

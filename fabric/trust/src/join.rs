@@ -282,7 +282,7 @@ const BY_KEY: &str = "fabric join 1: key";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::Pin;
+    use crate::keys::Pin;
     use proptest::prelude::*;
 
     #[test]

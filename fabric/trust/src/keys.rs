@@ -19,6 +19,10 @@ pub struct KeyPair {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PublicKey(pub [u8; 32]);
 
+/// The first 128 bits of SHA-256 over an authority's public key, as it stands in its certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pin(pub [u8; 16]);
+
 /// A signature over some bytes.
 pub type Signature = [u8; 64];
 
@@ -87,6 +91,16 @@ impl KeyPair {
             .as_ref()
             .try_into()
             .expect("Ed25519 signatures have 64 bytes")
+    }
+}
+
+impl Pin {
+    /// The pin of an authority with this public key.
+    pub(crate) fn of(spki: &[u8]) -> Pin {
+        let digest = sha256(&[spki]);
+        Pin(digest[..16]
+            .try_into()
+            .expect("16 of 32 bytes are 16 bytes long"))
     }
 }
 

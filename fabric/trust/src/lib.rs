@@ -39,6 +39,7 @@ pub mod identity;
 pub mod insecure;
 pub mod join;
 pub mod keys;
+mod known_key;
 pub mod limits;
 pub mod members;
 mod peer;

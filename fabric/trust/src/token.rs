@@ -7,7 +7,7 @@
 //! (Crockford's) has no letters that look like digits; upper case, `o` for `0`, and `i` and `l` for `1` are understood.
 
 use crate::{
-    keys::{KeyPair, PublicKey, sha256},
+    keys::{KeyPair, Pin, PublicKey, sha256},
     subject::Role,
 };
 use std::{fmt, str::FromStr};
@@ -23,10 +23,6 @@ pub struct Token {
     pub pin: Pin,
     secret: [u8; 16],
 }
-
-/// The first 128 bits of SHA-256 over an authority's public key, as it stands in its certificate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pin(pub [u8; 16]);
 
 /// What a token is called in lists and messages: it says nothing of the secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -86,7 +82,7 @@ impl Token {
 
     /// Whether it is of a cluster that everybody on its machine can use.
     pub fn is_insecure(&self) -> bool {
-        self.pin == crate::insecure::pin()
+        self.pin == crate::known_key::pin()
     }
 
     /// What lists call it.
@@ -107,16 +103,6 @@ impl Token {
         content.extend_from_slice(&self.pin.0);
         content.extend_from_slice(&self.secret);
         content
-    }
-}
-
-impl Pin {
-    /// The pin of an authority with this public key.
-    pub(crate) fn of(spki: &[u8]) -> Pin {
-        let digest = sha256(&[spki]);
-        Pin(digest[..16]
-            .try_into()
-            .expect("16 of 32 bytes are 16 bytes long"))
     }
 }
 

@@ -247,7 +247,7 @@ const HEAD: &str = "fabric tokens 1";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{state::tests::Scratch, token::Pin};
+    use crate::{keys::Pin, state::tests::Scratch};
 
     const ONE: PublicKey = PublicKey([1; 32]);
     const TWO: PublicKey = PublicKey([2; 32]);

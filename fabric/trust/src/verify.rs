@@ -3,10 +3,10 @@
 //! Host names and addresses are deliberately absent: a member is who its certificate says, wherever it is.
 
 use crate::{
+    keys::Pin,
     members::Revocations,
     peer::Peer,
     subject::{ClusterId, Role},
-    token::Pin,
 };
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,

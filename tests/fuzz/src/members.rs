@@ -5,9 +5,10 @@ use crate::Target;
 use deploy_trust::{
     framing::{Inbound, Outbound},
     identity::Certified,
+    keys::Pin,
     limits::UNKNOWN_MESSAGE_BYTES_MAX,
     subject::{Role, Subject},
-    token::{Pin, Token, TokenId},
+    token::{Token, TokenId},
 };
 
 pub(crate) const TOKEN: Target = Target {

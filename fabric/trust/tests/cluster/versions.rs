@@ -7,9 +7,10 @@ use crate::{
 use deploy_trust::{
     client::ClientError,
     join::{JoinError, join},
+    keys::Pin,
     session::SessionError,
     subject::Role,
-    token::{Pin, Token},
+    token::Token,
 };
 use std::{
     io::{Read, Write},
