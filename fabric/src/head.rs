@@ -7,10 +7,11 @@ use crate::{
     cli::MasterPlan,
     images::{ImageError, Images, KEPT_BYTES_MAX},
     master::{
-        again::{self, NodesFile},
+        again,
         cluster::Cluster,
         desk::Desk,
         membership::Membership,
+        nodes_file::NodesFile,
         rights,
         serve::{Books, Master},
     },

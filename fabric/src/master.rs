@@ -5,8 +5,6 @@ pub mod again;
 mod brief;
 pub mod clerk;
 pub mod cluster;
-#[cfg(test)]
-mod cluster_tests;
 pub mod desk;
 mod gate;
 pub mod happening;
@@ -14,7 +12,9 @@ pub mod job;
 pub mod journal;
 pub mod lives;
 pub mod membership;
+pub mod nodes_file;
 mod party;
+mod place;
 pub mod record;
 pub mod rights;
 pub mod scribe;

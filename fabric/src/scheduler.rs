@@ -18,7 +18,9 @@
 //! that had so much was lost, lets others pass until it comes back.
 
 mod index;
+mod lines;
 mod place;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +33,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
 };
+pub use terms::{Ask, NodeId, NodeSpec, NodeState, Ticket, Verdict};
 
 /// Grants room on nodes.
 ///
@@ -61,95 +64,6 @@ pub struct Scheduler {
     turns_made: u64,
     /// Where something has changed for the first of the line.
     due: BTreeSet<PlaceId>,
-}
-
-/// A node, from when it came until it is lost; one that comes back is another.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct NodeId(u32);
-
-impl NodeId {
-    /// None of the scheduler's: the machine of the person whose job it is, where that takes part in it.
-    pub const HERE: NodeId = NodeId(u32::MAX);
-
-    /// As it is written down.
-    pub fn number(self) -> u32 {
-        self.0
-    }
-
-    /// The node that was written down so.
-    pub fn from_number(number: u32) -> NodeId {
-        NodeId(number)
-    }
-}
-
-/// Names one request for room, and what was granted to it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Ticket(pub u64);
-
-/// A node that has come.
-#[derive(Clone, PartialEq, Debug)]
-pub struct NodeSpec {
-    /// What it is called. No other node has this name.
-    pub name: String,
-    /// What it has.
-    pub capacity: Resources,
-    /// What else it goes by, such as `disk=ssd`.
-    pub labels: Vec<String>,
-}
-
-/// A request for room.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Ask {
-    /// Its name, which no other request has had.
-    pub ticket: Ticket,
-    /// How much.
-    pub resources: Resources,
-    /// The nodes it may be on: the one of this name, or those with this label.
-    pub node: Option<String>,
-    /// Where it would be best, among equals.
-    pub near: Option<NodeId>,
-    /// Whether to queue for it.
-    pub wait: bool,
-}
-
-/// What becomes of a request.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Verdict {
-    /// The room is taken, until it is released.
-    Granted(NodeId),
-    /// It will be, in its turn: see [`Scheduler::poll_granted`].
-    AfterOthers,
-    /// There is none now.
-    OutOfResources {
-        /// What is free where most is.
-        free: Vec<NodeResources>,
-        /// How many other nodes there are, with less.
-        others: u32,
-    },
-    /// None of the nodes that there are could ever hold it.
-    NeverFits {
-        /// What the largest nodes have in all.
-        capacity: Vec<NodeResources>,
-        /// How many other nodes there are, with less.
-        others: u32,
-    },
-}
-
-/// A node, as people see it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct NodeState {
-    /// What it is called.
-    pub name: String,
-    /// What it has.
-    pub capacity: Resources,
-    /// What of that is free.
-    pub free: Resources,
-    /// How many grants there are.
-    pub grants: u32,
-    /// Whether it may be dead.
-    pub is_suspected: bool,
-    /// Whether somebody wants nothing more placed there.
-    pub is_draining: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -419,82 +333,6 @@ impl Scheduler {
         assert!(earlier.is_none(), "each request has a ticket of its own");
     }
 
-    fn join(&mut self, id: PlaceId, ask: Ask) {
-        let turn = self.turns_made;
-        self.turns_made += 1;
-        self.waiting.insert(ask.ticket, (id, turn));
-        let place = &mut self.places[id.0];
-        place.line.insert(turn, ask);
-        if place.line.len() == 1 {
-            self.due.insert(id);
-        }
-    }
-
-    /// Of the lines for whose first something has changed, that of whoever asked first.
-    fn next_due(&self) -> Option<PlaceId> {
-        let first = |id: &PlaceId| self.places[id.0].line.keys().next().copied();
-        let due = self.due.iter().copied();
-        due.min_by_key(|id| (first(id).is_none(), first(id)))
-    }
-
-    fn first_of(&self, id: PlaceId) -> Option<(u64, Ask)> {
-        let first = self.places[id.0].line.first_key_value();
-        first.map(|(turn, ask)| (*turn, ask.clone()))
-    }
-
-    /// Has the first of a line step out of it if no node can hold it now. Says whether it did.
-    fn strand(&mut self, id: PlaceId) -> bool {
-        let place = &mut self.places[id.0];
-        let is_held = |ask: &Ask| place.all.closest(ask.resources, |_| false).is_some();
-        let first = place.line.first_entry();
-        let Some(first) = first.filter(|first| !is_held(first.get())) else {
-            return false;
-        };
-        let (turn, ask) = first.remove_entry();
-        place.stranded.insert(turn, ask);
-        self.unkeep(id);
-        true
-    }
-
-    /// Nobody is left in a line.
-    fn done(&mut self, id: PlaceId) {
-        self.unkeep(id);
-        self.due.remove(&id);
-        self.drop_if_empty(id);
-    }
-
-    /// Sees to it that a node is kept for the first of a line: the smallest that can ever hold it.
-    fn keep(&mut self, id: PlaceId, ask: &Ask) {
-        let can_be_kept = |node: &Node| {
-            node.is_open()
-                && fits(ask.resources, node.state.capacity)
-                && node.kept_for.is_none_or(|keeper| keeper == id)
-        };
-        let place = &self.places[id.0];
-        if place
-            .kept
-            .is_some_and(|node| can_be_kept(&self.nodes[&node]))
-        {
-            return;
-        }
-        self.unkeep(id);
-        let place = &self.places[id.0];
-        let is_other = |node: NodeId| !can_be_kept(&self.nodes[&node]);
-        let Some([node, _]) = place.all.closest(ask.resources, is_other) else {
-            return;
-        };
-        self.places[id.0].kept = Some(node);
-        self.nodes.get_mut(&node).expect("it was found").kept_for = Some(id);
-    }
-
-    /// A line needs no node kept for it any more: that is somebody else's chance.
-    fn unkeep(&mut self, id: PlaceId) {
-        if let Some(node) = self.places[id.0].kept.take() {
-            self.nodes.get_mut(&node).expect("it is there").kept_for = None;
-            self.set_due(node);
-        }
-    }
-
     /// Changes something about a node, and where it stands by that.
     fn change(&mut self, id: NodeId, change: impl FnOnce(&mut Node)) {
         let Some(node) = self.nodes.get_mut(&id) else {
@@ -528,16 +366,6 @@ impl Scheduler {
                 self.due.insert(*place);
             }
         }
-    }
-
-    /// Those who step back into their lines because of a node.
-    fn recall_stranded(&mut self, id: NodeId) {
-        for place in self.nodes[&id].places.clone() {
-            let place = &mut self.places[place.0];
-            let mut stranded = std::mem::take(&mut place.stranded);
-            place.line.append(&mut stranded);
-        }
-        self.set_due(id);
     }
 
     fn place_of(&mut self, word: Option<String>) -> PlaceId {

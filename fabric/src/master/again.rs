@@ -5,45 +5,13 @@
 use super::{
     cluster::Cluster,
     desk::{Desk, Retold, Unfinished},
-    sum,
+    nodes_file::NodesFile,
 };
 use deploy_wire::bytes::Malformed;
 use std::{
-    fs, io,
-    path::PathBuf,
+    io,
     time::{Instant, SystemTime},
 };
-
-/// Where it is written down which nodes there are.
-#[derive(Debug)]
-pub struct NodesFile(PathBuf);
-
-impl NodesFile {
-    /// The file of this name.
-    pub fn new(path: PathBuf) -> NodesFile {
-        NodesFile(path)
-    }
-
-    /// Replaces what is there.
-    ///
-    /// # Errors
-    /// If the disk takes nothing.
-    pub fn write(&self, nodes: &[u8]) -> io::Result<()> {
-        let next = self.0.with_extension("next");
-        fs::write(&next, [&sum::of(nodes), nodes].concat())?;
-        fs::rename(&next, &self.0)
-    }
-
-    /// What is there; nothing, where no master was before.
-    fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        let bytes = match fs::read(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read?,
-        };
-        let nodes = sum::check(&bytes).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Some(nodes.to_vec()))
-    }
-}
 
 /// Has the cluster and the desk go on with what was there. What cannot be read is lost, and said to be.
 pub fn take_up(

@@ -13,11 +13,14 @@ mod owners;
 mod restore;
 mod spread;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use super::{
     happening::Happening,
-    job::{self, Job, Nonsense, Place},
+    job::{self, Job, Nonsense},
+    place::Place,
 };
 use crate::scheduler::{Ask as RoomAsk, NodeId, Scheduler, Ticket, Verdict};
 use deploy_wire::{

@@ -4,7 +4,7 @@
 //! Deliberately absent: files. What a process wrote is not written down here, only how much: its bytes are in the job's
 //! record.
 
-use super::job::Place;
+use super::place::Place;
 use crate::scheduler::NodeId;
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},

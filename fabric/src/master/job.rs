@@ -22,9 +22,8 @@ mod wardens;
 
 pub use kept::Room;
 pub use report::Nonsense;
-pub use wardens::Place;
 
-use super::happening::Happening;
+use super::{happening::Happening, place::Place};
 use crate::scheduler::NodeId;
 use credit::Way;
 use deploy_monitor::{Action, Roster};

@@ -12,8 +12,8 @@
 //! written, and nodes keep what they reported until then and so much at most.
 
 use super::{
-    again::NodesFile,
     journal::Journal,
+    nodes_file::NodesFile,
     record::{self, Limits, Pen, Piece, Written},
 };
 use crate::audit::Audit;

@@ -10,13 +10,13 @@ mod watchers;
 
 use super::{
     admission,
-    again::NodesFile,
     brief::brief,
     clerk::Clerk,
     cluster::{Action, ClientId, Cluster, Fetch},
     desk::Desk,
     gate::{Gate, Parcel},
     membership::Membership,
+    nodes_file::NodesFile,
     party::{Heard, Party},
     scribe::{Scribe, Work},
     uploads::{Uploads, Wanted},

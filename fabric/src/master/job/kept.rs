@@ -4,10 +4,10 @@
 //! yet; and the connections that are relayed, while there are any. Who writes a job down waits for a moment without.
 
 use super::{
-    Job, Killer, Process, Stage,
+    Job, Killer, Place, Process, Stage,
     processes::Processes,
     room::{Spawn, Want},
-    wardens::{Place, Warden},
+    wardens::Warden,
 };
 use crate::{master::cluster::About, scheduler::NodeId};
 use deploy_monitor::Roster;

@@ -2,35 +2,12 @@
 //!
 //! Deliberately absent: what they report (`report.rs`), and when to close them.
 
-use super::{Deed, Job};
+use super::{Deed, Job, Place};
 use crate::scheduler::NodeId;
 use deploy_wire::{
     client::CREDIT_BYTES_FIRST,
     job::{JobOrder, OpenJob},
 };
-use std::net::SocketAddr;
-
-/// Where a machine is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// Which it is.
-    pub node: NodeId,
-    /// What it is called.
-    pub name: String,
-    /// Its data port; none, where nobody can dial it and it dials nobody.
-    pub address: Option<SocketAddr>,
-}
-
-impl Place {
-    /// The machine of the person whose job it is.
-    pub(super) fn here() -> Place {
-        Place {
-            node: NodeId::HERE,
-            name: HERE.to_string(),
-            address: None,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Warden {
@@ -101,7 +78,5 @@ impl Job {
     }
 }
 
-/// What people call their own machine where it takes part in a job.
-const HERE: &str = "here";
 /// Where programs are looked for, as on any Linux.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

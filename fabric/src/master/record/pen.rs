@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: reading, but of what a master before this one has left.
 
-use super::{HEAD_BYTES, Head, Limits, Segment, Unwritten, file_name, position};
+use super::layout::{HEAD_BYTES, Head, Limits, Segment, Unwritten, file_name, position};
 use deploy_wire::client::Position;
 use std::{
     collections::VecDeque,

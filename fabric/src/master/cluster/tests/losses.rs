@@ -1,0 +1,87 @@
+//! Nodes and wardens that are lost.
+
+use super::*;
+
+#[test]
+fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
+    let (mut world, nodes) = World::new(&[4, 4]);
+    world.run(None);
+    let (here, _) = world.begun();
+    let there = nodes.iter().copied().find(|node| *node != here).unwrap();
+    world.report(here, JobReport::Begun { number: 0 });
+    world.ask(here, 0, spawn(1, Resources::default(), Some("n1")));
+    world.report(there, JobReport::Begun { number: 1 });
+    let start = world.now;
+    let mut beat = 0;
+    while world.dismissed.is_empty() {
+        world.now += Duration::from_secs(1);
+        beat += 1;
+        let now = world.now;
+        world.cluster.handle_timeout(now);
+        let sequence = beat;
+        world
+            .cluster
+            .handle_report(here, Report::Beat { sequence }, now);
+        world.settle();
+    }
+    assert_eq!(world.dismissed, [there]);
+    assert_eq!(world.now - start, Duration::from_secs(12));
+    let lost = |event: &&Event| match event {
+        Event::Exited { pid: who, status } => {
+            *who == pid(1) && status.reason() == Some(Reason::NodeLost)
+        }
+        _ => false,
+    };
+    assert!(world.events().iter().any(lost));
+    let by = world.told.iter().filter_map(|(_, by)| by.as_deref());
+    assert_eq!(by.collect::<Vec<_>>(), ["12 s of silence"]);
+    assert!(world.was_told(0, |notice| {
+        matches!(notice, Notice::Ended { peer, .. } if *peer == pid(1))
+    }));
+    // What it still says is not heard.
+    world.report(there, JobReport::Left { number: 1 });
+}
+
+#[test]
+fn who_loses_a_warden_hears_of_each_end() {
+    let (mut world, nodes) = World::new(&[4, 4]);
+    world.run(None);
+    let (here, _) = world.begun();
+    let there = nodes.iter().copied().find(|node| *node != here).unwrap();
+    world.report(here, JobReport::Begun { number: 0 });
+    world.ask(here, 0, spawn(1, Resources::default(), Some("n1")));
+    world.report(there, JobReport::Begun { number: 1 });
+    let why = "the job's warden has ended unexpectedly".to_string();
+    world.report(there, JobReport::Failed { why });
+    let orphaned = |event: &&Event| match event {
+        Event::Exited { pid: who, status } => {
+            *who == pid(1) && status.reason() == Some(Reason::Orphaned)
+        }
+        _ => false,
+    };
+    assert!(world.events().iter().any(orphaned));
+    assert!(world.was_told(0, |notice| {
+        matches!(notice, Notice::Ended { peer, .. } if *peer == pid(1))
+    }));
+    // Another begins there, under a warden of its own.
+    world.ask(here, 0, spawn(2, Resources::default(), Some("n1")));
+    let opened =
+        |(node, order): &&(NodeId, JobOrder)| *node == there && matches!(order, JobOrder::Open(_));
+    assert_eq!(world.orders.iter().filter(opened).count(), 2);
+}
+
+#[test]
+fn a_node_that_makes_no_sense_is_dismissed() {
+    let (mut world, _) = World::new(&[4]);
+    world.run(None);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
+    world.report(node, JobReport::Left { number: 0 });
+    assert_eq!(world.dismissed, [node]);
+    assert!(world.over.is_some());
+    let by = "a report that makes no sense, which is an error in Deploy: of job";
+    let why = "Left { number: 0 }: that process lives";
+    let says = |text: &str| text.contains(by) && text.ends_with(why);
+    let exited = world.told.last().and_then(|(_, by)| by.as_deref());
+    assert!(says(exited.unwrap()) && says(world.notes.last().unwrap()));
+}
