@@ -1,22 +1,20 @@
-//! The clusters that a person has logged in to, each in a directory of its own, and which of them a word means.
+//! Which of the clusters that a person has logged in to a word means.
+//!
+//! Deliberately absent: how it is kept who a person is there (`saved.rs`).
 
-use crate::{cli, failure::Failure, session::Bridge, settings::Settings};
+use crate::{cli, failure::Failure, saved, session::Bridge, settings::Settings};
 use deploy_trust::{
     client::ClientError,
-    identity::{Certified, Identity},
+    identity::Identity,
     insecure,
     join::{self, JoinError},
-    places,
     session::SessionError,
-    state::StateDir,
     subject::{Name, Role},
     token::Token,
 };
 use deploy_wire::pid::Job;
 use std::{
-    fs,
     net::{SocketAddr, ToSocketAddrs},
-    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -85,7 +83,7 @@ pub fn short(job: Job) -> String {
 
 /// Who we already are in the cluster that a token is for, at the address that it names.
 pub fn of_token(token: &Token) -> Result<Option<Identity>, Failure> {
-    let saved = places::user(&token.address).map_or(Ok(None), |path| load(&path))?;
+    let saved = saved::find(&token.address)?;
     let now = SystemTime::now();
     Ok(saved.filter(|identity| identity.is_of(token) && identity.expires > now))
 }
@@ -93,38 +91,12 @@ pub fn of_token(token: &Token) -> Result<Option<Identity>, Failure> {
 /// Joins as a user, and saves who we are from then on.
 pub fn join(token: &Token) -> Result<Identity, Failure> {
     let identity = join::join(token, &own_name(), PATIENCE).map_err(not_joined)?;
-    save(&identity, &identity.address)?;
+    saved::save(&identity, &identity.address)?;
     Ok(identity)
 }
 
-/// Saves an identity under a name or an address.
-pub fn save(identity: &Identity, target: &str) -> Result<(), Failure> {
-    let path = places::user(target).ok_or_else(|| {
-        Failure::setting(format!(
-            "`{target}` cannot be saved: it is no name for a file, or you have no home directory (set HOME)"
-        ))
-    })?;
-    let dir = StateDir::open(&path).map_err(Failure::setting)?;
-    identity.save(&dir).map_err(Failure::setting)
-}
-
-/// Puts a new certificate in place of the one of this identity, wherever that is saved.
-pub fn renew(identity: &Identity, certified: &Certified) -> Result<(), Failure> {
-    for name in saved()? {
-        let Some(mut kept) = places::user(&name).map_or(Ok(None), |path| load(&path))? else {
-            continue;
-        };
-        if kept.address == identity.address && kept.renew(certified.clone()) {
-            save(&kept, &name)?;
-        }
-    }
-    Ok(())
-}
-
 fn named(target: &str) -> Result<Identity, Failure> {
-    if let Some(path) = places::user(target)
-        && let Some(identity) = load(&path)?
-    {
+    if let Some(identity) = saved::find(target)? {
         return Ok(identity);
     }
     // It may have been saved by a name only, or by another spelling: a host has a name, and the token an address.
@@ -134,8 +106,8 @@ fn named(target: &str) -> Result<Identity, Failure> {
         false => Ok(Vec::new()),
     };
     let addresses: Vec<SocketAddr> = addresses.unwrap_or_default();
-    for name in saved()? {
-        if let Some(identity) = places::user(&name).map_or(Ok(None), |path| load(&path))? {
+    for name in saved::names()? {
+        if let Some(identity) = saved::find(&name)? {
             let is_meant = |address: &SocketAddr| address.to_string() == identity.address;
             if identity.address == target || addresses.iter().any(is_meant) {
                 return Ok(identity);
@@ -163,7 +135,7 @@ fn without_login(target: &str, addresses: Vec<SocketAddr>) -> Result<Identity, F
             Ok(identity) => {
                 // What is saved would be tried before any other, also if it is of the wrong port.
                 Bridge::connect(&identity)?.finish();
-                save(&identity, &identity.address)?;
+                saved::save(&identity, &identity.address)?;
                 eprintln!(
                     "cargo deploy: the cluster at {address} has no authentication: everybody on its machine can use it"
                 );
@@ -207,8 +179,8 @@ fn not_joined(error: JoinError) -> Failure {
 
 fn only() -> Result<Identity, Failure> {
     let mut found: Vec<Identity> = Vec::new();
-    for name in saved()? {
-        let Some(identity) = places::user(&name).map_or(Ok(None), |path| load(&path))? else {
+    for name in saved::names()? {
+        let Some(identity) = saved::find(&name)? else {
             continue;
         };
         // One cluster may be saved twice, by its address and by a name.
@@ -225,38 +197,9 @@ fn only() -> Result<Identity, Failure> {
     }
 }
 
-/// The names under which something was saved, in order.
-fn saved() -> Result<Vec<String>, Failure> {
-    let Some(path) = places::users() else {
-        return Ok(Vec::new());
-    };
-    let entries = match fs::read_dir(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|error| {
-            Failure::setting(format!("cannot read `{}`: {error}", path.display()))
-        })?,
-    };
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    Ok(names)
-}
-
-fn load(path: &Path) -> Result<Option<Identity>, Failure> {
-    if !path.is_dir() {
-        return Ok(None);
-    }
-    let dir = StateDir::open(path).map_err(Failure::setting)?;
-    let identity = Identity::load(&dir).map_err(Failure::setting)?;
-    // Where nobody has to log in, one that has expired is made anew.
-    let now = SystemTime::now();
-    Ok(identity.filter(|identity| !identity.is_insecure() || identity.expires > now))
-}
-
 /// The end of a sentence that asks for one of them.
 fn known() -> Result<String, Failure> {
-    let names = saved()?;
+    let names = saved::names()?;
     Ok(match names.is_empty() {
         true => String::new(),
         false => format!(" (saved: {})", names.join(", ")),

@@ -25,6 +25,7 @@ mod login;
 mod preflight;
 mod run;
 mod runner;
+mod saved;
 mod session;
 mod settings;
 mod stdin;

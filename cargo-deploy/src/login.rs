@@ -1,6 +1,6 @@
 //! `cargo deploy login`: from a token to an identity that is kept.
 
-use crate::{cli::Login, clusters, failure::Failure, session::Bridge};
+use crate::{cli::Login, clusters, failure::Failure, saved, session::Bridge};
 use deploy_trust::{subject::Role, token::Token};
 use std::io;
 
@@ -24,7 +24,7 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
         None => clusters::join(&token)?,
     };
     if let Some(name) = &login.name {
-        clusters::save(&identity, name)?;
+        saved::save(&identity, name)?;
     }
     let target = login.name.as_deref().unwrap_or(&identity.address);
     println!(

@@ -2,7 +2,7 @@
 //!
 //! What happens while a job runs is not like that (`line.rs`).
 
-use crate::{clusters, failure::Failure};
+use crate::{failure::Failure, saved};
 use deploy_trust::{
     client::{Client, ClientError},
     endpoint::Connector,
@@ -49,7 +49,7 @@ impl Bridge {
             return Err(self.surprised());
         };
         let certified = Certified::from_bytes(&certified).map_err(Failure::connection)?;
-        clusters::renew(identity, &certified)
+        saved::renew(identity, &certified)
     }
 
     /// Asks, and waits for the answer. What is refused is an error.
