@@ -58,7 +58,7 @@ pub struct Ask {
 pub enum Verdict {
     /// The room is taken, until it is released.
     Granted(NodeId),
-    /// It will be, in its turn: see [`Scheduler::poll_granted`].
+    /// It will be, in its turn: see [`poll_granted`](super::Scheduler::poll_granted).
     AfterOthers,
     /// There is none now.
     OutOfResources {
