@@ -14,7 +14,7 @@ pub mod lives;
 pub mod membership;
 pub mod nodes_file;
 mod party;
-mod place;
+pub mod place;
 pub mod record;
 pub mod rights;
 pub mod scribe;
