@@ -1,4 +1,4 @@
-//! Who a process is, what it needs and how it ended, as bytes: the fields that many messages have.
+//! The fields that many messages have, as bytes: who a process is, what it needs, how it ended; an address, a file, a secret.
 //!
 //! Deliberately absent: messages.
 
@@ -7,7 +7,9 @@ use crate::{
     exit::{End, ExitStatus, Reason, Shortage},
     pid::{Job, Pid},
     resources::{Cpu, Mem, Resources},
+    secret::{SECRET_BYTES, Secret},
 };
+use std::net::SocketAddr;
 
 pub(crate) fn write_pid(w: &mut Writer, pid: Pid) {
     w.u128(pid.job().bits()).u32(pid.number());
@@ -89,4 +91,26 @@ pub(crate) fn read_end(r: &mut Reader<'_>) -> Result<End, Malformed> {
         (1, signal) => Ok(End::Signal(signal)),
         _ => Err(Malformed("an unknown kind of end")),
     }
+}
+
+pub(crate) fn read_address(r: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {
+    r.text()?
+        .parse()
+        .map_err(|_| Malformed("an address is not one"))
+}
+
+pub(crate) fn write_file(w: &mut Writer, file: &Option<Vec<u8>>) {
+    w.option(file.as_ref(), |w, bytes| {
+        w.bytes(bytes);
+    });
+}
+
+pub(crate) fn read_file(r: &mut Reader<'_>) -> Result<Option<Vec<u8>>, Malformed> {
+    r.option(|r| Ok(r.bytes()?.to_vec()))
+}
+
+pub(crate) fn read_secret(r: &mut Reader<'_>) -> Result<Secret, Malformed> {
+    let bytes: Result<[u8; SECRET_BYTES], _> = r.bytes()?.try_into();
+    let bytes = bytes.map_err(|_| Malformed("a secret of another length"))?;
+    Ok(Secret::from_bytes(bytes))
 }

@@ -4,9 +4,8 @@ use super::{Digest, JobView, LifeView, NodeView, read_digest, read_version, writ
 use crate::{
     bytes::{Malformed, Reader, Writer},
     event::{Event, Stream},
-    fields::{read_pid, write_pid},
+    fields::{read_file, read_pid, write_file, write_pid},
     job::JobOrder,
-    node::{read_file, write_file},
     packed::Packed,
     pid::{Job, Pid},
 };

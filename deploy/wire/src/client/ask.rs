@@ -4,9 +4,8 @@ use super::{Digest, read_digest, read_version, write_version};
 use crate::{
     bytes::{Malformed, Reader, Writer},
     event::Stream,
-    fields::{read_resources, write_resources},
+    fields::{read_file, read_resources, write_file, write_resources},
     job::JobReport,
-    node::{read_file, write_file},
     resources::Resources,
 };
 
