@@ -1,4 +1,6 @@
 //! What a try to read brings.
+//!
+//! Deliberately absent: what is done with it (`link/reading.rs`).
 
 use super::outgoing::Outgoing;
 use deploy_sys::stream;

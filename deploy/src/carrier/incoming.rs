@@ -1,4 +1,6 @@
 //! How bytes come: over the socket, through a ring, or sealed; and before that, the handshake.
+//!
+//! Deliberately absent: who reads, and when (`turn.rs`).
 
 use super::{
     came::{Came, came, found, read_into},

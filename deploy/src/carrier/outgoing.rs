@@ -1,4 +1,6 @@
 //! How bytes leave: over the socket, through a ring, or sealed.
+//!
+//! Deliberately absent: when (`link/sending.rs`).
 
 use crate::share::Leaving;
 use deploy_sys::{ring::Writer, stream};

@@ -1,4 +1,6 @@
 //! Where bytes of a long value belong: they are read straight there.
+//!
+//! Deliberately absent: what the value is (`codec.rs`, `bytes.rs`).
 
 use super::came::{Came, found, read_into};
 use deploy_sys::{ring::Reader, stream};

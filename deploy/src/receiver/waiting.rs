@@ -1,4 +1,6 @@
 //! How a thread waits for a value: it reads the socket itself, and a long value that is expected straight to its place.
+//!
+//! Deliberately absent: what counts as found (`looking.rs`), and tasks (`future.rs`).
 
 use super::{
     Receiver,
