@@ -15,7 +15,7 @@ mod incoming;
 mod outgoing;
 mod place;
 
-pub(crate) use came::Came;
+pub(crate) use came::{Came, TORN};
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use place::Place;

@@ -33,10 +33,14 @@ use std::{
 
 /// What one process of so much memory has, but for a monitor that says anything.
 pub(crate) fn end(mem_bytes: u64) -> (Arc<Links>, OwnedFd) {
+    end_with(mem_bytes, Sharing::from_env())
+}
+
+pub(crate) fn end_with(mem_bytes: u64, sharing: Sharing) -> (Arc<Links>, OwnedFd) {
     let hub = Hub::new(
         mem_bytes,
         Spin::new(true),
-        Sharing::from_env(),
+        sharing,
         Arc::new(Poller::new().unwrap()),
     );
     let links = Arc::new(Links::new(Arc::new(hub)));
@@ -46,6 +50,15 @@ pub(crate) fn end(mem_bytes: u64) -> (Arc<Links>, OwnedFd) {
         .start()
         .unwrap();
     (links, monitor)
+}
+
+/// Runs `f` on a thread of its own; what does not end in time has lost a wake-up, or a value.
+#[track_caller]
+pub(crate) fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(f()));
+    told.recv_timeout(IN_TIME)
+        .expect("it ends in time, and without a panic")
 }
 
 pub(crate) struct Ends {
@@ -430,3 +443,5 @@ fn what_a_full_socket_refused_leaves_when_there_is_room_and_nobody_looks_until_t
         Err(ChannelError::Lost(Lost::Unknown))
     );
 }
+
+const IN_TIME: Duration = Duration::from_secs(30);

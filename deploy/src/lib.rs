@@ -116,6 +116,9 @@ mod long;
 mod lookout;
 #[cfg(test)]
 #[cfg(feature = "distributed")]
+mod lying_tests;
+#[cfg(test)]
+#[cfg(feature = "distributed")]
 mod many_tests;
 #[cfg(feature = "distributed")]
 mod outlet;

@@ -149,7 +149,8 @@ impl Arriving {
     fn take_given(&mut self) -> Option<Writer> {
         let file = self.descriptor.take()?;
         let wanted = self.sharing != Sharing::Never;
-        wanted.then(|| Writer::map(file.as_fd()).ok()).flatten()
+        let map = || Writer::map(file.as_fd(), RING_BYTES).ok();
+        wanted.then(map).flatten()
     }
 
     /// Reads what is there, as [`stream::read`] does, and takes a descriptor along where one may come.

@@ -4,7 +4,7 @@
 //! Deliberately absent: what one thread at each end finds (`channel_tests.rs`).
 
 use crate::{
-    channel_tests::{Ends, connected},
+    channel_tests::{Ends, connected, in_time},
     error::{ChannelError, ExitStatus, Lost, RecvTimeoutError, TryRecvError, TrySendError},
     link::{Link, Seat},
     receiver::Receiver,
@@ -20,20 +20,11 @@ use deploy_wire::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::{
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex},
     task::{Wake, Waker},
     thread,
     time::{Duration, Instant},
 };
-
-/// Runs `f` on a thread of its own; what does not end in time has lost a wake-up, or a value.
-#[track_caller]
-fn in_time<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(f()));
-    told.recv_timeout(IN_TIME)
-        .expect("it ends in time, and without a panic")
-}
 
 /// A sender at the left and its receiver at the right.
 fn rightwards<T: Serialize + DeserializeOwned + Send + 'static>(
@@ -481,5 +472,3 @@ impl Dice {
         (bits ^ (bits >> 31)) % below.max(1)
     }
 }
-
-const IN_TIME: Duration = Duration::from_secs(30);

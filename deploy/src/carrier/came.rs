@@ -20,6 +20,9 @@ pub(crate) enum Came {
     Wrong(Malformed),
 }
 
+/// What the peer wrote into memory that both have is not what this library writes there.
+pub(crate) const TORN: Malformed = Malformed("shared memory says what cannot be");
+
 /// Reads what is there, at least one byte.
 pub(super) fn read_into(socket: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Came> {
     found(stream::read(socket, space))
@@ -29,9 +32,7 @@ pub(super) fn found(read: io::Result<usize>) -> Result<usize, Came> {
     match read {
         Ok(count @ 1..) => Ok(count),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Came::Nothing),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(Came::Wrong(Malformed("shared memory says what cannot be")))
-        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Came::Wrong(TORN)),
         _ => Err(Came::End),
     }
 }

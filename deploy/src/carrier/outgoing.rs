@@ -36,7 +36,8 @@ impl Outgoing {
     pub(crate) fn ring_room(&mut self) -> Option<usize> {
         match self {
             Outgoing::Ring(ring) => {
-                let room = ring.room_for(usize::MAX).unwrap_or(0);
+                // Where the peer lies about that, writing says so.
+                let room = ring.room_for(usize::MAX).unwrap_or(usize::MAX);
                 Some(room.saturating_sub(HEADER_BYTES))
             }
             _ => None,
@@ -104,7 +105,6 @@ fn write_ring(
             // Whoever reads finds the peer gone, or the socket closed by the program.
             let _ = stream::ring_bell(socket);
         }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => stream::shutdown(socket),
         _ => {}
     }
     written

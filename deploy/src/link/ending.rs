@@ -69,11 +69,16 @@ impl Link {
 
     /// The peer sent what this library does not send: the connection ends here, and there.
     pub(crate) fn handle_violation(&self, malformed: Malformed) {
+        self.break_off(malformed);
+        self.ended.store(true, SeqCst);
+    }
+
+    /// The same, where it is found by who writes: whoever reads finds the end, and tells those who wait.
+    pub(super) fn break_off(&self, malformed: Malformed) {
         // Before anybody hears of it: whoever then drops a sender must not end it there as if all were well.
         self.shut_down();
         // The first one says it all.
         let _ = self.lost.set(Lost::Protocol(malformed.0.to_string()));
-        self.ended.store(true, SeqCst);
     }
 
     /// One of the peer's receivers takes no more: our senders must know.

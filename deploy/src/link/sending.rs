@@ -7,7 +7,7 @@
 //! Deliberately absent: frames (`deploy_wire::outbound`), what carries them (`carrier.rs`), and long values (`pieces.rs`).
 
 use super::{Link, pieces::LongMark};
-use crate::carrier::Outgoing;
+use crate::carrier::{Outgoing, TORN};
 use deploy_sys::fd;
 use deploy_wire::outbound::{Outbound, record_units};
 use std::{
@@ -146,8 +146,13 @@ impl Link {
                 self.attend(); // Whoever reads finds it out, and says it.
                 return false;
             }
-            // The peer is gone; whoever reads finds the end of file and why.
-            Err(_) => waiting.len() + payload.len(),
+            // The peer is gone; whoever reads finds the end of file and why. Or it lies.
+            Err(error) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    self.break_off(TORN);
+                }
+                waiting.len() + payload.len()
+            }
         };
         if self.is_blocked() {
             self.blocked.store(false, SeqCst);

@@ -81,15 +81,16 @@ pub fn make(capacity: usize) -> io::Result<(OwnedFd, Reader)> {
 }
 
 impl Writer {
-    /// The end that writes, of a ring that a peer made.
+    /// The end that writes, of a ring of `capacity` bytes that a peer made.
     ///
     /// # Errors
-    /// If the file is none of [`make`]'s, or there is no memory to map it.
-    pub fn map(file: BorrowedFd<'_>) -> io::Result<Writer> {
+    /// If the file is none of [`make`]'s of this capacity, or there is no memory to map it.
+    pub fn map(file: BorrowedFd<'_>, capacity: usize) -> io::Result<Writer> {
+        assert!(is_capacity(capacity), "a ring has a power of two");
+        // The seals first: behind them its length stays what it is.
         let has = SealFlag::from_bits_retain(fcntl(file, FcntlArg::F_GET_SEALS)?);
-        let bytes = usize::try_from(fstat(file)?.st_size).unwrap_or(0);
-        let capacity = bytes.saturating_sub(MARKS_BYTES);
-        if !has.contains(seals()) || !is_capacity(capacity) {
+        let is_as_long = fstat(file)?.st_size == (MARKS_BYTES + capacity) as libc::off_t;
+        if !has.contains(seals()) || !is_as_long {
             return Err(torn());
         }
         Ok(Writer {
@@ -389,7 +390,7 @@ mod tests {
 
     fn pair(capacity: usize) -> (Writer, Reader) {
         let (file, reader) = make(capacity).unwrap();
-        (Writer::map(file.as_fd()).unwrap(), reader)
+        (Writer::map(file.as_fd(), capacity).unwrap(), reader)
     }
 
     fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> io::ErrorKind {
@@ -457,10 +458,14 @@ mod tests {
         let (file, _reader) = make(4096).unwrap();
         assert!(nix::unistd::ftruncate(&file, 100).is_err());
         assert!(nix::unistd::ftruncate(&file, 1 << 20).is_err());
-        let other = memfd::sealed("other", &[0; 5000]).unwrap();
-        assert!(Writer::map(other.as_fd()).is_err());
-        let pair = socketpair_stream().unwrap();
-        assert!(Writer::map(pair.0.as_fd()).is_err());
+        assert!(Writer::map(file.as_fd(), 8192).is_err(), "it is shorter");
+        let sealed = memfd::sealed("sealed", &[0; 8192]).unwrap();
+        let unsealed = memfd_create(c"unsealed", MFdFlags::MFD_CLOEXEC).unwrap();
+        nix::unistd::ftruncate(&unsealed, 8192).unwrap();
+        let (socket, _other) = socketpair_stream().unwrap();
+        for other in [OwnedFd::from(sealed), unsealed, socket] {
+            assert!(Writer::map(other.as_fd(), 4096).is_err());
+        }
     }
 
     /// Bytes of a generator, in pieces of any size, through a ring so small that both sleep all the time: each on its end of

@@ -5,7 +5,7 @@
 //! ordinary test suite; the program of this crate, the same for as long as one likes; and `guided/`, which links
 //! libFuzzer and follows the coverage.
 //!
-//! Deliberately absent: sockets, threads, clocks; and files, but for the targets that are about files. What a monitor does with a
+//! Deliberately absent: sockets, threads, clocks; and files, but for the targets that are about files or memory files. What a monitor does with a
 //! request that it understood is tested where monitors are.
 
 mod client;
@@ -18,6 +18,7 @@ mod mutate;
 mod parcels;
 mod place;
 mod programs;
+mod ring;
 pub mod runner;
 mod strangers;
 mod terminal;
@@ -53,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     cluster::ORDER,
     cluster::REPORT,
     connection::INBOUND,
+    ring::RING,
     strangers::HELLO,
     strangers::HANDSHAKE,
     strangers::SEALED,

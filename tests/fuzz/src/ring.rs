@@ -1,0 +1,283 @@
+//! Shared memory whose other side writes what it likes: counts, marks and bytes, between any two of our steps.
+//!
+//! The input is a script: the first byte says which end is ours and how long the ring is, each one after that chooses a step.
+//! A plain model of what the file says goes along: so nothing is read twice, left out, or taken from elsewhere, and what cannot
+//! be is refused, and only that.
+//!
+//! Deliberately absent: another side that writes while we read, which is for threads (`lying_tests.rs` in `deploy`).
+
+use crate::Target;
+use deploy_sys::ring::{Reader, Writer, make};
+use std::{
+    fs::File,
+    io,
+    os::{fd::AsFd, unix::fs::FileExt},
+};
+
+pub(crate) const RING: Target = Target {
+    name: "ring",
+    check: |input| {
+        let mut script = Script(input);
+        let first = script.byte().unwrap_or(0);
+        let capacity = [4 << 10, 32 << 10][usize::from(first >> 1) % 2];
+        match first % 2 {
+            0 => read(script, capacity),
+            _ => write(script, capacity),
+        }
+        // Twice what is read or written at once, and the bytes as they should be.
+        8 * capacity + (1 << 20)
+    },
+    seeds: || {
+        let step = |what: u8, high: u8, low: u8| vec![what, high, low];
+        let reading = [
+            step(COUNT, 0, 100),
+            step(ACT, 0, 30),
+            step(ACT, 16, 0),
+            step(PUT, 0, 200),
+            step(COUNT, 16, 0),
+            step(MARK, 0, 1),
+            step(ACT, 15, 255),
+            step(ACT, 128, 0),
+            step(COUNT, 16, 1),
+            step(ACT, 1, 0),
+        ];
+        let writing = [
+            step(ACT, 1, 0),
+            step(ACT, 16, 0),
+            step(COUNT, 0, 200),
+            step(MARK, 0, 1),
+            step(ACT, 2, 0),
+            step(ACT, 128, 0),
+            step(COUNT, 16, 0),
+            step(COUNT, 128, 1),
+            step(ACT, 200, 0),
+        ];
+        let all = |first: u8, steps: &[Vec<u8>]| [vec![first], steps.concat()].concat();
+        vec![
+            all(0, &reading),
+            all(1, &writing),
+            all(2, &reading),
+            all(3, &writing),
+        ]
+    },
+    short: 3_000,
+};
+
+/// Our end reads, and the script writes.
+fn read(mut script: Script<'_>, capacity: usize) {
+    let (file, mut reader) = make(capacity).expect("there is memory");
+    let file = File::from(file);
+    let (mut tail, mut head, mut bytes) = (0u64, 0u64, vec![0; capacity]);
+    while let Some((step, value)) = script.step() {
+        match step {
+            COUNT => {
+                tail = count(head, value);
+                set(&file, TAIL_AT, tail);
+            }
+            MARK => set_mark(&file, WRITER_SLEEPS_AT, value),
+            PUT => put(&file, &mut bytes, value),
+            _ => {
+                let unread = tail.wrapping_sub(head);
+                let expected = match unread {
+                    0 => Err(io::ErrorKind::WouldBlock),
+                    _ if unread > capacity as u64 => Err(io::ErrorKind::InvalidData),
+                    _ => Ok(unread.min(wanted(value)) as usize),
+                };
+                let found = read_once(&mut reader, value);
+                assert_eq!(found.as_ref().map(Vec::len), expected.as_ref().copied());
+                for (at, byte) in (head..).zip(found.iter().flatten()) {
+                    assert_eq!(*byte, bytes[at as usize % capacity], "at {at}");
+                }
+                head += found.map_or(0, |found| found.len() as u64);
+                assert_eq!(get(&file, HEAD_AT), head);
+                // It may sleep only where nothing is there.
+                assert_eq!(reader.listen(), tail == head);
+                reader.take_mark();
+            }
+        }
+    }
+}
+
+fn read_once(reader: &mut Reader, value: u16) -> Result<Vec<u8>, io::ErrorKind> {
+    let wanted = wanted(value) as usize;
+    let mut bytes = match value % 2 {
+        0 => vec![0; wanted],
+        _ => Vec::with_capacity(wanted),
+    };
+    let read = match value % 2 {
+        0 => reader.read(&mut bytes),
+        _ => reader.read_onto(&mut bytes, wanted),
+    };
+    let count = read.map_err(|error| error.kind())?;
+    assert!(value.is_multiple_of(2) || bytes.len() == count);
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
+/// Our end writes, and the script reads.
+fn write(mut script: Script<'_>, capacity: usize) {
+    let (file, _reader) = make(capacity).expect("there is memory");
+    let mut writer = Writer::map(file.as_fd(), capacity).expect("it is one");
+    let file = File::from(file);
+    let (mut room, mut bytes) = (Room::new(capacity), vec![0; capacity]);
+    while let Some((step, value)) = script.step() {
+        match step {
+            COUNT => {
+                room.head = count(room.seen, value);
+                set(&file, HEAD_AT, room.head);
+            }
+            MARK => set_mark(&file, READER_SLEEPS_AT, value),
+            PUT => put(&file, &mut bytes, value),
+            _ => {
+                let begin = room.tail;
+                let all = (begin..begin + wanted(value)).map(|at| at as u8 ^ 0x5a);
+                let all: Vec<u8> = all.collect();
+                let (first, second) = all.split_at(all.len() / 3);
+                let expected = room.write(&[first.len(), second.len()]);
+                let written = writer.write(first, second).map_err(|error| error.kind());
+                assert_eq!(written, expected);
+                assert_eq!(get(&file, TAIL_AT), room.tail);
+                for (at, byte) in (begin..room.tail).zip(&all) {
+                    bytes[at as usize % capacity] = *byte;
+                }
+                if written == Err(io::ErrorKind::InvalidData) {
+                    assert!(!writer.await_room(), "the next write says it again");
+                    break;
+                }
+                let quarter = room.look(capacity as u64 / 4);
+                let waits = quarter.is_some_and(|room| room < capacity as u64 / 4);
+                assert_eq!(writer.await_room(), waits);
+                writer.take_mark();
+            }
+        }
+    }
+    let mut there = vec![0; capacity];
+    file.read_exact_at(&mut there, BYTES_AT)
+        .expect("it is as long");
+    assert!(there == bytes, "what was written lies where it belongs");
+}
+
+/// What a writer knows of its room, and what the script says of it.
+struct Room {
+    capacity: u64,
+    tail: u64,
+    /// The latest count that the writer has believed.
+    seen: u64,
+    head: u64,
+}
+
+impl Room {
+    fn new(capacity: usize) -> Room {
+        Room {
+            capacity: capacity as u64,
+            tail: 0,
+            seen: 0,
+            head: 0,
+        }
+    }
+
+    /// The script's count is looked at only where less is free, as far as is known; nothing, where it cannot be.
+    fn look(&mut self, wanted: u64) -> Option<u64> {
+        if self.capacity - (self.tail - self.seen) < wanted {
+            if !(self.seen..=self.tail).contains(&self.head) {
+                return None;
+            }
+            self.seen = self.head;
+        }
+        Some(self.capacity - (self.tail - self.seen))
+    }
+
+    /// What comes of writing runs of these lengths.
+    fn write(&mut self, lengths: &[usize]) -> Result<usize, io::ErrorKind> {
+        let mut written = 0;
+        for length in lengths {
+            let mut left = *length as u64;
+            while left > 0 {
+                let wanted = left.min(16 << 10);
+                let room = self.look(wanted).ok_or(io::ErrorKind::InvalidData)?;
+                if room == 0 {
+                    break;
+                }
+                self.tail += wanted.min(room);
+                written += wanted.min(room) as usize;
+                left -= wanted.min(room);
+            }
+        }
+        match written {
+            0 if lengths.iter().any(|length| *length > 0) => Err(io::ErrorKind::WouldBlock),
+            written => Ok(written),
+        }
+    }
+}
+
+/// A count near this one, most often; half of the values are further on, and some anything.
+fn count(near: u64, value: u16) -> u64 {
+    match value >> 12 {
+        0..=7 => near.wrapping_add(value.into()),
+        8 => near.wrapping_sub((value & 0xfff).into()),
+        9 => near.wrapping_add(u64::from(value & 0xfff) << 4),
+        10 => u64::MAX - u64::from(value & 0xfff),
+        high => u64::from(value & 0xfff) << (high * 4),
+    }
+}
+
+/// How many bytes are read or written by a step.
+fn wanted(value: u16) -> u64 {
+    u64::from(value)
+}
+
+fn put(file: &File, bytes: &mut [u8], value: u16) {
+    let at = usize::from(value) % (bytes.len() - 64);
+    let now = [value as u8; 64];
+    bytes[at..at + 64].copy_from_slice(&now);
+    file.write_all_at(&now, BYTES_AT + at as u64)
+        .expect("it is as long");
+}
+
+fn set(file: &File, at: u64, count: u64) {
+    file.write_all_at(&count.to_ne_bytes(), at)
+        .expect("it is as long");
+}
+
+fn set_mark(file: &File, at: u64, value: u16) {
+    let mark = [0, 1, u32::MAX, value.into()][usize::from(value) % 4];
+    file.write_all_at(&u32::to_ne_bytes(mark), at)
+        .expect("it is as long");
+}
+
+fn get(file: &File, at: u64) -> u64 {
+    let mut bytes = [0; 8];
+    file.read_exact_at(&mut bytes, at).expect("it is as long");
+    u64::from_ne_bytes(bytes)
+}
+
+/// What is left of it.
+struct Script<'a>(&'a [u8]);
+
+impl Script<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    /// What to do, and a number for it.
+    fn step(&mut self) -> Option<(u8, u16)> {
+        let what = self.byte()? % 8;
+        let value = u16::from_be_bytes([self.byte()?, self.byte()?]);
+        Some((what, value))
+    }
+}
+
+const COUNT: u8 = 0;
+const MARK: u8 = 1;
+const PUT: u8 = 2;
+/// More of them are ours.
+const ACT: u8 = 3;
+
+/// Where what lies: as the head of `deploy_sys::ring` says.
+const TAIL_AT: u64 = 0;
+const HEAD_AT: u64 = 128;
+const READER_SLEEPS_AT: u64 = 256;
+const WRITER_SLEEPS_AT: u64 = 384;
+const BYTES_AT: u64 = 4096;
