@@ -22,7 +22,7 @@ use crate::{
     fold::{Fold, Line},
     lane::{Lane, Write},
     options::Layout,
-    sanitise::Sanitiser,
+    sanitise::{Sanitiser, harmless},
     style::paint,
 };
 use deploy_wire::{
@@ -254,15 +254,6 @@ impl Human {
             _ => 0,
         }
     }
-}
-
-/// A note is one line and moves no cursor, whatever a process asked to have told.
-pub(crate) fn harmless(text: &str) -> String {
-    let shown = |char: char| match char.is_control() {
-        true => char::REPLACEMENT_CHARACTER,
-        false => char,
-    };
-    text.chars().map(shown).collect()
 }
 
 /// One stream of one living process.

@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: how to see the rest, which whoever has the job knows.
 
-use crate::{human::harmless, style::paint};
+use crate::{sanitise::harmless, style::paint};
 use deploy_wire::{
     exit::{End, ExitStatus, Reason},
     pid::Pid,

@@ -30,5 +30,6 @@ pub use lane::Write;
 pub use last_word::LastWord;
 pub use options::{Destination, Format, Layout, Options, UnknownFormat};
 pub use plain::Plain;
+pub use sanitise::harmless;
 pub use style::wants_colour;
 pub use terminal::{Broken, Terminal, Verdict};

@@ -11,6 +11,19 @@
 
 use std::{mem, str};
 
+/// Words of ours with somebody else's in them, such as a worker's name: one line, which moves no cursor and sets no colour.
+///
+/// ```
+/// assert_eq!(deploy_bridge::harmless("n1\x1b[2J\n"), "n1\u{fffd}[2J\u{fffd}");
+/// ```
+pub fn harmless(text: &str) -> String {
+    let shown = |char: char| match char.is_control() || is_control(char) {
+        true => char::REPLACEMENT_CHARACTER,
+        false => char,
+    };
+    text.chars().map(shown).collect()
+}
+
 /// The state of one stream of one process between its chunks.
 #[derive(Debug)]
 pub(crate) struct Sanitiser {

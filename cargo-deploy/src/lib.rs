@@ -37,6 +37,7 @@ mod why;
 
 use clap::CommandFactory;
 use cli::{Cli, Command};
+use deploy_bridge::harmless;
 use failure::Failure;
 
 /// Does what the command line of this process says; returns the code to exit with.
@@ -47,7 +48,9 @@ pub fn run() -> i32 {
     match Cli::from_command_line().map(act) {
         Ok(Ok(code)) => code,
         Ok(Err(failure)) => {
-            eprintln!("cargo deploy: {failure}");
+            let words = failure.to_string();
+            let lines: Vec<String> = words.split('\n').map(harmless).collect();
+            eprintln!("cargo deploy: {}", lines.join("\n"));
             failure.code()
         }
         Err(code) => code,

@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     session::Bridge,
 };
-use deploy_bridge::{Format, Options};
+use deploy_bridge::{Format, Options, harmless};
 use deploy_wire::{
     client::{Answer, Ask, JobView, NodeView},
     resources::Resources,
@@ -113,9 +113,11 @@ pub fn job_table(jobs: &[JobView]) -> String {
     table(JOB_HEAD, jobs.iter().map(job_row).collect())
 }
 
-/// Columns as wide as their widest cell; the last one as it is.
+/// Columns as wide as their widest cell; the last one as it is. What others say of themselves commands no terminal.
 fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
     let head = head.map(str::to_string);
+    let clean = |row: [String; N]| row.map(|cell| harmless(&cell));
+    let rows: Vec<[String; N]> = rows.into_iter().map(clean).collect();
     let all: Vec<&[String; N]> = [&head].into_iter().chain(&rows).collect();
     let mut widths = [0; N];
     for row in &all {

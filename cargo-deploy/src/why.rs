@@ -3,6 +3,7 @@
 //! Deliberately absent: guesses. What is not known is not said.
 
 use crate::{cli, failure::Failure, listing};
+use deploy_bridge::harmless;
 use deploy_wire::{
     client::{Answer, Ask, LifeView},
     exit::{ExitStatus, Reason, Shortage},
@@ -23,7 +24,7 @@ pub fn why(why: &cli::Why) -> Result<i32, Failure> {
     })?;
     listing::print(match (is_json, is_one) {
         (true, _) => listing::lines(lives.iter().map(json)),
-        (false, true) => lives.iter().map(|life| sentence(life) + "\n").collect(),
+        (false, true) => lives.iter().map(|life| line(life) + "\n").collect(),
         (false, false) => story(&lives),
     })
 }
@@ -38,8 +39,13 @@ fn story(lives: &[LifeView]) -> String {
         Some(life) => format!("The exit code comes from {}:\n", life.pid),
         None => "Nothing has failed by itself.\n".to_string(),
     };
-    let sentences = lives.iter().map(|life| format!("  {}\n", sentence(life)));
+    let sentences = lives.iter().map(|life| format!("  {}\n", line(life)));
     head + &sentences.collect::<String>()
+}
+
+/// A sentence for a terminal, whatever processes call their workers, types and files.
+fn line(life: &LifeView) -> String {
+    harmless(&sentence(life))
 }
 
 fn sentence(life: &LifeView) -> String {
@@ -173,22 +179,39 @@ mod tests {
         resources::{Mem, Resources},
     };
 
-    /// The sentence for this end, from behind who it is about.
-    fn check(status: ExitStatus, by: Option<&str>, expected: &str) {
-        let life = LifeView {
+    fn life() -> LifeView {
+        LifeView {
             pid: Pid::new(Job::from_bits(5), 1),
             parent: None,
             node: "n1".into(),
             worker: "hello::worker".into(),
             resources: Resources::default(),
-            status: Some(status),
-            by: by.map(str::to_string),
+            status: None,
+            by: None,
             is_blamed: false,
             waits: Waits::default(),
+        }
+    }
+
+    /// The sentence for this end, from behind who it is about.
+    fn check(status: ExitStatus, by: Option<&str>, expected: &str) {
+        let life = LifeView {
+            status: Some(status),
+            by: by.map(str::to_string),
+            ..life()
         };
         let said = sentence(&life);
         let (_, how) = said.split_once("(hello::worker on n1) ").unwrap();
         assert_eq!(how, expected);
+    }
+
+    #[test]
+    fn a_name_commands_no_terminal() {
+        let worker = "a\x1b[2J\u{202e}\n  0000000 (b on n1) ended well.".to_string();
+        let life = LifeView { worker, ..life() };
+        let said = story(&[life]);
+        assert_eq!(said.lines().count(), 2, "{said}");
+        assert!(!said.contains(['\x1b', '\u{202e}']), "{said:?}");
     }
 
     #[test]
