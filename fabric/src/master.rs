@@ -10,6 +10,7 @@ mod gate;
 pub mod happening;
 pub mod job;
 pub mod journal;
+pub mod librarian;
 pub mod lives;
 pub mod membership;
 pub mod nodes_file;

@@ -25,7 +25,7 @@ mod transit;
 mod warden_link;
 
 use crate::{
-    head,
+    capacity, head,
     own_node::{self, Leash},
 };
 use deploy_sys::{glibc, random, signal::Signals};
@@ -225,7 +225,14 @@ impl Node {
             token if token.0 < TOKENS || own_node::TOKENS.contains(&token) => {
                 match &mut self.data {
                     Data::Door(door) => door.handle_ready(token, now),
-                    Data::Leash(leash) => leash.handle_ready(token, self.poll.registry(), now),
+                    Data::Leash(leash) => {
+                        leash.handle_ready(token, self.poll.registry(), now);
+                        // Its master has not been dialed yet, which hears of it by the hello.
+                        if let Some(terms) = leash.poll_changed() {
+                            self.config.capacity = capacity::given(terms.capacity);
+                            self.config.labels = terms.labels;
+                        }
+                    }
                 }
             }
             token => self.tenants.handle_ready(token, self.poll.registry()),

@@ -10,8 +10,9 @@
 //! 2. A master that is stopped has its node stop first. One that finds it dead starts another.
 //! 3. When the master is killed the leash ends. The node lets go of the master's terminal and goes on, as every node does
 //!    while its master is away; and if nobody has taken the leash up within its lease, it ends.
-//! 4. The next master finds the socket, and takes the leash up on the same terms. A node that served on others, or is of
-//!    another release, kills its jobs and makes room for a new one.
+//! 4. The next master finds the socket, and takes the leash up: what it says otherwise of room and labels counts from then on.
+//!    A node that served at another address, for another cluster, or is of another release, kills its jobs and makes room for
+//!    a new one.
 //!
 //! # Who may hold it
 //! Processes of jobs may run as the same user, and only files are kept from them. So who takes the leash says the secret
@@ -32,7 +33,7 @@ use std::net::SocketAddr;
 /// The word on the command line that makes this program such a node.
 pub const WORD: &str = "head-node";
 
-/// What such a node is told to be. The same words mean the same node.
+/// What such a node is told to be.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Terms {
     /// The cluster's name: another authority may be there under the same address.
@@ -61,7 +62,7 @@ enum Word {
 enum Reply {
     /// It serves, and this keeps its jobs apart.
     Here(String),
-    /// It has served on other terms, and ends.
+    /// It has served on terms that cannot change, and ends.
     Other,
     /// It ends, for this reason.
     Over(String),

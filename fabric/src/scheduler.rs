@@ -157,22 +157,32 @@ impl Scheduler {
         }
     }
 
-    /// A node has more or less than it had. What was granted stays granted.
-    pub fn handle_node_capacity(&mut self, id: NodeId, capacity: Resources) {
+    /// A node has more or less than it had, or other labels. What was granted stays granted.
+    pub fn handle_node_changed(&mut self, id: NodeId, spec: NodeSpec) {
         let Some(node) = self.nodes.get(&id) else {
             return;
         };
-        for place in &node.places {
-            let place = &mut self.places[place.0];
-            place.all.remove(id, node.state.capacity);
-            place.all.insert(id, capacity);
+        let NodeState {
+            is_suspected,
+            is_draining,
+            ..
+        } = node.state;
+        let tickets = self.take_away(id);
+        self.handle_node_as(id, spec);
+        for (ticket, resources) in tickets {
+            self.grant(ticket, resources, id);
         }
-        self.change(id, |node| node.state.capacity = capacity);
-        self.recall_stranded(id);
+        self.handle_suspected(id, is_suspected);
+        self.handle_drain(id, is_draining);
     }
 
     /// A node is lost, or has left. Returns what was granted there, which is released by this.
     pub fn handle_lost(&mut self, id: NodeId) -> Vec<Ticket> {
+        let released = self.take_away(id).into_iter();
+        released.map(|(ticket, _)| ticket).collect()
+    }
+
+    fn take_away(&mut self, id: NodeId) -> Vec<(Ticket, Resources)> {
         if !self.nodes.contains_key(&id) {
             return Vec::new();
         }
@@ -194,10 +204,11 @@ impl Scheduler {
         }
         let mut tickets: Vec<Ticket> = node.tickets.into_iter().collect();
         tickets.sort_unstable();
-        for ticket in &tickets {
-            self.grants.remove(ticket);
-        }
-        tickets
+        let grant = |ticket| {
+            let (_, resources) = self.grants.remove(&ticket).expect("both know of it");
+            (ticket, resources)
+        };
+        tickets.into_iter().map(grant).collect()
     }
 
     /// A node may be dead, or is not after all: nothing is placed there meanwhile.

@@ -66,9 +66,16 @@ fn a_disk_that_stands_still_holds_up_only_what_is_to_be_written() {
     let (tick, mut last) = (directory.path().join("tick"), String::new());
     next_tick(&tick, &mut last);
 
+    let mut node = cluster.release("n1");
     let frozen = cluster.hosts.host("head").freeze();
     fs::write(directory.path().join("frozen"), "").unwrap();
     let begun = Instant::now();
+    // Another session begins while nothing can be written down of what the one before has brought.
+    cluster.hosts.cut("n1");
+    node.expect("nothing has come for");
+    cluster.hosts.heal("n1");
+    node.expect("in the cluster as n1");
+    next_tick(&tick, &mut last);
     // A node that is not heard is lost within that, and one that does not hear kills its jobs.
     while begun.elapsed() < Duration::from_secs(13) {
         next_tick(&tick, &mut last);
@@ -76,6 +83,7 @@ fn a_disk_that_stands_still_holds_up_only_what_is_to_be_written() {
         assert_eq!(node.split_whitespace().nth(2), Some("up"), "{node}");
     }
     drop(frozen);
+    cluster.keep("n1", node);
 
     for line in 1..=LINES {
         assert_eq!(said.next().unwrap().unwrap(), format!("{line:0WIDTH$}"));

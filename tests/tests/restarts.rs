@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// As before: on other terms the head's own node would begin anew.
+/// At another address the head's own node would begin anew.
 const HEAD: &str = "10.77.0.1:9999 bridge 10.77.0.1:8888 --label tests=yes";
 
 #[test]
@@ -34,7 +34,7 @@ fn a_job_goes_on_under_a_master_that_is_killed() {
     client.wait_for(3);
     let mut random = Random(env::var("DEPLOY_TEST_SEED").map_or(1, |text| text.parse().unwrap()));
     let mut times = Vec::new();
-    for _ in 0..kills {
+    for kill in 0..kills {
         thread::sleep(Duration::from_millis(random.next() % 700));
         let master = cluster.release("head");
         master.signal(Signal::SIGKILL);
@@ -42,7 +42,7 @@ fn a_job_goes_on_under_a_master_that_is_killed() {
         let started = fs::read_dir(directory.path()).unwrap().count() as u64;
         thread::sleep(Duration::from_millis(random.next() % 300));
         let begun = Instant::now();
-        cluster.master(HEAD);
+        cluster.master(&format!("{HEAD} --label kill={kill}"));
         // Asked for after the kill, whatever was on its way.
         client.wait_for(started + 2);
         times.push(begun.elapsed());

@@ -19,6 +19,7 @@ mod shelf;
 
 use super::{
     cluster::{About, ClientId, named},
+    librarian::Errand,
     lives::Lives,
     record::{Cursor, Limits, Record},
     scribe::Work,
@@ -58,6 +59,9 @@ pub struct Desk {
     /// How many batches were handed over.
     batches: u64,
     messages: VecDeque<(ClientId, pid::Job, Message)>,
+    /// What is to be read for those who are behind, and how often something was.
+    errands: VecDeque<Errand>,
+    errands_made: u64,
 }
 
 /// A job, as it is remembered.
@@ -102,6 +106,8 @@ impl Desk {
             work: Vec::new(),
             batches: 0,
             messages: VecDeque::new(),
+            errands: VecDeque::new(),
+            errands_made: 0,
         }
     }
 

@@ -114,6 +114,22 @@ impl Record {
         self.written = written.until;
     }
 
+    /// What of it is written, for whoever reads that elsewhere.
+    pub fn snapshot(&self) -> Record {
+        Record {
+            segments: self.segments.clone(),
+            next: self.written,
+            unwritten_from: self.written,
+            written: self.written,
+            ..Record::new(self.dir.clone())
+        }
+    }
+
+    /// Whether nothing from here on is written.
+    pub fn ends_before(&self, next: Position) -> bool {
+        next.sequence >= self.written.sequence
+    }
+
     /// Whether all that was added is written, or never will be.
     pub fn is_written(&self) -> bool {
         self.written.sequence == self.next.sequence

@@ -15,6 +15,7 @@ use super::{
     cluster::{Action, ClientId, Cluster, Fetch},
     desk::Desk,
     gate::{Gate, Parcel},
+    librarian::Librarian,
     membership::Membership,
     nodes_file::NodesFile,
     party::{Heard, Party},
@@ -33,7 +34,7 @@ use deploy_wire::{
     bytes::Malformed,
     client::{Answer, Ask, Digest, RunRequest},
     code::OwnCode,
-    node::{NodeHello, Report},
+    node::Report,
 };
 use mio::{Events, Poll, Token, Waker};
 use own::Ending;
@@ -61,12 +62,11 @@ pub struct Master {
     programs: BTreeMap<Digest, File>,
     desk: Desk,
     scribe: Scribe,
+    librarian: Librarian,
     /// What leaves only when something was written.
     gate: Gate,
     /// Jobs that begin when that is written.
     beginners: BTreeMap<ClientId, Beginner>,
-    /// Nodes that are welcomed when this batch is written.
-    hellos: Vec<(u64, Token, NodeHello)>,
     parties: BTreeMap<Token, Party>,
     parties_made: usize,
     /// The sessions of the nodes that the cluster knows.
@@ -125,14 +125,14 @@ impl Master {
             poll,
             doors,
             clerk: Clerk::hire(membership.authority().clone(), waker.clone())?,
-            scribe: Scribe::hire(books.nodes_file, books.audit, waker)?,
+            scribe: Scribe::hire(books.nodes_file, books.audit, waker.clone())?,
+            librarian: Librarian::hire(waker)?,
             membership,
             cluster,
             images: books.images,
             desk: books.desk,
             gate: Gate::default(),
             beginners: BTreeMap::new(),
-            hellos: Vec::new(),
             parties: BTreeMap::new(),
             parties_made: 0,
             nodes: HashMap::new(),

@@ -41,6 +41,8 @@ pub struct Leash {
     /// When the node ends, if nobody takes it up.
     alone_until: Option<Instant>,
     is_over: bool,
+    /// What a later master has said otherwise.
+    changed: Option<Terms>,
     connections: VecDeque<(OwnedFd, Vec<u8>)>,
     _claim: Lock,
 }
@@ -121,6 +123,7 @@ fn begin(
         caller: None,
         alone_until: None,
         is_over: false,
+        changed: None,
         connections: VecDeque::new(),
         _claim: claim,
     };
@@ -201,7 +204,7 @@ impl Leash {
         if secret != self.secret || self.holder.is_some() {
             return;
         }
-        if terms != self.terms {
+        if !self.agree(terms) {
             self.is_over = true;
             // It sees the end of this process.
             let _ = packet::try_send(caller.as_fd(), &Reply::Other.encode(), &[]);
@@ -214,6 +217,26 @@ impl Leash {
         if let Err(error) = registered.and_then(|()| self.take_up(caller, registry)) {
             eprintln!("the master cannot take up its node: {error}");
         }
+    }
+
+    /// On other terms the node goes on, but not as one of another cluster or at another address; nor for another release.
+    fn agree(&mut self, terms: Vec<u8>) -> bool {
+        let [now, before] = [&terms, &self.terms].map(|terms| Terms::decode(terms));
+        let (Ok(now), Ok(before)) = (now, before) else {
+            return false;
+        };
+        if (&now.cluster, now.address) != (&before.cluster, before.address) {
+            return false;
+        }
+        if now != before {
+            (self.terms, self.changed) = (terms, Some(now));
+        }
+        true
+    }
+
+    /// On what terms the node goes on, if a later master has said otherwise.
+    pub fn poll_changed(&mut self) -> Option<Terms> {
+        self.changed.take()
     }
 
     fn hear_holder(&mut self, now: Instant) {

@@ -95,7 +95,13 @@ impl OwnNode {
                     };
                     return Ok((node, isolation));
                 }
-                Ok(_) => drop(answer(&leash)), // Until it has ended.
+                Ok(_) => {
+                    eprintln!(
+                        "the node of the master before this one served at another address, for another cluster or by \
+                         another release: what ran there ends"
+                    );
+                    drop(answer(&leash)); // Until it has ended.
+                }
                 Err(OwnNodeError::Silent) => return Err(OwnNodeError::Silent),
                 Err(_) => {} // It has ended just now.
             },

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Step {
     Node(u8, Resources, u8),
-    Capacity(usize, Resources),
+    Changed(usize, Resources, u8),
     Lost(usize),
     Suspected(usize, bool),
     Drain(usize, bool),
@@ -35,6 +35,10 @@ fn amount(mem: u64, cpu: u64, gpu: u32) -> Resources {
     }
 }
 
+fn labels(count: u8) -> Vec<String> {
+    (0..count).map(|label| format!("l={label}")).collect()
+}
+
 fn resources(most: u64) -> impl Strategy<Value = Resources> {
     (0..most, 0..most, prop::sample::select(vec![0, 0, 0, 1, 2]))
         .prop_map(|(mem, cpu, gpu)| amount(mem, cpu, gpu))
@@ -43,7 +47,7 @@ fn resources(most: u64) -> impl Strategy<Value = Resources> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0u8..6, resources(20), 0u8..3).prop_map(|(name, has, label)| Step::Node(name, has, label)),
-        1 => (0usize..9, resources(20)).prop_map(|(node, has)| Step::Capacity(node, has)),
+        1 => (0usize..9, resources(20), 0u8..3).prop_map(|(node, has, label)| Step::Changed(node, has, label)),
         1 => (0usize..9).prop_map(Step::Lost),
         1 => (0usize..9, any::<bool>()).prop_map(|(node, on)| Step::Suspected(node, on)),
         1 => (0usize..9, any::<bool>()).prop_map(|(node, on)| Step::Drain(node, on)),
@@ -126,17 +130,18 @@ impl Pair {
                 let spec = NodeSpec {
                     name: format!("n{name}"),
                     capacity,
-                    labels: (0..label).map(|label| format!("l={label}")).collect(),
+                    labels: labels(label),
                 };
                 let id = self.scheduler.handle_node(spec.clone());
                 self.plain.nodes.insert(id, (spec, false, false));
             }
-            Step::Capacity(node, capacity) => {
+            Step::Changed(node, capacity, label) => {
                 let Some(node) = self.plain.pick(node) else {
                     return;
                 };
-                self.scheduler.handle_node_capacity(node, capacity);
-                self.plain.nodes.get_mut(&node).unwrap().0.capacity = capacity;
+                let spec = &mut self.plain.nodes.get_mut(&node).unwrap().0;
+                (spec.capacity, spec.labels) = (capacity, labels(label));
+                self.scheduler.handle_node_changed(node, spec.clone());
             }
             Step::Lost(node) => {
                 let Some(node) = self.plain.pick(node) else {

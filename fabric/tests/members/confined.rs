@@ -28,7 +28,8 @@ fn begin(cluster: &Cluster, user: &str, program: &str, args: &[&str]) -> Client 
     begin_as(&identity, program, args)
 }
 
-fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
+/// The same, as this user.
+pub fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
     let mut client = greeted(identity);
     let file = fs::canonicalize(program).unwrap();
     let bytes = fs::read(&file).unwrap();

@@ -69,11 +69,10 @@ impl Cluster {
         // The users of jobs have to get through.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
         chown(dir.path(), user, user).unwrap();
-        let random = deploy_sys::random::bits().unwrap() as u32;
-        let [a, b, c, _] = random.to_le_bytes();
-        let host = format!("127.{a}.{b}.{}", 1 + c % 254);
+        let host = any_host();
+        let all = format!("1GiB 1 bridge {host}:8888 {words}");
         let mut cluster = Cluster {
-            master: master(&host, dir.path(), user, words),
+            master: master(&host, dir.path(), user, &all),
             node_token: String::new(),
             user_token: String::new(),
             host,
@@ -162,7 +161,18 @@ impl Cluster {
 
     /// Starts it again, with these words behind the usual ones.
     pub fn start_master(&mut self, words: &str) {
-        self.master = master(&self.host, self.dir.path(), self.user, words);
+        self.start_master_with("1GiB 1", words);
+    }
+
+    /// The same, and it is to give so much.
+    pub fn start_master_with(&mut self, capacity: &str, words: &str) {
+        let words = format!("{capacity} bridge {}:8888 {words}", self.host);
+        self.master = master(&self.host, self.dir.path(), self.user, &words);
+    }
+
+    /// Has the next master be at another address.
+    pub fn move_away(&mut self) {
+        self.host = any_host();
     }
 
     /// What happened here, as the master has written it down.
@@ -274,8 +284,15 @@ pub fn children(process: u32) -> Vec<u32> {
     numbers.map(|number| number.parse().unwrap()).collect()
 }
 
+/// An address of the loopback that nobody else has.
+fn any_host() -> String {
+    let random = deploy_sys::random::bits().unwrap() as u32;
+    let [a, b, c, _] = random.to_le_bytes();
+    format!("127.{a}.{b}.{}", 1 + c % 254)
+}
+
 fn master(host: &str, dir: &Path, user: Option<u32>, words: &str) -> Daemon {
-    let words = format!("master {host}:9999 1GiB 1 bridge {host}:8888 {words}");
+    let words = format!("master {host}:9999 {words}");
     let words: Vec<&str> = words.split_whitespace().collect();
     Daemon::start(&mut fabric(&dir.join("head"), user, &words))
 }

@@ -13,7 +13,11 @@ use deploy_wire::{
     resources::Resources,
     secret::Secret,
 };
-use std::time::{Instant, SystemTime};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Instant, SystemTime},
+};
 
 /// One of each kind.
 fn asks() -> Vec<Ask> {
@@ -201,6 +205,15 @@ fn a_node_says_what_nodes_say_in_its_place_and_nothing_else() {
     let cluster = Cluster::start();
     let node = cluster.identity(Role::Node, "eve", SystemTime::now());
     let before = facts(&cluster).0;
+    let deadline = Instant::now() + PATIENCE;
+    let mut client = connect(&node, &cluster.nodes_door()).unwrap();
+    let unshowable = Report::Hello(Box::new(NodeHello {
+        isolation: "\u{1b}[2J".to_string(),
+        ..hello()
+    }));
+    client.send(unshowable.encode(), deadline).unwrap();
+    let answer = Order::decode(&client.recv(deadline).unwrap());
+    assert!(matches!(answer, Ok(Order::Refused { .. })), "{answer:?}");
     for message in messages() {
         let deadline = Instant::now() + PATIENCE;
         let mut client = connect(&node, &cluster.nodes_door()).unwrap();
@@ -237,6 +250,44 @@ fn a_node_says_what_nodes_say_in_its_place_and_nothing_else() {
             .collect::<Vec<_>>()
     };
     assert_eq!(numbers(&without_eve.join("\n")), numbers(&before));
+}
+
+#[test]
+fn who_says_hello_and_something_else_before_it_is_welcome_is_no_node() {
+    let mut cluster = Cluster::start();
+    let now = SystemTime::now();
+    let [node, user] = [Role::Node, Role::User].map(|role| cluster.identity(role, "eve", now));
+    let is_over = AtomicBool::new(false);
+    let deadline = Instant::now() + PATIENCE;
+    thread::scope(|scope| {
+        // What it asks is written down, which a hello waits for.
+        let asking = scope.spawn(|| {
+            let (job, process) = ("none".to_string(), None);
+            let kill = Ask::Kill { job, process };
+            let mut client = greeted(&user);
+            while !is_over.load(Ordering::Relaxed) {
+                ask(&mut client, &kill).unwrap();
+            }
+        });
+        for _ in 0..50 {
+            let mut client = connect(&node, &cluster.nodes_door()).unwrap();
+            let hello = Report::Hello(Box::new(hello()));
+            let fetch = Report::Fetch {
+                digest: [8; 32],
+                offset: 0,
+                tries: 0,
+                failed: None,
+            };
+            for report in [hello, fetch] {
+                client.send(report.encode(), deadline).unwrap();
+            }
+            while client.recv(deadline).is_ok() {}
+        }
+        is_over.store(true, Ordering::Relaxed);
+        asking.join().unwrap();
+    });
+    let said = cluster.master.said();
+    assert!(!said.contains("node  "), "one without a name: {said}");
 }
 
 #[test]

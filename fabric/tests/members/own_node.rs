@@ -26,18 +26,31 @@ fn end_of(process: &Process) {
 }
 
 #[test]
-fn the_next_master_finds_it_and_on_other_terms_has_another() {
+fn the_next_master_finds_it_and_has_it_go_on_as_it_says() {
     let mut cluster = Cluster::start();
     let first = own_node(&cluster);
+    for words in ["", "--label other", "--label some --label more"] {
+        cluster.kill_master();
+        cluster.start_master(words);
+        cluster.master.expect("going on with the node");
+        cluster.master.expect(" is up");
+        let nodes = cluster.say(&["nodes"]);
+        for label in ["other", "some", "more"] {
+            assert_eq!(nodes.contains(label), words.contains(label), "{nodes}");
+        }
+    }
     cluster.kill_master();
-    cluster.start_master("");
+    cluster.start_master_with("2GiB 1", "");
     cluster.master.expect("going on with the node");
     cluster.master.expect(" is up");
+    assert!(cluster.say(&["nodes"]).contains("2GiB"));
+    // Whoever dials the one before it finds nobody there, so it can be none of this cluster any more.
     cluster.kill_master();
-    cluster.start_master("--label other");
+    cluster.move_away();
+    cluster.start_master("");
+    cluster.master.expect("served at another address");
     end_of(&first);
     cluster.master.expect(" is up");
-    assert!(cluster.say(&["nodes"]).contains("other"));
     assert_eq!(children(cluster.master.id()).len(), 1);
 }
 

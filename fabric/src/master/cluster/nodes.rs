@@ -66,11 +66,13 @@ impl Member {
 }
 
 impl Cluster {
-    /// A node has said who it is. Returns its name here; nothing, if it cannot be part of the cluster.
+    /// A node has said who it is. What it has reported of the `unwritten` of its jobs is not here for good yet. Returns its name
+    /// here; nothing, if it cannot be part of the cluster.
     pub fn handle_hello(
         &mut self,
         name: String,
         hello: NodeHello,
+        unwritten: &[pid::Job],
         now: Instant,
     ) -> Result<NodeId, String> {
         if hello.version.0 != VERSION.0 {
@@ -80,13 +82,14 @@ impl Cluster {
             ));
         }
         check_labels(&hello.labels)?;
+        check_words([&hello.arch, &hello.isolation, &hello.glibc])?;
         let mut nodes = self.nodes.iter();
         let earlier = nodes.find(|(_, node)| node.name == name);
         let mut is_draining = false;
         if let Some((earlier, node)) = earlier {
             let earlier = *earlier;
             if node.hello.incarnation == hello.incarnation {
-                return self.resume(earlier, hello, now);
+                return self.resume(earlier, hello, unwritten, now);
             }
             is_draining = node.is_draining;
             self.lose(earlier, Loss::Anew, now);
@@ -117,9 +120,17 @@ impl Cluster {
         }
     }
 
-    /// A node that was cut off, from this master or from one before it, is there again with all that ran on it.
-    fn resume(&mut self, id: NodeId, hello: NodeHello, now: Instant) -> Result<NodeId, String> {
+    /// A node that was cut off, from this master or from one before it, is there again with all that ran on it. The head's
+    /// own may have been told meanwhile to give something else.
+    fn resume(
+        &mut self,
+        id: NodeId,
+        hello: NodeHello,
+        unwritten: &[pid::Job],
+        now: Instant,
+    ) -> Result<NodeId, String> {
         let held = self.match_streams(id, &hello.held)?;
+        self.handle_terms(id, &hello);
         let member = self.nodes.get_mut(&id).expect("it was just found");
         let name = member.name.clone();
         member.heard = now;
@@ -130,15 +141,40 @@ impl Cluster {
             self.actions.push_back(Action::Note(note));
         }
         self.scheduler.handle_suspected(id, false);
-        self.welcome(id, &name, held.clone());
+        let told = |(job, reports): &(pid::Job, u64)| match unwritten.contains(job) {
+            true => (*job, 0),
+            false => (*job, *reports),
+        };
+        // One that is over here, but not for good, goes on there until it is.
+        let is_over = |job: &&pid::Job| held.iter().all(|(other, _)| other != *job);
+        let over: Vec<pid::Job> = unwritten.iter().filter(is_over).copied().collect();
+        let kept = over.iter().map(|job| (*job, 0));
+        self.welcome(id, &name, held.iter().map(told).chain(kept).collect());
+        for job in over {
+            let forget = Order::Forget { job };
+            self.actions.push_back(Action::Order(id, forget));
+        }
         self.say_again(id);
-        let jobs = held.iter().map(|(job, _)| *job);
-        for job in jobs.collect::<Vec<_>>() {
+        for (job, _) in held {
             self.with_job(Some(job), Happening::Parted(id), now);
         }
         self.settle(now);
         self.grant(now);
         Ok(id)
+    }
+
+    /// A node that goes on gives so much, and goes by these labels.
+    fn handle_terms(&mut self, id: NodeId, hello: &NodeHello) {
+        let member = self.nodes.get_mut(&id).expect("it was just found");
+        let known = &mut member.hello;
+        if (known.capacity, &known.labels) == (hello.capacity, &hello.labels) {
+            return;
+        }
+        (known.capacity, known.labels) = (hello.capacity, hello.labels.clone());
+        let name = member.name.clone();
+        self.scheduler
+            .handle_node_changed(id, self.spec(&name, hello));
+        self.are_nodes_changed = true;
     }
 
     fn welcome(&mut self, id: NodeId, name: &str, held: Vec<(pid::Job, u64)>) {
@@ -336,6 +372,17 @@ fn check_labels(labels: &[String]) -> Result<(), String> {
         .try_for_each(|label| cli::label(label).map(drop))
 }
 
+/// Whether what a node says of itself can be shown to people.
+fn check_words(words: [&str; 3]) -> Result<(), String> {
+    let is_plain = |word: &&str| word.len() <= WORD_BYTES_MAX && !word.contains(char::is_control);
+    match words.iter().all(is_plain) {
+        true => Ok(()),
+        false => Err("what this node says of itself cannot be shown to anybody".to_string()),
+    }
+}
+
+/// A sentence or two.
+const WORD_BYTES_MAX: usize = 1 << 10;
 /// Each is a line of those who wait, and a list of nodes.
 const LABELS_MAX: usize = 64;
 const BEAT_EVERY: Duration = Duration::from_secs(1);

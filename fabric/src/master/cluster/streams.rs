@@ -179,6 +179,7 @@ impl Cluster {
                     "what this node and the master know of job {id} does not fit together: its jobs end"
                 ));
             }
+            stream.reports.rewind(); // What it was told may not have come.
             going_on.push((*id, stream.reports.taken()));
         }
         Ok(going_on)

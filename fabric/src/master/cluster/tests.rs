@@ -121,7 +121,7 @@ impl World {
             secret: Secret::from_bytes([index as u8; 32]),
         };
         let name = format!("n{index}");
-        self.cluster.handle_hello(name, hello, self.now)
+        self.cluster.handle_hello(name, hello, &[], self.now)
     }
 
     /// Runs a job whose initial process needs what the person said, if they said it.

@@ -3,7 +3,10 @@
 //! Deliberately absent: what happens in jobs, and writing it.
 
 use super::{ClientId, Desk};
-use crate::master::record::{Cursor, Found};
+use crate::master::{
+    librarian::{Errand, Fetched},
+    record::{Cursor, Found},
+};
 use deploy_wire::{
     client::{Answer, CREDIT_BYTES_FIRST, Position},
     pid,
@@ -21,6 +24,8 @@ pub(super) struct Reader {
     /// What was before it came.
     pub(super) old_until: u64,
     pub(super) is_live: bool,
+    /// What is being read for it, if something is.
+    errand: Option<u64>,
 }
 
 /// What somebody reads a record for.
@@ -56,6 +61,7 @@ impl Desk {
             old: 0,
             old_until: end.sequence,
             is_live: false,
+            errand: None,
         };
         self.readers.insert(client, reader);
         self.behind.insert(client);
@@ -90,17 +96,19 @@ impl Desk {
         }
     }
 
-    /// Sends on whoever is behind, as far as `has_room` says that its session takes anything. Returns what is to be told to
-    /// whoever looks after the master.
-    pub fn turn(&mut self, has_room: impl Fn(ClientId) -> bool) -> Vec<String> {
-        let mut notes = Vec::new();
+    /// Sends on whoever is behind, as far as `has_room` says that its session takes anything.
+    pub fn turn(&mut self, has_room: impl Fn(ClientId) -> bool) {
         for client in std::mem::take(&mut self.behind) {
             match has_room(client) {
-                true => notes.extend(self.send_on(client)),
+                true => self.send_on(client),
                 false => drop(self.behind.insert(client)),
             }
         }
-        notes
+    }
+
+    /// The next that is to be read.
+    pub fn poll_errand(&mut self) -> Option<Errand> {
+        self.errands.pop_front()
     }
 
     /// Whether there is more to do at once, for somebody whose session has room.
@@ -109,20 +117,43 @@ impl Desk {
         behind.any(|client| has_room(*client))
     }
 
-    /// Sends somebody who is behind the next piece of what was kept.
-    fn send_on(&mut self, client: ClientId) -> Option<String> {
-        let reader = self.readers.get_mut(&client)?;
-        let file = self.files.get(&reader.job)?;
-        let before = reader.cursor.next;
-        if reader.credit <= 0 && before.sequence < file.record.next().sequence {
-            return None; // Until it grants some.
+    /// Has the next piece of what was kept read for somebody who is behind.
+    fn send_on(&mut self, client: ClientId) {
+        let Some(reader) = self.readers.get_mut(&client) else {
+            return;
+        };
+        let Some(file) = self.files.get(&reader.job) else {
+            return;
+        };
+        let next = reader.cursor.next;
+        let is_paid = reader.credit > 0 || next.sequence >= file.record.next().sequence;
+        if reader.errand.is_some() || !is_paid {
+            return; // Until that comes, or it grants some.
         }
-        // What was packed may stand for far more than it has.
-        let output_max = reader.credit.max(0) as u64;
-        match file
-            .record
-            .read(&mut reader.cursor, PIECE_BYTES, output_max)
-        {
+        if file.record.ends_before(next) {
+            return self.handle_end(client);
+        }
+        self.errands_made += 1;
+        reader.errand = Some(self.errands_made);
+        self.errands.push_back(Errand {
+            number: self.errands_made,
+            client,
+            record: file.record.snapshot(),
+            cursor: std::mem::replace(&mut reader.cursor, Cursor::at(next)),
+            bytes: PIECE_BYTES,
+            // What was packed may stand for far more than it has.
+            output: reader.credit.max(0) as u64,
+        });
+    }
+
+    /// Something was read. Returns what is to be told to whoever looks after the master.
+    pub fn handle_fetched(&mut self, fetched: Fetched) -> Option<String> {
+        let client = fetched.client;
+        let reader = self.readers.get_mut(&client)?;
+        reader.errand.take_if(|number| *number == fetched.number)?;
+        let before = reader.cursor.next;
+        reader.cursor = fetched.cursor;
+        match fetched.found {
             Ok(Found::Events(events)) => {
                 for (sequence, kept) in (before.sequence..).zip(events) {
                     reader.credit -= i64::from(kept.output);
@@ -145,7 +176,7 @@ impl Desk {
             }
             Err(error) => {
                 let job = reader.job;
-                let end = file.record.next();
+                let end = self.files.get(&job)?.record.next();
                 reader.cursor = Cursor::at(end);
                 self.tell_missed(client, before, end);
                 Some(format!("the record of job {job} cannot be read: {error}"))

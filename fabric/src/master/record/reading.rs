@@ -60,7 +60,7 @@ impl Record {
     /// If the disk fails, or something that is not ours is in the directory.
     pub fn read(&self, cursor: &mut Cursor, bytes: usize, output: u64) -> io::Result<Found> {
         loop {
-            if cursor.next.sequence >= self.written.sequence {
+            if self.ends_before(cursor.next) {
                 return Ok(Found::End);
             }
             if cursor.place.is_none() {

@@ -71,14 +71,6 @@ impl Master {
             }
         }
         self.release();
-        let gate = &self.gate;
-        let (due, waiting) = std::mem::take(&mut self.hellos)
-            .into_iter()
-            .partition(|(batch, ..)| gate.is_written(*batch));
-        self.hellos = waiting;
-        for (_, token, hello) in due {
-            self.welcome(token, hello, now);
-        }
     }
 
     /// What a client asks whose job is being written down comes after that; but not its beats.
@@ -92,22 +84,20 @@ impl Master {
         }
     }
 
-    /// A node says who it is. It is told how many of its reports the master has for good: so all that has come of it in an
-    /// earlier session is to be written first.
+    /// A node says who it is. It is let in at once, also where a disk stands still: what is not written of the jobs that it
+    /// has is acknowledged later.
     pub(super) fn greet(&mut self, token: Token, hello: NodeHello, now: Instant) {
-        let batch = self.desk.latest_batch();
-        match self.gate.is_written(batch) {
-            true => self.welcome(token, hello, now),
-            false => self.hellos.push((batch, token, hello)),
-        }
-    }
-
-    fn welcome(&mut self, token: Token, hello: NodeHello, now: Instant) {
         let Some(party) = self.parties.get_mut(&token) else {
             return;
         };
         let name = party.name().to_string();
-        match self.cluster.handle_hello(name.clone(), hello, now) {
+        let is_written = |job: &Job| self.gate.is_written(self.desk.batch_of(*job));
+        let held = hello.held.iter().map(|held| held.job);
+        let unwritten: Vec<Job> = held.filter(|job| !is_written(job)).collect();
+        match self
+            .cluster
+            .handle_hello(name.clone(), hello, &unwritten, now)
+        {
             Ok(id) => {
                 party.set_node(id);
                 // Its session before this one may not have been found to be dead.

@@ -102,13 +102,19 @@ impl Master {
 
     /// Hands on what there is to tell, and says what is to be known about the disk.
     pub(super) fn turn_desk(&mut self) {
+        while let Some(fetched) = self.librarian.poll_fetched() {
+            if let Some(note) = self.desk.handle_fetched(fetched) {
+                eprintln!("{note}");
+            }
+        }
         let parties = &self.parties;
         let has_room = |client: ClientId| {
             let party = parties.get(&Token(client.0 as usize));
             party.is_some_and(super::Party::has_room)
         };
-        for note in self.desk.turn(has_room) {
-            eprintln!("{note}");
+        self.desk.turn(has_room);
+        while let Some(errand) = self.desk.poll_errand() {
+            self.librarian.give(errand);
         }
         self.post();
     }

@@ -64,6 +64,34 @@ fn local_is_the_node_of_whoever_asks_as_it_is_alone() {
 }
 
 #[test]
+fn a_node_that_comes_back_may_give_something_else() {
+    let (mut world, nodes) = World::new(&[4]);
+    world.run(None);
+    let (node, _) = world.begun();
+    world.report(node, JobReport::Begun { number: 0 });
+    let held = Held {
+        job: JOB,
+        orders: world.ordered(node),
+        reports: 0,
+    };
+    assert_eq!(world.greet(0, 1, &["other"], vec![held]), Ok(nodes[0]));
+    world.settle();
+    world.ask(node, 0, spawn(1, Resources::default(), Some("other")));
+    assert_eq!(world.begun().1.number, 1);
+    world.ask(node, 0, spawn(2, gib_and_cores(2, 1), None));
+    assert!(world.was_told(0, |notice| {
+        matches!(
+            notice,
+            Notice::Spawned {
+                id: 2,
+                result: Err(Refusal::NeverFits { .. }),
+                ..
+            }
+        )
+    }));
+}
+
+#[test]
 fn nodes_whose_labels_nobody_can_have_given_are_refused() {
     let (mut world, _) = World::new(&[]);
     let many: Vec<String> = (0..65).map(|number| number.to_string()).collect();
