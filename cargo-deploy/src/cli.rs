@@ -1,6 +1,6 @@
 //! What the command line says. Deliberately absent: doing it, and cargo's own flags (`flags.rs`).
 
-use crate::flags::CargoFlags;
+use crate::{flags::CargoFlags, variable::Variable};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use deploy_manual::Manual;
 use deploy_wire::{
@@ -11,7 +11,6 @@ use serde::Deserialize;
 use std::{
     env,
     ffi::{OsStr, OsString},
-    os::unix::ffi::{OsStrExt, OsStringExt},
     path::PathBuf,
 };
 
@@ -255,14 +254,6 @@ pub struct Why {
     pub shown: Shown,
 }
 
-/// A variable for the program's environment.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Variable {
-    pub name: OsString,
-    /// None: as it is set here, if it is.
-    pub value: Option<OsString>,
-}
-
 impl Cli {
     /// As this program was called; or what to exit with, when help was asked for or something is wrong and that was
     /// said.
@@ -335,44 +326,6 @@ impl FormatName {
     }
 }
 
-impl Variable {
-    /// As it is given, or as it is set here; nothing if it is not.
-    pub fn here(&self) -> Option<(Vec<u8>, Vec<u8>)> {
-        let value = self.value.clone();
-        let value = value.or_else(|| env::var_os(&self.name))?;
-        Some((self.name.as_bytes().to_vec(), value.into_vec()))
-    }
-
-    fn parser() -> impl clap::builder::TypedValueParser<Value = Variable> {
-        use clap::builder::{OsStringValueParser, TypedValueParser};
-        OsStringValueParser::new().try_map(|text| Variable::parse(&text))
-    }
-
-    /// `NAME=VALUE` or `NAME`.
-    pub fn parse(text: &OsStr) -> Result<Variable, String> {
-        let bytes = text.as_bytes();
-        let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
-            Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
-            None => (bytes, None),
-        };
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-        let begins_well = name.first().is_some_and(|byte| !byte.is_ascii_digit());
-        if !begins_well || !name.iter().all(is_plain) {
-            return Err(
-                "a name has letters, digits and `_`, and does not begin with a digit".into(),
-            );
-        }
-        if is_reserved(name) {
-            return Err("this name is Deploy's own, for the processes that it starts".into());
-        }
-        let own = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-        Ok(Variable {
-            name: own(name),
-            value: value.map(own),
-        })
-    }
-}
-
 /// `dir=DIR`, so that there may be other places one day.
 fn directory(text: &str) -> Result<PathBuf, String> {
     match text.strip_prefix("dir=") {
@@ -383,14 +336,6 @@ fn directory(text: &str) -> Result<PathBuf, String> {
 
 /// The target that is this machine.
 pub const LOCAL: &str = "local";
-
-/// Whether this variable is between Deploy and its own processes.
-pub fn is_reserved(name: &[u8]) -> bool {
-    RESERVED.contains(&name)
-}
-
-/// By these a process knows which life it begins.
-const RESERVED: [&[u8]; 2] = [b"DEPLOY_BIRTH", b"DEPLOY_KEEPER"];
 
 const RUNNER_HELP: &str = "\
 In the shell, or in .cargo/config.toml as `runner` of [target.x86_64-unknown-linux-gnu]:

@@ -9,7 +9,7 @@
 //! # When the connection is lost
 //! The master takes the process for lost, as all on a node that is; so it is killed here before, and nothing runs twice.
 
-use crate::{cli::is_reserved, failure::Failure};
+use crate::{failure::Failure, variable::is_reserved};
 use deploy_monitor::{Far, Outpost, Posting, Program, Reported, Tether, Wrap};
 use deploy_parcel::talk::Packer;
 use deploy_sys::{code, fd, limit, packet, process};

@@ -9,9 +9,10 @@ use crate::{
     failure::Failure,
     here::{Hands, Plan},
     listing,
+    screen::Screen,
     session::Bridge,
     settings::Settings,
-    watch::{Screen, Watch},
+    watch::Watch,
 };
 use deploy_trust::identity::Identity;
 use deploy_wire::{

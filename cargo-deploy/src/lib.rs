@@ -26,12 +26,14 @@ mod preflight;
 mod run;
 mod runner;
 mod saved;
+mod screen;
 mod session;
 mod settings;
 mod stdin;
 mod strip;
 mod top;
 mod upload;
+mod variable;
 mod watch;
 mod why;
 

@@ -1,7 +1,7 @@
 //! `cargo deploy TARGET`: from the sources to the job.
 
 use crate::{
-    cli::{Run, Variable},
+    cli::Run,
     clusters,
     compile::{Compiled, compile},
     failure::Failure,
@@ -9,10 +9,11 @@ use crate::{
     jobs::{self, Told},
     local,
     preflight::{self, Image},
+    screen::Screen,
     session::Bridge,
     settings::Settings,
     upload::{Sent, upload},
-    watch::Screen,
+    variable::Variable,
 };
 use deploy_trust::identity::Identity;
 use deploy_wire::client::RunRequest;

@@ -4,14 +4,15 @@
 //! person: it is shown as it would show itself here, and one that uses Deploy as such programs are shown.
 
 use crate::{
-    cli::{self, Runner},
+    cli::Runner,
     clusters,
     failure::Failure,
     jobs::Told,
     preflight::{self, Image},
     run::send_and_show,
+    screen::Screen,
     settings::Settings,
-    watch::Screen,
+    variable,
 };
 use deploy_wire::client::RunRequest;
 use std::{
@@ -107,7 +108,7 @@ fn environment(runner: &Runner, is_terminal: bool) -> Vec<Variable> {
     if env::var_os(MANIFEST_DIR).is_some() {
         set(MANIFEST_DIR.as_bytes(), b".".to_vec());
     }
-    for (name, value) in runner.given.env.iter().filter_map(cli::Variable::here) {
+    for (name, value) in runner.given.env.iter().filter_map(variable::Variable::here) {
         set(&name, value);
     }
     all

@@ -14,8 +14,9 @@
 //! Deliberately absent: a second file that is merged with it, and flags of cargo, which has files of its own for them.
 
 use crate::{
-    cli::{FormatName, Given, Variable, Watched},
+    cli::{FormatName, Given, Watched},
     failure::Failure,
+    variable::Variable,
 };
 use deploy_wire::resources::{Cpu, Mem};
 use serde::{Deserialize, Deserializer, de};

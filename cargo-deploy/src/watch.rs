@@ -12,36 +12,32 @@
 //! As in `.. | head`. When our own write fails the job is told that nobody reads this stream, and whoever writes to it there
 //! gets SIGPIPE or an error, as a program run alone would. Who only looks on ends.
 
+mod conclusion;
+
 use crate::{
     back::{Back, Errand},
-    clusters,
     failure::Failure,
-    files::{self, Files},
+    files::Files,
     here::Hands,
     interrupts::{self, Interrupts, Meaning},
     line::{Heard, Line},
+    screen::Screen,
     stdin::{self, Input},
 };
-use deploy_bridge::{Broken, Format, Options, Terminal};
-use deploy_sys::{
-    fd,
-    signal::{self, Caught},
-};
+use deploy_bridge::Terminal;
+use deploy_sys::signal::{self, Caught};
 use deploy_trust::session::Session;
 use deploy_wire::{
-    client::{Answer, Ask, CREDIT_BYTES_FIRST, GRACE, Position},
-    code::OwnCode,
+    client::{Answer, Ask, CREDIT_BYTES_FIRST, Position},
     event::{Event, Stream},
     exit::ExitStatus,
     pid::Pid,
 };
-use nix::libc::{SIGHUP, SIGKILL, SIGPIPE, SIGTSTP};
+use nix::libc::{SIGHUP, SIGKILL, SIGTSTP};
 use std::{
     collections::BTreeSet,
-    env,
-    ffi::OsString,
     fs::File,
-    io::{self, IsTerminal},
+    io,
     os::fd::AsFd,
     path::PathBuf,
     sync::{
@@ -51,55 +47,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-
-/// What our two streams are, and what the person wants to see on them.
-pub struct Screen {
-    options: Options,
-    /// Whether standard output and standard error are terminals.
-    pub terminals: (bool, bool),
-    /// Below which what each process prints has files of its own, if anywhere.
-    directory: Option<PathBuf>,
-}
-
-impl Screen {
-    /// Looks at them. `format` is the word for human or JSON, if one was said.
-    pub fn new(format: Option<OsString>) -> Result<Screen, Failure> {
-        let (stdout, stderr) = (io::stdout(), io::stderr());
-        let terminals = (stdout.is_terminal(), stderr.is_terminal());
-        let together = fd::same_file(stdout.as_fd(), stderr.as_fd());
-        let look_up = |name: &str| match name {
-            "DEPLOY_FORMAT" => format.clone(),
-            name => env::var_os(name),
-        };
-        let options = Options::from_env(look_up, terminals.0, terminals.1, together)
-            .map_err(Failure::setting)?;
-        Ok(Screen {
-            options,
-            terminals,
-            directory: None,
-        })
-    }
-
-    /// The same, and what each process prints goes to files in this directory too, if there is one.
-    pub fn with_files(mut self, directory: Option<PathBuf>) -> Result<Screen, Failure> {
-        directory.as_deref().map_or(Ok(()), files::prepare)?;
-        self.directory = directory;
-        Ok(self)
-    }
-
-    /// The same, but that an ordinary program is shown to a person as if it ran here.
-    pub fn for_ordinary(mut self) -> Screen {
-        if self.options.format != Format::Json {
-            self.options.format = Format::Plain;
-        }
-        self
-    }
-
-    /// Whether a person reads what goes to standard error, and not a program.
-    pub fn is_for_a_person(&self) -> bool {
-        self.terminals.1 && matches!(self.options.format, Format::Human | Format::Folded)
-    }
-}
 
 /// What the loop is told.
 enum Told {
@@ -232,55 +179,7 @@ impl Watch {
             line.wait(); // Until nothing is left here.
         }
         self.is_over.store(true, Ordering::SeqCst);
-        let cause = self
-            .initial_end
-            .and_then(|status| self.interrupts.cause_of(status));
-        let missing = self.files.as_ref().and_then(Files::failure);
-        let missing = missing.map(str::to_string);
-        let verdict = self.terminal.finish();
-        let job = errand.job;
-        match end {
-            End::Finished => {}
-            End::SoFar => return Ok(missing.map_or(0, |why| lost_files(&why))),
-            End::Refused(code, why) => return Err(Failure::refused(code, why)),
-            End::Enough => {
-                signal::reraise(SIGPIPE);
-                return Ok(OwnCode::Output.number());
-            }
-            End::Lost(why) => {
-                let address = &errand.identity.address;
-                let words = clusters::job_words(job, &errand.identity);
-                let then = match errand.is_detached || !errand.is_owner {
-                    true => String::new(),
-                    false => format!("; it ends {} s after it is left alone", GRACE.as_secs()),
-                };
-                return Err(Failure::connection(format!(
-                    "the connection to the cluster at {address} is lost: {why}. `cargo deploy attach {words}` goes back to \
-                     the job{then}"
-                )));
-            }
-        }
-        if let Some(word) = verdict.last_word.filter(|_| cause.is_none()) {
-            tell_last_word(&word, &clusters::job_words(job, &errand.identity));
-        }
-        let is_lost = |broken: &&Broken| broken.error.kind() != io::ErrorKind::BrokenPipe;
-        let lost = verdict.broken.iter().find(is_lost);
-        if let Some(broken) = lost {
-            eprintln!("cargo deploy: {}", lost_output(broken));
-            if verdict.exit_code == 0 || verdict.exit_code == SIGPIPE_CODE {
-                return Ok(OwnCode::Output.number());
-            }
-        }
-        if let Some(why) = missing {
-            let code = lost_files(&why);
-            if verdict.exit_code == 0 {
-                return Ok(code);
-            }
-        }
-        if let Some(signal) = cause {
-            signal::reraise(signal); // So that the shell sees what it would see of a plain program.
-        }
-        Ok(verdict.exit_code.into())
+        self.conclude(end, errand)
     }
 
     fn start_line(&mut self, session: Session) -> Result<(), Failure> {
@@ -493,34 +392,7 @@ impl Watch {
     }
 }
 
-/// Whoever has hundreds of processes before them reads the end first.
-fn tell_last_word(word: &str, job: &str) {
-    eprintln!("cargo deploy: {word}");
-    eprintln!(
-        "cargo deploy: `cargo deploy why {job}` says how each process ended, `cargo deploy logs {job}` shows all again"
-    );
-}
-
-/// Returns the code for it.
-fn lost_files(why: &str) -> i32 {
-    eprintln!("cargo deploy: {why}");
-    OwnCode::Output.number()
-}
-
-fn lost_output(broken: &Broken) -> String {
-    let name = match broken.stream {
-        Stream::Stdout => "standard output",
-        Stream::Stderr => "standard error",
-    };
-    format!(
-        "{name} could not be written: {}; what came after that is lost",
-        broken.error
-    )
-}
-
 /// Often enough that the job's writers never wait for it, seldom enough to cost nothing.
 const GRANT_MIN: u64 = CREDIT_BYTES_FIRST / 16;
 /// As long as somebody waits for the shell after Ctrl-Z.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
-/// Of a process that wrote where nobody reads.
-const SIGPIPE_CODE: u8 = 128 + SIGPIPE as u8;
