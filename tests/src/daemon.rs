@@ -21,6 +21,8 @@ pub struct Daemon {
     child: Child,
     lines: Receiver<String>,
     said: Vec<String>,
+    /// What it is sent where the test drops it.
+    last: Signal,
 }
 
 impl Daemon {
@@ -51,7 +53,19 @@ impl Daemon {
             child,
             lines,
             said: Vec::new(),
+            last: Signal::SIGKILL,
         }
+    }
+
+    /// The same, but that it is ended in good order where the test drops it: so that what it leaves behind when it is killed
+    /// goes too.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_orderly(command: &mut Command) -> Daemon {
+        let mut daemon = Daemon::start(command);
+        daemon.last = Signal::SIGTERM;
+        daemon
     }
 
     /// Waits for a line with these words, among those that nobody has waited for yet.
@@ -98,6 +112,15 @@ impl Daemon {
         kill(Pid::from_raw(self.id() as i32), signal).expect("it has not been waited for");
     }
 
+    /// Kills it, and nothing that it has started.
+    ///
+    /// # Panics
+    /// If it is not ours to wait for.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it is ours to wait for");
+    }
+
     /// How it has ended, and all that it said. Blocks until it has.
     ///
     /// # Panics
@@ -120,8 +143,10 @@ impl Daemon {
 /// A test that fails leaves nothing either.
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill(Pid::from_raw(self.id() as i32), self.last);
+            let _ = self.child.wait();
+        }
     }
 }
 

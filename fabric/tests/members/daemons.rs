@@ -1,6 +1,7 @@
 //! Daemons that a test starts, on an address of the loopback that nobody else has, with their state in a directory that
 //! goes with them.
 
+use deploy_tests::daemon::Daemon;
 use deploy_trust::{
     authority::Authority,
     client::{Client, ClientError},
@@ -10,21 +11,14 @@ use deploy_trust::{
     subject::{Name, Role},
 };
 use deploy_wire::client::{Answer, Ask, VERSION};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use std::{
     fs::{self, Permissions},
-    io::{BufRead, BufReader},
     os::unix::{
         fs::{DirBuilderExt, PermissionsExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::mpsc::{self, Receiver},
-    thread,
+    process::{Command, Output},
     time::{Duration, Instant, SystemTime},
 };
 use tempfile::TempDir;
@@ -38,13 +32,6 @@ pub struct Cluster {
     dir: TempDir,
     /// Whom the daemons are to run as, if not as this test.
     user: Option<u32>,
-}
-
-/// A daemon, and what it says.
-pub struct Daemon {
-    child: Child,
-    lines: Receiver<String>,
-    said: Vec<String>,
 }
 
 impl Cluster {
@@ -114,7 +101,7 @@ impl Cluster {
 
     /// Starts a node with these words behind its state directory.
     pub fn serve(&self, name: &str, words: &[&str]) -> Daemon {
-        Daemon::start(&mut fabric(&self.state(name), self.user, words))
+        Daemon::start_orderly(&mut fabric(&self.state(name), self.user, words))
     }
 
     /// Runs `fabric` on the head to its end.
@@ -155,8 +142,7 @@ impl Cluster {
 
     /// Kills the master, and nothing else.
     pub fn kill_master(&mut self) {
-        self.master.child.kill().unwrap();
-        self.master.child.wait().unwrap();
+        self.master.kill();
     }
 
     /// Starts it again, with these words behind the usual ones.
@@ -178,76 +164,6 @@ impl Cluster {
     /// What happened here, as the master has written it down.
     pub fn audit(&self) -> String {
         fs::read_to_string(self.state("head").join("audit.jsonl")).unwrap()
-    }
-}
-
-impl Daemon {
-    /// Starts it.
-    pub fn start(command: &mut Command) -> Daemon {
-        let (reader, writer) = std::io::pipe().unwrap();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone().unwrap())
-            .stderr(writer)
-            .spawn()
-            .unwrap();
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in BufReader::new(reader).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Daemon {
-            child,
-            lines,
-            said: Vec::new(),
-        }
-    }
-
-    /// Waits for a line with these words.
-    pub fn expect(&mut self, words: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.said.push(line.clone());
-                    if line.contains(words) {
-                        return line;
-                    }
-                }
-                Err(why) => panic!("no {words:?} ({why}), but:\n{}", self.said.join("\n")),
-            }
-        }
-    }
-
-    /// All that it has said until now.
-    pub fn said(&mut self) -> String {
-        self.said.extend(self.lines.try_iter());
-        self.said.join("\n")
-    }
-
-    /// Its number.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits until it has ended by itself.
-    pub fn end(mut self) -> ExitStatus {
-        while self.lines.recv_timeout(PATIENCE).is_ok() {}
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // In good order first, so that its control groups go too.
-        if !matches!(self.child.try_wait(), Ok(None)) {
-            return;
-        }
-        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
-        let _ = self.child.wait();
     }
 }
 
@@ -294,7 +210,7 @@ fn any_host() -> String {
 fn master(host: &str, dir: &Path, user: Option<u32>, words: &str) -> Daemon {
     let words = format!("master {host}:9999 {words}");
     let words: Vec<&str> = words.split_whitespace().collect();
-    Daemon::start(&mut fabric(&dir.join("head"), user, &words))
+    Daemon::start_orderly(&mut fabric(&dir.join("head"), user, &words))
 }
 
 fn fabric(state: &Path, user: Option<u32>, words: &[&str]) -> Command {

@@ -59,7 +59,7 @@ fn a_removed_node_ends_its_jobs_and_is_lost_at_once() {
         "{:?}",
         removed.elapsed()
     );
-    assert!(!node.end().success());
+    assert!(!node.end().0.success());
     let nodes = cluster.say(&["nodes"]);
     assert!(!nodes.lines().any(|line| line.starts_with(name)), "{nodes}");
 }
@@ -90,7 +90,7 @@ fn a_node_leaves_while_its_daemon_runs_and_joins_again_under_its_name() {
     let left = cluster.run_at("n1", &["leave"]);
     assert!(left.status.success(), "{left:?}");
     node.expect("is no member of the cluster any more");
-    assert!(!node.end().success());
+    assert!(!node.end().0.success());
     let mut node = cluster.serve("n1", &["join", &token, &port]);
     assert_eq!(node.expect("in the cluster as "), name);
     let audit = cluster.audit();
