@@ -3,6 +3,8 @@
 //!
 //! Deliberately absent: the session with the master, and any look at what orders and reports say.
 
+mod streams;
+
 use super::{
     Estate,
     fetch::{Fetch, Road},
@@ -11,16 +13,12 @@ use super::{
     transit::Transits,
     warden_link::WardenLink,
 };
-use crate::{
-    images::{ImageError, Images},
-    numbered::{Arrival, Inbox, Outbox},
-};
+use crate::images::{ImageError, Images};
 use deploy_sys::random;
 use deploy_trust::{door::TOKENS, endpoint::Connector};
 use deploy_wire::{
     client::Digest,
     job::{JobOrder, JobReport},
-    node::{Held, Report},
     pid::Job,
     secret::Secret,
 };
@@ -32,6 +30,7 @@ use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
 };
+use streams::Stream;
 
 /// Jobs, and where they live.
 #[derive(Debug)]
@@ -56,20 +55,6 @@ pub struct Tenants {
     /// The jobs whose share of the processors may have changed.
     changed: BTreeSet<Job>,
 }
-
-/// What comes and goes for one job.
-#[derive(Default, Debug)]
-struct Stream {
-    orders: Inbox,
-    reports: Outbox<Told>,
-    /// How many bytes are kept in them.
-    bytes: usize,
-    /// Its warden was not listened to, because too much is kept.
-    is_choked: bool,
-}
-
-/// A report, and the file beside it.
-type Told = (JobReport, Option<Vec<u8>>);
 
 /// A job's warden here.
 #[derive(Debug)]
@@ -114,16 +99,6 @@ impl Tenants {
         self.wardens.is_empty()
     }
 
-    /// What is here, for a master that may have been started again.
-    pub(super) fn held(&self) -> Vec<Held> {
-        let held = |(job, stream): (&Job, &Stream)| Held {
-            job: *job,
-            orders: stream.orders.taken(),
-            reports: stream.reports.taken(),
-        };
-        self.streams.iter().map(held).collect()
-    }
-
     /// The master has said which jobs go on, and how many of their reports it has. What else is here is killed. Returns
     /// which jobs that were.
     pub(super) fn resume(&mut self, held: &[(Job, u64)], registry: &Registry) -> Vec<Job> {
@@ -149,39 +124,6 @@ impl Tenants {
         for job in self.wardens.keys().copied().collect::<Vec<_>>() {
             self.order(job, JobOrder::Parted, None, registry);
         }
-    }
-
-    /// An order of this number has come. False, if one before it has not.
-    pub(super) fn is_next(&mut self, job: Job, sequence: u64) -> Option<bool> {
-        let stream = self.streams.entry(job).or_default();
-        match stream.orders.handle(sequence) {
-            Arrival::Next => Some(true),
-            Arrival::Again => Some(false),
-            Arrival::Gap => None,
-        }
-    }
-
-    /// The master has so many of a job's reports for good.
-    pub(super) fn handle_taken(&mut self, job: Job, reports: u64, registry: &Registry) {
-        let Some(stream) = self.streams.get_mut(&job) else {
-            return;
-        };
-        stream.handle_taken(reports);
-        if stream.is_choked && !stream.is_full() {
-            stream.is_choked = false;
-            self.hear(job, registry);
-        }
-    }
-
-    /// What the master is to know to have come: where many orders have, or any, if it `is_due`.
-    pub(super) fn poll_taken(&mut self, is_due: bool) -> Vec<Report> {
-        let at_least = if is_due { 1 } else { TAKEN_UNTOLD_MAX };
-        let streams = self.streams.iter_mut();
-        let taken = streams.filter_map(|(job, stream)| {
-            let orders = stream.orders.poll_taken(at_least)?;
-            Some(Report::Taken { job: *job, orders })
-        });
-        taken.collect()
     }
 
     /// What keeps them apart from each other and from the daemon, in words.
@@ -338,20 +280,6 @@ impl Tenants {
         self.tell(job, JobReport::Failed { why }, None);
     }
 
-    /// The master is to hear this. True if a warden has to wait until it has.
-    fn tell(&mut self, job: Job, report: JobReport, file: Option<Vec<u8>>) -> bool {
-        if let JobReport::Relayed { .. } = report {
-            self.relayed.push_back((job, report));
-            return false;
-        }
-        let stream = self.streams.entry(job).or_default();
-        stream.bytes += weight(&report, &file);
-        stream.reports.push((report, file));
-        stream.is_choked = stream.is_full();
-        self.talkative.insert(job);
-        stream.is_choked
-    }
-
     /// The master knows nothing more of a job: nothing of it is left here either.
     pub(super) fn forget(&mut self, job: Job, registry: &Registry) {
         self.end(job, registry);
@@ -393,28 +321,6 @@ impl Tenants {
         }
     }
 
-    /// The next thing for the master, in bytes, and whether it may wait for all else.
-    pub(super) fn poll_report(&mut self) -> Option<(Vec<u8>, bool)> {
-        if let Some((digest, is_here)) = self.fetched.pop_front() {
-            return Some((Report::Holds { digest, is_here }.encode(), false));
-        }
-        if let Some((job, report)) = self.relayed.pop_front() {
-            let bytes = Report::encode_job(job, 0, &report, &None);
-            return Some((bytes, report.is_bulk()));
-        }
-        while let Some(job) = self.talkative.first().copied() {
-            let stream = self.streams.get_mut(&job);
-            let next = stream.and_then(|stream| stream.reports.poll());
-            let Some((sequence, (report, file))) = next else {
-                self.talkative.remove(&job);
-                continue;
-            };
-            let bytes = Report::encode_job(job, sequence, report, file);
-            return Some((bytes, report.is_bulk()));
-        }
-        None
-    }
-
     /// Kills all of them, and says which they were. Nothing is reported of them any more.
     pub(super) fn end_all(&mut self, registry: &Registry) -> Vec<Job> {
         let jobs: Vec<Job> = self.wardens.keys().copied().collect();
@@ -434,38 +340,6 @@ impl Tenants {
         token
     }
 }
-
-impl Stream {
-    fn handle_taken(&mut self, reports: u64) {
-        while self.reports.taken() < reports {
-            let Some((report, file)) = self.reports.drop_first() else {
-                return; // It has not said so many.
-            };
-            self.bytes -= weight(&report, &file);
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.reports.kept() >= KEPT_MAX || self.bytes >= KEPT_BYTES_MAX
-    }
-}
-
-fn weight(report: &JobReport, file: &Option<Vec<u8>>) -> usize {
-    let output = match report {
-        JobReport::Output { bytes, .. } => bytes.len(),
-        JobReport::Packed { packed, .. } => packed.bytes().len(),
-        _ => 0,
-    };
-    output + file.as_ref().map_or(0, Vec::len)
-}
-
-/// What of one job's reports is kept for a master that is away. Then its warden is not listened to: it waits, and the
-/// processes where they want something from it.
-const KEPT_MAX: usize = 4096;
-/// Twice the longest argument, and more output than is granted at a time.
-const KEPT_BYTES_MAX: usize = 64 << 20;
-/// Orders that the master keeps although they have come; and with each beat it is told of all.
-const TAKEN_UNTOLD_MAX: u64 = 64;
 
 /// Open, and so kept as long as the warden has it.
 fn kept(found: Result<Option<File>, ImageError>) -> Result<File, String> {

@@ -16,6 +16,9 @@
 //! [`send`](Session::send) call [`flush`](Session::flush), at the latest before the loop sleeps. At
 //! [`deadline`](Session::deadline) call [`handle_timeout`](Session::handle_timeout). After any error drop the session.
 
+mod opening;
+mod stream;
+
 pub use crate::{
     error::{Distrust, SendError, SessionError},
     peer::Peer,
@@ -24,18 +27,13 @@ use crate::{
     framing::{Inbound, Message, Outbound, TooLong},
     limits::{
         AHEAD_BYTES_MAX, HANDSHAKE, MESSAGE_BYTES_MAX, OUTBOUND_BYTES_MAX, QUIET_SECONDS_MAX,
-        UNKNOWN_BYTES_MAX, UNKNOWN_MESSAGE_BYTES_MAX, UNSENT_BYTES_MAX, VERSION,
+        UNKNOWN_MESSAGE_BYTES_MAX, UNSENT_BYTES_MAX,
     },
 };
-use deploy_wire::bytes::{Malformed, Reader, Writer};
 use mio::{Interest, Registry, Token, net::TcpStream};
+use opening::Phase;
 use rustls::{Connection, pki_types::CertificateDer};
-use std::{
-    cell::RefCell,
-    io::{self, BufRead, IoSlice, Read, Write},
-    os::fd::AsFd,
-    time::Instant,
-};
+use std::{io, os::fd::AsFd, time::Instant};
 
 /// A session, from the first byte to the last.
 #[derive(Debug)]
@@ -58,16 +56,6 @@ pub struct Session {
     has_said_goodbye: bool,
     peer: Option<Peer>,
     release: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
-    /// TLS is not done.
-    Handshake,
-    /// The peer's greeting has not come.
-    Greeting,
-    /// Messages.
-    Open,
 }
 
 impl Session {
@@ -252,167 +240,6 @@ impl Session {
         self.tls.peer_certificates()
     }
 
-    /// A stream that is being connected is neither readable nor writable until that is decided.
-    fn look_whether_connected(&mut self) -> Result<bool, SessionError> {
-        if let Some(error) = self.stream.take_error().map_err(SessionError::Cut)? {
-            return Err(SessionError::Unreachable(error));
-        }
-        match self.stream.peer_addr() {
-            Ok(_) => self.is_connected = true,
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
-            Err(error) => return Err(SessionError::Unreachable(error)),
-        }
-        Ok(self.is_connected)
-    }
-
-    /// Reads once. False if there is nothing to be read now.
-    fn read(&mut self) -> Result<bool, SessionError> {
-        READ.with_borrow_mut(|buffer| self.read_with(buffer))
-    }
-
-    fn read_with(&mut self, buffer: &mut [u8]) -> Result<bool, SessionError> {
-        // What follows the greeting may come with it, and is read when it is known who speaks.
-        let allowed = match self.is_open() {
-            true => READ_BYTES,
-            false => READ_BYTES.min(UNKNOWN_BYTES_MAX - self.unknown_bytes),
-        };
-        if allowed == 0 {
-            let reason = "it says too much before it is known";
-            return Err(SessionError::Protocol(reason.into()));
-        }
-        let len = loop {
-            match self.stream.read(&mut buffer[..allowed]) {
-                Ok(len) => break len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(SessionError::Cut(error)),
-            }
-        };
-        if len == 0 {
-            return Err(self.ended());
-        }
-        if !self.is_open() {
-            self.unknown_bytes += len;
-        }
-        self.decrypt(&buffer[..len])?;
-        Ok(true)
-    }
-
-    fn decrypt(&mut self, mut bytes: &[u8]) -> Result<(), SessionError> {
-        // What follows the greeting may be longer than that.
-        let max = self.is_open().then(|| self.message_bytes_max());
-        while !bytes.is_empty() {
-            if self.tls.read_tls(&mut bytes).map_err(SessionError::Cut)? == 0 {
-                // Behind a goodbye nothing counts.
-                return Ok(());
-            }
-            let state = match self.tls.process_new_packets() {
-                Ok(state) => state,
-                Err(error) => {
-                    // The alert tells the peer why; if it cannot be sent, so be it.
-                    let _ = self.write();
-                    return Err(error.into());
-                }
-            };
-            self.has_ended |= state.peer_has_closed();
-            let mut left = state.plaintext_bytes_to_read();
-            while left > 0 {
-                let mut reader = self.tls.reader();
-                let plain = reader.fill_buf().map_err(SessionError::Cut)?;
-                let len = plain.len();
-                match max {
-                    Some(max) => self.inbound.handle_bytes(plain, max),
-                    None => self.inbound.keep_bytes(plain),
-                }
-                reader.consume(len);
-                left = left.saturating_sub(len.max(1));
-            }
-        }
-        Ok(())
-    }
-
-    fn ended(&self) -> SessionError {
-        if self.has_ended && !self.inbound.is_amid_message() {
-            SessionError::Closed
-        } else {
-            SessionError::Cut(io::ErrorKind::UnexpectedEof.into())
-        }
-    }
-
-    /// After bytes have come, and before the session is open.
-    fn go_on(&mut self) -> Result<(), SessionError> {
-        if self.phase == Phase::Handshake && !self.tls.is_handshaking() {
-            self.meet()?;
-        }
-        if self.phase == Phase::Greeting
-            && let Some(greeting) = self.take_message()?
-        {
-            let (theirs, release) = read_greeting(&greeting)
-                .map_err(|error| SessionError::Protocol(error.to_string()))?;
-            if matches!(self.tls, Connection::Client(_)) {
-                self.greet()?;
-            }
-            if theirs != VERSION {
-                let _ = self.flush();
-                return Err(SessionError::Version {
-                    ours: VERSION,
-                    theirs,
-                    release,
-                });
-            }
-            self.release = release;
-            self.phase = Phase::Open;
-        }
-        Ok(())
-    }
-
-    /// TLS is done, so it is known who the peer is.
-    fn meet(&mut self) -> Result<(), SessionError> {
-        if self.tls.alpn_protocol().is_none() {
-            return Err(SessionError::Protocol("it names no version".into()));
-        }
-        if let Some([certificate, ..]) = self.tls.peer_certificates() {
-            let peer = Peer::of(certificate);
-            self.peer = Some(peer.ok_or(SessionError::Untrusted(Distrust::Invalid))?);
-        }
-        self.phase = Phase::Greeting;
-        if matches!(self.tls, Connection::Server(_)) {
-            self.greet()?;
-        }
-        Ok(())
-    }
-
-    fn greet(&mut self) -> Result<(), SessionError> {
-        let mut greeting = Writer::new();
-        greeting.u32(VERSION).text(env!("CARGO_PKG_VERSION"));
-        // Past the queue, whose messages wait for the session to open.
-        let mut first = Outbound::default();
-        first.queue(greeting.finish().into());
-        let written = self.tls.writer().write_all(&first.waiting().concat());
-        written.map_err(SessionError::Cut)
-    }
-
-    /// Hands TLS more of what waits. False if there is nothing, or no room.
-    fn encrypt_some(&mut self) -> Result<bool, SessionError> {
-        if !self.is_open() {
-            return Ok(false);
-        }
-        if self.outbound.is_empty() {
-            let is_goodbye = self.is_finishing && !self.has_said_goodbye;
-            if is_goodbye {
-                self.tls.send_close_notify();
-                self.has_said_goodbye = true;
-            }
-            return Ok(is_goodbye);
-        }
-        let waiting = self.outbound.waiting();
-        let slices: Vec<_> = waiting.iter().map(|slice| IoSlice::new(slice)).collect();
-        let taken = self.tls.writer().write_vectored(&slices);
-        let taken = taken.map_err(SessionError::Cut)?;
-        self.outbound.took(taken);
-        Ok(taken > 0)
-    }
-
     /// Whoever has shown no certificate can say one thing, which is to ask to join.
     fn count_strangers_message(&mut self) -> Result<(), SessionError> {
         if self.peer.is_none() && std::mem::replace(&mut self.has_stranger_spoken, true) {
@@ -436,36 +263,6 @@ impl Session {
             _ => UNKNOWN_MESSAGE_BYTES_MAX,
         }
     }
-
-    /// Writes what TLS has ready, as far as the stream takes it.
-    fn write(&mut self) -> Result<(), SessionError> {
-        while self.tls.wants_write() {
-            match self.tls.write_tls(&mut self.stream) {
-                Ok(count) => self.flowed_bytes = self.flowed_bytes.saturating_add(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.flowed_bytes = 0;
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(SessionError::Cut(error)),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn read_greeting(greeting: &[u8]) -> Result<(u32, String), Malformed> {
-    let mut greeting = Reader::new(greeting);
-    let version = greeting.u32()?;
-    // It is shown to people: no control characters, no novels.
-    let is_plain = |c: &char| c.is_ascii_graphic();
-    let release = greeting.text()?.chars().filter(is_plain).take(RELEASE_MAX);
-    Ok((version, release.collect()))
-}
-
-thread_local! {
-    /// What a thread reads into, of whichever session: nothing stays there.
-    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
 /// What TLS has ready at most, which leaves in one write. What goes ahead waits behind that.
@@ -474,8 +271,3 @@ const READY_BYTES: usize = 64 << 10;
 const READY_BYTES_FLOWING: usize = 256 << 10;
 /// It is where so much has left without a pause: far more than the kernel keeps that is not on its way.
 const FLOWING_BYTES: usize = 1 << 20;
-
-/// One read: several full TLS records.
-const READ_BYTES: usize = 64 << 10;
-
-const RELEASE_MAX: usize = 40;
