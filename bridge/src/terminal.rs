@@ -16,7 +16,7 @@ use deploy_wire::{
     pid::Pid,
 };
 use std::{
-    io,
+    fmt, io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -67,6 +67,20 @@ pub struct Broken {
     pub stream: Stream,
     /// What writing to it said. `BrokenPipe` is the quiet end of a reader that has seen enough.
     pub error: io::Error,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.stream {
+            Stream::Stdout => "standard output",
+            Stream::Stderr => "standard error",
+        };
+        let error = &self.error;
+        write!(
+            f,
+            "{name} could not be written: {error}; what came after that is lost"
+        )
+    }
 }
 
 impl Terminal {

@@ -3,7 +3,7 @@
 //! This process never runs the user's code behind `init`. It is the monitor of the job and stands between its processes
 //! and the terminal, in the shell's process group like all of them; it ends when the last of them has.
 
-use deploy_bridge::{Broken, Options, Terminal};
+use deploy_bridge::{Options, Terminal};
 use deploy_monitor::{Audience, Channels, Config, Monitor, MonitorError, Program, Wrap};
 use deploy_sys::{code, fd, limit, random, signal};
 use deploy_wire::{
@@ -79,23 +79,12 @@ fn try_run(resources: Resources) -> Result<i32, Failure> {
         if broken.error.kind() == io::ErrorKind::BrokenPipe {
             continue; // A reader that has seen enough.
         }
-        eprintln!("deploy: {}", lost_output(broken));
+        eprintln!("deploy: {broken}");
         if verdict.exit_code == 0 {
             return Ok(OwnCode::Output.number()); // A program that failed says more by its own code.
         }
     }
     Ok(verdict.exit_code.into())
-}
-
-fn lost_output(broken: &Broken) -> String {
-    let name = match broken.stream {
-        Stream::Stdout => "standard output",
-        Stream::Stderr => "standard error",
-    };
-    format!(
-        "{name} could not be written: {}; what came after that is lost",
-        broken.error
-    )
 }
 
 /// The terminal, as the monitor's audience.

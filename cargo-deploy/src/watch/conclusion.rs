@@ -6,7 +6,7 @@ use super::{End, Watch};
 use crate::{back::Errand, clusters, failure::Failure, files::Files};
 use deploy_bridge::Broken;
 use deploy_sys::signal;
-use deploy_wire::{client::GRACE, code::OwnCode, event::Stream};
+use deploy_wire::{client::GRACE, code::OwnCode};
 use nix::libc::SIGPIPE;
 use std::io;
 
@@ -35,7 +35,7 @@ impl Watch {
         let is_lost = |broken: &&Broken| broken.error.kind() != io::ErrorKind::BrokenPipe;
         let lost = verdict.broken.iter().find(is_lost);
         if let Some(broken) = lost {
-            eprintln!("cargo deploy: {}", lost_output(broken));
+            eprintln!("cargo deploy: {broken}");
             if verdict.exit_code == 0 || verdict.exit_code == SIGPIPE_CODE {
                 return Ok(OwnCode::Output.number());
             }
@@ -78,17 +78,6 @@ fn tell_last_word(word: &str, job: &str) {
 fn lost_files(why: &str) -> i32 {
     eprintln!("cargo deploy: {why}");
     OwnCode::Output.number()
-}
-
-fn lost_output(broken: &Broken) -> String {
-    let name = match broken.stream {
-        Stream::Stdout => "standard output",
-        Stream::Stderr => "standard error",
-    };
-    format!(
-        "{name} could not be written: {}; what came after that is lost",
-        broken.error
-    )
 }
 
 /// Of a process that wrote where nobody reads.
