@@ -56,18 +56,34 @@ fn kept(host: &Host, place: &str) -> Vec<String> {
     names
 }
 
+/// A job that has begun, and waits for a line.
+fn begin_another(cluster: &Cluster) -> Child {
+    let script = "echo begun; read line; echo $line";
+    let mut other = start(cluster, Path::new("/bin/sh"), script);
+    let mut begun = [0; 6];
+    let said = other.stdout.as_mut().unwrap();
+    said.read_exact(&mut begun).unwrap();
+    assert_eq!(begun, *b"begun\n");
+    other
+}
+
+/// Gives it that line, by which it ends as it should.
+fn let_it_end(mut other: Child) {
+    other.stdin.take().unwrap().write_all(b"on\n").unwrap();
+    let ended = other.wait_with_output().unwrap();
+    assert_eq!(
+        (&*ended.stdout, ended.status.code()),
+        (&b"on\n"[..], Some(0))
+    );
+}
+
 /// A large program is refused with these words, while a small one goes on that was there before.
 fn check(small: &str, place: &str, words: &[&str]) {
     let Some(cluster) = cluster(small) else {
         return;
     };
     let large = program(&cluster, 8);
-    let script = "echo begun; read line; echo $line";
-    let mut other = start(&cluster, Path::new("/bin/sh"), script);
-    let mut begun = [0; 6];
-    let mut said = other.stdout.take().unwrap();
-    said.read_exact(&mut begun).unwrap();
-    assert_eq!(begun, *b"begun\n");
+    let other = begin_another(&cluster);
 
     for _ in 0..2 {
         let refused = start(&cluster, &large, "echo it runs")
@@ -82,13 +98,7 @@ fn check(small: &str, place: &str, words: &[&str]) {
         assert_eq!(kept(cluster.hosts.host(small), place), ["", ".zst"]);
     }
 
-    other.stdin.take().unwrap().write_all(b"on\n").unwrap();
-    let mut rest = String::new();
-    said.read_to_string(&mut rest).unwrap();
-    assert_eq!(
-        (rest.as_str(), other.wait().unwrap().code()),
-        ("on\n", Some(0))
-    );
+    let_it_end(other);
     cluster.finish();
 }
 
@@ -118,11 +128,7 @@ fn a_job_that_the_masters_disk_has_no_room_for_is_refused_and_what_runs_goes_on(
         return;
     };
     let shell = Path::new("/bin/sh");
-    let mut other = start(&cluster, shell, "echo begun; read line; echo $line");
-    let mut said = other.stdout.take().unwrap();
-    let mut begun = [0; 6];
-    said.read_exact(&mut begun).unwrap();
-    assert_eq!(begun, *b"begun\n");
+    let other = begin_another(&cluster);
 
     let head = cluster.hosts.host("head");
     fill(head);
@@ -138,13 +144,7 @@ fn a_job_that_the_masters_disk_has_no_room_for_is_refused_and_what_runs_goes_on(
             (Some(71), &b""[..])
         );
     }
-    other.stdin.take().unwrap().write_all(b"on\n").unwrap();
-    let mut rest = String::new();
-    said.read_to_string(&mut rest).unwrap();
-    assert_eq!(
-        (rest.as_str(), other.wait().unwrap().code()),
-        ("on\n", Some(0))
-    );
+    let_it_end(other);
 
     head.within(|| fs::remove_file(FILLER)).unwrap();
     let again = start(&cluster, shell, "echo it runs");

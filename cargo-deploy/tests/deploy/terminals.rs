@@ -11,6 +11,14 @@ use deploy_wire::{
     exit::{End, ExitStatus, Reason},
 };
 
+/// A shell in which this person types.
+fn shell_of(person: &Person) -> Terminal {
+    let mut shell = Terminal::shell();
+    let home = person.home().display();
+    shell.line(&format!("export XDG_CONFIG_HOME={home}"));
+    shell
+}
+
 #[test]
 fn what_is_typed_arrives_and_ctrl_c_is_passed_on() {
     let bridge = Bridge::start(|mut client| {
@@ -27,11 +35,7 @@ fn what_is_typed_arrives_and_ctrl_c_is_passed_on() {
         client.died(ExitStatus::new(End::Signal(2)).because(Reason::Interrupted));
     });
     let person = Person::of(&bridge);
-    let mut shell = Terminal::shell();
-    shell.line(&format!(
-        "export XDG_CONFIG_HOME={}",
-        person.home().display()
-    ));
+    let mut shell = shell_of(&person);
     shell.keys(&format!(
         "{BINARY} deploy {} --exe {BINARY}\n",
         bridge.address
@@ -59,11 +63,7 @@ fn in_the_background_nothing_is_read_and_nobody_is_stopped() {
         client.died(ExitStatus::new(End::Code(0)));
     });
     let person = Person::of(&bridge);
-    let mut shell = Terminal::shell();
-    shell.line(&format!(
-        "export XDG_CONFIG_HOME={}",
-        person.home().display()
-    ));
+    let mut shell = shell_of(&person);
     shell.keys(&format!(
         "{BINARY} deploy {} --exe {BINARY} &\n",
         bridge.address
@@ -92,11 +92,7 @@ fn top_is_shown_until_a_key_is_pressed_and_leaves_the_terminal_as_it_was() {
         }
     });
     let person = Person::of(&bridge);
-    let mut shell = Terminal::shell();
-    shell.line(&format!(
-        "export XDG_CONFIG_HOME={}",
-        person.home().display()
-    ));
+    let mut shell = shell_of(&person);
     let before = shell.line("stty -g");
     for key in ["q", "\x03"] {
         shell.keys(&format!("{BINARY} deploy top\n"));

@@ -1,7 +1,7 @@
 //! Whose certificate is believed, on either side.
 
 use crate::{
-    master::{Master, RENEW, assert_alive, dial, member, name, now, patience},
+    master::{Master, RENEW, accept, assert_alive, dial, member, name, now, patience},
     rogue,
 };
 use deploy_trust::{
@@ -11,10 +11,10 @@ use deploy_trust::{
     session::{Distrust, SessionError},
     subject::Role,
 };
-use mio::{Events, Poll};
+use mio::Events;
 use std::{
     net::TcpListener,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -173,12 +173,7 @@ fn foreign_certificates_are_refused() {
 
 /// Accepts one session and returns its end.
 fn play(listener: &TcpListener, acceptor: &Acceptor) -> SessionError {
-    let (stream, _) = listener.accept().unwrap();
-    stream.set_nonblocking(true).unwrap();
-    let stream = mio::net::TcpStream::from_std(stream);
-    let mut session = acceptor.accept(stream, Instant::now()).unwrap();
-    let mut poll = Poll::new().unwrap();
-    session.register(poll.registry(), mio::Token(0)).unwrap();
+    let (mut session, mut poll) = accept(listener, acceptor);
     let mut events = Events::with_capacity(4);
     loop {
         match session.handle_ready() {

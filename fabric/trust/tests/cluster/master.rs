@@ -17,7 +17,7 @@ use deploy_trust::{
 use mio::{Events, Poll, Token as Seat, Waker};
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{
         Arc,
@@ -207,6 +207,17 @@ pub fn member(master: &Master, role: Role, wished: &str) -> Identity {
 pub fn dial(master: &Master, identity: &Identity) -> Result<Client, ClientError> {
     let connector = Connector::member(identity).unwrap();
     Client::connect(&master.address.to_string(), &connector, patience())
+}
+
+/// A session with the next who dials there, and a poll that tells when it can go on.
+pub fn accept(listener: &TcpListener, acceptor: &Acceptor) -> (Session, Poll) {
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let stream = mio::net::TcpStream::from_std(stream);
+    let mut session = acceptor.accept(stream, Instant::now()).unwrap();
+    let poll = Poll::new().unwrap();
+    session.register(poll.registry(), mio::Token(0)).unwrap();
+    (session, poll)
 }
 
 /// Asserts that somebody can still join, and be heard, at once.

@@ -1,6 +1,6 @@
 //! Whom a token lets in, and what everybody else is told.
 
-use crate::master::{Master, TIMEOUT, name, now, patience};
+use crate::master::{Master, TIMEOUT, accept, name, now, patience};
 use deploy_trust::{
     authority::Authority,
     client::Client,
@@ -11,11 +11,8 @@ use deploy_trust::{
     token::Token,
     tokens::LIFETIME,
 };
-use mio::{Events, Poll};
-use std::{
-    net::{SocketAddr, TcpListener},
-    time::{Duration, Instant},
-};
+use mio::Events;
+use std::{net::TcpListener, time::Duration};
 
 /// What the master says to whoever tries to join with this token.
 fn refusal(token: &Token) -> String {
@@ -107,12 +104,7 @@ fn own_identity(authority: &Authority) -> Identity {
 
 /// Takes the first message of the first stranger, and leaves.
 fn record(listener: &TcpListener, acceptor: &Acceptor) -> Vec<u8> {
-    let (stream, _): (_, SocketAddr) = listener.accept().unwrap();
-    stream.set_nonblocking(true).unwrap();
-    let stream = mio::net::TcpStream::from_std(stream);
-    let mut session = acceptor.accept(stream, Instant::now()).unwrap();
-    let mut poll = Poll::new().unwrap();
-    session.register(poll.registry(), mio::Token(0)).unwrap();
+    let (mut session, mut poll) = accept(listener, acceptor);
     let mut events = Events::with_capacity(4);
     loop {
         session.handle_ready().unwrap();

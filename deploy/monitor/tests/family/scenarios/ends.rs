@@ -83,6 +83,13 @@ fn wait_for(me: &mut Me, names: &[&str]) {
     }
 }
 
+/// What a process can leave behind.
+const HEIRS: [&str; 3] = [
+    "leave an heir",
+    "leave an escaped heir",
+    "leave a silent heir",
+];
+
 fn check_heirs(record: &Record) {
     assert!(
         record.stdout(1).contains("last words\n"),
@@ -152,32 +159,14 @@ pub const ALL: &[Scenario] = &[
     ),
     scenario(
         "what_a_process_leaves_behind_is_killed",
-        |me| {
-            wait_for(
-                me,
-                &[
-                    "leave an heir",
-                    "leave an escaped heir",
-                    "leave a silent heir",
-                ],
-            )
-        },
+        |me| wait_for(me, &HEIRS),
         |record, _| check_heirs(record),
     ),
     Scenario {
         is_unprivileged: true,
         ..scenario(
             "without_groups_what_is_left_behind_is_killed_too",
-            |me| {
-                wait_for(
-                    me,
-                    &[
-                        "leave an heir",
-                        "leave an escaped heir",
-                        "leave a silent heir",
-                    ],
-                )
-            },
+            |me| wait_for(me, &HEIRS),
             |record, _| check_heirs(record),
         )
     },
