@@ -36,6 +36,8 @@ pub(super) struct Member {
     answered: u64,
     pub beat_due: Instant,
     is_silent: bool,
+    /// Its session has ended, and it has not come back.
+    is_cut: bool,
     /// An earlier master knew it, and this one has not heard of it.
     pub is_awaited: bool,
     pub is_draining: bool,
@@ -53,10 +55,18 @@ impl Member {
             answered: 0,
             beat_due: now + BEAT_EVERY,
             is_silent: false,
+            is_cut: false,
             is_awaited: false,
             is_draining: false,
             jobs: BTreeSet::new(),
         }
+    }
+
+    /// Whether who says this is another machine than the one that is there: one that has moved, or begun anew, has ended its
+    /// session, or answers no more.
+    fn is_another(&self, hello: &NodeHello, now: Instant) -> bool {
+        let is_heard = now.saturating_duration_since(self.heard) < SUSPECTED_AFTER;
+        self.hello.address != hello.address && is_heard && !self.is_cut && !self.is_awaited
     }
 
     /// Whether it answers, as far as is known.
@@ -90,6 +100,13 @@ impl Cluster {
             let earlier = *earlier;
             if node.hello.incarnation == hello.incarnation {
                 return self.resume(earlier, hello, unwritten, now);
+            }
+            if node.is_another(&hello, now) {
+                return Err(format!(
+                    "a node {name} is in the cluster already, at {}, and answers: where this one is a copy of it, have it \
+                     join anew, with a state directory of its own",
+                    node.hello.address
+                ));
             }
             is_draining = node.is_draining;
             self.lose(earlier, Loss::Anew, now);
@@ -136,6 +153,7 @@ impl Cluster {
         member.heard = now;
         member.beat_due = now;
         member.is_awaited = false;
+        member.is_cut = false;
         if std::mem::take(&mut member.is_silent) {
             let note = format!("node {name} answers again");
             self.actions.push_back(Action::Note(note));
@@ -243,6 +261,9 @@ impl Cluster {
 
     /// A node's session has ended without goodbye: it comes back, or kills its jobs, or is dead.
     pub fn handle_node_gone(&mut self, node: NodeId) {
+        if let Some(member) = self.nodes.get_mut(&node) {
+            member.is_cut = true;
+        }
         self.scheduler.handle_suspected(node, true);
     }
 

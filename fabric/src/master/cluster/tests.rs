@@ -109,16 +109,10 @@ impl World {
         held: Vec<Held>,
     ) -> Result<NodeId, String> {
         let hello = NodeHello {
-            version: VERSION,
-            address: address(index),
             capacity,
-            incarnation: index as u128,
-            arch: "x86_64".to_string(),
-            isolation: String::new(),
             labels: labels.iter().map(|label| label.to_string()).collect(),
-            glibc: "2.36".into(),
             held,
-            secret: Secret::from_bytes([index as u8; 32]),
+            ..words(index)
         };
         let name = format!("n{index}");
         self.cluster.handle_hello(name, hello, &[], self.now)
@@ -264,6 +258,22 @@ impl World {
         self.orders.iter().any(|(_, order)| {
             matches!(order, JobOrder::Tell { number: to, notice } if *to == number && meant(notice))
         })
+    }
+}
+
+/// What a node says of itself.
+fn words(index: usize) -> NodeHello {
+    NodeHello {
+        version: VERSION,
+        address: address(index),
+        capacity: Resources::default(),
+        incarnation: index as u128,
+        arch: "x86_64".to_string(),
+        isolation: String::new(),
+        labels: Vec::new(),
+        glibc: "2.36".into(),
+        held: Vec::new(),
+        secret: Secret::from_bytes([index as u8; 32]),
     }
 }
 

@@ -71,6 +71,24 @@ fn who_loses_a_warden_hears_of_each_end() {
 }
 
 #[test]
+fn a_copy_of_a_node_that_answers_is_refused_and_one_that_has_moved_is_not() {
+    let (mut world, nodes) = World::new(&[4, 4]);
+    let copy = |world: &mut World, index: usize| {
+        let name = format!("n{index}");
+        let hello = words(index + 7);
+        world.cluster.handle_hello(name, hello, &[], world.now)
+    };
+    let refused = copy(&mut world, 0);
+    assert!(refused.is_err_and(|why| why.contains("in the cluster already")));
+    // Its session has ended: it has moved.
+    world.cluster.handle_node_gone(nodes[0]);
+    assert!(copy(&mut world, 0).is_ok());
+    // It says nothing any more.
+    world.now += Duration::from_secs(6);
+    assert!(copy(&mut world, 1).is_ok());
+}
+
+#[test]
 fn a_node_that_makes_no_sense_is_dismissed() {
     let (mut world, _) = World::new(&[4]);
     world.run(None);
