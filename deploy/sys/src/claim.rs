@@ -3,12 +3,18 @@
 //! A holder locks one byte of a file that all of them know; the kernel takes the lock back with the last descriptor.
 //! Deliberately absent: who the numbers are for, and any list of them: the file stays empty.
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+};
 use std::{fs::File, io, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// A number that nobody else has. Dropping this gives it back.
 #[derive(Debug)]
-pub struct Claim(#[expect(dead_code, reason = "held for its end")] File);
+pub struct Claim {
+    file: File,
+    number: u32,
+}
 
 impl Claim {
     /// Takes this number, unless somebody has it. The file is made if it is not there, for this user alone.
@@ -24,19 +30,30 @@ impl Claim {
             .mode(0o600)
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(file)?;
-        // SAFETY: all zero bytes are a `flock`: it holds nothing but integers.
-        let mut byte: libc::flock = unsafe { std::mem::zeroed() };
-        byte.l_type = libc::F_WRLCK as libc::c_short;
-        byte.l_whence = libc::SEEK_SET as libc::c_short;
-        byte.l_start = number.into();
-        byte.l_len = 1;
-        // Locks of open files, not of processes: so they conflict within a process too.
-        match fcntl(&file, FcntlArg::F_OFD_SETLK(&byte)) {
-            Ok(_) => Ok(Some(Claim(file))),
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
+        match lock(&file, number, libc::F_WRLCK) {
+            Ok(()) => Ok(Some(Claim { file, number })),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Closing the file is not enough: a process that was just started holds it, too, until it executes its program.
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let _ = lock(&self.file, self.number, libc::F_UNLCK); // What is locked can be unlocked.
+    }
+}
+
+/// Locks of open files, not of processes: so they conflict within a process too.
+fn lock(file: &File, number: u32, kind: i32) -> nix::Result<()> {
+    // SAFETY: all zero bytes are a `flock`: it holds nothing but integers.
+    let mut byte: libc::flock = unsafe { std::mem::zeroed() };
+    byte.l_type = kind as libc::c_short;
+    byte.l_whence = libc::SEEK_SET as libc::c_short;
+    byte.l_start = number.into();
+    byte.l_len = 1;
+    fcntl(file, FcntlArg::F_OFD_SETLK(&byte)).map(drop)
 }
 
 #[cfg(test)]

@@ -183,10 +183,11 @@ mod tests {
         let (joining, second) = thread_that(move || first.join().unwrap());
         assert!(waits_for_threads(joining));
 
-        let (sleeping, third) = thread_that(|| thread::sleep(Duration::from_secs(1)));
+        let (sleeping, third) = thread_that(|| thread::sleep(Duration::from_secs(2)));
         assert!(!waits_for_threads(sleeping));
-        let (timed, fourth) = thread_that(move || thread::park_timeout(Duration::from_secs(1)));
+        let (timed, fourth) = thread_that(move || thread::park_timeout(Duration::from_secs(100)));
         assert!(!waits_for_threads(timed));
+        fourth.thread().unpark();
 
         let (mut reader, writer): (PipeReader, _) = pipe().unwrap();
         let (reading, fifth) = thread_that(move || assert_eq!(reader.read(&mut [0]).unwrap(), 0));
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_process_in_which_somebody_sleeps_for_a_time_may_go_on() {
-        let (thread, handle) = thread_that(|| thread::sleep(Duration::from_millis(200)));
+        let (thread, handle) = thread_that(|| thread::sleep(Duration::from_secs(2)));
         assert!(may_go_on(&BTreeSet::from([thread + 1])));
         handle.join().unwrap();
     }
