@@ -36,6 +36,7 @@ fn main() {
         return;
     };
     cluster.login();
+    let seconds = number(&args, "--seconds", 2);
     let mut is_wrong = false;
     for way in WAYS {
         let mut words = vec!["job".to_string(), way.to_string()];
@@ -48,9 +49,10 @@ fn main() {
         let laptop = cluster.hosts.host("laptop");
         let mut job = laptop.within(|| Daemon::start(&mut command));
         let client = job.id();
-        let (mut most, mut said) = (before.clone(), String::new());
-        while !said.contains("is over") {
-            said = job.said();
+        let mut most = before.clone();
+        let deadline = Instant::now() + Duration::from_secs(seconds) + OVER_MAX;
+        while !job.is_silent() {
+            assert!(Instant::now() < deadline, "{way}: {}", job.said());
             for (who, kib) in memory::resident_kib_of_all(&mut cluster, client) {
                 let most = most.entry(who).or_default();
                 *most = kib.max(*most);
@@ -201,5 +203,7 @@ fn take(parent: Pid, (way, mib): (String, u64)) {
 const ALONE: &str = "--alone";
 /// Of anybody who carries output: windows, and what they have lent.
 const MEMORY_MIB_MAX: u64 = 64;
+/// How much longer than it is to take a job may take.
+const OVER_MAX: Duration = Duration::from_secs(40);
 /// Of a neighbour, on two busy processors.
 const ANSWER_MAX: Duration = Duration::from_secs(2);

@@ -102,6 +102,16 @@ impl Daemon {
         self.said.join("\n")
     }
 
+    /// Whether it has said all that it ever will.
+    pub fn is_silent(&mut self) -> bool {
+        loop {
+            match self.lines.try_recv() {
+                Ok(line) => self.said.push(line),
+                Err(why) => return why == mpsc::TryRecvError::Disconnected,
+            }
+        }
+    }
+
     /// Its number.
     pub fn id(&self) -> u32 {
         self.child.id()
