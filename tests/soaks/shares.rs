@@ -14,6 +14,8 @@ use nix::{
 };
 use std::{
     env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{self, Command},
     thread,
     time::Duration,
@@ -22,8 +24,8 @@ use std::{
 fn main() {
     let args: Vec<String> = env::args().collect();
     if args.get(1).is_some_and(|word| word == "job") {
-        let numbers = args[2..].iter().map(|word| word.parse().unwrap());
-        return job(&numbers.collect::<Vec<u64>>());
+        let numbers = args[3..].iter().map(|word| word.parse().unwrap());
+        return job(Path::new(&args[2]), &numbers.collect::<Vec<u64>>());
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
@@ -55,12 +57,16 @@ fn main() {
 /// Has jobs whose processes have so many thousandths of a processor each compete, and says which part each process got.
 fn compete(cluster: &Cluster, seconds: u64, jobs: &[&[u64]]) -> Vec<u64> {
     let program = env::current_exe().unwrap();
-    let at_ms = now_ms() + BEGUN_MS;
+    let directory = env::temp_dir().join(format!("deploy-shares-{}", process::id()));
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
     let laptop = cluster.hosts.host("laptop");
     let command = |shares: &&[u64]| {
-        let numbers = [at_ms, seconds].into_iter().chain(shares.iter().copied());
-        let words = numbers.map(|number| number.to_string());
-        let words: Vec<String> = ["job".to_string()].into_iter().chain(words).collect();
+        let numbers = [seconds].into_iter().chain(shares.iter().copied());
+        let words = ["job".to_string(), directory.display().to_string()].into_iter();
+        let words: Vec<String> = words
+            .chain(numbers.map(|number| number.to_string()))
+            .collect();
         cluster.deploy(&program, &words, &[])
     };
     let commands: Vec<Command> = jobs.iter().map(command).collect();
@@ -77,22 +83,32 @@ fn compete(cluster: &Cluster, seconds: u64, jobs: &[&[u64]]) -> Vec<u64> {
             .into_iter()
             .map(|command| scope.spawn(|| run(command)));
         let all: Vec<_> = all.collect();
+        let processes: usize = jobs.iter().map(|shares| shares.len()).sum();
+        while fs::read_dir(&directory).unwrap().count() < processes {
+            assert!(!all.iter().any(|one| one.is_finished()), "none ends before");
+            thread::sleep(Duration::from_millis(5)); // A directory says nothing when it fills.
+        }
+        let at_ms = now_ms() + BEGUN_MS;
+        fs::write(directory.join("at.part"), at_ms.to_string()).unwrap();
+        fs::rename(directory.join("at.part"), directory.join(AT)).unwrap();
         all.into_iter()
             .flat_map(|one| one.join().unwrap())
             .collect()
     });
+    fs::remove_dir_all(directory).unwrap();
     let sum: u64 = used.iter().sum();
     used.into_iter().map(|used| 1000 * used / sum).collect()
 }
 
-/// `job AT_MS SECONDS THOUSANDTHS...`: has processes busy from then on, and prints how many microseconds each has got.
-fn job(numbers: &[u64]) {
+/// `job DIRECTORY SECONDS THOUSANDTHS...`: has processes busy from the moment on that is told there when all of them are there,
+/// and prints how many microseconds each has got.
+fn job(directory: &Path, numbers: &[u64]) {
     // It sleeps, and what it does not use of its share its children have.
     init(Resources {
         cpu: Cpu::CORE / 1000,
         ..Resources::default()
     });
-    let [at_ms, seconds, shares @ ..] = numbers else {
+    let [seconds, shares @ ..] = numbers else {
         panic!("{numbers:?}");
     };
     let pids = shares.iter().map(|thousandths| {
@@ -100,7 +116,7 @@ fn job(numbers: &[u64]) {
             cpu: Cpu::CORE * *thousandths / 1000,
             ..Resources::default()
         };
-        spawn(busy, (*at_ms, *seconds), resources).unwrap()
+        spawn(busy, (directory.to_path_buf(), *seconds), resources).unwrap()
     });
     let receivers: Vec<_> = pids.map(Receiver::<u64>::new).collect();
     for receiver in receivers {
@@ -109,7 +125,7 @@ fn job(numbers: &[u64]) {
 }
 
 /// Uses all it gets of the first processor, and says how many microseconds that was while the others were busy too.
-fn busy(parent: Pid, (at_ms, seconds): (u64, u64)) {
+fn busy(parent: Pid, (directory, seconds): (PathBuf, u64)) {
     let this = unistd::Pid::from_raw(0);
     let allowed = sched_getaffinity(this).unwrap();
     let first = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu) == Ok(true));
@@ -117,7 +133,14 @@ fn busy(parent: Pid, (at_ms, seconds): (u64, u64)) {
     only.set(first.unwrap()).unwrap();
     sched_setaffinity(this, &only).unwrap();
     let sender = Sender::<u64>::new(parent);
-    let early_ms = at_ms.checked_sub(now_ms()).expect("it begins in time");
+    fs::write(directory.join(process::id().to_string()), "").unwrap();
+    let at_ms: u64 = loop {
+        match fs::read_to_string(directory.join(AT)) {
+            Ok(text) => break text.parse().unwrap(),
+            Err(_) => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let early_ms = at_ms.checked_sub(now_ms()).expect("it hears of it in time");
     thread::sleep(Duration::from_millis(early_ms));
     let used = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
     // All have begun by then, and none has ended.
@@ -130,5 +153,7 @@ fn busy(parent: Pid, (at_ms, seconds): (u64, u64)) {
     sender.send(used.as_micros() as u64).unwrap();
 }
 
-/// Two jobs have all their processes by then.
-const BEGUN_MS: u64 = 4_000;
+/// Says when they begin.
+const AT: &str = "at";
+/// All have heard of that by then.
+const BEGUN_MS: u64 = 1_000;
