@@ -100,12 +100,13 @@ fn poison_once(number: u32) -> u32 {
 }
 
 #[with(POOL, timeout = "50ms")]
-fn slow(number: u32) -> u32 {
-    if number == 0 {
-        loop {
-            thread::park();
-        }
-    }
+fn slow() {
+    park_forever();
+}
+
+/// In time, however much the machine has to do.
+#[with(POOL, timeout = "30s")]
+fn quick(number: u32) -> u32 {
     number
 }
 
@@ -167,8 +168,8 @@ fn main() {
         }
         "exit" => println!("{}", exits(3).wait().unwrap_err()),
         "timeout" => {
-            println!("{}", slow(0).wait().unwrap_err());
-            println!("{}", slow(1).wait().unwrap());
+            println!("{}", slow().wait().unwrap_err());
+            println!("{}", quick(1).wait().unwrap());
         }
         "dropped" => dropped(),
         "panic" => {

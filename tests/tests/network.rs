@@ -105,10 +105,11 @@ fn check_one_way(from: &str, to: &str) {
         "{from} to {to} lost: suspected after {suspected:.1?}, fenced after {fenced:.1?}, lost after {lost:.1?}; the last \
          tick was {early_ms} ms before the end was told"
     );
-    let seconds = Duration::from_secs_f64;
-    assert!(seconds(4.0) < suspected && suspected < seconds(6.5));
-    assert!(fenced < lost && fenced < seconds(11.5));
-    assert!(seconds(11.0) < lost && lost < seconds(13.5));
+    // Above: as late as somebody may read it on a machine that has other things to do.
+    let seconds = Duration::from_secs;
+    assert!((seconds(4)..seconds(9)).contains(&suspected));
+    assert!(fenced < seconds(14));
+    assert!((seconds(11)..seconds(17)).contains(&lost));
     assert!(
         ticking
             .why()
@@ -151,7 +152,8 @@ fn a_node_that_lost_its_power_returns_at_once_and_its_processes_are_known_to_be_
     println!(
         "off and on again: in the cluster after {back:.1?}, and the end is told after {told:.1?}"
     );
-    assert!(told < Duration::from_secs(4), "{told:?}");
+    // By then a silent one would not even be suspected.
+    assert!(told < Duration::from_secs(5), "{told:?}");
     assert!(ticking.why().contains("by a new beginning of its daemon"));
     // As if nothing had been: a job runs there.
     let words = [

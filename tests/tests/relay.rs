@@ -42,7 +42,7 @@ fn nobody_waits_for_a_channel_that_nobody_reads() {
     assert_eq!(done.code, 0, "{}", done.err_text());
     let longest: u64 = done.out_text().trim().parse().unwrap();
     println!("100 MB unread on one channel: the longest of 300 turns on another took {longest} ms");
-    assert!(longest < 1_000, "{longest} ms");
+    assert!(longest < 5_000, "{longest} ms");
     cluster.finish();
 }
 

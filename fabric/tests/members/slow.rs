@@ -45,10 +45,9 @@ fn a_join_that_waits_for_the_disk_holds_up_nobody() {
             assert!(Instant::now() < deadline, "the master never hears of it");
             thread::sleep(Duration::from_millis(1)); // The kernel announces nobody who waits.
         }
-        let began = Instant::now();
+        // While the lock is held.
         let answer = ask(&mut client, &Ask::Jobs).unwrap();
         assert_eq!(answer, Answer::Jobs(Vec::new()));
-        assert!(began.elapsed() < Duration::from_millis(200));
         assert!(!joining.is_finished());
         drop(held);
         joining.join().unwrap().unwrap();

@@ -264,17 +264,15 @@ fn hostile() {
 
 fn unreachable() {
     let mut master = littered();
-    let at = Some(
-        TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap(),
-    );
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mutes = mute.local_addr().unwrap();
+    // A port at which nobody listens, and which is given to nobody else meanwhile.
+    let caller = TcpStream::connect(mutes).unwrap();
+    let at = Some(caller.local_addr().unwrap());
     let (one, other) = (0, 77);
     master.order(0, &JobOrder::Connect { one, other, at });
     // And one that takes the connection and says nothing.
-    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (at, other) = (Some(mute.local_addr().unwrap()), 78);
+    let (at, other) = (Some(mutes), 78);
     let start = Instant::now();
     master.order(0, &JobOrder::Connect { one, other, at });
     while master.failed.len() < 2 {

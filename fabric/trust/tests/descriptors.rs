@@ -78,5 +78,5 @@ fn without_descriptors_a_door_sheds_rests_and_recovers() {
     };
     println!("recovered after {:?}", began.elapsed());
     assert_eq!(hello, b"Data");
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(5));
 }

@@ -12,7 +12,7 @@ use deploy_wire::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Everything that became known of a job, in order.
@@ -23,8 +23,9 @@ pub struct Record {
     pub times: Vec<Instant>,
     /// The stream that is wanted no more once something has been heard.
     pub unwanted: Option<Stream>,
-    /// Until when there is no room for output.
-    pub full_until: Option<Instant>,
+    /// There is no room for output until the process of this number is born, and for a moment longer.
+    pub full_until_born: Option<u32>,
+    full_until: Option<Instant>,
 }
 
 /// The limit on descriptors under which monitors are started here.
@@ -155,12 +156,18 @@ impl Record {
 
 impl Audience for Record {
     fn handle_event(&mut self, event: Event, now: Instant) {
+        if let Event::Spawned { pid, .. } = &event
+            && self.full_until_born == Some(pid.number())
+        {
+            self.full_until_born = None;
+            self.full_until = Some(now + Duration::from_millis(50));
+        }
         self.events.push(event);
         self.times.push(now);
     }
 
     fn is_full(&self) -> bool {
-        self.full_until.is_some()
+        self.full_until_born.is_some() || self.full_until.is_some()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

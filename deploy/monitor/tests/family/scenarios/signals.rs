@@ -18,7 +18,10 @@ pub const WORKERS: &[Worker] = &[
         loop {
             match signals.take() {
                 Some(caught) if caught.signal == SIGUSR1 => return println!("told"),
-                Some(_) => println!("asked"),
+                Some(_) => {
+                    println!("asked");
+                    let _ = me.parent().write_all(b"x"); // Not everybody listens.
+                }
                 None => thread::sleep(Duration::from_millis(1)),
             }
         }
@@ -145,9 +148,15 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "a_second_interrupt_kills",
         |me| {
-            let _own = deploy_sys::signal::Signals::catch(&[SIGINT]).unwrap();
-            start(me, "count signals");
+            let mut own = deploy_sys::signal::Signals::catch(&[SIGINT]).unwrap();
+            let (_, mut connection) = me.spawn("count signals");
+            connection.read_exact(&mut [0]).unwrap();
             signal_monitor(SIGINT);
+            connection.read_exact(&mut [0]).unwrap();
+            while own.take().is_none() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            // It has been passed on; sooner than that, the next would be taken for the same one.
             thread::sleep(Duration::from_millis(150));
             signal_monitor(SIGINT);
             thread::park();
