@@ -42,6 +42,8 @@ fn build(name: &str) -> PathBuf {
         Some(name) => name,
         None => panic!("{} is no profile", profile.display()),
     };
+    // Whoever waits for minutes, or for another cargo, is to know for what.
+    eprintln!("cargo build --package {name}");
     let output = Command::new(env!("CARGO"))
         .args(["build", "--offline", "--quiet", "--package", name])
         .args(["--profile", profile_name])
