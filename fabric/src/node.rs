@@ -19,6 +19,8 @@ mod fetch;
 mod give;
 mod lane;
 mod lease;
+mod orders;
+mod session;
 mod shares;
 mod tenants;
 mod transit;
@@ -28,31 +30,25 @@ use crate::{
     capacity, head,
     own_node::{self, Leash},
 };
-use deploy_sys::{glibc, random, signal::Signals};
+use deploy_sys::{random, signal::Signals};
 use deploy_trust::{
     door::{Arrival, Door, TOKENS},
     endpoint::Connector,
-    framing::Message,
-    identity::{Certified, Identity},
-    session::{SendError, Session, SessionError},
+    identity::Identity,
+    session::SessionError,
     state::StateDir,
 };
-use deploy_wire::{
-    hello,
-    job::JobOrder,
-    node::{NodeHello, Order, Report, VERSION},
-    resources::Resources,
-};
+use deploy_wire::{hello, resources::Resources};
 pub use dwelling::Estate;
 pub(crate) use lease::LEASE;
 use lease::Lease;
-use mio::{Events, Interest, Poll, Token, net::TcpStream, unix::SourceFd};
+use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use session::{Master, SILENT_AFTER};
 use std::{
-    collections::VecDeque,
     io,
     net::SocketAddr,
     os::fd::AsRawFd,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 pub use tenants::Tenants;
 
@@ -101,19 +97,6 @@ pub enum Data {
     Door(Box<Door>),
     /// The master's, which hands them over.
     Leash(Box<Leash>),
-}
-
-#[derive(Debug)]
-struct Master {
-    session: Session,
-    is_welcome: bool,
-    /// When anything came.
-    heard: Instant,
-    /// When the hello was said.
-    said: Instant,
-    waiting: VecDeque<Message>,
-    /// What leaves when nothing else waits: pieces of relayed connections, bounded by their windows.
-    bulk: VecDeque<Message>,
 }
 
 impl Node {
@@ -239,181 +222,6 @@ impl Node {
         }
     }
 
-    /// Dials if there is no session, and ends one that is too slow or silent.
-    fn look_after_master(&mut self, now: Instant) {
-        let Some(master) = &self.master else {
-            if self.dial_at <= now {
-                self.dial(now);
-            }
-            return;
-        };
-        if let Err(error) = master.session.handle_timeout(now) {
-            self.lose_master(&error, now);
-        } else if master.session.is_open() && now >= master.heard + SILENT_AFTER {
-            // What the network has lost is said again later and later in this session, and at once in another.
-            let why = format!("nothing has come for {} s", SILENT_AFTER.as_secs());
-            self.lose_master(&SessionError::Cut(io::Error::other(why)), now);
-        }
-    }
-
-    fn dial(&mut self, now: Instant) {
-        self.dial_at = now + self.pause();
-        let dialed = TcpStream::connect(self.config.master)
-            .map_err(SessionError::Unreachable)
-            .and_then(|stream| self.connector.connect(stream, now))
-            .and_then(|mut session| {
-                let registered = session.register(self.poll.registry(), MASTER);
-                registered.map_err(SessionError::Cut)?;
-                Ok(session)
-            });
-        match dialed {
-            Err(error) => self.complain(&error.to_string()),
-            Ok(session) => {
-                self.master = Some(Master {
-                    session,
-                    is_welcome: false,
-                    heard: now,
-                    said: now,
-                    waiting: VecDeque::new(),
-                    bulk: VecDeque::new(),
-                });
-            }
-        }
-    }
-
-    fn hear_master(&mut self, now: Instant) -> Result<(), SessionError> {
-        loop {
-            let Some(master) = &mut self.master else {
-                return Ok(());
-            };
-            let was_open = master.session.is_open();
-            master.session.handle_ready()?;
-            if !was_open && master.session.is_open() {
-                (master.heard, master.said) = (now, now);
-                let hello = self.hello();
-                self.report(&Report::Hello(Box::new(hello)));
-                continue;
-            }
-            let Some(message) = master.session.poll_message()? else {
-                return Ok(());
-            };
-            master.heard = now;
-            let order = Order::decode(&message)
-                .map_err(|malformed| SessionError::Protocol(malformed.to_string()))?;
-            self.handle_order(order, now)?;
-            if self.dismissed.is_some() {
-                return Ok(()); // It ends now, and says goodbye when nothing runs here any more.
-            }
-        }
-    }
-
-    fn hello(&self) -> NodeHello {
-        NodeHello {
-            version: VERSION,
-            address: self.config.address,
-            capacity: self.config.capacity,
-            incarnation: self.incarnation,
-            arch: std::env::consts::ARCH.to_string(),
-            isolation: self.tenants.isolation(),
-            labels: self.config.labels.clone(),
-            glibc: glibc::version().unwrap_or_default(),
-            held: self.tenants.held(),
-            secret: self.tenants.secret().clone(),
-        }
-    }
-
-    fn handle_order(&mut self, order: Order, now: Instant) -> Result<(), SessionError> {
-        let master = self.master.as_mut().expect("it has just spoken");
-        match order {
-            Order::Welcome { name, held, .. } => {
-                master.is_welcome = true;
-                self.lease.begin(master.said);
-                self.complaint.clear();
-                eprintln!("in the cluster as {name}");
-                for job in self.tenants.resume(&held, self.poll.registry()) {
-                    eprintln!("killed the processes of job {job}, which the master does not know");
-                }
-            }
-            Order::Beat { sequence, heard } => {
-                self.lease.handle_heard(heard);
-                self.lease.handle_answer(sequence, now);
-                // Behind what jobs have printed it might come too late on a slow line.
-                let answer = Report::Beat { sequence }.encode();
-                let _ = master.session.send_ahead(answer); // Where it has no room, another is due in a second.
-                for taken in self.tenants.poll_taken(true) {
-                    self.report(&taken);
-                }
-                self.ask_for_renewal(now);
-            }
-            Order::Taken { job, reports } => {
-                self.tenants
-                    .handle_taken(job, reports, self.poll.registry());
-            }
-            Order::Forget { job } => self.tenants.forget(job, self.poll.registry()),
-            Order::Renewed { certified } => self.renew(&certified)?,
-            Order::Dismissed { why } => self.dismissed = Some(why),
-            Order::Refused { why } => return Err(SessionError::Protocol(why)),
-            Order::Chunk { .. } | Order::Source { .. } => {
-                let why = "the master sends what nobody fetches".to_string();
-                return Err(SessionError::Protocol(why));
-            }
-            Order::Job {
-                job,
-                sequence,
-                order,
-                image,
-                file,
-                files,
-            } => {
-                let is_relayed = matches!(order, JobOrder::Relayed { .. }); // It has no number.
-                match is_relayed
-                    .then_some(true)
-                    .or_else(|| self.tenants.is_next(job, sequence))
-                {
-                    Some(true) => {}
-                    Some(false) => return Ok(()),
-                    None => {
-                        let why = "an order before this one is missing".to_string();
-                        return Err(SessionError::Protocol(why));
-                    }
-                }
-                let registry = self.poll.registry();
-                if let (JobOrder::Open(_), Some(image)) = (&order, image) {
-                    let from = (&self.connector, self.config.master);
-                    self.tenants
-                        .open(job, (image, files.map(|files| *files)), from, registry);
-                }
-                self.tenants.order(job, order, file, registry);
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks for a new certificate in good time. Each beat is an occasion to look at the clock.
-    fn ask_for_renewal(&mut self, now: Instant) {
-        let is_due = self.config.identity.is_renewal_due(SystemTime::now());
-        if is_due && self.renew_at <= now {
-            self.renew_at = now + RENEW_EVERY;
-            self.report(&Report::Renew);
-        }
-    }
-
-    /// Has a new certificate, for this session's successors.
-    fn renew(&mut self, certified: &[u8]) -> Result<(), SessionError> {
-        let words = |error: &dyn std::fmt::Display| SessionError::Protocol(error.to_string());
-        let certified = Certified::from_bytes(certified).map_err(|error| words(&error))?;
-        let (identity, dir) = (&mut self.config.identity, &self.config.identity_dir);
-        if !identity.renew(certified) {
-            return Err(words(&"it sends the certificate of somebody else"));
-        }
-        if let Err(error) = identity.save(dir) {
-            eprintln!("the new certificate cannot be kept: {error}");
-        }
-        self.connector = Connector::member(identity)?;
-        eprintln!("the certificate was renewed");
-        Ok(())
-    }
-
     /// Connections for data go to the wardens of their jobs.
     fn take_data(&mut self, now: Instant) {
         loop {
@@ -436,66 +244,6 @@ impl Node {
         }
     }
 
-    fn report(&mut self, report: &Report) {
-        if let Some(master) = &mut self.master {
-            master.waiting.push_back(report.encode().into());
-        }
-    }
-
-    fn send(&mut self) -> Result<(), SessionError> {
-        if let Some(master) = self.master.as_mut().filter(|master| master.is_welcome) {
-            while let Some((report, is_bulk)) = self.tenants.poll_report() {
-                let queue = match is_bulk {
-                    true => &mut master.bulk,
-                    false => &mut master.waiting,
-                };
-                queue.push_back(report.into());
-            }
-            for taken in self.tenants.poll_taken(false) {
-                self.report(&taken);
-            }
-        }
-        let Some(master) = &mut self.master else {
-            return Ok(());
-        };
-        loop {
-            while let Some(message) = master.waiting.pop_front() {
-                match master.session.send(message) {
-                    Ok(()) => {}
-                    Err(SendError::Full(message)) => {
-                        master.waiting.push_front(message);
-                        break;
-                    }
-                    Err(error @ SendError::TooLong(_)) => {
-                        return Err(SessionError::Protocol(error.to_string()));
-                    }
-                }
-            }
-            master.session.flush()?;
-            if master.waiting.is_empty() && master.session.is_flushed() {
-                match master.bulk.pop_front() {
-                    Some(message) => master.waiting.push_back(message),
-                    None => return Ok(()),
-                }
-            } else if master.waiting.is_empty() || master.session.is_full() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// There is no session any more. The jobs here go on for now, but where the master has said goodbye.
-    fn lose_master(&mut self, error: &SessionError, now: Instant) {
-        self.complain(&format!("{error}; trying again"));
-        self.master = None;
-        self.tenants.part(self.poll.registry());
-        self.dial_at = now + self.pause();
-        if matches!(error, SessionError::Closed)
-            && let Err(error) = self.fence("it has said goodbye")
-        {
-            self.complain(&error.to_string());
-        }
-    }
-
     /// Whatever runs here must not run on.
     fn fence(&mut self, why: &str) -> io::Result<()> {
         self.lease.handle_killed();
@@ -509,34 +257,11 @@ impl Node {
         self.incarnation = random::bits()?;
         Ok(())
     }
-
-    /// Says what is wrong with the master, once.
-    fn complain(&mut self, what: &str) {
-        if self.complaint != what {
-            eprintln!("master {}: {what}", self.config.master);
-            self.complaint = what.to_string();
-        }
-    }
-
-    /// How soon to dial again: soon, where jobs wait for it.
-    fn pause(&self) -> Duration {
-        match self.tenants.is_empty() {
-            true => DIAL_EVERY,
-            false => DIAL_IN_HASTE_EVERY,
-        }
-    }
 }
 
 const MASTER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 3);
-/// Four beats.
-const SILENT_AFTER: Duration = Duration::from_secs(4);
-/// An answer is due within seconds. Who gets none has weeks left.
-const RENEW_EVERY: Duration = Duration::from_secs(60);
-/// How often to dial a master that is not there.
-const DIAL_EVERY: Duration = Duration::from_secs(1);
-/// The same, while jobs here wait for it.
-const DIAL_IN_HASTE_EVERY: Duration = Duration::from_millis(200);
+
 /// A poll waits for whole milliseconds, and would come back a little early.
 const ROUNDED_UP: Duration = Duration::from_millis(1);
 /// A turn's worth; more come in the next.
