@@ -1,10 +1,9 @@
-//! What a connection asks of what all of them share: to leave with others, to be looked at, to be listened to.
+//! What a connection asks of what all of them share: to leave with others, and to be looked at.
 //!
 //! Deliberately absent: when it asks.
 
 use super::Link;
 use crate::hub::Hub;
-use deploy_sys::poller::Interest;
 use std::sync::Arc;
 
 impl Hub<Link> {
@@ -31,41 +30,6 @@ impl Link {
     pub(crate) fn attend(self: &Arc<Link>) {
         if self.turn.want_attention() {
             self.hub.add_attention(self);
-        }
-    }
-
-    /// The reactor is told when there is room to write, though it does not listen to this connection.
-    pub(crate) fn await_room(&self) {
-        let Some(socket) = self.socket() else { return };
-        // It fails as `register` does.
-        let _ = self.hub.poller.add(socket, self.token, Interest::Room);
-    }
-
-    /// The reactor listens to this connection from now on.
-    pub(super) fn register(&self) {
-        let Some(socket) = self.socket() else { return };
-        // It fails only for want of kernel memory: then those who wait still read by themselves.
-        let _ = self.hub.poller.add(socket, self.token, self.interest());
-    }
-
-    /// Whether bytes wait for the socket has changed, and the reactor listens to it.
-    pub(crate) fn register_anew(&self) {
-        let Some(socket) = self.socket() else { return };
-        // It fails only if it is not registered, and whoever registers it knows the same.
-        let _ = self.hub.poller.change(socket, self.token, self.interest());
-    }
-
-    /// The reactor listens to this connection no more.
-    pub(super) fn deregister(&self) {
-        let Some(socket) = self.socket() else { return };
-        // It fails only if it was not registered.
-        let _ = self.hub.poller.remove(socket);
-    }
-
-    fn interest(&self) -> Interest {
-        match self.is_blocked() {
-            true => Interest::BothWays,
-            false => Interest::Arrivals,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Deliberately absent: when the reactor looks (`reactor.rs`).
 
 use super::Link;
+use deploy_sys::poller::Interest;
 use std::sync::Arc;
 
 impl Link {
@@ -51,5 +52,40 @@ impl Link {
     /// The reactor has nothing more to do with the socket, whoever still holds it.
     pub(crate) fn let_go(&self) {
         self.turn.set_leased(true, || self.deregister());
+    }
+
+    /// The reactor is told when there is room to write, though it does not listen to this connection.
+    pub(crate) fn await_room(&self) {
+        let Some(socket) = self.socket() else { return };
+        // It fails as `register` does.
+        let _ = self.hub.poller.add(socket, self.token, Interest::Room);
+    }
+
+    /// The reactor listens to this connection from now on.
+    fn register(&self) {
+        let Some(socket) = self.socket() else { return };
+        // It fails only for want of kernel memory: then those who wait still read by themselves.
+        let _ = self.hub.poller.add(socket, self.token, self.interest());
+    }
+
+    /// Whether bytes wait for the socket has changed, and the reactor listens to it.
+    pub(crate) fn register_anew(&self) {
+        let Some(socket) = self.socket() else { return };
+        // It fails only if it is not registered, and whoever registers it knows the same.
+        let _ = self.hub.poller.change(socket, self.token, self.interest());
+    }
+
+    /// The reactor listens to this connection no more.
+    fn deregister(&self) {
+        let Some(socket) = self.socket() else { return };
+        // It fails only if it was not registered.
+        let _ = self.hub.poller.remove(socket);
+    }
+
+    fn interest(&self) -> Interest {
+        match self.is_blocked() {
+            true => Interest::BothWays,
+            false => Interest::Arrivals,
+        }
     }
 }
