@@ -74,6 +74,8 @@
 #[cfg(feature = "distributed")]
 mod alone;
 #[cfg(feature = "distributed")]
+mod aside;
+#[cfg(feature = "distributed")]
 mod bytes;
 #[cfg(feature = "distributed")]
 mod carrier;

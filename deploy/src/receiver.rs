@@ -6,10 +6,11 @@ mod waiting;
 pub(crate) use looking::Found;
 
 use crate::{
+    aside::Slot,
     codec,
     error::{ChannelError, RecvTimeoutError, TryRecvError},
     link::{Link, Seat},
-    long::{self, Claim, Slot},
+    long::{self, Claim},
     pid::Pid,
     process,
 };

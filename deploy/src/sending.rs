@@ -6,9 +6,9 @@
 //! Deliberately absent: who holds it: a future, a sink (`future.rs`), or a pool's hand.
 
 use crate::{
+    aside::{self, Slot},
     error::ChannelError,
     link::{Look, Seat},
-    long::{self, Slot},
     outlet::{self, Encoded, Outlet, Refusal},
     scratch,
     waits::Waiting,
@@ -108,7 +108,7 @@ impl<T: Serialize + Send + 'static> Sending<T> {
         let (outlet, done) = (self.outlet.cancellable(cancelled.clone()), slot.clone());
         let at = self.waiting.and_then(|waiting| waiting.at);
         let send = move || {
-            let sent = long::help(|| scratch::with(|scratch| outlet.send(&value, scratch, at)));
+            let sent = aside::help(|| scratch::with(|scratch| outlet.send(&value, scratch, at)));
             done.put(sent.and_then(|sent| sent));
             outlet.link.turn.ring();
         };

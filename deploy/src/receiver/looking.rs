@@ -7,6 +7,7 @@
 
 use super::Receiver;
 use crate::{
+    aside,
     codec::{self, Bulk},
     error::{ChannelError, TryRecvError},
     link::{self, Look, Read, Rx},
@@ -196,7 +197,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         let slot = self.slot.clone();
         let receive = move || {
             // In the slot before the claim is dropped: nobody finds the channel's end before its last value.
-            let received = long::help(|| long::receive(&claim, generation, total, None));
+            let received = aside::help(|| long::receive(&claim, generation, total, None));
             if let Some(value) = received.transpose() {
                 slot.put(value.and_then(|value| value));
             }
