@@ -17,7 +17,12 @@
 //! writer's mark without a fence, which can miss it; but before it sleeps, in [`Reader::listen`], it looks behind the fence,
 //! and then the ring is empty and there is room for whatever the writer waits for.
 
+mod memory;
+#[cfg(test)]
+mod tests;
+
 use crate::fd::raise;
+use memory::{MARKS_BYTES, Memory};
 use nix::{
     errno::Errno,
     fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl},
@@ -28,10 +33,8 @@ use nix::{
 };
 use std::{
     io,
-    num::NonZeroUsize,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
-    ptr::{self, NonNull},
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence},
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::atomic::{Ordering::*, fence},
 };
 
 /// The end that writes.
@@ -250,111 +253,6 @@ impl Reader {
     }
 }
 
-/// The marks, and the bytes behind them, for as long as this lives.
-#[derive(Debug)]
-struct Memory {
-    at: NonNull<u8>,
-    capacity: usize,
-}
-
-// SAFETY: the mapping belongs to this value alone, whichever thread has it; what other processes do to it is met by atomics
-// and by copies through raw pointers.
-unsafe impl Send for Memory {}
-
-// SAFETY: shared between threads only atomics of it are loaded and stored; the bytes are copied by `&mut` ends alone.
-unsafe impl Sync for Memory {}
-
-impl Memory {
-    /// All of the file, which is as long as this capacity says and cannot shrink.
-    fn map(file: &impl AsRawFd, capacity: usize) -> io::Result<Memory> {
-        let bytes = NonZeroUsize::new(MARKS_BYTES + capacity).expect("there are marks");
-        let may = libc::PROT_READ | libc::PROT_WRITE;
-        let how = libc::MAP_SHARED | libc::MAP_POPULATE;
-        // SAFETY: the kernel chooses a place where nothing is, so no memory of ours is touched.
-        let at = unsafe { libc::mmap(ptr::null_mut(), bytes.get(), may, how, file.as_raw_fd(), 0) };
-        if at == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let at = NonNull::new(at.cast()).expect("the kernel maps nothing at zero by itself");
-        Ok(Memory { at, capacity })
-    }
-
-    fn tail(&self) -> &AtomicU64 {
-        self.mark(0)
-    }
-
-    fn head(&self) -> &AtomicU64 {
-        self.mark(1)
-    }
-
-    fn reader_sleeps(&self) -> &AtomicU32 {
-        self.half_mark(2)
-    }
-
-    fn writer_sleeps(&self) -> &AtomicU32 {
-        self.half_mark(3)
-    }
-
-    fn mark(&self, index: usize) -> &AtomicU64 {
-        // SAFETY: the page of marks is mapped for as long as `self`, it holds this many lines, each is aligned, and no
-        // process that has it looks at a mark but by atomics. (One that does otherwise changes a number under us, which is
-        // what an atomic is for.)
-        unsafe { AtomicU64::from_ptr(self.at.as_ptr().add(index * LINE_BYTES).cast()) }
-    }
-
-    fn half_mark(&self, index: usize) -> &AtomicU32 {
-        // SAFETY: as above.
-        unsafe { AtomicU32::from_ptr(self.at.as_ptr().add(index * LINE_BYTES).cast()) }
-    }
-
-    /// Where the byte with this count lies, and how many lie behind it before the ring begins anew.
-    fn place(&self, count: u64) -> (*mut u8, usize) {
-        let offset = count as usize & (self.capacity - 1);
-        // SAFETY: the offset is below the capacity, and so many bytes are mapped behind the marks.
-        let at = unsafe { self.at.as_ptr().add(MARKS_BYTES + offset) };
-        (at, self.capacity - offset)
-    }
-
-    /// Copies bytes, no more than the ring has, to where those from this count on lie.
-    fn put(&self, count: u64, bytes: &[u8]) {
-        assert!(bytes.len() <= self.capacity);
-        let (at, before_end) = self.place(count);
-        let (now, later) = bytes.split_at(bytes.len().min(before_end));
-        // SAFETY: both runs lie in the ring, by `place` and the assertion; nobody has a reference into it; and a reader
-        // that keeps to the rules does not look at what lies behind the tail.
-        unsafe {
-            ptr::copy_nonoverlapping(now.as_ptr(), at, now.len());
-            let begin = self.at.as_ptr().add(MARKS_BYTES);
-            ptr::copy_nonoverlapping(later.as_ptr(), begin, later.len());
-        }
-    }
-
-    /// Copies so many bytes, no more than the ring has, from where those from this count on lie.
-    ///
-    /// # Safety
-    /// `to` may be written for `bytes` bytes, which nobody else sees.
-    unsafe fn copy_out(&self, count: u64, to: *mut u8, bytes: usize) {
-        assert!(bytes <= self.capacity);
-        let (at, before_end) = self.place(count);
-        let now = bytes.min(before_end);
-        // SAFETY: both runs lie in the ring, by `place` and the assertion, and `to` has room for them by this function's
-        // own condition. A writer that keeps to the rules leaves them alone until the head is moved; one that does not has
-        // us copy other bytes, which mean nothing yet.
-        unsafe {
-            ptr::copy_nonoverlapping(at, to, now);
-            let begin = self.at.as_ptr().add(MARKS_BYTES);
-            ptr::copy_nonoverlapping(begin, to.add(now), bytes - now);
-        }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped with this length and nothing refers to it any more.
-        unsafe { libc::munmap(self.at.as_ptr().cast(), MARKS_BYTES + self.capacity) };
-    }
-}
-
 fn seals() -> SealFlag {
     SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW
 }
@@ -370,184 +268,8 @@ fn torn() -> io::Error {
     )
 }
 
-/// The page of marks; bytes that begin with a page are copied best.
-const MARKS_BYTES: usize = 4096;
-
-/// Two lines of 64 bytes: some processors fetch both at once.
-const LINE_BYTES: usize = 128;
-
 /// What is written before the reader sees it, so that both copy at the same time.
 const STEP_BYTES: usize = 16 << 10;
 
 const CAPACITY_MIN: usize = 4 << 10;
 const CAPACITY_MAX: usize = 64 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{fd::socketpair_stream, memfd, stream};
-    use std::{os::fd::AsFd, thread};
-
-    fn pair(capacity: usize) -> (Writer, Reader) {
-        let (file, reader) = make(capacity).unwrap();
-        (Writer::map(file.as_fd(), capacity).unwrap(), reader)
-    }
-
-    fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> io::ErrorKind {
-        result.unwrap_err().kind()
-    }
-
-    #[test]
-    fn bytes_come_in_order_around_the_end() {
-        let (mut writer, mut reader) = pair(4096);
-        let mut buffer = [0; 4096];
-        assert_eq!(kind(reader.read(&mut buffer)), io::ErrorKind::WouldBlock);
-        for round in 0..50u32 {
-            let first = round.to_le_bytes();
-            let second: Vec<u8> = (0..1000).map(|n| (n + round) as u8).collect();
-            assert_eq!(writer.write(&first, &second).unwrap(), 1004);
-            assert_eq!(reader.read(&mut buffer[..4]).unwrap(), 4);
-            assert_eq!(buffer[..4], first);
-            let mut onto = vec![9];
-            onto.reserve(1000);
-            assert_eq!(reader.read_onto(&mut onto, 1000).unwrap(), 1000);
-            assert_eq!(onto[1..], second);
-        }
-        assert_eq!(writer.write(&[1; 3000], &[2; 3000]).unwrap(), 4096);
-        assert_eq!(kind(writer.write(&[3], &[])), io::ErrorKind::WouldBlock);
-        assert_eq!(reader.read(&mut buffer).unwrap(), 4096);
-        assert_eq!((buffer[2999], buffer[3000]), (1, 2));
-    }
-
-    #[test]
-    fn marks_are_found_and_taken_once() {
-        let (mut writer, mut reader) = pair(4096);
-        assert!(!writer.await_room());
-        writer.write(&[0; 4096], &[]).unwrap();
-        assert!(writer.take_mark() && !writer.take_mark());
-        assert!(!reader.listen() && writer.take_mark());
-        assert!(writer.await_room() && !writer.has_room());
-        reader.read(&mut [0; 1000]).unwrap();
-        assert!(!reader.take_mark(), "it is not worth waking it yet");
-        reader.read(&mut [0; 2000]).unwrap();
-        assert!(reader.take_mark() && !reader.take_mark());
-        assert!(writer.has_room() && !writer.await_room());
-        reader.read(&mut [0; 4096]).unwrap();
-        assert!(reader.is_empty() && reader.listen());
-    }
-
-    #[test]
-    fn a_peer_that_lies_is_found_out() {
-        let (mut writer, mut reader) = pair(4096);
-        writer.write(b"some", b"thing").unwrap();
-        for tail in [4097, u64::MAX, 1 << 63] {
-            reader.memory.tail().store(tail, SeqCst);
-            assert_eq!(kind(reader.read(&mut [0; 8])), io::ErrorKind::InvalidData);
-            assert!(!reader.listen());
-        }
-        writer.write(&[0; 4087], &[]).unwrap();
-        for head in [4097, u64::MAX, 1 << 63] {
-            writer.memory.head().store(head, SeqCst);
-            assert_eq!(kind(writer.write(b"x", b"")), io::ErrorKind::InvalidData);
-            assert!(!writer.await_room());
-        }
-    }
-
-    #[test]
-    fn only_memory_that_cannot_shrink_is_mapped() {
-        let (file, _reader) = make(4096).unwrap();
-        assert!(nix::unistd::ftruncate(&file, 100).is_err());
-        assert!(nix::unistd::ftruncate(&file, 1 << 20).is_err());
-        assert!(Writer::map(file.as_fd(), 8192).is_err(), "it is shorter");
-        let sealed = memfd::sealed("sealed", &[0; 8192]).unwrap();
-        let unsealed = memfd_create(c"unsealed", MFdFlags::MFD_CLOEXEC).unwrap();
-        nix::unistd::ftruncate(&unsealed, 8192).unwrap();
-        let (socket, _other) = socketpair_stream().unwrap();
-        for other in [OwnedFd::from(sealed), unsealed, socket] {
-            assert!(Writer::map(other.as_fd(), 4096).is_err());
-        }
-    }
-
-    /// Bytes of a generator, in pieces of any size, through a ring so small that both sleep all the time: each on its end of
-    /// a socket, where it is woken by a byte. What loses a wake-up never ends.
-    fn stress(capacity: usize, total: u64, seed: u64) {
-        let (mut writer, mut reader) = pair(capacity);
-        let (here, there) = socketpair_stream().unwrap();
-        let wake = |end: &OwnedFd| drop(stream::write(end.as_fd(), b"!", b""));
-        let sleep = |end: &OwnedFd| stream::read_blocking(end.as_fd(), &mut [0; 64]).unwrap();
-        let writing = thread::spawn(move || {
-            let (mut sent, mut sizes, mut sleeps) = (0u64, Noise(seed), 0u64);
-            while sent < total {
-                let longest = [64, 2 * capacity as u64][usize::from(sizes.next() % 16 == 0)];
-                let count = (sizes.next() % longest + 1).min(total - sent);
-                let bytes: Vec<u8> = (sent..sent + count).map(byte).collect();
-                let mut rest = &bytes[..];
-                while !rest.is_empty() {
-                    match writer.write(rest, &[]) {
-                        Ok(written) => rest = &rest[written..],
-                        Err(_) if writer.await_room() => {
-                            sleeps += 1;
-                            sleep(&here);
-                        }
-                        Err(_) => {}
-                    }
-                    if writer.take_mark() {
-                        wake(&here);
-                    }
-                }
-                sent += count;
-            }
-            (sent, sleeps, here)
-        });
-        let (mut read, mut sizes, mut sleeps) = (0u64, Noise(!seed), 0u64);
-        while read < total {
-            let mut buffer = vec![0; (sizes.next() % capacity as u64 + 1) as usize];
-            match reader.read(&mut buffer) {
-                Ok(count) => {
-                    for (index, found) in buffer[..count].iter().enumerate() {
-                        assert_eq!(*found, byte(read + index as u64), "seed {seed}");
-                    }
-                    read += count as u64;
-                }
-                Err(_) if reader.listen() => {
-                    if reader.take_mark() {
-                        wake(&there);
-                    }
-                    sleeps += 1;
-                    sleep(&there);
-                }
-                Err(_) => {}
-            }
-            if reader.take_mark() {
-                wake(&there);
-            }
-        }
-        let (_sent, writers, _here) = writing.join().unwrap();
-        println!("{total} bytes, {sleeps} sleeps of the reader, {writers} of the writer");
-    }
-
-    fn byte(count: u64) -> u8 {
-        (count ^ count >> 8 ^ count >> 16) as u8
-    }
-
-    struct Noise(u64);
-
-    impl Noise {
-        fn next(&mut self) -> u64 {
-            self.0 = self
-                .0
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            self.0 >> 33
-        }
-    }
-
-    #[test]
-    fn no_wake_up_is_lost_and_no_byte() {
-        let seed = std::env::var("DEPLOY_SEED").map_or(1, |seed| seed.parse().unwrap());
-        let scale = std::env::var("DEPLOY_TEST_RING").map_or(1, |scale| scale.parse().unwrap());
-        for (capacity, total) in [(4096, 4 << 20), (64 << 10, 16 << 20)] {
-            stress(capacity, scale * total, seed);
-        }
-    }
-}
