@@ -1,6 +1,7 @@
 //! The memory of a ring: where its marks and its bytes lie, for as long as it is mapped.
 //!
-//! Deliberately absent: who may store which mark, and what the counts mean (`ring.rs`).
+//! Deliberately absent: who may store which mark, and what the counts mean (`ring.rs`). What is here is a part of each write
+//! and read there, and is compiled into them.
 
 use std::{
     io,
@@ -39,22 +40,27 @@ impl Memory {
         Ok(Memory { at, capacity })
     }
 
+    #[inline]
     pub(super) fn tail(&self) -> &AtomicU64 {
         self.mark(0)
     }
 
+    #[inline]
     pub(super) fn head(&self) -> &AtomicU64 {
         self.mark(1)
     }
 
+    #[inline]
     pub(super) fn reader_sleeps(&self) -> &AtomicU32 {
         self.half_mark(2)
     }
 
+    #[inline]
     pub(super) fn writer_sleeps(&self) -> &AtomicU32 {
         self.half_mark(3)
     }
 
+    #[inline]
     fn mark(&self, index: usize) -> &AtomicU64 {
         // SAFETY: the page of marks is mapped for as long as `self`, it holds this many lines, each is aligned, and no
         // process that has it looks at a mark but by atomics. (One that does otherwise changes a number under us, which is
@@ -62,12 +68,14 @@ impl Memory {
         unsafe { AtomicU64::from_ptr(self.at.as_ptr().add(index * LINE_BYTES).cast()) }
     }
 
+    #[inline]
     fn half_mark(&self, index: usize) -> &AtomicU32 {
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr(self.at.as_ptr().add(index * LINE_BYTES).cast()) }
     }
 
     /// Where the byte with this count lies, and how many lie behind it before the ring begins anew.
+    #[inline]
     fn place(&self, count: u64) -> (*mut u8, usize) {
         let offset = count as usize & (self.capacity - 1);
         // SAFETY: the offset is below the capacity, and so many bytes are mapped behind the marks.
@@ -76,6 +84,7 @@ impl Memory {
     }
 
     /// Copies bytes, no more than the ring has, to where those from this count on lie.
+    #[inline]
     pub(super) fn put(&self, count: u64, bytes: &[u8]) {
         assert!(bytes.len() <= self.capacity);
         let (at, before_end) = self.place(count);
@@ -93,6 +102,7 @@ impl Memory {
     ///
     /// # Safety
     /// `to` may be written for `bytes` bytes, which nobody else sees.
+    #[inline]
     pub(super) unsafe fn copy_out(&self, count: u64, to: *mut u8, bytes: usize) {
         assert!(bytes <= self.capacity);
         let (at, before_end) = self.place(count);
