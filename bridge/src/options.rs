@@ -46,8 +46,8 @@ pub struct Destination {
 }
 
 impl Options {
-    /// What `DEPLOY_FORMAT`, `NO_COLOR`, `CLICOLOR` and `CLICOLOR_FORCE`, looked up by `get`, say about descriptors 1
-    /// and 2 that are terminals or not, and one and the same file or not.
+    /// What `DEPLOY_FORMAT`, `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM`, looked up by `get`, say about
+    /// descriptors 1 and 2 that are terminals or not, and one and the same file or not.
     pub fn from_env(
         get: impl Fn(&str) -> Option<OsString>,
         stdout_terminal: bool,
@@ -61,13 +61,14 @@ impl Options {
             Some(word) if word == "json" => Format::Json,
             Some(word) => return Err(UnknownFormat { word }),
         };
+        let is_dumb = get("TERM").is_some_and(|term| term == "dumb");
         let destination = |terminal| Destination {
             terminal,
             colour: wants_colour(
                 get("NO_COLOR").as_deref(),
                 get("CLICOLOR").as_deref(),
                 get("CLICOLOR_FORCE").as_deref(),
-                terminal,
+                terminal && !is_dumb,
             ),
         };
         let layout = Layout {
@@ -109,6 +110,10 @@ mod tests {
         assert_eq!(json.format, Format::Json);
         assert!(!json.layout.stdout.colour);
         assert_eq!(options(&[("DEPLOY_FORMAT", "human")]).unwrap(), plain);
+        let dumb = options(&[("TERM", "dumb")]).unwrap();
+        assert!(!dumb.layout.stdout.colour && dumb.layout.stdout.terminal);
+        let forced = options(&[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")]).unwrap();
+        assert!(forced.layout.stdout.colour);
         let folded = options(&[("DEPLOY_FORMAT", "fold")]).unwrap();
         assert_eq!(folded.format, Format::Folded);
     }

@@ -347,8 +347,10 @@ First time:
   cargo deploy login <USER TOKEN>           the token is printed by `fabric master`
   cargo deploy 10.0.0.1:8888 --release      build, send, run
 
-What need not be said each time may stand in a file deploy.toml, here or in a directory above; flags win:
-  target = \"lab\"    env = [\"RUST_LOG=info\", \"LANG\"]    files = [\"data\"]    mem = \"2GiB\"    cpu = 0.5    gpu = 0    format = \"fold\"
+What need not be said each time may stand in a file deploy.toml, here or in a
+directory above; flags win:
+  target = \"lab\"    env = [\"RUST_LOG=info\", \"LANG\"]    files = [\"data\"]
+  mem = \"2GiB\"    cpu = 0.5    gpu = 0    format = \"fold\"
 
 Standard input is read for the program whether it wants it or not, as by ssh: in a `while read` loop add `< /dev/null`.
 

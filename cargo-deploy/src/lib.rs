@@ -31,6 +31,7 @@ mod session;
 mod settings;
 mod stdin;
 mod strip;
+mod terminal;
 mod top;
 mod upload;
 mod variable;

@@ -3,7 +3,7 @@
 //! Deliberately absent: figures that the tables do not have. Where nobody can press a key, or the output is no terminal, it is
 //! shown once.
 
-use crate::{cli::Top, clusters, failure::Failure, listing, session::Bridge};
+use crate::{cli::Top, clusters, failure::Failure, listing, session::Bridge, terminal};
 use deploy_wire::client::{Answer, Ask};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -63,7 +63,11 @@ impl Screen {
     }
 
     fn show(&self, text: &str) -> io::Result<()> {
-        let lines = text.replace('\n', "\x1b[K\r\n");
+        // A line that goes on below the next one would be left there when the table has moved.
+        let lines: String = text
+            .lines()
+            .map(|line| terminal::cut(line, &io::stdout()) + "\x1b[K\r\n")
+            .collect();
         self.write(&format!("\x1b[H{lines}\x1b[J\r\nq: quit"))
     }
 

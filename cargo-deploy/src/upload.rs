@@ -9,12 +9,13 @@ use crate::{
     failure::Failure,
     preflight::{self, Image},
     session::Bridge,
+    terminal,
 };
 use deploy_parcel::Packed;
 use deploy_wire::client::{Answer, Ask, CHUNK_BYTES_MAX, CHUNKS_UNDER_WAY_MAX, Digest};
 use std::{
     fmt,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, Read, Write},
     time::{Duration, Instant},
 };
 
@@ -136,7 +137,7 @@ impl Progress<'_> {
     fn new(image: &Image, is_quiet: bool) -> Progress<'_> {
         Progress {
             image,
-            is_shown: !is_quiet && io::stderr().is_terminal(),
+            is_shown: !is_quiet && terminal::can_redraw(),
             due: Instant::now() + SHOWN_AFTER,
         }
     }
@@ -166,6 +167,7 @@ impl Progress<'_> {
     }
 
     fn line(&self, line: fmt::Arguments<'_>) {
+        let line = terminal::cut(&line.to_string(), &io::stderr());
         // If it cannot be shown, it is sent all the same.
         let _ = write!(io::stderr(), "\r\x1b[K{line}");
     }

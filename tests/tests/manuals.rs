@@ -2,7 +2,7 @@
 //!
 //! What of it a machine has no tool to check says `skipped:`.
 
-use deploy_tests::{commands, run::finish};
+use deploy_tests::{commands, pty::Terminal, run::finish};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -77,6 +77,27 @@ fn there_is_a_page_for_each_command_and_man_shows_it() {
         !directory.join("fabric-warden.1").exists(),
         "it is nobody's business"
     );
+}
+
+#[test]
+fn help_fits_the_terminal_that_shows_it() {
+    for command in both() {
+        let mut shell = Terminal::shell();
+        shell.line("stty rows 24 cols 80");
+        let help = shell.line(&format!("{} --help", command.display()));
+        let longest = help.lines().map(|line| plain(line).chars().count()).max();
+        assert!((60..=80).contains(&longest.unwrap()), "{help}");
+        shell.keys("exit\n");
+        shell.finish();
+    }
+}
+
+/// A line without what makes it bold.
+fn plain(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_string();
+    let rest = parts.filter_map(|part| part.split_once('m').map(|(_, text)| text));
+    rest.fold(first, |text, part| text + part)
 }
 
 #[test]

@@ -102,6 +102,13 @@ fn top_is_shown_until_a_key_is_pressed_and_leaves_the_terminal_as_it_was() {
         shell.expect(PROMPT);
         assert_eq!(shell.line("stty -g"), before);
     }
+    // A row that is longer than the terminal would go on in the next one, and stay there.
+    shell.line("stty rows 24 cols 20");
+    shell.keys(&format!("{BINARY} deploy top\n"));
+    shell.expect("NODE  ADDRESS  STAT\x1b[K");
+    shell.expect("q: quit");
+    shell.keys("q");
+    shell.expect(PROMPT);
     shell.keys("exit\n");
     shell.finish();
 }
