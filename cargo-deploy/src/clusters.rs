@@ -90,6 +90,8 @@ pub fn of_token(token: &Token) -> Result<Option<Identity>, Failure> {
 
 /// Joins as a user, and saves who we are from then on.
 pub fn join(token: &Token) -> Result<Identity, Failure> {
+    // The cluster remembers whom it has let in: it is asked only where that can be kept.
+    saved::try_place(&token.address)?;
     let identity = join::join(token, &own_name(), PATIENCE).map_err(not_joined)?;
     saved::save(&identity, &identity.address)?;
     Ok(identity)
@@ -116,10 +118,17 @@ fn named(target: &str) -> Result<Identity, Failure> {
     }
     match is_address {
         true => without_login(target, addresses),
-        false => Err(Failure::setting(format!(
-            "there is no cluster saved as `{target}`: {HOW_TO}{}",
-            known()?
-        ))),
+        false => {
+            // Hosts have dots in their names; what people save a cluster as seldom has.
+            let port = match target.contains('.') {
+                true => format!(" (an address has a port: `{target}:8888`)"),
+                false => String::new(),
+            };
+            Err(Failure::setting(format!(
+                "there is no cluster saved as `{target}`{port}: {HOW_TO}{}",
+                known()?
+            )))
+        }
     }
 }
 
@@ -199,7 +208,13 @@ fn only() -> Result<Identity, Failure> {
 
 /// The end of a sentence that asks for one of them.
 fn known() -> Result<String, Failure> {
-    let names = saved::names()?;
+    let mut names = Vec::new();
+    for name in saved::names()? {
+        // A login that could not be written to the end has left a directory, and saved nothing.
+        if saved::find(&name)?.is_some() {
+            names.push(name);
+        }
+    }
     Ok(match names.is_empty() {
         true => String::new(),
         false => format!(" (saved: {})", names.join(", ")),

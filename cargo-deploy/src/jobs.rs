@@ -17,6 +17,7 @@ use crate::{
 use deploy_trust::identity::Identity;
 use deploy_wire::{
     client::{Answer, Ask, GRACE, Position, RunRequest},
+    code::OwnCode,
     pid::Job,
 };
 
@@ -108,7 +109,7 @@ fn look_on(
         job,
         input,
         is_detached,
-    } = bridge.ask(ask)?
+    } = bridge.ask(ask).map_err(for_good)?
     else {
         return Err(bridge.surprised());
     };
@@ -120,6 +121,15 @@ fn look_on(
         is_detached,
     };
     watch.watch(session, &errand, input)
+}
+
+/// What a client that comes back tries once more, such as to have a job whose first process is still at its earlier
+/// connection, is no matter of the connection for a person who asks anew.
+fn for_good(failure: Failure) -> Failure {
+    match failure.is_refusal() && failure.code() == OwnCode::Connection.number() {
+        true => Failure::setting(failure),
+        false => failure,
+    }
 }
 
 fn started(bridge: &mut Bridge, run: &Ask) -> Result<Job, Failure> {

@@ -8,17 +8,44 @@ use deploy_trust::{
     places,
     state::StateDir,
 };
-use std::{fs, path::Path, time::SystemTime};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 /// Saves an identity under a name or an address.
 pub fn save(identity: &Identity, target: &str) -> Result<(), Failure> {
+    identity.save(&place(target)?).map_err(Failure::setting)
+}
+
+/// Makes sure that something can be saved under a name or an address.
+pub fn try_place(target: &str) -> Result<(), Failure> {
+    let dir = place(target)?;
+    let lock = dir.lock().map_err(Failure::setting)?;
+    let tried = dir.replace(TRIED, &[0; TRIED_BYTES], &lock);
+    // Nobody reads it, also if it stays.
+    let _ = fs::remove_file(dir.path().join(TRIED));
+    tried.map_err(Failure::setting)
+}
+
+fn place(target: &str) -> Result<StateDir, Failure> {
+    home()?;
     let path = places::user(target).ok_or_else(|| {
         Failure::setting(format!(
-            "`{target}` cannot be saved: it is no name for a file, or you have no home directory (set HOME)"
+            "`{target}` is no name: take letters, digits, `.`, `_` and `-`, not beginning with a dot"
         ))
     })?;
-    let dir = StateDir::open(&path).map_err(Failure::setting)?;
-    identity.save(&dir).map_err(Failure::setting)
+    StateDir::open(&path).map_err(Failure::setting)
+}
+
+/// Where all of them are.
+fn home() -> Result<PathBuf, Failure> {
+    places::users().ok_or_else(|| {
+        Failure::setting(
+            "it is not known where your logins are kept: set HOME to your home directory",
+        )
+    })
 }
 
 /// Puts a new certificate in place of the one of this identity, wherever that is saved.
@@ -36,9 +63,7 @@ pub fn renew(identity: &Identity, certified: &Certified) -> Result<(), Failure> 
 
 /// The names under which something was saved, in order.
 pub fn names() -> Result<Vec<String>, Failure> {
-    let Some(path) = places::users() else {
-        return Ok(Vec::new());
-    };
+    let path = home()?;
     let entries = match fs::read_dir(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| {
@@ -67,3 +92,7 @@ fn load(path: &Path) -> Result<Option<Identity>, Failure> {
     let now = SystemTime::now();
     Ok(identity.filter(|identity| !identity.is_insecure() || identity.expires > now))
 }
+
+/// What is written to see whether something can be, and how much: more than an identity takes.
+const TRIED: &str = "tried";
+const TRIED_BYTES: usize = 8 << 10;

@@ -101,6 +101,18 @@ impl Bridge {
 }
 
 fn failed(address: &str, error: &ClientError) -> Failure {
+    let refused = match error {
+        ClientError::Session(SessionError::Refused(Distrust::Expired)) => Some("has expired"),
+        ClientError::Session(SessionError::Refused(Distrust::Revoked)) => Some("was revoked"),
+        _ => None,
+    };
+    if let Some(what) = refused {
+        // It stays so, however often it is tried.
+        return Failure::setting(format!(
+            "your certificate for the cluster at {address} {what}: log in again with a new token, \
+             `cargo deploy login <USER TOKEN>`"
+        ));
+    }
     let what_to_do = match error {
         ClientError::Session(SessionError::Unreachable(_)) => ": is `fabric master` running there?",
         ClientError::Session(SessionError::Untrusted(Distrust::OtherCluster)) => {
@@ -108,9 +120,6 @@ fn failed(address: &str, error: &ClientError) -> Failure {
         }
         ClientError::Session(SessionError::Refused(Distrust::OtherRole)) => {
             ": is this the port for nodes? The one for people stands behind `bridge`"
-        }
-        ClientError::Session(SessionError::Refused(Distrust::Expired | Distrust::Revoked)) => {
-            ": log in again, `cargo deploy login <USER TOKEN>`"
         }
         _ => "",
     };
@@ -121,3 +130,30 @@ fn failed(address: &str, error: &ClientError) -> Failure {
 
 /// Longer than anything takes that is asked here, with a chunk of a program on a slow line in front of it.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deploy_wire::code::OwnCode;
+
+    #[test]
+    fn who_has_to_log_in_again_is_told_once_and_does_not_try_again() {
+        let check = |distrust, code: OwnCode, expected: &str| {
+            let error = ClientError::Session(SessionError::Refused(distrust));
+            let failure = failed("lab:1", &error);
+            assert_eq!(failure.code(), code.number(), "{failure}");
+            assert!(failure.to_string().contains(expected), "{failure}");
+            assert!(
+                failure.to_string().matches("again").count() <= 1,
+                "{failure}"
+            );
+        };
+        check(Distrust::Revoked, OwnCode::Setting, "was revoked: log in");
+        check(Distrust::Expired, OwnCode::Setting, "has expired: log in");
+        check(
+            Distrust::OtherRole,
+            OwnCode::Connection,
+            "the port for nodes",
+        );
+    }
+}

@@ -61,7 +61,7 @@ fn lost_connection(errand: &Errand, why: &str) -> Failure {
         false => format!("; it ends {} s after it is left alone", GRACE.as_secs()),
     };
     Failure::connection(format!(
-        "the connection to the cluster at {address} is lost: {why}. `cargo deploy attach {words}` goes back to \
+        "the connection to the cluster at {address} is lost ({why}): `cargo deploy attach {words}` goes back to \
          the job{then}"
     ))
 }

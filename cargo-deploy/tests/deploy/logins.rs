@@ -147,3 +147,46 @@ fn a_cluster_with_authentication_asks_for_a_login_on_the_loopback_too() {
     drop(bridge);
     check(&address, 75, &format!("nothing listens at {address}"));
 }
+
+#[test]
+fn a_login_that_cannot_be_kept_is_not_asked_for() {
+    let bridge = empty_cluster();
+    let token = bridge.token(Role::User);
+    drop(bridge); // Whoever asked all the same would hear that nobody is there.
+    let person = Person::new();
+    let check = |configured: Option<&str>, words: &[&str], expected: &str| {
+        let mut command = person.deploy(words);
+        match configured {
+            Some(path) => command.env("XDG_CONFIG_HOME", path),
+            None => command.env_remove("XDG_CONFIG_HOME").env_remove("HOME"),
+        };
+        let output = command.output().unwrap();
+        assert!(stderr(&output).contains(expected), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    };
+    check(
+        Some("/dev/null"),
+        &["login", &token],
+        "cannot use `/dev/null/",
+    );
+    check(None, &["login", &token], "set HOME");
+    check(None, &["nodes"], "set HOME");
+}
+
+#[test]
+fn only_what_was_saved_is_said_to_be() {
+    let bridge = empty_cluster();
+    let person = Person::of(&bridge);
+    // As a login leaves it that could not be written to the end.
+    let unfinished = person.home().join("deploy/clusters/lab");
+    fs::create_dir(&unfinished).unwrap();
+    fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o700)).unwrap();
+    let output = person.deploy(&["nodes", "10.0.0.9"]).output().unwrap();
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(78), "{told}");
+    assert!(told.contains("an address has a port"), "{told}");
+    assert!(
+        told.contains(&format!("(saved: {})", bridge.address)),
+        "{told}"
+    );
+}

@@ -344,6 +344,9 @@ fn a_detached_job_is_followed_to_its_code_and_killed_by_name() {
     assert!(cluster.deploy(&["kill", &running[..8]]).status.success());
     let followed = cluster.deploy(&["logs", "-f", &running]);
     assert_eq!(followed.status.code(), Some(137), "{}", said(&followed));
+    let late = cluster.deploy(&["kill", &running[..8]]);
+    assert_eq!(late.status.code(), Some(78), "{}", said(&late));
+    assert!(stderr(&late).contains("is over"), "{}", said(&late));
     let why = stdout(&cluster.deploy(&["why", &running, "--format", "json"]));
     let why: serde_json::Value = serde_json::from_str(&why).unwrap();
     assert_eq!(why["status"]["reason"], "interrupted");

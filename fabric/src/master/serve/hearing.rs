@@ -141,9 +141,10 @@ impl Master {
                 let what = [&job, process.as_deref().unwrap_or("")].map(str::to_string);
                 self.record(token, "kill", &[("job", &what[0]), ("process", &what[1])]);
                 match self.desk.over(&self.cluster.user(client), &job) {
-                    Some(job) => Some(refused(format!(
-                        "{job} is over: `cargo deploy why {job}` says how it ended"
-                    ))),
+                    Some(job) => Some(Answer::Refused {
+                        code: OwnCode::Setting.number() as u8,
+                        why: format!("{job} is over: `cargo deploy why {job}` says how it ended"),
+                    }),
                     None => {
                         let ask = Ask::Kill { job, process };
                         return self.cluster.handle_ask(client, ask, now);
