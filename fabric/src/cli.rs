@@ -195,7 +195,7 @@ pub struct Master {
 /// What to do with tokens.
 #[derive(Subcommand, Debug)]
 pub enum TokenCommand {
-    /// Make one.
+    /// Make a token, by which nodes or users join.
     New {
         /// `node` or `user`.
         role: String,
@@ -206,9 +206,9 @@ pub enum TokenCommand {
         #[arg(long)]
         once: bool,
     },
-    /// List them.
+    /// List the tokens, and how long they are good for.
     List,
-    /// Let nobody join by it any more.
+    /// Let nobody join by a token any more; who has joined by it stays.
     Revoke {
         /// Its name, as `list` shows it.
         id: String,

@@ -258,7 +258,10 @@ fn token(what: &TokenCommand, state: &Path) -> Result<()> {
                 Role::Node => "fabric join",
                 _ => "cargo deploy login",
             };
-            eprintln!("This goes behind `{command}`, within {hours} hours.");
+            let id = made.id();
+            eprintln!(
+                "This goes behind `{command}`, within {hours} hours. `fabric token revoke {id}` takes it back."
+            );
         }
         TokenCommand::List => {
             let rows: Vec<String> = authority.tokens().list()?.iter().map(show).collect();
@@ -371,7 +374,7 @@ fn table(nodes: &[NodeView]) -> String {
         .unwrap_or(0)
         .max(4);
     let mut lines = vec![format!(
-        "{:width$}  {:21}  {:9}  PROCESSES  FREE",
+        "{:width$}  {:21}  {:9}  PROCESSES  FREE; LABELS; ISOLATION",
         "NODE", "ADDRESS", "STATE"
     )];
     for node in nodes {

@@ -40,7 +40,8 @@ pub fn take_up(
     }
     cluster.begin_again(now);
     if count > 0 {
-        eprintln!("going on with {count} jobs of the master before this one");
+        let jobs = if count == 1 { "job" } else { "jobs" };
+        eprintln!("going on with {count} {jobs} of the master before this one");
     }
 }
 
