@@ -18,7 +18,16 @@
 //! }
 //! ```
 //!
-//! Deliberately absent: an executor of tasks, which programs choose themselves, and other machines.
+//! `cargo run` runs them on this machine; `cargo deploy`, a command of its own, runs the same program on a cluster,
+//! unchanged. Where to begin:
+//!
+//! - A function that is called many times, by as many processes as there is room for: [`Pool`], with [`on`](macro@on) and
+//!   [`with`](macro@with).
+//! - Processes that talk to each other: [`spawn`] or [`Builder`], [`Sender`] and [`Receiver`], [`select!`].
+//! - What goes wrong, as values: [`ChannelError`], [`SpawnError`], [`WaitError`], [`DistributionError`].
+//!
+//! Deliberately absent: an executor of tasks, which programs choose themselves; and anything about other machines, which the
+//! daemon `fabric` and `cargo deploy` look after.
 //!
 //! # The lives of a program
 //! The process that the person starts never goes on behind [`init`]: it executes the program again, as its *initial
@@ -63,6 +72,8 @@
 //! | `DEPLOY_WRAP`                            | `'gdb --args'`: a command that starts the initial process with its own command behind |
 //! | `DEPLOY_WRAP_WORKER`                     | a function's name: the processes that `DEPLOY_WRAP` starts instead      |
 //! | `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` | no colours; none with `0`; colours also where there is no terminal      |
+//! | `TERM`                                   | `dumb`: a terminal without colours                                      |
+//! | `DEPLOY_CHANNELS`                        | for tests and measurement: `tcp` or `tcp-plain` as if on two machines; `sockets` or `memory` alone on one |
 //! | `DEPLOY_BIRTH`                           | how a process finds what it is; [`init`] removes it                     |
 //! | `DEPLOY_KEEPER`                          | how the process that clears up after a killed monitor finds its duty    |
 //!

@@ -218,48 +218,55 @@ fn ready(arms: &[&dyn Arm]) -> Option<usize> {
 /// ```
 #[macro_export]
 macro_rules! select {
+    ($($arms:tt)+) => { $crate::__select!(@arms [] () $($arms)+) };
+}
+
+/// The steps of [`select!`](crate::select!), apart from it so that its page shows none of them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __select {
     // Each arm is parsed, and its channel evaluated once, in order.
     (@arms [$($done:tt)*] $default:tt recv($receiver:expr) -> $result:pat => $body:block $(,)? $($rest:tt)*) => {{
         let receiver = &$receiver;
-        $crate::select!(@arms [$($done)* (recv receiver $result, $body)] $default $($rest)*)
+        $crate::__select!(@arms [$($done)* (recv receiver $result, $body)] $default $($rest)*)
     }};
     (@arms [$($done:tt)*] $default:tt recv($receiver:expr) -> $result:pat => $body:expr $(, $($rest:tt)*)?) => {{
         let receiver = &$receiver;
-        $crate::select!(@arms [$($done)* (recv receiver $result, $body)] $default $($($rest)*)?)
+        $crate::__select!(@arms [$($done)* (recv receiver $result, $body)] $default $($($rest)*)?)
     }};
     (@arms [$($done:tt)*] $default:tt send($sender:expr, $value:expr) -> $result:pat => $body:block $(,)? $($rest:tt)*) => {{
         let sender = &$sender;
-        $crate::select!(@arms [$($done)* (send sender $value, $result, $body)] $default $($rest)*)
+        $crate::__select!(@arms [$($done)* (send sender $value, $result, $body)] $default $($rest)*)
     }};
     (@arms [$($done:tt)*] $default:tt send($sender:expr, $value:expr) -> $result:pat => $body:expr $(, $($rest:tt)*)?) => {{
         let sender = &$sender;
-        $crate::select!(@arms [$($done)* (send sender $value, $result, $body)] $default $($($rest)*)?)
+        $crate::__select!(@arms [$($done)* (send sender $value, $result, $body)] $default $($($rest)*)?)
     }};
     (@arms $done:tt () default => $body:block $(,)? $($rest:tt)*) => {
-        $crate::select!(@arms $done (try_select() $body) $($rest)*)
+        $crate::__select!(@arms $done (try_select() $body) $($rest)*)
     };
     (@arms $done:tt () default => $body:expr $(, $($rest:tt)*)?) => {
-        $crate::select!(@arms $done (try_select() $body) $($($rest)*)?)
+        $crate::__select!(@arms $done (try_select() $body) $($($rest)*)?)
     };
     (@arms $done:tt () default($timeout:expr) => $body:block $(,)? $($rest:tt)*) => {
-        $crate::select!(@arms $done (select_timeout($timeout) $body) $($rest)*)
+        $crate::__select!(@arms $done (select_timeout($timeout) $body) $($rest)*)
     };
     (@arms $done:tt () default($timeout:expr) => $body:expr $(, $($rest:tt)*)?) => {
-        $crate::select!(@arms $done (select_timeout($timeout) $body) $($($rest)*)?)
+        $crate::__select!(@arms $done (select_timeout($timeout) $body) $($($rest)*)?)
     };
     // All are: choose.
     (@arms [$($done:tt)*] ()) => {{
         let mut select = $crate::Select::new();
-        $( $crate::select!(@add select $done); )*
+        $( $crate::__select!(@add select $done); )*
         let chosen = select.select();
-        $crate::select!(@do chosen [0usize] $($done)*)
+        $crate::__select!(@do chosen [0usize] $($done)*)
     }};
     (@arms [$($done:tt)*] ($wait:ident($($timeout:expr)?) $default:expr)) => {{
         #[allow(unused_mut, reason = "a select of a default alone adds nothing")]
         let mut select = $crate::Select::new();
-        $( $crate::select!(@add select $done); )*
+        $( $crate::__select!(@add select $done); )*
         match select.$wait($($timeout)?) {
-            Some(chosen) => $crate::select!(@do chosen [0usize] $($done)*),
+            Some(chosen) => $crate::__select!(@do chosen [0usize] $($done)*),
             None => $default,
         }
     }};
@@ -272,7 +279,7 @@ macro_rules! select {
             let $result = $chosen.recv($receiver);
             $body
         } else {
-            $crate::select!(@do $chosen [$index + 1] $($rest)*)
+            $crate::__select!(@do $chosen [$index + 1] $($rest)*)
         }
     };
     (@do $chosen:ident [$index:expr] (send $sender:ident $value:expr, $result:pat, $body:expr) $($rest:tt)*) => {
@@ -280,11 +287,10 @@ macro_rules! select {
             let $result = $chosen.send($sender, $value);
             $body
         } else {
-            $crate::select!(@do $chosen [$index + 1] $($rest)*)
+            $crate::__select!(@do $chosen [$index + 1] $($rest)*)
         }
     };
     (@ $($wrong:tt)*) => {
         compile_error!("select! takes recv(receiver) -> result => .., send(sender, value) -> result => .., and one default => .. or default(timeout) => ..")
     };
-    ($($arms:tt)+) => { $crate::select!(@arms [] () $($arms)+) };
 }

@@ -83,6 +83,16 @@ pub fn select<'a>(mut operations: Vec<Box<dyn Selectable + 'a>>) -> Vec<Box<dyn 
 }
 
 /// Does all the operations, each when it is ready; blocks until all are done. See [`select`](fn@crate::select).
+///
+/// ```no_run
+/// # use deploy::*;
+/// fn first_of_each(orders: &Receiver<String>, answers: &Sender<u64>) {
+///     run(vec![
+///         Box::new(orders.selectable_recv(|order| println!("{order}"), |error| println!("no orders: {error}"))),
+///         Box::new(answers.selectable_send(|| 7, |error| println!("no answers: {error}"))),
+///     ]);
+/// }
+/// ```
 #[track_caller]
 pub fn run<'a>(mut operations: Vec<Box<dyn Selectable + 'a>>) {
     while !operations.is_empty() {

@@ -12,13 +12,13 @@ mod terms;
 
 use proc_macro::TokenStream;
 
-/// Runs the function in the worker processes of a pool. See `deploy::on`.
+#[expect(missing_docs, reason = "it would stand below what `deploy` says of it")]
 #[proc_macro_attribute]
 pub fn on(brackets: TokenStream, item: TokenStream) -> TokenStream {
     expand::expand(terms::parse_on(brackets.into()), item.into()).into()
 }
 
-/// Runs the function in the worker processes of a pool, with what each call needs. See `deploy::with`.
+#[expect(missing_docs, reason = "it would stand below what `deploy` says of it")]
 #[proc_macro_attribute]
 pub fn with(brackets: TokenStream, item: TokenStream) -> TokenStream {
     expand::expand(terms::parse_with(brackets.into()), item.into()).into()
