@@ -18,6 +18,7 @@
 //! and then the ring is empty and there is room for whatever the writer waits for.
 
 mod memory;
+mod short;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ use nix::{
 use std::{
     io,
     os::fd::{BorrowedFd, OwnedFd},
+    ptr,
     sync::atomic::{Ordering::*, fence},
 };
 
@@ -117,6 +119,7 @@ impl Writer {
                     break;
                 }
                 self.memory.put(self.tail, &bytes[..count]);
+                self.memory.put_short(self.tail, &bytes[..count]);
                 self.tail += count as u64;
                 self.memory.tail().store(self.tail, Release);
                 written += count;
@@ -236,8 +239,12 @@ impl Reader {
     /// # Safety
     /// `to` may be written for `count` bytes, which nobody else sees.
     unsafe fn take(&mut self, to: *mut u8, count: usize, there: usize) {
-        // SAFETY: by this function's own condition; and the ring holds `there` bytes from `head` on, by `unread`.
-        unsafe { self.memory.copy_out(self.head, to, count) };
+        match self.memory.short(self.head, there) {
+            // SAFETY: by this function's own condition; of which `count` are no more, and what is short is as long as `there` or longer.
+            Some(short) => unsafe { ptr::copy_nonoverlapping(short.as_ptr(), to, count) },
+            // SAFETY: by this function's own condition; and the ring holds `there` bytes from `head` on, by `unread`.
+            None => unsafe { self.memory.copy_out(self.head, to, count) },
+        }
         self.head += count as u64;
         self.memory.head().store(self.head, Release);
         self.look_for_writer(there - count);

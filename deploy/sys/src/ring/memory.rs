@@ -74,6 +74,20 @@ impl Memory {
         unsafe { AtomicU32::from_ptr(self.at.as_ptr().add(index * LINE_BYTES).cast()) }
     }
 
+    /// From where in the ring on what stands beside `tail` is (`short.rs`).
+    #[inline]
+    pub(super) fn short_from(&self) -> &AtomicU32 {
+        // SAFETY: as above, behind the first mark.
+        unsafe { AtomicU32::from_ptr(self.at.as_ptr().add(SHORT_AT - size_of::<u32>()).cast()) }
+    }
+
+    /// That itself.
+    #[inline]
+    pub(super) fn short_words(&self) -> &[AtomicU32; SHORT_WORDS] {
+        // SAFETY: as above, behind that, to the end of its line of 64 bytes.
+        unsafe { &*self.at.as_ptr().add(SHORT_AT).cast() }
+    }
+
     /// Where the byte with this count lies, and how many lie behind it before the ring begins anew.
     #[inline]
     fn place(&self, count: u64) -> (*mut u8, usize) {
@@ -130,3 +144,7 @@ pub(super) const MARKS_BYTES: usize = 4096;
 
 /// Two lines of 64 bytes: some processors fetch both at once.
 const LINE_BYTES: usize = 128;
+
+/// What is left of the line of 64 bytes on which `tail` and `short_from` are.
+pub(super) const SHORT_WORDS: usize = (64 - SHORT_AT) / size_of::<u32>();
+const SHORT_AT: usize = size_of::<u64>() + size_of::<u32>();

@@ -1,6 +1,6 @@
 //! Rings of this process, and their ends in two threads.
 
-use super::*;
+use super::{short::SHORT_BYTES_MAX, *};
 use crate::{fd::socketpair_stream, memfd, stream};
 use std::{os::fd::AsFd, thread};
 
@@ -33,6 +33,28 @@ fn bytes_come_in_order_around_the_end() {
     assert_eq!(kind(writer.write(&[3], &[])), io::ErrorKind::WouldBlock);
     assert_eq!(reader.read(&mut buffer).unwrap(), 4096);
     assert_eq!((buffer[2999], buffer[3000]), (1, 2));
+}
+
+#[test]
+fn what_is_short_is_taken_from_beside_its_count() {
+    let (mut writer, mut reader) = pair(4096);
+    let mut buffer = [0; 128];
+    let mut check = |pieces: &[&[u8]], is_beside: bool| {
+        let (from, len) = (writer.tail, pieces.iter().map(|piece| piece.len()).sum());
+        for piece in pieces {
+            assert_eq!(writer.write(piece, &[]).unwrap(), piece.len());
+        }
+        writer.memory.put(from, &[0xff; 128][..len]); // Only what stands beside the count is still right.
+        assert_eq!(reader.read(&mut buffer).unwrap(), len);
+        assert_eq!(buffer[..len] == pieces.concat(), is_beside, "{pieces:?}");
+    };
+    for len in [1, 3, SHORT_BYTES_MAX] {
+        check(&[&vec![7; len]], true);
+    }
+    check(&[&[7; SHORT_BYTES_MAX + 1]], false);
+    check(&[&[1; 5], &[2; 5]], false);
+    check(&[&[3; 60], &[4; 5]], false);
+    check(&[&[5]], true);
 }
 
 #[test]
