@@ -106,6 +106,19 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         Some(len)
     }
 
+    /// Takes a value, where a whole one has come and there is nothing else to look at, to `scratch`.
+    pub(super) fn take_record(&self, rx: &mut Rx, scratch: &mut Vec<u8>) -> bool {
+        if !self.matched.load(Acquire) || rx.long || self.slot.is_full() {
+            return false;
+        }
+        let taken = rx.inbound.take(self.generation);
+        if let Ok(Taken::Record(record)) = taken {
+            scratch.clear();
+            scratch.extend_from_slice(record);
+        }
+        matches!(taken, Ok(Taken::Record(_)))
+    }
+
     /// What there is without waiting. A value that must be decoded by the user's code is left in `scratch`.
     pub(super) fn look(&self, scratch: &mut Vec<u8>) -> Look<Polled<T>> {
         if let Some(error) = link::end_of_fork() {

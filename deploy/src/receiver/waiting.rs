@@ -7,6 +7,7 @@ use super::{
     looking::{Found, Polled, finish},
 };
 use crate::{
+    carrier::Came,
     codec::{self, Bulk},
     link::{Look, Who},
     long, scratch,
@@ -14,31 +15,49 @@ use crate::{
 };
 use deploy_wire::wait::Awaited;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{any::type_name, sync::atomic::Ordering::*, time::Instant};
+use std::{any::type_name, cell::RefCell, sync::atomic::Ordering::*, time::Instant};
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     /// Blocks until something is found, or until the deadline. It waits in this line.
     pub(super) fn wait(&self, deadline: Option<Instant>, at: Option<Line>) -> Option<Found<T>> {
         scratch::with(|scratch| {
             let mut room = None;
-            let look = || self.look(scratch);
+            let scratch = RefCell::new(scratch);
+            let look = || self.look(&mut scratch.borrow_mut());
             let read = |who| match deadline {
+                _ if who == Who::Sleeper => {
+                    room = None; // Who sleeps has no room for what may come.
+                    self.link.read_as(who).into()
+                }
                 None if codec::is_bulk::<T>() => self.read_ahead(who, &mut room),
-                _ => self.link.read_as(who).into(),
+                _ if codec::is_bulk::<T>() || codec::is_byte::<T>() => {
+                    self.link.read_as(who).into()
+                }
+                _ => self.read_and_take(who, &mut scratch.borrow_mut()),
             };
             let waiting = Some(self.waiting(at));
             let polled = self.link.wait_reading(deadline, waiting, look, read)?;
-            Some(finish(polled, scratch))
+            Some(finish(polled, scratch.into_inner()))
         })
     }
 
-    /// Reads once; where a long value like the last ones is expected, with room for it, so that its bytes come with its
-    /// header. Who sleeps has no such room.
-    fn read_ahead(&self, who: Who, room: &mut Option<Bulk>) -> Look<Polled<T>> {
-        if who == Who::Sleeper {
-            *room = None;
-            return self.link.read_as(who).into();
+    /// Reads once, and takes the value that came, under one lock: most often it is what this thread waits for.
+    fn read_and_take(&self, who: Who, scratch: &mut Vec<u8>) -> Look<Polled<T>> {
+        let mut is_taken = false;
+        let read = self.link.read_by(who == Who::Owner, |rx, socket| {
+            let came = rx.way.read(socket, &mut rx.inbound);
+            is_taken = matches!(came, Came::Something) && self.take_record(rx, scratch);
+            came
+        });
+        match is_taken {
+            true => Look::Found(Polled::Record),
+            false => read.into(),
         }
+    }
+
+    /// Reads once; where a long value like the last ones is expected, with room for it, so that its bytes come with its
+    /// header.
+    fn read_ahead(&self, who: Who, room: &mut Option<Bulk>) -> Look<Polled<T>> {
         let mut begun = None;
         let read = self.link.read_by(who == Who::Owner, |rx, socket| {
             let expected = rx.inbound.expects_whole();
