@@ -72,7 +72,7 @@ fn what_cuts_it_off_is_the_end_of_the_process_here_and_of_no_other() {
     let Some(mut cluster) = cluster() else { return };
     let (client, job) = stream(&cluster);
     let refused = ask(&cluster, &["attach", &job]);
-    assert_eq!(refused.code, 75, "{}", refused.err_text());
+    assert_eq!(refused.code, 78, "{}", refused.err_text());
     let says = refused.err_text().contains("cargo deploy logs -f");
     assert!(says, "{}", refused.err_text());
     client.signal(Signal::SIGKILL);
