@@ -33,7 +33,14 @@ impl Link {
                 Look::Idle => true,
             };
             let Some(left) = time_left(deadline) else {
-                return look(Who::Spinner).found(); // However short the time was, what is there is read.
+                // However short the time was, what is there is read: first may come what is no value.
+                return loop {
+                    match look(Who::Spinner) {
+                        Look::Found(found) => break Some(found),
+                        Look::Something => {}
+                        Look::Nothing | Look::Idle => break None,
+                    }
+                };
             };
             let held = self.turn.hold();
             if self.turn.rings() != rings {
