@@ -106,9 +106,14 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         Some(len)
     }
 
+    /// Whether what comes next is to be had as it comes: of our type, and with no long value before it.
+    pub(super) fn is_plain(&self, rx: &Rx) -> bool {
+        self.matched.load(Acquire) && !rx.long && !self.slot.is_full()
+    }
+
     /// Takes a value, where a whole one has come and there is nothing else to look at, to `scratch`.
     pub(super) fn take_record(&self, rx: &mut Rx, scratch: &mut Vec<u8>) -> bool {
-        if !self.matched.load(Acquire) || rx.long || self.slot.is_full() {
+        if !self.is_plain(rx) {
             return false;
         }
         let taken = rx.inbound.take(self.generation);

@@ -15,7 +15,7 @@ use crate::{
 };
 use deploy_wire::wait::Awaited;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{any::type_name, cell::RefCell, sync::atomic::Ordering::*, time::Instant};
+use std::{any::type_name, cell::RefCell, time::Instant};
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     /// Blocks until something is found, or until the deadline. It waits in this line.
@@ -62,8 +62,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         let read = self.link.read_by(who == Who::Owner, |rx, socket| {
             let expected = rx.inbound.expects_whole();
             // A value of another type is none, and one that a helper has comes before.
-            let expected =
-                expected.filter(|_| self.matched.load(Acquire) && !rx.long && !self.slot.is_full());
+            let expected = expected.filter(|_| self.is_plain(rx));
             let room = expected.and_then(|expected| long::room::<T>(expected, room));
             let Some(room) = room else {
                 return rx.way.read(socket, &mut rx.inbound);

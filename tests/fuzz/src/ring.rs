@@ -40,6 +40,9 @@ pub(crate) const RING: Target = Target {
             step(ACT, 128, 0),
             step(COUNT, 16, 1),
             step(ACT, 1, 0),
+            step(SHORT, 0, 1),
+            step(COUNT, 0, 40),
+            step(ACT, 1, 0),
         ];
         let writing = [
             step(ACT, 1, 0),
@@ -68,6 +71,8 @@ fn read(mut script: Script<'_>, capacity: usize) {
     let (file, mut reader) = make(capacity).expect("there is memory");
     let file = File::from(file);
     let (mut tail, mut head, mut bytes) = (0u64, 0u64, vec![0; capacity]);
+    // What stands beside the tail, and from which count on.
+    let (mut short_from, mut short) = (0u32, 0u8);
     while let Some((step, value)) = script.step() {
         match step {
             COUNT => {
@@ -76,6 +81,13 @@ fn read(mut script: Script<'_>, capacity: usize) {
             }
             MARK => set_mark(&file, WRITER_SLEEPS_AT, value),
             PUT => put(&file, &mut bytes, value),
+            SHORT => {
+                (short_from, short) = (
+                    (head as u32).wrapping_add(u32::from(value / 256)),
+                    value as u8,
+                );
+                put_short(&file, short_from, short);
+            }
             _ => {
                 let unread = tail.wrapping_sub(head);
                 let expected = match unread {
@@ -85,8 +97,10 @@ fn read(mut script: Script<'_>, capacity: usize) {
                 };
                 let found = read_once(&mut reader, value);
                 assert_eq!(found.as_ref().map(Vec::len), expected.as_ref().copied());
+                let is_beside = unread <= SHORT_BYTES && short_from == head as u32;
                 for (at, byte) in (head..).zip(found.iter().flatten()) {
-                    assert_eq!(*byte, bytes[at as usize % capacity], "at {at}");
+                    let in_ring = bytes[at as usize % capacity];
+                    assert_eq!(*byte, if is_beside { short } else { in_ring }, "at {at}");
                 }
                 head += found.map_or(0, |found| found.len() as u64);
                 assert_eq!(get(&file, HEAD_AT), head);
@@ -128,6 +142,7 @@ fn write(mut script: Script<'_>, capacity: usize) {
             }
             MARK => set_mark(&file, READER_SLEEPS_AT, value),
             PUT => put(&file, &mut bytes, value),
+            SHORT => put_short(&file, u32::from(value), value as u8), // Only we read it, and we write.
             _ => {
                 let begin = room.tail;
                 let all = (begin..begin + wanted(value)).map(|at| at as u8 ^ 0x5a);
@@ -234,6 +249,12 @@ fn put(file: &File, bytes: &mut [u8], value: u16) {
         .expect("it is as long");
 }
 
+fn put_short(file: &File, from: u32, byte: u8) {
+    let now = [&from.to_ne_bytes()[..], &[byte; SHORT_BYTES as usize]].concat();
+    file.write_all_at(&now, SHORT_FROM_AT)
+        .expect("it is as long");
+}
+
 fn set(file: &File, at: u64, count: u64) {
     file.write_all_at(&count.to_ne_bytes(), at)
         .expect("it is as long");
@@ -272,11 +293,14 @@ impl Script<'_> {
 const COUNT: u8 = 0;
 const MARK: u8 = 1;
 const PUT: u8 = 2;
+const SHORT: u8 = 3;
 /// More of them are ours.
-const ACT: u8 = 3;
+const ACT: u8 = 4;
 
-/// Where what lies: as the head of `deploy_sys::ring` says.
+/// Where what lies: as `ring/memory.rs` of `deploy_sys` says.
 const TAIL_AT: u64 = 0;
+const SHORT_FROM_AT: u64 = 8;
+const SHORT_BYTES: u64 = 52;
 const HEAD_AT: u64 = 128;
 const READER_SLEEPS_AT: u64 = 256;
 const WRITER_SLEEPS_AT: u64 = 384;

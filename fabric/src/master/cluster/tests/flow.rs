@@ -4,10 +4,7 @@ use super::*;
 
 #[test]
 fn credit_goes_back_where_the_output_came_from() {
-    let (mut world, _) = World::new(&[4]);
-    world.run(None);
-    let (node, _) = world.begun();
-    world.report(node, JobReport::Begun { number: 0 });
+    let (mut world, node) = running(false);
     for _ in 0..2 {
         let stream = Stream::Stdout;
         let bytes = vec![b'x'; 100];

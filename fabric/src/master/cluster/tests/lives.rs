@@ -115,10 +115,7 @@ fn a_child_elsewhere_is_announced_and_connected_from_here() {
 
 #[test]
 fn a_child_beside_its_parent_is_left_to_the_warden() {
-    let (mut world, _) = World::new(&[4]);
-    world.run(None);
-    let (node, _) = world.begun();
-    world.report(node, JobReport::Begun { number: 0 });
+    let (mut world, node) = running(false);
     world.ask(node, 0, spawn(5, Resources::default(), None));
     assert_eq!(world.begun().1.asked, Some(5));
     world.report(node, JobReport::Begun { number: 1 });

@@ -2,8 +2,8 @@
 
 use super::*;
 
-#[test]
-fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
+/// A job whose initial process is on one node, and its child on another.
+fn apart() -> (World, NodeId, NodeId) {
     let (mut world, nodes) = World::new(&[4, 4]);
     world.run(None);
     let (here, _) = world.begun();
@@ -11,6 +11,12 @@ fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
     world.report(here, JobReport::Begun { number: 0 });
     world.ask(here, 0, spawn(1, Resources::default(), Some("n1")));
     world.report(there, JobReport::Begun { number: 1 });
+    (world, here, there)
+}
+
+#[test]
+fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
+    let (mut world, here, there) = apart();
     let start = world.now;
     let mut beat = 0;
     while world.dismissed.is_empty() {
@@ -44,13 +50,7 @@ fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
 
 #[test]
 fn who_loses_a_warden_hears_of_each_end() {
-    let (mut world, nodes) = World::new(&[4, 4]);
-    world.run(None);
-    let (here, _) = world.begun();
-    let there = nodes.iter().copied().find(|node| *node != here).unwrap();
-    world.report(here, JobReport::Begun { number: 0 });
-    world.ask(here, 0, spawn(1, Resources::default(), Some("n1")));
-    world.report(there, JobReport::Begun { number: 1 });
+    let (mut world, here, there) = apart();
     let why = "the job's warden has ended unexpectedly".to_string();
     world.report(there, JobReport::Failed { why });
     let orphaned = |event: &&Event| match event {
@@ -90,10 +90,7 @@ fn a_copy_of_a_node_that_answers_is_refused_and_one_that_has_moved_is_not() {
 
 #[test]
 fn a_node_that_makes_no_sense_is_dismissed() {
-    let (mut world, _) = World::new(&[4]);
-    world.run(None);
-    let (node, _) = world.begun();
-    world.report(node, JobReport::Begun { number: 0 });
+    let (mut world, node) = running(false);
     world.report(node, JobReport::Left { number: 0 });
     assert_eq!(world.dismissed, [node]);
     assert!(world.over.is_some());

@@ -4,10 +4,7 @@ use super::*;
 
 #[test]
 fn what_does_not_fit_is_refused_and_room_comes_back() {
-    let (mut world, _) = World::new(&[4]);
-    world.run(None);
-    let (node, _) = world.begun();
-    world.report(node, JobReport::Begun { number: 0 });
+    let (mut world, node) = running(false);
     world.ask(node, 0, spawn(1, gib_and_cores(3, 1), None));
     world.report(node, JobReport::Begun { number: 1 });
     world.ask(node, 0, spawn(2, gib_and_cores(3, 1), None));
@@ -190,10 +187,7 @@ fn an_initial_process_that_needs_more_is_moved_unseen() {
 
 #[test]
 fn an_initial_process_that_needs_too_much_ends_the_job() {
-    let (mut world, _) = World::new(&[4]);
-    world.run(None);
-    let (node, _) = world.begun();
-    world.report(node, JobReport::Begun { number: 0 });
+    let (mut world, node) = running(false);
     let resources = gib_and_cores(64, 1);
     world.ask(node, 0, Request::Need { id: 1, resources });
     assert!(world.orders.contains(&(node, JobOrder::Kill { number: 0 })));
