@@ -48,9 +48,14 @@ pub struct Terms {
 
 /// What the master says.
 #[derive(PartialEq, Debug)]
-enum Word {
+pub enum Word {
     /// The first: who holds the leash. Beside it, where the node's words go.
-    Hello { secret: Vec<u8>, terms: Vec<u8> },
+    Hello {
+        /// What lies beside the socket.
+        secret: Vec<u8>,
+        /// The [`Terms`], of whichever release.
+        terms: Vec<u8>,
+    },
     /// A connection for data, which lies beside it, and what its dialer said first.
     Connection(Vec<u8>),
     /// Kill your jobs, and end.
@@ -59,7 +64,7 @@ enum Word {
 
 /// What the node says.
 #[derive(PartialEq, Debug)]
-enum Reply {
+pub enum Reply {
     /// It serves, and this keeps its jobs apart.
     Here(String),
     /// It has served on terms that cannot change, and ends.
@@ -69,7 +74,8 @@ enum Reply {
 }
 
 impl Terms {
-    fn encode(&self) -> Vec<u8> {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.text(env!("CARGO_PKG_VERSION")).text(&self.cluster);
         w.text(&self.address.to_string());
@@ -83,7 +89,11 @@ impl Terms {
         w.finish()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Terms, Malformed> {
+    /// What these bytes say.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub fn decode(bytes: &[u8]) -> Result<Terms, Malformed> {
         let r = &mut Reader::new(bytes);
         if r.text()? != env!("CARGO_PKG_VERSION") {
             return Err(Malformed("a master of another release wrote it"));
@@ -103,7 +113,8 @@ impl Terms {
 }
 
 impl Word {
-    fn encode(&self) -> Vec<u8> {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
             Word::Hello { secret, terms } => w.u8(1).bytes(secret).bytes(terms),
@@ -113,7 +124,11 @@ impl Word {
         w.finish()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Word, Malformed> {
+    /// What these bytes say.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub fn decode(bytes: &[u8]) -> Result<Word, Malformed> {
         let r = &mut Reader::new(bytes);
         Ok(match r.u8()? {
             1 => Word::Hello {
@@ -128,7 +143,8 @@ impl Word {
 }
 
 impl Reply {
-    fn encode(&self) -> Vec<u8> {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
             Reply::Here(isolation) => w.u8(1).text(isolation),
@@ -138,7 +154,11 @@ impl Reply {
         w.finish()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Reply, Malformed> {
+    /// What these bytes say.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub fn decode(bytes: &[u8]) -> Result<Reply, Malformed> {
         let r = &mut Reader::new(bytes);
         Ok(match r.u8()? {
             1 => Reply::Here(r.text()?.to_string()),

@@ -89,13 +89,21 @@ pub fn unpack<B: Base + ?Sized>(
     out: impl Write,
 ) -> io::Result<()> {
     let memory = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
-    Unpacker(memory).unpack(frame, base, len_max, out)
+    let mut unpacker = Unpacker {
+        memory,
+        block: Vec::new(),
+    };
+    unpacker.unpack(frame, base, len_max, out)
 }
 
 /// Takes frames apart, one after another, in the same memory: for whoever has many short ones. To make it anew takes longer
 /// than to read one of those.
 #[derive(Default)]
-pub struct Unpacker(DCtx<'static>);
+pub struct Unpacker {
+    memory: DCtx<'static>,
+    /// What was read and is not written yet.
+    block: Vec<u8>,
+}
 
 impl Unpacker {
     /// As [`unpack`], whatever was read before, and wherever that ended.
@@ -110,26 +118,26 @@ impl Unpacker {
         out: impl Write,
     ) -> io::Result<()> {
         let frame = BufReader::with_capacity(DCtx::in_size(), frame);
-        let mut decoder = Decoder::with_context(frame, &mut self.0).single_frame();
+        let mut decoder = Decoder::with_context(frame, &mut self.memory).single_frame();
         decoder.window_log_max(WINDOW_LOG_MAX)?;
         let mut out = Bounded { out, left: len_max };
         match base {
-            None => copy(&mut decoder, &mut out),
+            None => copy(&mut decoder, &mut out, &mut self.block),
             Some(base) => {
                 delta::apply(base, &mut decoder, len_max, &mut out)?;
                 out.left = 0; // It must have been all of the frame.
-                copy(&mut decoder, &mut out)
+                copy(&mut decoder, &mut out, &mut self.block)
             }
         }
     }
 }
 
-fn copy(decoder: &mut impl Read, out: &mut impl Write) -> io::Result<()> {
-    let mut bytes = vec![0; BUFFER_BYTES];
+fn copy(decoder: &mut impl Read, out: &mut impl Write, block: &mut Vec<u8>) -> io::Result<()> {
+    block.resize(BUFFER_BYTES, 0);
     loop {
-        match decoder.read(&mut bytes)? {
+        match decoder.read(block)? {
             0 => return Ok(()),
-            read => out.write_all(&bytes[..read])?,
+            read => out.write_all(&block[..read])?,
         }
     }
 }

@@ -81,24 +81,25 @@ fn put_head(bytes: &mut Vec<u8>, kind: u8, path: &Path) -> io::Result<()> {
 /// # Errors
 /// If it is there already, the disk fails, or the bytes make no sense.
 pub fn unpack(mut bytes: impl Read, root: &Path) -> io::Result<()> {
-    while let Some((kind, path)) = next_head(&mut bytes)? {
+    while let Some(Head { kind, path, len }) = next_head(&mut bytes)? {
         let place = root.join(path);
-        if kind == DIRECTORY {
+        if kind == Kind::Directory {
             DirBuilder::new().recursive(true).create(&place)?;
             continue;
         }
         if let Some(parent) = place.parent() {
             DirBuilder::new().recursive(true).create(parent)?;
         }
-        let mode = if kind == EXECUTABLE { 0o755 } else { 0o644 };
+        let mode = if kind == Kind::Executable {
+            0o755
+        } else {
+            0o644
+        };
         let mut file: File = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(mode)
             .open(&place)?;
-        let mut len = [0; 8];
-        bytes.read_exact(&mut len)?;
-        let len = u64::from_le_bytes(len);
         if io::copy(&mut (&mut bytes).take(len), &mut file)? != len {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -106,8 +107,33 @@ pub fn unpack(mut bytes: impl Read, root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What comes next; nothing at the end.
-fn next_head(bytes: &mut impl Read) -> io::Result<Option<(u8, PathBuf)>> {
+/// What stands before the content of an entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it is to be, below the directory that all of it is made in.
+    pub path: PathBuf,
+    /// How many bytes of content follow.
+    pub len: u64,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A file.
+    File,
+    /// A file that can be executed.
+    Executable,
+}
+
+/// The head of the next entry; nothing at the end. Its content is left to be read.
+///
+/// # Errors
+/// If the bytes make no sense.
+pub fn next_head(bytes: &mut impl Read) -> io::Result<Option<Head>> {
     let mut kind = [0];
     if bytes.read(&mut kind)? == 0 {
         return Ok(None);
@@ -117,15 +143,23 @@ fn next_head(bytes: &mut impl Read) -> io::Result<Option<(u8, PathBuf)>> {
     let mut path = vec![0; u16::from_le_bytes(len).into()];
     bytes.read_exact(&mut path)?;
     let path = PathBuf::from(std::ffi::OsStr::from_bytes(&path));
-    match (kind, is_inside(&path)) {
-        ([DIRECTORY | FILE | EXECUTABLE], true) if path != Path::new("") => {
-            Ok(Some((kind[0], path)))
-        }
-        _ => {
-            let why = "these are no files for a program";
-            Err(io::Error::new(ErrorKind::InvalidData, why))
-        }
+    let kind = match kind {
+        [DIRECTORY] => Some(Kind::Directory),
+        [FILE] => Some(Kind::File),
+        [EXECUTABLE] => Some(Kind::Executable),
+        _ => None,
+    };
+    let is_below = is_inside(&path) && path != Path::new("");
+    let kind = kind.filter(|_| is_below).ok_or_else(|| {
+        let why = "these are no files for a program";
+        io::Error::new(ErrorKind::InvalidData, why)
+    })?;
+    let mut len = [0; 8];
+    if kind != Kind::Directory {
+        bytes.read_exact(&mut len)?;
     }
+    let len = u64::from_le_bytes(len);
+    Ok(Some(Head { kind, path, len }))
 }
 
 /// Relative, and never upwards.

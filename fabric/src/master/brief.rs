@@ -26,7 +26,8 @@ impl Write for Line {
     }
 }
 
-const BYTES_MAX: usize = 200;
+/// What fits.
+pub const BYTES_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests {

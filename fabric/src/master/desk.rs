@@ -35,7 +35,7 @@ use deploy_wire::{
 };
 pub use readers::Part;
 use readers::Reader;
-pub use shelf::{Retold, Unfinished};
+pub use shelf::{Label, Retold, Unfinished};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::{Path, PathBuf},

@@ -35,6 +35,7 @@ pub mod door;
 pub mod endpoint;
 mod error;
 pub mod framing;
+pub mod greeting;
 pub mod identity;
 pub mod insecure;
 pub mod join;

@@ -1,7 +1,7 @@
 //! What a master that is started again finds on its disk. A disk can hand back anything; what bears the right sum was written
 //! by a master, perhaps one that was mistaken.
 
-use crate::{Target, place};
+use crate::{Target, place, words};
 use deploy_wire::{
     bytes::Writer,
     client::{Answer, Ask, Position, RunRequest},
@@ -14,7 +14,7 @@ use deploy_wire::{
 use fabric::{
     master::{
         cluster::{About, Cluster},
-        desk::Retold,
+        desk::{Label, Retold},
         happening::Happening,
         journal::{self, Earlier},
         lives::Lives,
@@ -26,20 +26,23 @@ use fabric::{
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::Instant,
 };
 
 /// Entries, each behind its length, to which the sums are added; or a file as it is, by the first byte. What can be read is
-/// what a job was told, and it is told that again.
+/// what a job was told, and it is told that again. Mostly the beginning is right, and what is no entry is left out: or hardly any file
+/// would be read.
 pub(crate) const JOURNAL: Target = Target {
     name: "journal",
     check: |input| {
         let Some((choice, entries)) = input.split_first() else {
             return 0;
         };
-        let file = match choice % 4 {
+        let file = match choice % 8 {
             0 => entries.to_vec(),
-            _ => with_sums(entries),
+            1 => with_sums(Vec::new(), entries, |_| true),
+            _ => with_sums(BEGINNING.clone(), entries, is_entry),
         };
         if let Ok(earlier) = Earlier::read(file) {
             go_on(&earlier);
@@ -48,21 +51,19 @@ pub(crate) const JOURNAL: Target = Target {
         (65 << 20) + 1000 * input.len()
     },
     seeds: || {
-        let first = without_sums(&journal::first(&about()));
-        let with = |rest: &[&Happening]| {
-            let mut entries = first.clone();
-            rest.iter()
-                .for_each(|happening| push(&mut entries, &happening.encode()));
-            [&[1], &entries[..]].concat()
-        };
-        let told = happenings();
-        let mut seeds: Vec<_> = told.iter().map(|one| with(&[one])).collect();
-        seeds.push(with(&told.iter().collect::<Vec<_>>()));
-        let mut condensed = first.clone();
-        push(&mut condensed, &[&[255], &condensed_job()[..]].concat());
-        push(&mut condensed, &told[0].encode());
-        seeds.push([&[1], &condensed[..]].concat());
-        seeds.push([&[0], &with_sums(&condensed)[..]].concat());
+        let first = without_sums(&BEGINNING);
+        let with = |choice: u8, parts: &[&[u8]]| [&[choice], &parts.concat()[..]].concat();
+        let told: Vec<_> = happenings()
+            .iter()
+            .map(|one| entry(&one.encode()))
+            .collect();
+        let mut seeds: Vec<_> = told.iter().map(|one| with(2, &[one])).collect();
+        seeds.push(with(2, &[&told.concat()]));
+        let condensed = entry(&[&[CONDENSED], &condensed_job()[..]].concat());
+        seeds.push(with(2, &[&condensed, &told.concat()]));
+        seeds.push(with(1, &[&first, &condensed, &told[0]]));
+        let whole = with_sums(BEGINNING.clone(), &condensed, |_| true);
+        seeds.push(with(0, &[&whole]));
         seeds
     },
     short: 20_000,
@@ -93,30 +94,56 @@ pub(crate) const LIVES: Target = Target {
     short: 50_000,
 };
 
-/// A segment of a record, as the only one there. It is read, and gone on with.
+/// What there is to say of a job that is over.
+pub(crate) const LABEL: Target = Target {
+    name: "label",
+    check: |input| {
+        let _ = Label::read(input);
+        200 * input.len() + 4096
+    },
+    seeds: || {
+        let label = |is_over: bool| {
+            let mut w = Writer::new();
+            w.u32(1).text("ada").text("hello::main").u64(1_700_000_000);
+            w.option(is_over.then_some(()), |w, ()| {
+                w.u64(1_700_000_100).u64(9).u64(1000);
+                w.option(Some(()), |w, ()| {
+                    w.u8(70).text("it is over");
+                });
+                w.bytes(&(LIVES.seeds)()[0]);
+            });
+            w.finish()
+        };
+        vec![label(false), label(true)]
+    },
+    short: 50_000,
+};
+
+/// A segment of a record, which is read: the last, of which what makes no sense is cut off first; or one with another behind
+/// it, of which all is looked at.
 pub(crate) const SEGMENT: Target = Target {
     name: "segment",
     check: |input| {
-        SEGMENTS.with(|dir| {
-            segment(input, dir, None);
-            let sequence = u64::from(*input.first().unwrap_or(&0));
-            let output = 0;
-            segment(input, dir, Some(Position { sequence, output }));
-        });
-        64 * input.len() + (64 << 10)
+        let [alone, followed] = &*SEGMENTS;
+        let sequence = u64::from(*input.first().unwrap_or(&0));
+        match input.len().is_multiple_of(2) {
+            true => {
+                fs::write(alone.join(FIRST), input).expect("there is room for it");
+                words::given(segment(alone, None) + 1);
+                // And what is left of it, up to there.
+                let output = 0;
+                segment(alone, Some(Position { sequence, output }));
+            }
+            false => {
+                fs::write(followed.join(FIRST), input).expect("there is room for it");
+                words::given(segment(followed, None) + 1);
+            }
+        }
+        64 * input.len() + (256 << 10)
     },
     seeds: || {
-        let path = place::new("record");
-        let mut pen = Pen::create(path.clone(), LIMITS).expect("a directory can be made");
-        let mut record = Record::new(path.clone());
-        for message in ["one", "two", ""] {
-            record.push(message.as_bytes().to_vec().into(), 3);
-        }
-        let piece = record.poll_piece().expect("there are three");
-        pen.write(&piece);
-        let bytes = fs::read(path.join(FIRST)).expect("it was written");
-        fs::remove_dir_all(path).expect("it was made here");
-        vec![bytes]
+        let [few, many] = [&["one", "two", ""][..], &["a longer one", "b"].repeat(30)].map(written);
+        vec![few, many]
     },
     short: 5_000,
 };
@@ -218,7 +245,7 @@ fn happenings() -> Vec<Happening> {
 
 /// What a job has become that was told the first of that.
 fn condensed_job() -> Vec<u8> {
-    let mut file = journal::first(&about());
+    let mut file = BEGINNING.clone();
     for happening in &happenings()[..2] {
         journal::add(&mut file, &happening.encode());
     }
@@ -233,20 +260,27 @@ fn condensed_job() -> Vec<u8> {
     w.finish()
 }
 
-fn push(entries: &mut Vec<u8>, entry: &[u8]) {
-    entries.extend((entry.len() as u32).to_le_bytes());
-    entries.extend(entry);
+fn entry(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u32).to_le_bytes(), bytes].concat()
 }
 
-fn with_sums(mut entries: &[u8]) -> Vec<u8> {
-    let mut file = Vec::new();
+/// Those of these entries that are wanted, behind this.
+fn with_sums(mut file: Vec<u8>, mut entries: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     while let Some((len, rest)) = entries.split_first_chunk() {
         let len = rest.len().min(u32::from_le_bytes(*len) as usize);
         let (entry, rest) = rest.split_at(len);
-        journal::add(&mut file, entry);
+        words::given(1);
+        if is_wanted(entry) {
+            journal::add(&mut file, entry);
+        }
         entries = rest;
     }
     file
+}
+
+/// Whether it says what a job was told, or what it had become.
+fn is_entry(entry: &[u8]) -> bool {
+    entry.starts_with(&[CONDENSED]) || Happening::decode(entry).is_ok()
 }
 
 fn without_sums(entry: &[u8]) -> Vec<u8> {
@@ -258,33 +292,67 @@ fn without_sums(entry: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-fn segment(input: &[u8], dir: &Path, next: Option<Position>) {
-    fs::write(dir.join(FIRST), input).expect("there is room for it");
+/// Goes on with the record in this directory, and reads it. Returns how many events that were.
+fn segment(dir: &Path, next: Option<Position>) -> u64 {
     let Ok((record, mut pen)) = Record::resume(dir.to_owned(), LIMITS, next) else {
-        return;
+        return 0;
     };
-    let mut cursor = Cursor::default();
-    while let Ok(Found::Events(_) | Found::Gap(_)) = record.read(&mut cursor, 100, u64::MAX) {
+    let (mut cursor, mut count) = (Cursor::default(), 0);
+    while let Ok(found @ (Found::Events(_) | Found::Gap(_))) =
+        record.read(&mut cursor, 1000, u64::MAX)
+    {
+        if let Found::Events(events) = found {
+            count += events.len() as u64;
+        }
         assert!(
             cursor.next.sequence <= record.next().sequence,
             "it ends there"
         );
     }
     pen.seal();
+    count
 }
 
-thread_local! {
-    static SEGMENTS: PathBuf = {
-        let path = place::new("segment");
+/// A segment with these messages.
+fn written(messages: &[&str]) -> Vec<u8> {
+    let path = place::new("record");
+    let mut pen = Pen::create(path.clone(), LIMITS).expect("a directory can be made");
+    let mut record = Record::new(path.clone());
+    for message in messages {
+        record.push(message.as_bytes().to_vec().into(), 3);
+    }
+    let piece = record.poll_piece().expect("there are some");
+    pen.write(&piece);
+    let bytes = fs::read(path.join(FIRST)).expect("it was written");
+    fs::remove_dir_all(&path).expect("it was made here");
+    bytes
+}
+
+/// Two directories, and in the second one a segment that begins where no mutated one gets to.
+static SEGMENTS: LazyLock<[PathBuf; 2]> = LazyLock::new(|| {
+    let [alone, followed] = ["alone", "followed"].map(|name| {
+        let path = place::new(name);
         fs::create_dir(&path).expect("a directory can be made");
         path
-    };
-}
+    });
+    let mut event = written(&["the last"]);
+    event[4..12].copy_from_slice(&LATER.to_le_bytes());
+    let name = format!("{LATER:016x}-{:016x}", 0);
+    fs::write(followed.join(name), event).expect("there is room for it");
+    [alone, followed]
+});
 
+/// A journal of a job that was told nothing.
+static BEGINNING: LazyLock<Vec<u8>> = LazyLock::new(|| journal::first(&about()));
+
+/// As `journal.rs` says.
+const CONDENSED: u8 = 255;
 const JOB: Job = Job::from_bits(7);
 const LIMITS: Limits = Limits {
     segment_bytes: 200,
     record_bytes: 1000,
 };
+/// Far behind all that is in one.
+const LATER: u64 = 1000;
 /// The segment that begins at the beginning.
 const FIRST: &str = "0000000000000000-0000000000000000";

@@ -12,6 +12,8 @@ mod client;
 mod cluster;
 mod connection;
 mod disk;
+mod local;
+mod master;
 mod members;
 pub mod memory;
 mod mutate;
@@ -24,6 +26,7 @@ mod strangers;
 mod terminal;
 mod values;
 mod wire;
+mod words;
 
 /// One decoder.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +61,9 @@ pub const TARGETS: &[Target] = &[
     strangers::HELLO,
     strangers::HANDSHAKE,
     strangers::SEALED,
+    strangers::JOIN,
+    local::LEASH,
+    local::CUE,
     members::TOKEN,
     members::SUBJECT,
     members::CERTIFIED,
@@ -66,14 +72,19 @@ pub const TARGETS: &[Target] = &[
     parcels::CHANGE,
     parcels::TALK,
     parcels::FILES,
+    parcels::TREE,
     programs::ELF,
+    master::MASTER,
     disk::JOURNAL,
     disk::LIVES,
+    disk::LABEL,
     disk::SEGMENT,
     disk::NODES,
     values::RECORD,
     values::STREAM,
     values::BULK,
+    values::PARTS,
+    values::POOL,
     terminal::HUMAN,
     terminal::FOLD,
     terminal::JSON,

@@ -1,5 +1,5 @@
 //! `cargo run --release -p deploy-fuzz -- [SECONDS [TARGET..]]`: runs each target, or those named, for so long (10), by
-//! another seed each time. Prints how many executions that were; on a failure the seed and the input, and ends with 1.
+//! another seed each time. Prints how many executions that were, and of a script of many words how many words; on a failure the seed and the input, and ends with 1.
 
 use deploy_fuzz::{
     TARGETS, Target,
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         .map_or(1, |since| since.as_nanos() as u64);
     for target in targets {
         match run(target, seed, Budget::Time(Duration::from_secs(seconds))) {
-            Ok(executions) => println!("{}: {executions} executions in {seconds} s", target.name),
+            Ok(run) => println!("{}: {run} in {seconds} s", target.name),
             Err(input) => {
                 println!(
                     "{}: failed by seed {seed} on \"{}\"",

@@ -1,12 +1,12 @@
 //! Programs as they arrive: a frame, and within it what to change of another program. And the files that go with them.
 
-use crate::{Target, place};
+use crate::{Target, place, words};
 use deploy_parcel::{Packed, Unpacker, delta, talk, tree};
 use std::{
     cell::RefCell,
     fs,
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::Instant,
 };
 
@@ -103,8 +103,15 @@ pub(crate) const TALK: Target = Target {
         let lines = "a line, and another one of the same kind\n".repeat(200);
         let packed = talk::Packer::default().pack(lines.as_bytes(), Instant::now());
         let packed = packed.expect("lines are like one another");
-        let with = |len: usize| [&(len as u16).to_le_bytes(), &packed[..]].concat();
-        vec![with(lines.len()), with(lines.len() - 1), with(9)]
+        let with = |len: usize, packed: &[u8]| [&(len as u16).to_le_bytes(), packed].concat();
+        let short = bytes_of(Packed::whole(NEW).expect("there is memory"));
+        vec![
+            with(lines.len(), &packed),
+            with(lines.len() - 1, &packed),
+            with(9, &packed),
+            with(NEW.len(), &short),
+            with(NEW.len() + 1, &short),
+        ]
     },
     short: 200_000,
 };
@@ -117,46 +124,77 @@ pub(crate) const FILES: Target = Target {
         // A path of 64 KiB, in some copies; the files, and once more; names of a directory.
         (1 << 20) + 16 * input.len()
     },
-    seeds: || {
-        let entry = |kind: u8, path: &str, content: Option<&[u8]>| {
-            let mut bytes = vec![kind];
-            bytes.extend((path.len() as u16).to_le_bytes());
-            bytes.extend(path.as_bytes());
-            if let Some(content) = content {
-                bytes.extend((content.len() as u64).to_le_bytes());
-                bytes.extend(content);
-            }
-            bytes
-        };
-        let (directory, file, program) = (1, 2, 3);
-        let mut huge = entry(file, "huge", Some(b"x"));
-        let len_at = huge.len() - 9;
-        huge[len_at..len_at + 8].fill(0xff);
-        vec![
-            [
-                entry(directory, "data", None),
-                entry(file, "data/x.txt", Some(b"x")),
-                entry(program, "run.sh", Some(b"#!/bin/sh\n")),
-            ]
-            .concat(),
-            entry(file, "../outside", Some(b"x")),
-            entry(directory, "a/../../b", None),
-            entry(file, "/dev/null", Some(b"x")),
-            [
-                entry(file, "a", Some(b"1")),
-                entry(file, "a/b", Some(b"2")),
-                entry(file, "a", Some(b"3")),
-            ]
-            .concat(),
-            entry(directory, &"d/".repeat(5), None),
-            entry(file, "a\0b", Some(b"x")),
-            // Links and devices, if there were such kinds.
-            entry(4, "link", Some(b"/etc/passwd")),
-            huge,
-        ]
-    },
+    seeds: trees,
     short: 5_000,
 };
+
+/// The same, where no file is made.
+pub(crate) const TREE: Target = Target {
+    name: "tree",
+    check: |input| {
+        let mut rest = input;
+        while let Ok(Some(head)) = tree::next_head(&mut rest) {
+            words::given(1);
+            let mut parts = head.path.components();
+            assert!(parts.all(|part| matches!(part, Component::Normal(_))));
+            assert!(head.path.file_name().is_some(), "it is below");
+            let Ok(len) = usize::try_from(head.len) else {
+                break;
+            };
+            rest = rest.get(len..).unwrap_or_default();
+        }
+        // A path, and what it is made of.
+        (128 << 10) + 2 * input.len()
+    },
+    seeds: trees,
+    short: 100_000,
+};
+
+fn trees() -> Vec<Vec<u8>> {
+    let entry = |kind: u8, path: &str, content: Option<&[u8]>| {
+        let mut bytes = vec![kind];
+        bytes.extend((path.len() as u16).to_le_bytes());
+        bytes.extend(path.as_bytes());
+        if let Some(content) = content {
+            bytes.extend((content.len() as u64).to_le_bytes());
+            bytes.extend(content);
+        }
+        bytes
+    };
+    let (directory, file, program) = (1, 2, 3);
+    let mut huge = entry(file, "huge", Some(b"x"));
+    let len_at = huge.len() - 9;
+    huge[len_at..len_at + 8].fill(0xff);
+    vec![
+        [
+            entry(directory, "data", None),
+            entry(file, "data/x.txt", Some(b"x")),
+            entry(program, "run.sh", Some(b"#!/bin/sh\n")),
+        ]
+        .concat(),
+        (0..12)
+            .map(|n| match n % 3 {
+                0 => entry(directory, &format!("d{n}"), None),
+                _ => entry(file, &format!("d{}/{n}", n / 3 * 3), Some(b"some words")),
+            })
+            .collect::<Vec<_>>()
+            .concat(),
+        entry(file, "../outside", Some(b"x")),
+        entry(directory, "a/../../b", None),
+        entry(file, "/dev/null", Some(b"x")),
+        [
+            entry(file, "a", Some(b"1")),
+            entry(file, "a/b", Some(b"2")),
+            entry(file, "a", Some(b"3")),
+        ]
+        .concat(),
+        entry(directory, &"d/".repeat(5), None),
+        entry(file, "a\0b", Some(b"x")),
+        // Links and devices, if there were such kinds.
+        entry(4, "link", Some(b"/etc/passwd")),
+        huge,
+    ]
+}
 
 /// Takes no more than a program may have.
 struct Short<'n>(&'n mut Vec<u8>);
@@ -189,6 +227,8 @@ fn files(input: &[u8], outer: &Outer) {
     assert_eq!(made, 1, "something was made outside");
     let (entries, bytes) = all_below(root);
     assert!(bytes <= input.len() as u64);
+    // What was made, and what was refused.
+    words::given(entries as u64 + u64::from(!is_whole));
     if is_whole {
         let all = [PathBuf::from(".")];
         let packed = tree::pack(root, &all, u64::MAX).expect("what was made can be read");

@@ -3,9 +3,11 @@
 use crate::{
     Target, execute,
     mutate::{Random, mutate},
+    words,
 };
 use deploy_sys::glibc;
 use std::{
+    fmt,
     panic::{self, AssertUnwindSafe},
     time::{Duration, Instant},
 };
@@ -19,8 +21,26 @@ pub enum Budget {
     Time(Duration),
 }
 
-/// Runs the target; returns how many executions it took, or the input that it failed on, after the panic has said why.
-pub fn run(target: &Target, seed: u64, budget: Budget) -> Result<u64, Vec<u8>> {
+/// What came of a run in which nothing failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// How many inputs the target had.
+    pub executions: u64,
+    /// How many words they were to its decoder, where each is a script of many; otherwise none.
+    pub words: u64,
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.words {
+            0 => write!(f, "{} executions", self.executions),
+            words => write!(f, "{} executions, {words} words", self.executions),
+        }
+    }
+}
+
+/// Runs the target; returns how much that was, or the input that it failed on, after the panic has said why.
+pub fn run(target: &Target, seed: u64, budget: Budget) -> Result<Run, Vec<u8>> {
     // Or the kernel would hand out the buffers of a decoder anew for each input, which costs more than to decode.
     glibc::keep_freed_memory();
     let seeds = (target.seeds)();
@@ -30,7 +50,7 @@ pub fn run(target: &Target, seed: u64, budget: Budget) -> Result<u64, Vec<u8>> {
         attempt(target, seed)?;
     }
     let start = Instant::now();
-    let mut executions = 0;
+    let (mut executions, words_before) = (0, words::so_far());
     while match budget {
         Budget::Executions(most) => executions < most,
         Budget::Time(longest) => start.elapsed() < longest,
@@ -41,7 +61,10 @@ pub fn run(target: &Target, seed: u64, budget: Budget) -> Result<u64, Vec<u8>> {
         }
         executions += BATCH;
     }
-    Ok(executions)
+    Ok(Run {
+        executions,
+        words: words::so_far() - words_before,
+    })
 }
 
 fn attempt(target: &Target, input: &[u8]) -> Result<(), Vec<u8>> {

@@ -1,6 +1,6 @@
 //! What stands between processes and a person: bytes that processes print, and words that the person set.
 
-use crate::Target;
+use crate::{Target, words};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use deploy_bridge::{Destination, Human, Json, Layout, Options, Write};
 use deploy_wire::{
@@ -50,7 +50,7 @@ pub(crate) const FOLD: Target = Target {
             stdout: destination,
             stderr: destination,
         };
-        human(Human::folded(layout), layout, input);
+        words::given(human(Human::folded(layout), layout, input));
         // As above, and each newline is a group, which waits; of those there is a bounded number.
         400 * input.len() + (8 << 20)
     },
@@ -96,12 +96,13 @@ pub(crate) const OPTIONS: Target = Target {
     short: 150_000,
 };
 
-/// What reaches a terminal holds text, newlines, tabs and colours; and each line ends in no colour.
-fn human(mut human: Human, layout: Layout, input: &[u8]) {
-    let start = Instant::now();
+/// What reaches a terminal holds text, newlines, tabs and colours; and each line ends in no colour. Returns how many events
+/// it was made of.
+fn human(mut human: Human, layout: Layout, input: &[u8]) -> u64 {
+    let (mut now, mut count) = (Instant::now(), 0);
     let mut writes = Vec::new();
-    let mut now = start;
     for event in events(input) {
+        count += 1;
         now += Duration::from_millis(7);
         human.handle_event(event, now);
         human.handle_timeout(now);
@@ -118,6 +119,7 @@ fn human(mut human: Human, layout: Layout, input: &[u8]) {
             harmless(&write.bytes);
         }
     }
+    count
 }
 
 fn harmless(bytes: &[u8]) {

@@ -10,13 +10,7 @@ fn main() -> ExitCode {
     for target in TARGETS {
         let start = Instant::now();
         match run(target, SEED, Budget::Executions(target.short)) {
-            Ok(executions) => {
-                println!(
-                    "{}: {executions} executions in {:.1?}",
-                    target.name,
-                    start.elapsed()
-                );
-            }
+            Ok(run) => println!("{}: {run} in {:.1?}", target.name, start.elapsed()),
             Err(input) => {
                 println!("{}: failed on \"{}\"", target.name, input.escape_ascii());
                 return ExitCode::FAILURE;

@@ -49,6 +49,13 @@ impl Roster {
             persons_signals,
         })
     }
+
+    /// Whether it is about `count` processes, of which something is left of these, who live or do not.
+    pub fn is_about(&self, count: u32, left: impl Iterator<Item = (u32, bool)>) -> bool {
+        let members = self.members.iter();
+        let members = members.map(|(number, member)| (*number, member.stage == Stage::Alive));
+        self.past.given() == count && left.eq(members)
+    }
 }
 
 impl Member {

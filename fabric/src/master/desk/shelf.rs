@@ -218,7 +218,8 @@ fn lives_in(record: &Record) -> io::Result<Lives> {
 }
 
 /// What a label says.
-struct Label {
+#[derive(Debug)]
+pub struct Label {
     user: String,
     worker: String,
     since: Instant,
@@ -226,7 +227,11 @@ struct Label {
 }
 
 impl Label {
-    fn read(bytes: &[u8]) -> Result<Label, Malformed> {
+    /// What these bytes say, which a disk handed back.
+    ///
+    /// # Errors
+    /// If no master of this release wrote them.
+    pub fn read(bytes: &[u8]) -> Result<Label, Malformed> {
         let r = &mut Reader::new(bytes);
         if r.u32()? != FORM {
             return Err(Malformed("a master of another release wrote it"));

@@ -111,7 +111,37 @@ impl Job {
             Ok((node, r.text()?.to_string()))
         })?;
         job.interrupter = r.text()?.to_string();
-        Ok(job)
+        match job.is_consistent() {
+            true => Ok(job),
+            false => Err(Malformed("its parts contradict each other")),
+        }
+    }
+
+    /// Whether its parts are about the same processes: what one of them names is looked for in others, and has to be there.
+    fn is_consistent(&self) -> bool {
+        let count = self.processes.count();
+        let is_known = |number: u32| number < count;
+        let left = || self.processes.left();
+        let lives = left().map(|(number, process)| (number, process.stage != Stage::Dead));
+        let in_beginning = left().filter(|(_, process)| process.stage == Stage::Beginning);
+        let fits = |(number, process): (u32, &Process)| {
+            let asked = process.asked.is_none_or(|(from, _)| is_known(from));
+            asked && self.processes.node(number) == Some(process.node)
+        };
+        let mut nodes = (0..count).filter_map(|number| self.processes.node(number));
+        let is_asked = |want: &Want| match want {
+            Want::Initial(_) => true,
+            Want::Need { .. } => is_known(self.initial),
+            Want::Spawn(spawn) => is_known(spawn.from),
+        };
+        self.roster.is_about(count, lives)
+            && left().all(fits)
+            && nodes.all(|node| self.wardens.contains_key(&node))
+            && u64::from(self.gone) + left().count() as u64 == u64::from(count)
+            && u64::from(self.begun) + in_beginning.count() as u64 == u64::from(count)
+            && (count == 0 || is_known(self.initial))
+            && self.asks.values().all(is_asked)
+            && self.killers.keys().all(|number| is_known(*number))
     }
 
     /// The room that it has, and that it waits for.

@@ -6,7 +6,10 @@ use super::{
     Deed, Job, Killer, SIGKILL, Stage,
     room::{Spawn, Want},
 };
-use crate::{master::brief::brief, scheduler::NodeId};
+use crate::{
+    master::brief::{self, brief},
+    scheduler::NodeId,
+};
 use deploy_wire::{
     control::{Notice, Refusal, Request},
     event::Event,
@@ -22,8 +25,9 @@ impl Job {
         report: JobReport,
         file: Option<Vec<u8>>,
     ) -> Result<(), Nonsense> {
-        self.check(node, &report)
-            .map_err(|why| Nonsense(format!("{}: {why}", brief(&report))))?;
+        if let Err(why) = self.check(node, &report) {
+            return Err(Nonsense(format!("{}: {why}", brief(&in_short(report)))));
+        }
         match report {
             JobReport::Opened => {}
             JobReport::Failed { why } => self.handle_failed(node, &why),
@@ -332,6 +336,14 @@ impl Job {
             }
         }
     }
+}
+
+/// No more output than is told of it: in words each byte is gone through, also behind the end of the line.
+fn in_short(mut report: JobReport) -> JobReport {
+    if let JobReport::Output { bytes, .. } = &mut report {
+        bytes.truncate(brief::BYTES_MAX);
+    }
+    report
 }
 
 /// Why something that is told makes no sense, in words for whoever looks after the master.

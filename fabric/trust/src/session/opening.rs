@@ -6,9 +6,9 @@ use super::{Peer, Session};
 use crate::{
     error::{Distrust, SessionError},
     framing::Outbound,
+    greeting::Greeting,
     limits::VERSION,
 };
-use deploy_wire::bytes::{Malformed, Reader, Writer};
 use rustls::Connection;
 use std::io::{self, Write};
 
@@ -44,7 +44,10 @@ impl Session {
         if self.phase == Phase::Greeting
             && let Some(greeting) = self.take_message()?
         {
-            let (theirs, release) = read_greeting(&greeting)
+            let Greeting {
+                version: theirs,
+                release,
+            } = Greeting::read(&greeting)
                 .map_err(|error| SessionError::Protocol(error.to_string()))?;
             if matches!(self.tls, Connection::Client(_)) {
                 self.greet()?;
@@ -80,23 +83,10 @@ impl Session {
     }
 
     pub(super) fn greet(&mut self) -> Result<(), SessionError> {
-        let mut greeting = Writer::new();
-        greeting.u32(VERSION).text(env!("CARGO_PKG_VERSION"));
         // Past the queue, whose messages wait for the session to open.
         let mut first = Outbound::default();
-        first.queue(greeting.finish().into());
+        first.queue(Greeting::ours().encode().into());
         let written = self.tls.writer().write_all(&first.waiting().concat());
         written.map_err(SessionError::Cut)
     }
 }
-
-fn read_greeting(greeting: &[u8]) -> Result<(u32, String), Malformed> {
-    let mut greeting = Reader::new(greeting);
-    let version = greeting.u32()?;
-    // It is shown to people: no control characters, no novels.
-    let is_plain = |c: &char| c.is_ascii_graphic();
-    let release = greeting.text()?.chars().filter(is_plain).take(RELEASE_MAX);
-    Ok((version, release.collect()))
-}
-
-const RELEASE_MAX: usize = 40;

@@ -1,6 +1,7 @@
 //! Nodes and wardens that are lost.
 
 use super::*;
+use crate::master::happening::Happening;
 
 /// A job whose initial process is on one node, and its child on another.
 fn apart() -> (World, NodeId, NodeId) {
@@ -99,4 +100,33 @@ fn a_node_that_makes_no_sense_is_dismissed() {
     let says = |text: &str| text.contains(by) && text.ends_with(why);
     let exited = world.told.last().and_then(|(_, by)| by.as_deref());
     assert!(says(exited.unwrap()) && says(world.notes.last().unwrap()));
+}
+
+#[test]
+fn a_state_whose_parts_contradict_each_other_is_refused() {
+    let (mut world, node) = running(false);
+    world.ask(node, 0, spawn(1, Resources::default(), None));
+    world.report(node, JobReport::Begun { number: 1 });
+    world.ask(node, 0, spawn(2, Resources::default(), None));
+    let condensed = world.cluster.condense(JOB).expect("nothing is going on");
+    let owned = &world.cluster.jobs[&JOB];
+    let about = About {
+        user: owned.user.clone(),
+        ..owned.job.about()
+    };
+    let mut taken_up = 0;
+    for at in 0..condensed.len() {
+        for value in [0, 1, 2, 255] {
+            let mut changed = condensed.clone();
+            changed[at] = value;
+            let mut later = Cluster::new("test".to_string());
+            // Whatever was taken up, its end is one.
+            let lost = Happening::NodeLost(node, "somebody".to_string());
+            let told = (Some(&changed[..]), [lost].into_iter());
+            let restored = later.restore_job(JOB, about.clone(), told, |_, _| (), world.now);
+            later.begin_again(world.now);
+            taken_up += usize::from(restored.is_ok());
+        }
+    }
+    assert!(taken_up > 0, "where it says something else, it goes on");
 }
