@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use deploy_manual::Manual;
 use deploy_wire::{
     code::OwnCode,
-    resources::{Cpu, Mem, Resources},
+    resources::{Cpu, Mem, ParseAmountError, Resources},
 };
 use serde::Deserialize;
 use std::{
@@ -87,7 +87,7 @@ pub struct Given {
 #[derive(Args, Debug)]
 pub struct Needs {
     /// Memory that the first process needs, such as 2GiB.
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", value_parser = memory)]
     pub mem: Option<Mem>,
     /// Cores that the first process needs, such as 4 or 0.5.
     #[arg(long, value_name = "CORES")]
@@ -326,6 +326,19 @@ impl FormatName {
     }
 }
 
+/// An amount of memory in which a program can at least begin.
+pub fn memory(text: &str) -> Result<Mem, String> {
+    let mem: Mem = text
+        .parse()
+        .map_err(|error: ParseAmountError| error.to_string())?;
+    match mem < MEM_LEAST {
+        false => Ok(mem),
+        true => Err(format!(
+            "no program runs in {mem}: say at least {MEM_LEAST}"
+        )),
+    }
+}
+
 /// `dir=DIR`, so that there may be other places one day.
 fn directory(text: &str) -> Result<PathBuf, String> {
     match text.strip_prefix("dir=") {
@@ -334,6 +347,8 @@ fn directory(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// Whoever asks for less has mistaken the unit.
+const MEM_LEAST: Mem = Mem::MIB;
 /// The target that is this machine.
 pub const LOCAL: &str = "local";
 
@@ -434,6 +449,8 @@ mod tests {
             "lab --env DEPLOY_BIRTH=3",
             "lab --no-such-flag",
             "lab --mem lots",
+            "lab --mem 100",
+            "lab --mem 100KiB",
             "lab --exe a --bin b",
             "lab stray",
             "lab --fold --format json",

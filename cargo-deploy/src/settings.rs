@@ -14,7 +14,7 @@
 //! Deliberately absent: a second file that is merged with it, and flags of cargo, which has files of its own for them.
 
 use crate::{
-    cli::{FormatName, Given, Watched},
+    cli::{self, FormatName, Given, Watched},
     failure::Failure,
     variable::Variable,
 };
@@ -26,7 +26,6 @@ use std::{
     fmt,
     io::ErrorKind,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 /// What the file says; nothing, if there is none.
@@ -45,9 +44,9 @@ struct Said {
     env: Vec<Variable>,
     #[serde(default)]
     files: Vec<PathBuf>,
-    #[serde(default, deserialize_with = "amount")]
+    #[serde(default, deserialize_with = "memory")]
     mem: Option<Mem>,
-    #[serde(default, deserialize_with = "amount")]
+    #[serde(default, deserialize_with = "cores")]
     cpu: Option<Cpu>,
     gpu: Option<u32>,
     format: Option<FormatName>,
@@ -129,12 +128,18 @@ fn variables<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Variable>, D::Err
     words.into_iter().map(variable).collect()
 }
 
+fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Mem>, D::Error> {
+    let text = amount(from)?;
+    cli::memory(&text).map(Some).map_err(de::Error::custom)
+}
+
+fn cores<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cpu>, D::Error> {
+    let text = amount(from)?;
+    text.parse().map(Some).map_err(de::Error::custom)
+}
+
 /// An amount as people write it: a number, or a text with a unit.
-fn amount<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
+fn amount<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     struct Amount;
     impl de::Visitor<'_> for Amount {
         type Value = String;
@@ -155,8 +160,7 @@ where
             Ok(number.to_string())
         }
     }
-    let text = from.deserialize_any(Amount)?;
-    text.parse().map(Some).map_err(de::Error::custom)
+    from.deserialize_any(Amount)
 }
 
 const NAME: &str = "deploy.toml";
@@ -220,6 +224,8 @@ mod tests {
             &["/home/ada/hello/deploy.toml", "line 3", "`memory`", "`mem`"],
         );
         check("mem = \"lots\"\n", &["line 1", "lots"]);
+        check("mem = 5\n", &["line 1", "\"5\" is not", "MiB"]);
+        check("mem = \"5KiB\"\n", &["line 1", "5KiB", "at least 1MiB"]);
         check("cpu = true\n", &["line 1", "an amount"]);
         check("format = \"xml\"\n", &["line 1", "`fold`"]);
         check("env = [\"1A=x\"]\n", &["line 1", "1A=x"]);

@@ -81,7 +81,7 @@ fn field(name: &Ident, value: &Expr) -> Result<TokenStream> {
         },
     };
     let known = match name.to_string().as_str() {
-        "mem" => amount(amount::bytes, "an amount of memory, as in \"1GiB\"")?
+        "mem" => amount(amount::bytes, MEMORY)?
             .map(|bytes| quote_spanned!(span=> ::deploy::Mem::B * #bytes)),
         "cpu" => amount(amount::millionths, "a number of cores, as in 2 or 0.5")?
             .map(|millionths| quote_spanned!(span=> ::deploy::Cpu::from_millionths(#millionths))),
@@ -112,4 +112,5 @@ fn literal(value: &Expr) -> Option<String> {
     }
 }
 
+const MEMORY: &str = "an amount of memory, as in \"1GiB\": its unit is B, KiB, MiB, GiB or TiB";
 const MISSING: &str = "name the pool first, as in #[on(POOL)], where `static POOL: deploy::Pool = deploy::Pool::new();`";

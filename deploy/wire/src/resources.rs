@@ -107,13 +107,13 @@ impl fmt::Display for Mem {
 impl FromStr for Mem {
     type Err = ParseAmountError;
 
+    /// A number alone is none: people mean megabytes as often as bytes.
     fn from_str(text: &str) -> Result<Mem, ParseAmountError> {
         let error = || ParseAmountError {
             text: text.to_string(),
-            expected: "an amount of memory, as in \"400GiB\"",
+            expected: "an amount of memory, as in \"400GiB\": its unit is B, KiB, MiB, GiB or TiB",
         };
-        let bytes = with_unit(text, &BYTES).or_else(|| decimal(text, 1));
-        bytes.map(Mem).ok_or_else(error)
+        with_unit(text, &BYTES).map(Mem).ok_or_else(error)
     }
 }
 
@@ -274,8 +274,8 @@ mod tests {
         };
         check("400GiB", 400 << 30, "400GiB");
         check("1.5 KiB", 1536, "1536B");
-        check("34", 34, "34B");
-        check("0", 0, "0B");
+        check("34B", 34, "34B");
+        check("0B", 0, "0B");
         check("7B", 7, "7B");
     }
 
@@ -305,10 +305,17 @@ mod tests {
             ".5",
             "99999999999999TiB",
             "4 GB",
+            "34",
+            "0",
             "١",
         ] {
             assert!(text.parse::<Mem>().is_err(), "{text}");
         }
+        let error = "34".parse::<Mem>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "\"34\" is not an amount of memory, as in \"400GiB\": its unit is B, KiB, MiB, GiB or TiB"
+        );
         let error = "much".parse::<Cpu>().unwrap_err().to_string();
         assert_eq!(
             error,
