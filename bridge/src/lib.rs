@@ -20,6 +20,7 @@ mod options;
 mod plain;
 mod sanitise;
 mod style;
+mod table;
 mod terminal;
 mod writer;
 
@@ -32,4 +33,5 @@ pub use options::{Destination, Format, Layout, Options, UnknownFormat};
 pub use plain::Plain;
 pub use sanitise::harmless;
 pub use style::wants_colour;
+pub use table::table;
 pub use terminal::{Broken, Terminal, Verdict};

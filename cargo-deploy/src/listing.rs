@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     session::Bridge,
 };
-use deploy_bridge::{Format, Options, harmless};
+use deploy_bridge::{Format, Options, table};
 use deploy_wire::{
     client::{Answer, Ask, JobView, NodeView},
     resources::Resources,
@@ -113,30 +113,6 @@ pub fn job_table(jobs: &[JobView]) -> String {
     table(JOB_HEAD, jobs.iter().map(job_row).collect())
 }
 
-/// Columns as wide as their widest cell; the last one as it is. What others say of themselves commands no terminal.
-fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
-    let head = head.map(str::to_string);
-    let clean = |row: [String; N]| row.map(|cell| harmless(&cell));
-    let rows: Vec<[String; N]> = rows.into_iter().map(clean).collect();
-    let all: Vec<&[String; N]> = [&head].into_iter().chain(&rows).collect();
-    let mut widths = [0; N];
-    for row in &all {
-        for (width, cell) in widths.iter_mut().zip(*row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in all {
-        let cells = row.iter().zip(widths);
-        let line: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text += line.join("  ").trim_end();
-        text.push('\n');
-    }
-    text
-}
-
 fn node_row(node: &NodeView) -> [String; 9] {
     [
         node.name.clone(),
@@ -222,13 +198,6 @@ const JOB_HEAD: [&str; 6] = ["JOB", "PROGRAM", "USER", "PROCESSES", "TIME", "STA
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_they_must_be() {
-        let rows = vec![["a".into(), "1".into()], ["long".into(), "22".into()]];
-        assert_eq!(table(["X", "Y"], rows), "X     Y\na     1\nlong  22\n");
-        assert_eq!(table(["X", "Y"], Vec::new()), "X  Y\n");
-    }
 
     #[test]
     fn times_are_short() {

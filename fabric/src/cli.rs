@@ -1,6 +1,6 @@
 //! What the command line says. Deliberately absent: doing it.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use deploy_manual::Manual;
 use deploy_wire::resources::{Cpu, Mem};
 use std::{
@@ -200,7 +200,7 @@ pub enum TokenCommand {
         /// `node` or `user`.
         role: String,
         /// How long it is good for, in hours.
-        #[arg(long, default_value_t = 24)]
+        #[arg(long, default_value_t = 24, value_parser = value_parser!(u64).range(1..=HOURS_MAX))]
         hours: u64,
         /// It is good for one join only.
         #[arg(long)]
@@ -315,12 +315,14 @@ pub fn label(word: &str) -> Result<String, String> {
     }
 }
 
+/// Ten years, longer than which nobody means.
+const HOURS_MAX: u64 = 10 * 366 * 24;
 const BRIDGE: &str = "bridge";
 /// A table shows it.
 const LABEL_BYTES_MAX: usize = 64;
 const ADDRESS: &str = "an address with a port, such as 10.0.0.1:9999";
 const NODE_ADDRESS: &str = "the address of a node, such as 10.0.0.2:9999";
-const MEMORY: &str = "an amount of memory, such as 400GiB";
+const MEMORY: &str = "an amount of memory with its unit, such as 400GiB";
 const CORES: &str = "a number of cores, such as 34";
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::{
     own_node, warden,
 };
 use clap::CommandFactory;
+use deploy_bridge::table;
 use deploy_sys::fd;
 use deploy_trust::{
     authority::Authority,
@@ -259,13 +260,17 @@ fn token(what: &TokenCommand, state: &Path) -> Result<()> {
                 _ => "cargo deploy login",
             };
             let id = made.id();
+            let within = match hours {
+                1 => "an hour".to_string(),
+                hours => format!("{hours} hours"),
+            };
             eprintln!(
-                "This goes behind `{command}`, within {hours} hours. `fabric token revoke {id}` takes it back."
+                "This goes behind `{command}`, within {within}. `fabric token revoke {id}` takes it back."
             );
         }
         TokenCommand::List => {
-            let rows: Vec<String> = authority.tokens().list()?.iter().map(show).collect();
-            print(&rows.join("\n"))?;
+            let rows = authority.tokens().list()?;
+            print(&rows.iter().map(show).collect::<String>())?;
         }
         TokenCommand::Revoke { id } => {
             if !authority.tokens().revoke(id.parse()?, SystemTime::now())? {
@@ -285,7 +290,7 @@ fn show(row: &TokenRow) -> String {
         (false, Err(_)) => "expired".to_string(),
         (false, Ok(left)) => format!("{} min left", left.as_secs() / 60),
     };
-    format!("{}  {:4}  {state}", row.id, row.role)
+    format!("{}  {:4}  {state}\n", row.id, row.role)
 }
 
 fn authority(state: &Path) -> Result<Authority> {
@@ -319,7 +324,7 @@ fn no_master(state: &Path) -> Box<dyn Error> {
 
 fn nodes(state: &Path) -> Result<()> {
     match ask(state, &Ask::Nodes)? {
-        Answer::Nodes(nodes) => print(&table(&nodes)),
+        Answer::Nodes(nodes) => print(&node_table(&nodes)),
         other => Err(format!("the master answers {other:?}").into()),
     }
 }
@@ -360,54 +365,42 @@ fn ask(state: &Path, ask: &Ask) -> Result<Answer> {
 
 /// A list; a reader that has seen enough of it is a quiet end.
 fn print(list: &str) -> Result<()> {
-    match writeln!(io::stdout(), "{list}") {
+    match io::stdout().write_all(list.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-fn table(nodes: &[NodeView]) -> String {
-    let width = nodes
-        .iter()
-        .map(|node| node.name.len())
-        .max()
-        .unwrap_or(0)
-        .max(4);
-    let mut lines = vec![format!(
-        "{:width$}  {:21}  {:9}  PROCESSES  FREE; LABELS; ISOLATION",
-        "NODE", "ADDRESS", "STATE"
-    )];
-    for node in nodes {
-        lines.push(format!(
-            "{:width$}  {:21}  {:9}  {:9}  {}{}",
-            node.name,
-            node.address,
-            node.state,
-            node.processes,
-            room(node),
-            [node.labels.join(" "), node.isolation.clone()]
-                .iter()
-                .filter(|words| !words.is_empty())
-                .map(|words| format!("; {words}"))
-                .collect::<String>()
-        ));
-    }
-    lines.join("\n")
+fn node_table(nodes: &[NodeView]) -> String {
+    table(NODE_HEAD, nodes.iter().map(node_row).collect())
 }
 
-/// What a node has free of what it has.
-fn room(node: &NodeView) -> String {
+fn node_row(node: &NodeView) -> [String; 9] {
     let (free, all) = (node.free, node.capacity);
-    let text = format!(
-        "{} of {}, {} of {} cores",
-        free.mem, all.mem, free.cpu, all.cpu
-    );
-    match all.gpu {
-        0 => text,
-        gpus => format!("{text}, {} of {gpus} GPUs", free.gpu),
-    }
+    [
+        node.name.clone(),
+        node.address.clone(),
+        node.state.clone(),
+        node.processes.to_string(),
+        format!("{} of {}", free.mem, all.mem),
+        format!("{} of {}", free.cpu, all.cpu),
+        format!("{} of {}", free.gpu, all.gpu),
+        node.labels.join(" "),
+        node.isolation.clone(),
+    ]
 }
 
+const NODE_HEAD: [&str; 9] = [
+    "NODE",
+    "ADDRESS",
+    "STATE",
+    "PROCESSES",
+    "MEMORY FREE",
+    "CORES FREE",
+    "GPUs FREE",
+    "LABELS",
+    "ISOLATION",
+];
 /// How long a master may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The port of a node's data, as in every example.

@@ -2,11 +2,12 @@
 //!
 //! The first two need no daemon: they read and write the master's tables, at which it looks once a second.
 
-use super::{PATIENCE, Result, authority};
+use super::{PATIENCE, Result, authority, print};
 use crate::{
     audit::{self, Audit},
     head,
 };
+use deploy_bridge::table;
 use deploy_trust::{
     client::Client,
     endpoint::Connector,
@@ -33,18 +34,18 @@ pub(super) fn list(state: &Path) -> Result<()> {
             *kept = row;
         }
     }
-    println!("{:13}  {:24}  CERTIFICATE", "ROLE", "NAME");
     let now = SystemTime::now();
-    for row in members.values() {
+    let shown = |row: &MemberRow| {
         let left = row.expires.duration_since(now).unwrap_or(Duration::ZERO);
         let days = left.as_secs() / (24 * 60 * 60);
         let state = match row.is_revoked {
             true => "removed".to_string(),
             false => format!("{days} days left, renewed by itself"),
         };
-        println!("{:13}  {:24}  {state}", row.role, row.name);
-    }
-    Ok(())
+        [row.role.to_string(), row.name.to_string(), state]
+    };
+    let rows = members.values().map(shown).collect();
+    print(&table(["ROLE", "NAME", "CERTIFICATE"], rows))
 }
 
 /// Ends all certificates of a member.
