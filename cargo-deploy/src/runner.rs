@@ -52,11 +52,15 @@ pub fn run(mut runner: Runner) -> Result<i32, Failure> {
         true => screen.for_ordinary(),
         false => screen,
     };
+    let mut env = environment(runner, is_plain && screen.terminals == (true, true));
+    if image.has(DOCTESTS) {
+        env.push((DOCTESTS.to_vec(), b"/proc/self/exe".to_vec()));
+    }
     let request = RunRequest {
         image: image.digest,
         worker: preflight::worker(&image.name),
         args: arguments(&image, args, screen.terminals.0),
-        env: environment(runner, is_plain && screen.terminals == (true, true)),
+        env,
         resources: runner.given.needs.resources(),
         stdout_is_terminal: screen.terminals.0,
         stderr_is_terminal: screen.terminals.1,
@@ -117,6 +121,8 @@ fn environment(runner: &Runner, is_terminal: bool) -> Vec<Variable> {
 /// Only cargo's test harness looks for this one.
 const TEST_HARNESS: &[u8] = b"RUST_TEST_THREADS";
 const MANIFEST_DIR: &str = "CARGO_MANIFEST_DIR";
+/// A program of documentation tests starts itself for each of them, by this name; rustdoc says none where there is a runner.
+const DOCTESTS: &[u8] = b"RUSTDOC_DOCTEST_BIN_PATH";
 const TAKEN_PREFIXES: [&[u8]; 3] = [b"CARGO_PKG_", b"RUST_", b"NEXTEST"];
 const TAKEN: [&[u8]; 9] = [
     b"CARGO_CRATE_NAME",

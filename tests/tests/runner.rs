@@ -25,6 +25,10 @@ name = \"speed\"
 harness = false
 ";
 const LIBRARY: &str = "\
+//! ```
+//! assert!(std::path::Path::new(\"data/words.txt\").exists());
+//! ```
+
 #[test]
 fn of_the_library() {
     assert_eq!(std::fs::read_to_string(\"data/words.txt\").unwrap(), \"two words\");
@@ -160,13 +164,18 @@ fn an_ordinary_crate_runs_on_the_cluster_as_at_home() {
     };
     let passed = [
         "test of_the_library ... ok",
+        "test src/lib.rs - (line 1) ... ok",
         "2 passed; 0 failed; 2 ignored",
     ];
-    let said = laptop.check("cargo test", 0, &passed);
-    assert!(
-        !said.contains('\x1b') && !said.contains("exited:"),
-        "{said}"
-    );
+    let finished = laptop.run("cargo test");
+    let (out, err) = (finished.out_text(), finished.err_text());
+    assert_eq!(finished.code, 0, "{out}{err}");
+    for word in passed {
+        assert!(out.contains(word), "no {word}: {out}{err}");
+    }
+    for word in ["\x1b", "exited:", "WARNING"] {
+        assert!(!out.contains(word) && !err.contains(word), "{out}{err}");
+    }
     laptop.check(
         "cargo test -- --ignored fails",
         101,
