@@ -54,7 +54,9 @@ fn there_is_a_page_for_each_command_and_man_shows_it() {
     ] {
         let path = directory.join(page);
         let source = fs::read_to_string(&path).unwrap_or_else(|why| panic!("{page}: {why}"));
-        assert!(source.contains(".TH "), "{page}: {source}");
+        let version = concat!(" ", env!("CARGO_PKG_VERSION"));
+        let head = source.lines().find(|line| line.starts_with(".TH "));
+        assert!(head.unwrap().contains(version), "{page}: {source}");
         if !is_here("man") {
             continue;
         }

@@ -61,7 +61,8 @@ fn pages(command: Command, dir: &Path) -> io::Result<()> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", dir.display()));
     fs::create_dir_all(dir).map_err(named)?;
-    clap_mangen::generate_to(command, dir).map_err(named)
+    // Each page's foot says of which version it is.
+    clap_mangen::generate_to(command.propagate_version(true), dir).map_err(named)
 }
 
 /// The script for bash, which begins with the name of its function, and what makes that cargo's too.
