@@ -3,7 +3,7 @@
 
 use crate::last_word::{Failed, LastWord, Words};
 use deploy_wire::{
-    event::{Event, Stream},
+    event::{Event, POOL_OF, Stream},
     exit::ExitStatus,
     pid::Pid,
 };
@@ -83,7 +83,7 @@ impl Family {
         if !status.is_failure() {
             return;
         }
-        let is_pools = |worker: &str| worker == POOL_WORKER;
+        let is_pools = |worker: &str| worker.starts_with(POOL_OF);
         let others_end = life.as_ref().is_some_and(|life| !is_pools(&life.worker));
         let failed = self.failed.as_ref();
         if failed.is_some_and(|failed| !(others_end && is_pools(&failed.worker))) {
@@ -135,9 +135,6 @@ impl Family {
             .map_or(0, |(_, status)| status.shell_code())
     }
 }
-
-/// What a worker of a pool runs, by the name of its type.
-const POOL_WORKER: &str = "deploy::pool::worker::pool_worker";
 
 #[cfg(test)]
 mod tests {

@@ -344,7 +344,7 @@ mod tests {
     fn a_pool_answers_for_its_workers() {
         let died = exited(2, End::Signal(11));
         let check = |events: &[Event], expect| {
-            check_with("deploy::pool::worker::pool_worker", events, expect);
+            check_with("pool of hello::square", events, expect);
         };
         let is_first = "<1> (hello::work on n1) failed first: exit code 3";
         let before = format!("{is_first}; the exit code is that of <2>");
@@ -366,8 +366,7 @@ mod tests {
             Some(&both),
         );
         check(&[died.clone(), exited(0, End::Code(101))], None);
-        let alone =
-            "<2> (deploy::pool::worker::pool_worker on n2) failed first: it was ended by SIGSEGV";
+        let alone = "<2> (pool of hello::square on n2) failed first: it was ended by SIGSEGV";
         check(&[died, exited(0, End::Code(0))], Some(alone));
     }
 

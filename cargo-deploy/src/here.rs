@@ -227,13 +227,18 @@ fn post(
     outpost.map_err(|error| explain(&error))
 }
 
-/// As for a program that is run alone.
+/// As for a program that is run alone, but that it is the only process here.
 fn wrap() -> Result<Option<Wrap>, Failure> {
     let setting = |name| env::var(name).ok().filter(|text| !text.is_empty());
     let Some(command) = setting("DEPLOY_WRAP") else {
         return Ok(None);
     };
-    let wrap = Wrap::parse(&command, setting("DEPLOY_WRAP_WORKER"));
+    if let Some(worker) = setting("DEPLOY_WRAP_WORKER") {
+        return Err(Failure::setting(format!(
+            "DEPLOY_WRAP_WORKER is {worker:?}, and with --here only the first process runs here: unset it to wrap that one"
+        )));
+    }
+    let wrap = Wrap::parse(&command, None);
     wrap.map(Some).map_err(Failure::setting)
 }
 

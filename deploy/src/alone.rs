@@ -72,6 +72,11 @@ fn try_run(resources: Resources) -> Result<i32, Failure> {
     if let Some(signal) = outcome.interrupted {
         signal::reraise(signal); // So that the shell sees what it would see of a plain program.
     }
+    if let Some(worker) = &outcome.unmet_wrap {
+        eprintln!(
+            "deploy: DEPLOY_WRAP_WORKER is {worker:?}, and no process ran a function of that name: nothing was wrapped"
+        );
+    }
     if let Some(word) = &verdict.last_word {
         eprintln!("deploy: {word}");
     }

@@ -58,6 +58,8 @@ where
 #[must_use = "a builder starts nothing until its spawn is called"]
 pub struct Builder {
     name: Option<String>,
+    /// What people are told that it runs, if not the function itself.
+    shown: Option<String>,
     resources: Resources,
     node: Option<String>,
     wait: bool,
@@ -74,6 +76,12 @@ impl Builder {
     /// function.
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Has people told that it runs this, where the function itself says them nothing.
+    pub(crate) fn shown_as(mut self, what: String) -> Builder {
+        self.shown = Some(what);
         self
     }
 
@@ -178,7 +186,7 @@ impl Builder {
             id: 0, // Given by `Control`.
             function: Function {
                 offset,
-                name: type_name::<F>().to_string(),
+                name: self.shown.unwrap_or_else(|| type_name::<F>().to_string()),
             },
             argument,
             name: self.name,

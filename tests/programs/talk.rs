@@ -23,11 +23,18 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+static POOL: Pool = Pool::new();
+
+#[on(POOL)]
+fn called() {}
+
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    if args == ["no-init"] {
-        println!("{}", pid());
+    match args[..] {
+        ["no-init"] => println!("{}", pid()),
+        ["no-init", "call"] => called().wait().unwrap(),
+        _ => {}
     }
     init(Resources::default());
     match args[..] {

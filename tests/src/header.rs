@@ -16,7 +16,7 @@
 //! ```
 //!
 //! What is not told must not be: a process without `out` writes nothing to standard output. Siblings come in any
-//! order. A process's name is the end of its function's path. A line that begins with a quote goes on with the
+//! order. A process's name is the end of its function's path, or `pool_worker`. A line that begins with a quote goes on with the
 //! pattern above it.
 
 use crate::pattern::Pattern;

@@ -187,6 +187,13 @@ fn keys_input_and_debuggers_are_those_of_a_program_that_runs_alone() {
         assert_eq!(done.code, 0, "{}", done.err_text());
         done.out_text()
     };
+    let words = ["wrap".to_string()];
+    let mut command = cluster.deploy(Path::new(TALK), &words, &[]);
+    command.envs([("DEPLOY_WRAP", "gdb"), ("DEPLOY_WRAP_WORKER", "wrapped")]);
+    let refused = cluster.finish_deploy(&mut command, b"").unwrap();
+    assert_eq!(refused.code, 78, "{}", refused.err_text());
+    let why = "with --here only the first process runs here";
+    assert!(refused.err_text().contains(why), "{}", refused.err_text());
     let wrapped = run(TALK, &["wrap"], "env WRAPPED=yes", b"");
     assert_eq!(wrapped, "main yes\nworker no\n");
     assert_eq!(run(TALK, &["cat"], "", b"one\ntwo"), "one\ntwo");

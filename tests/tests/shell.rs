@@ -127,12 +127,37 @@ fn a_format_that_is_unknown_is_refused() {
 
 #[test]
 fn a_capacity_that_is_unknown_or_too_small_is_refused() {
-    for capacity in ["much", "1MiB 1"] {
+    for capacity in ["much", "1MiB 1", "4 2"] {
         let finished = sh(&format!("DEPLOY_CAPACITY='{capacity}' $TALK say one"));
         assert!((70..80).contains(&finished.code), "{finished:?}");
         assert_eq!(finished.out_text(), "");
         assert!(!finished.err_text().is_empty());
     }
+}
+
+#[test]
+fn a_wrap_for_a_worker_that_never_runs_is_told() {
+    let run = |worker: &str| {
+        let words = format!("DEPLOY_WRAP='env WRAPPED=yes' DEPLOY_WRAP_WORKER={worker} $TALK wrap");
+        let finished = sh(&words);
+        assert_eq!(finished.code, 0, "{finished:?}");
+        (finished.out_text(), finished.err_text())
+    };
+    let told = "and no process ran a function of that name: nothing was wrapped";
+    let (out, err) = run("wrapped");
+    assert_eq!(
+        (out.as_str(), err.contains(told)),
+        ("main no\nworker yes\n", false),
+        "{err}"
+    );
+    let (out, err) = run("wraped");
+    assert_eq!(out, "main no\nworker no\n");
+    assert!(
+        err.ends_with(&format!(
+            "deploy: DEPLOY_WRAP_WORKER is \"wraped\", {told}\n"
+        )),
+        "{err}"
+    );
 }
 
 #[test]
@@ -229,13 +254,15 @@ fn descriptors_of_the_shell_reach_the_initial_process() {
 
 #[test]
 fn without_init_everything_says_so() {
-    let finished = sh("$TALK no-init");
-    assert_eq!(finished.code, 101);
-    let err = finished.err_text();
-    assert!(
-        err.contains("call init") && err.contains("talk.rs"),
-        "{err}"
-    );
+    for words in ["no-init", "no-init call"] {
+        let finished = sh(&format!("$TALK {words}"));
+        assert_eq!(finished.code, 101);
+        let err = finished.err_text();
+        assert!(
+            err.contains("call init") && err.contains("talk.rs"),
+            "{err}"
+        );
+    }
 }
 
 #[test]

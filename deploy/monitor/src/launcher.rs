@@ -10,7 +10,10 @@ use deploy_sys::{
     pidfd::Process,
     process::descriptor_limit,
 };
-use deploy_wire::birth::{BIRTH_VARIABLE, Cue, Expected};
+use deploy_wire::{
+    birth::{BIRTH_VARIABLE, Cue, Expected},
+    event::POOL_OF,
+};
 use std::{
     ffi::{CStr, CString, OsStr, OsString},
     io,
@@ -55,6 +58,8 @@ pub(crate) struct Launcher {
     /// That number and the whole environment, of every process that runs the same as the one before.
     usual: Option<Usual>,
     signals_blocked: u64,
+    /// Whether any process was started by way of the wrapping command.
+    has_wrapped: bool,
 }
 
 #[derive(Debug)]
@@ -114,6 +119,7 @@ impl Launcher {
             environment,
             usual: None,
             signals_blocked,
+            has_wrapped: false,
         };
         launcher.foretell("")?;
         Ok(launcher)
@@ -157,13 +163,20 @@ impl Launcher {
         }
     }
 
+    /// The worker that was to be wrapped, if no process ran it.
+    pub(crate) fn unmet_wrap(&self) -> Option<&str> {
+        let worker = self.program.wrap.as_ref()?.worker.as_deref();
+        worker.filter(|_| !self.has_wrapped)
+    }
+
     /// Starts a process, in a group if there is one.
     pub(crate) fn start(
-        &self,
+        &mut self,
         is_wrapped: bool,
         stdio: Stdio<'_>,
         group: Option<&Leaf>,
     ) -> io::Result<Process> {
+        self.has_wrapped |= is_wrapped;
         let wrapped = match &self.program.wrap {
             Some(wrap) if is_wrapped => Some(Command::wrapped(wrap, &self.program)?),
             _ => None,
@@ -297,6 +310,8 @@ fn birth_variable(number: RawFd, expected: Option<Expected>) -> String {
 }
 
 fn is_named(worker: &str, name: &str) -> bool {
+    // A pool's worker is shown by the function that it was started for.
+    let worker = worker.strip_prefix(POOL_OF).unwrap_or(worker);
     worker == name
         || worker
             .strip_suffix(name)
@@ -338,6 +353,8 @@ mod tests {
         check(Some("hello::worker"), Some("hello::worker"), true);
         check(Some("orker"), Some("hello::worker"), false);
         check(Some("worker"), None, false);
+        check(Some("square"), Some("pool of hello::square"), true);
+        check(Some("hello::square"), Some("pool of hello::square"), true);
     }
 
     #[test]

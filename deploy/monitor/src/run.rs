@@ -58,10 +58,12 @@ struct Alone {
 }
 
 /// How a job ended, beside what its events tell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outcome {
     /// The signal that a person sent and that ended the initial process. Whoever started us is to see it too.
     pub interrupted: Option<i32>,
+    /// The worker that [`Wrap`](crate::Wrap) names, if no process ran it.
+    pub unmet_wrap: Option<String>,
 }
 
 /// Why a job could not be run.
@@ -139,8 +141,13 @@ impl Monitor {
             Some(Ok(status)) => interrupts.cause_of(*status),
             None => None,
         };
+        let unmet_wrap = self.hands.household.launcher.unmet_wrap();
+        let unmet_wrap = unmet_wrap.map(str::to_string);
         self.hands.household.clear();
-        Ok(Outcome { interrupted })
+        Ok(Outcome {
+            interrupted,
+            unmet_wrap,
+        })
     }
 }
 

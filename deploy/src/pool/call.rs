@@ -13,7 +13,7 @@ use super::{
     ticket::{Answer, Job, Ticket},
     worker::{CODED, UNCODED},
 };
-use crate::{codec::CodecError, error::SpawnError, park};
+use crate::{codec::CodecError, error::SpawnError, park, process};
 use deploy_sys::code::{self, Entry};
 use std::{
     any::type_name,
@@ -68,7 +68,9 @@ impl<T> Call<T> {
     ///
     /// # Panics
     /// If `init` was not called.
+    #[track_caller]
     pub fn wait(self) -> DistributedResult<T> {
+        process::current(); // Whoever forgot `init` is told where.
         park::block_on(self)
     }
 
@@ -189,7 +191,8 @@ pub fn call<A, W: Ways<A>, R, V: Way<R>, F: Fn(A) -> R>(
     function: F,
 ) -> Call<R> {
     std::mem::forget(function); // Its type, too: the value lives on in the worker.
-    prepare::<A, W, R, V>(pool, terms, &given, enter::<A, W, R, V, F>)
+    let entry = (enter::<A, W, R, V, F> as Entry, name::<F>());
+    prepare::<A, W, R, V>(pool, terms, &given, entry)
 }
 
 /// A call of a function that returns a future of its result.
@@ -202,7 +205,14 @@ pub fn call_async<A, W: Ways<A>, R, V: Way<R>, F: Fn(A) -> U, U: Future<Output =
     function: F,
 ) -> Call<R> {
     std::mem::forget(function); // As above.
-    prepare::<A, W, R, V>(pool, terms, &given, enter_async::<A, W, R, V, F, U>)
+    let entry = (enter_async::<A, W, R, V, F, U> as Entry, name::<F>());
+    prepare::<A, W, R, V>(pool, terms, &given, entry)
+}
+
+/// What people call the function whose body is in this closure.
+fn name<F>() -> &'static str {
+    let name = type_name::<F>();
+    name.strip_suffix("::{{closure}}").unwrap_or(name)
 }
 
 /// Says what a future returns, where its type is not written.
@@ -214,7 +224,7 @@ fn prepare<A, W: Ways<A>, R, V: Way<R>>(
     pool: Pool,
     terms: Terms,
     given: &A,
-    entry: Entry,
+    entry: (Entry, &'static str),
 ) -> Call<R> {
     let encode = |bytes: &mut Vec<u8>| W::encode(given, bytes);
     let state = match job(&pool, &terms, encode, entry) {
@@ -233,7 +243,7 @@ fn job(
     pool: &Pool,
     terms: &Terms,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
-    entry: Entry,
+    (entry, name): (Entry, &'static str),
 ) -> Result<Job, DistributionError> {
     let function =
         code::offset(entry).map_err(|_| DistributionError::Refused(SpawnError::NotInProgram))?;
@@ -242,6 +252,7 @@ fn job(
     coded.map_err(DistributionError::Codec)?;
     Ok(Job {
         function,
+        name,
         given: Bytes(Arc::new(bytes)),
         named,
         limits: terms.limits(pool),

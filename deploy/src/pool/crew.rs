@@ -60,6 +60,7 @@ impl Crew {
         let mut state = self.lock();
         let id = state.next_id;
         state.next_id += 1;
+        state.latest = ticket.job.name;
         state.handle_beginning();
         state
             .plan

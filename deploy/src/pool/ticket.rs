@@ -17,6 +17,8 @@ use std::{
 pub(crate) struct Job {
     /// Where the function lies in the program.
     pub(crate) function: i64,
+    /// What people call it.
+    pub(crate) name: &'static str,
     /// What it is called with.
     pub(crate) given: Bytes,
     /// The broadcast values that it names.

@@ -51,6 +51,9 @@ pub enum Event {
     },
 }
 
+/// What stands, instead of a function that people know, before one that is called on the pool whose worker it is.
+pub const POOL_OF: &str = "pool of ";
+
 /// The two streams a process writes text to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Stream {

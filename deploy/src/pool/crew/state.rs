@@ -19,6 +19,7 @@ use crate::{
     process,
     spawn::Builder,
 };
+use deploy_wire::event::POOL_OF;
 use std::{
     collections::{BTreeMap, HashMap},
     pin::Pin,
@@ -38,6 +39,8 @@ pub(super) struct State {
     pub(super) woken: Vec<Waker>,
     /// How many words to workers wait for company.
     pub(super) unsent: usize,
+    /// What people call the function that was called last.
+    pub(super) latest: &'static str,
     /// When a call began last, and whether that was right after another.
     pub(super) called: Option<Instant>,
     pub(super) is_burst: bool,
@@ -64,6 +67,7 @@ impl State {
             births: HashMap::new(),
             woken: Vec::new(),
             unsent: 0,
+            latest: "",
             called: None,
             is_burst: false,
             alarm: None,
@@ -152,7 +156,10 @@ impl State {
     fn act(&mut self, crew: &Arc<Crew>, deed: Deed) {
         match deed {
             Deed::Start(worker) => {
-                let builder = Builder::new().link(true).resources(crew.resources);
+                let builder = Builder::new()
+                    .shown_as(format!("{POOL_OF}{}", self.latest))
+                    .link(true)
+                    .resources(crew.resources);
                 let spawning = Box::pin(builder.spawn_async(worker::pool_worker, ()));
                 let news = crew.news();
                 self.births.insert(worker, Birth { spawning, news });

@@ -74,6 +74,7 @@ fn crew_of_one(link: Arc<Link>) -> Arc<Crew> {
 
 fn job() -> Job {
     Job {
+        name: "",
         function: FUNCTION,
         given: Bytes(Arc::default()),
         named: Vec::new(),
