@@ -344,7 +344,8 @@ impl Host {
         leftovers::groups_below(self.groups.clone()).len()
     }
 
-    fn left(&self) -> Vec<String> {
+    /// All that is here and may not stay: processes and control groups, in words.
+    pub fn left(&self) -> Vec<String> {
         let groups = leftovers::groups_below(self.groups.clone());
         let groups = groups.iter().map(|group| group.display().to_string());
         let processes = self.processes().into_iter().map(leftovers::describe);

@@ -206,7 +206,8 @@ pub(crate) fn own_groups(name: &str) -> Vec<PathBuf> {
             .join(name);
         fs::create_dir(&group).ok().map(|()| group)
     };
-    let kinds = ["", "freezer", "memory", "cpu", "pids"];
+    // The named one is systemd's own.
+    let kinds = ["", "freezer", "memory", "cpu", "pids", "name=systemd"];
     kinds.iter().filter_map(make).collect()
 }
 

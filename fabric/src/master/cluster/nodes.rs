@@ -202,6 +202,8 @@ impl Cluster {
             held,
         };
         self.actions.push_back(Action::Order(id, welcome));
+        let note = format!("node {name} is up");
+        self.actions.push_back(Action::Note(note));
     }
 
     /// A node reports.

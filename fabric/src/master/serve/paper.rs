@@ -94,16 +94,12 @@ impl Master {
         let is_written = |job: &Job| self.gate.is_written(self.desk.batch_of(*job));
         let held = hello.held.iter().map(|held| held.job);
         let unwritten: Vec<Job> = held.filter(|job| !is_written(job)).collect();
-        match self
-            .cluster
-            .handle_hello(name.clone(), hello, &unwritten, now)
-        {
+        match self.cluster.handle_hello(name, hello, &unwritten, now) {
             Ok(id) => {
                 party.set_node(id);
                 // Its session before this one may not have been found to be dead.
                 let earlier = self.nodes.insert(id, token);
                 earlier.map(|earlier| self.parties.remove(&earlier));
-                eprintln!("node {name} is up");
             }
             Err(why) => party.leave(Order::Refused { why }.encode()),
         }
