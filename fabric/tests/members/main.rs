@@ -9,6 +9,7 @@
 
 mod confined;
 mod daemons;
+mod hostile;
 mod insecure;
 mod leaving;
 mod matrix;

@@ -133,7 +133,7 @@ fn drain(node: &str) -> Ask {
 }
 
 /// All kinds of both, as bytes.
-fn messages() -> Vec<Vec<u8>> {
+pub fn messages() -> Vec<Vec<u8>> {
     let reports = reports().into_iter().map(|report| report.encode());
     let asks = asks().into_iter().map(|ask| ask.encode());
     reports.chain(asks).collect()

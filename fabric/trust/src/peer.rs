@@ -18,7 +18,7 @@ pub struct Peer {
 
 impl Peer {
     /// What a certificate says of its holder. That it may be believed was found before.
-    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Peer> {
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Peer> {
         let certificate = EndEntityCert::try_from(certificate).ok()?;
         let mut names = certificate.valid_uri_names();
         let subject = Subject::from_uri(names.next()?)?;

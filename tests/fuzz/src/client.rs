@@ -1,6 +1,6 @@
 //! What a person's client and the bridge say to each other.
 
-use crate::Target;
+use crate::{Target, words};
 use deploy_wire::{
     client::{Answer, Ask},
     samples::client::{answers, asks},
@@ -10,6 +10,7 @@ pub(crate) const ASK: Target = Target {
     name: "ask",
     check: |input| {
         if let Ok(ask) = Ask::decode(input) {
+            words::accepted();
             assert_eq!(Ask::decode(&ask.encode()), Ok(ask));
         }
         message_bytes(input)
@@ -22,6 +23,7 @@ pub(crate) const ANSWER: Target = Target {
     name: "answer",
     check: |input| {
         if let Ok(answer) = Answer::decode(input) {
+            words::accepted();
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
         }
         message_bytes(input)

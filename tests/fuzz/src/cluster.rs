@@ -1,6 +1,6 @@
 //! What the master, the nodes and the wardens of a cluster say to each other.
 
-use crate::Target;
+use crate::{Target, words};
 use deploy_wire::{
     job::{JobOrder, JobReport},
     node::{Order, Report},
@@ -11,6 +11,7 @@ pub(crate) const JOB_ORDER: Target = Target {
     name: "joborder",
     check: |input| {
         if let Ok(order) = JobOrder::decode(input) {
+            words::accepted();
             assert_eq!(JobOrder::decode(&order.encode()), Ok(order));
         }
         message_bytes(input)
@@ -28,6 +29,7 @@ pub(crate) const JOB_REPORT: Target = Target {
     name: "jobreport",
     check: |input| {
         if let Ok(report) = JobReport::decode(input) {
+            words::accepted();
             assert_eq!(JobReport::decode(&report.encode()), Ok(report));
         }
         message_bytes(input)
@@ -45,6 +47,7 @@ pub(crate) const ORDER: Target = Target {
     name: "order",
     check: |input| {
         if let Ok(order) = Order::decode(input) {
+            words::accepted();
             assert_eq!(Order::decode(&order.encode()), Ok(order));
         }
         message_bytes(input)
@@ -57,6 +60,7 @@ pub(crate) const REPORT: Target = Target {
     name: "report",
     check: |input| {
         if let Ok(report) = Report::decode(input) {
+            words::accepted();
             assert_eq!(Report::decode(&report.encode()), Ok(report));
         }
         message_bytes(input)

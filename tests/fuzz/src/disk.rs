@@ -45,6 +45,7 @@ pub(crate) const JOURNAL: Target = Target {
             _ => with_sums(BEGINNING.clone(), entries, is_entry),
         };
         if let Ok(earlier) = Earlier::read(file) {
+            words::accepted();
             go_on(&earlier);
         }
         // The longest output of which only the length was written down; entries, what they say, and what a job keeps of it.
@@ -73,6 +74,7 @@ pub(crate) const LIVES: Target = Target {
     name: "lives",
     check: |input| {
         if let Ok(lives) = Lives::decode(input) {
+            words::accepted();
             lives.views(None, &[]);
             Lives::decode(&lives.encode()).expect("it was written here");
         }
@@ -98,7 +100,9 @@ pub(crate) const LIVES: Target = Target {
 pub(crate) const LABEL: Target = Target {
     name: "label",
     check: |input| {
-        let _ = Label::read(input);
+        if Label::read(input).is_ok() {
+            words::accepted();
+        }
         200 * input.len() + 4096
     },
     seeds: || {
@@ -142,8 +146,10 @@ pub(crate) const SEGMENT: Target = Target {
         64 * input.len() + (256 << 10)
     },
     seeds: || {
-        let [few, many] = [&["one", "two", ""][..], &["a longer one", "b"].repeat(30)].map(written);
-        vec![few, many]
+        let few: &[&str] = &["one", "two", ""];
+        [few, &["b"].repeat(100), &["a longer one", "b"].repeat(50)]
+            .map(written)
+            .to_vec()
     },
     short: 5_000,
 };
@@ -154,6 +160,7 @@ pub(crate) const NODES: Target = Target {
     check: |input| {
         let mut cluster = Cluster::new("head".to_string());
         if cluster.restore_nodes(input, Instant::now()).is_ok() {
+            words::accepted();
             cluster.begin_again(Instant::now());
         }
         4000 * input.len() + (64 << 10)

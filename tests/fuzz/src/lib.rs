@@ -26,7 +26,7 @@ mod strangers;
 mod terminal;
 mod values;
 mod wire;
-mod words;
+pub mod words;
 
 /// One decoder.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,7 @@ pub const TARGETS: &[Target] = &[
     members::TOKEN,
     members::SUBJECT,
     members::CERTIFIED,
+    members::CERTIFICATE,
     members::FRAMING,
     parcels::FRAME,
     parcels::CHANGE,

@@ -1,6 +1,6 @@
 //! What other processes of the same machine say before they are known: who takes a node's leash, and who starts a program.
 
-use crate::Target;
+use crate::{Target, words};
 use deploy_wire::{
     birth::{Cue, Expected},
     resources::{Cpu, Mem},
@@ -12,12 +12,15 @@ pub(crate) const LEASH: Target = Target {
     name: "leash",
     check: |input| {
         if let Ok(word) = Word::decode(input) {
+            words::accepted();
             assert_eq!(Word::decode(&word.encode()), Ok(word));
         }
         if let Ok(reply) = Reply::decode(input) {
+            words::accepted();
             assert_eq!(Reply::decode(&reply.encode()), Ok(reply));
         }
         if let Ok(terms) = Terms::decode(input) {
+            words::accepted();
             assert_eq!(Terms::decode(&terms.encode()), Ok(terms));
         }
         48 * input.len() + 4096
@@ -54,6 +57,7 @@ pub(crate) const CUE: Target = Target {
     check: |input| {
         let text = String::from_utf8_lossy(input);
         if let Some(cue) = Cue::read(&text) {
+            words::accepted();
             // A monitor that cannot be is as good as none, and what would follow it is not read then.
             let is_whole = cue.monitor.is_some() || cue.expected.is_none();
             if is_whole {

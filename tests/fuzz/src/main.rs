@@ -1,5 +1,6 @@
 //! `cargo run --release -p deploy-fuzz -- [SECONDS [TARGET..]]`: runs each target, or those named, for so long (10), by
-//! another seed each time. Prints how many executions that were, and of a script of many words how many words; on a failure the seed and the input, and ends with 1.
+//! another seed each time. Prints how many executions that were, of how many words if its inputs are scripts, and how many the decoder took for what they
+//! claim to be; on a failure the seed and the input, and ends with 1.
 
 use deploy_fuzz::{
     TARGETS, Target,

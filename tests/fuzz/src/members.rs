@@ -1,14 +1,23 @@
 //! What strangers and members of a cluster show: tokens as people paste them, certificates' subjects, and what a master
 //! answers to who joins.
 
-use crate::Target;
+use crate::{Target, place, words};
 use deploy_trust::{
+    authority::{Authority, AuthorityError},
     framing::{Inbound, Outbound},
     identity::Certified,
     keys::Pin,
     limits::UNKNOWN_MESSAGE_BYTES_MAX,
-    subject::{Role, Subject},
+    session::Peer,
+    state::StateDir,
+    subject::{Name, Role, Subject},
     token::{Token, TokenId},
+};
+use deploy_wire::bytes::{Malformed, Reader};
+use rustls::pki_types::CertificateDer;
+use std::{
+    fs,
+    time::{Duration, UNIX_EPOCH},
 };
 
 pub(crate) const TOKEN: Target = Target {
@@ -16,9 +25,11 @@ pub(crate) const TOKEN: Target = Target {
     check: |input| {
         let text = String::from_utf8_lossy(input);
         if let Ok(token) = text.parse::<Token>() {
+            words::accepted();
             assert_eq!(token.to_string().parse(), Ok(token));
         }
         if let Ok(id) = text.parse::<TokenId>() {
+            words::accepted();
             assert!(id.to_string().eq_ignore_ascii_case(&text));
         }
         16 * input.len() + 4096
@@ -37,6 +48,7 @@ pub(crate) const SUBJECT: Target = Target {
     check: |input| {
         let text = String::from_utf8_lossy(input);
         if let Some(subject) = Subject::from_uri(&text) {
+            words::accepted();
             assert_eq!(subject.to_string(), text, "there is one way to write it");
         }
         8 * input.len() + 1024
@@ -49,6 +61,7 @@ pub(crate) const CERTIFIED: Target = Target {
     name: "certified",
     check: |input| {
         if let Ok(certified) = Certified::from_bytes(input) {
+            words::accepted();
             let bytes = certified.to_bytes();
             let again = Certified::from_bytes(&bytes).expect("it was written here");
             assert_eq!(again.to_bytes(), bytes);
@@ -69,6 +82,37 @@ pub(crate) const CERTIFIED: Target = Target {
         vec![message.finish()]
     },
     short: 100_000,
+};
+
+/// What a certificate says of its holder: of anybody's until the signature was looked at.
+pub(crate) const CERTIFICATE: Target = Target {
+    name: "certificate",
+    check: |input| {
+        if let Some(peer) = Peer::of(&CertificateDer::from(input)) {
+            words::accepted();
+            let uri = peer.subject.to_string();
+            assert_eq!(Subject::from_uri(&uri), Some(peer.subject));
+        }
+        8 * input.len() + 4096
+    },
+    seeds: || {
+        let path = place::new("authority");
+        let dir = StateDir::open(&path).expect("a directory can be made");
+        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let authority = Authority::open(&dir, now).expect("it can be made");
+        let certificates = [Role::Node, Role::User].map(|role| {
+            let identity = authority.identity(role, &Name::like("n1"), "10.0.0.1:9999", now);
+            let saved =
+                identity.and_then(|identity| identity.save(&dir).map_err(AuthorityError::from));
+            saved.expect("it is signed");
+            let file = dir.read("identity").ok().flatten().expect("it was saved");
+            let mut fields = Reader::new(&file);
+            certificate_in(&mut fields).expect("it is there")
+        });
+        fs::remove_dir_all(path).expect("it was made here");
+        certificates.to_vec()
+    },
+    short: 50_000,
 };
 
 /// What somebody unknown says once its connection is encrypted. The first byte chooses how it is cut.
@@ -102,6 +146,15 @@ pub(crate) const FRAMING: Target = Target {
     },
     short: 100_000,
 };
+
+/// The certificate in an identity as it is kept (`identity.rs`).
+fn certificate_in(file: &mut Reader<'_>) -> Result<Vec<u8>, Malformed> {
+    let (_, _) = (file.text()?, file.text()?);
+    let r = &mut Reader::new(file.bytes()?);
+    let (_, _, _) = (r.u128()?, r.u8()?, r.text()?);
+    let (_, _) = (r.u64()?, r.u64()?);
+    Ok(r.bytes()?.to_vec())
+}
 
 /// All that waits there.
 fn leaving(mut outbound: Outbound) -> Vec<u8> {

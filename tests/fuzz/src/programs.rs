@@ -1,6 +1,6 @@
 //! What an executable file says of itself, to the client that is asked to send it.
 
-use crate::Target;
+use crate::{Target, words};
 use cargo_deploy::elf;
 use std::{
     io::{self, Read},
@@ -12,6 +12,7 @@ pub(crate) const ELF: Target = Target {
     name: "elf",
     check: |input| {
         if let Ok(elf) = elf::read_at(&InMemory(input), input.len() as u64) {
+            words::accepted();
             assert!(elf.loaded_len <= elf.end && elf.end <= input.len() as u64);
         }
         // Names of libraries, each a part of the file, and one that is just read; segments, where they overlap.

@@ -3,7 +3,7 @@
 use crate::{
     Target, execute,
     mutate::{Random, mutate},
-    words,
+    words::Counts,
 };
 use deploy_sys::glibc;
 use std::{
@@ -26,16 +26,13 @@ pub enum Budget {
 pub struct Run {
     /// How many inputs the target had.
     pub executions: u64,
-    /// How many words they were to its decoder, where each is a script of many; otherwise none.
-    pub words: u64,
+    /// What its decoder has understood of them.
+    pub counts: Counts,
 }
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.words {
-            0 => write!(f, "{} executions", self.executions),
-            words => write!(f, "{} executions, {words} words", self.executions),
-        }
+        write!(f, "{} executions{}", self.executions, self.counts)
     }
 }
 
@@ -50,7 +47,7 @@ pub fn run(target: &Target, seed: u64, budget: Budget) -> Result<Run, Vec<u8>> {
         attempt(target, seed)?;
     }
     let start = Instant::now();
-    let (mut executions, words_before) = (0, words::so_far());
+    let (mut executions, before) = (0, Counts::now());
     while match budget {
         Budget::Executions(most) => executions < most,
         Budget::Time(longest) => start.elapsed() < longest,
@@ -63,7 +60,7 @@ pub fn run(target: &Target, seed: u64, budget: Budget) -> Result<Run, Vec<u8>> {
     }
     Ok(Run {
         executions,
-        words: words::so_far() - words_before,
+        counts: Counts::now().since(before),
     })
 }
 

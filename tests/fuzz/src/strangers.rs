@@ -1,7 +1,7 @@
 //! What comes over a network before anybody is proved, and what is sealed: nothing that was not said by the other side
 //! proves anything or opens.
 
-use crate::Target;
+use crate::{Target, words};
 use deploy_trust::{
     greeting::Greeting,
     identity::Certified,
@@ -99,13 +99,17 @@ pub(crate) const HANDSHAKE: Target = Target {
 pub(crate) const JOIN: Target = Target {
     name: "join",
     check: |input| {
-        let _ = Request::read(input);
+        if Request::read(input).is_ok() {
+            words::accepted();
+        }
         if let Ok(answer) = read_answer(input) {
+            words::accepted();
             let again = write_answer(answer);
             let same = read_answer(&again).map(write_answer);
             assert_eq!(same, Ok(again), "what was read can be written");
         }
         if let Ok(greeting) = Greeting::read(input) {
+            words::accepted();
             assert_eq!(Greeting::read(&greeting.encode()), Ok(greeting));
         }
         16 * input.len() + 4096

@@ -154,6 +154,7 @@ fn record<T: Serialize + DeserializeOwned>(input: &[u8]) {
     let Ok(value) = codec::decode::<T>(input) else {
         return;
     };
+    words::accepted();
     let mut again = Vec::new();
     codec::encode(&value, &mut again).expect("what was decoded can be encoded");
     assert!(again.len() <= input.len());
@@ -162,6 +163,7 @@ fn record<T: Serialize + DeserializeOwned>(input: &[u8]) {
 
 fn bulk<T>(input: &[u8]) {
     if let Ok(Ok(value)) = codec::from_bulk::<T>(input.to_vec()) {
+        words::accepted();
         assert_eq!(codec::as_bulk(&value), Some(input));
     }
 }

@@ -1,6 +1,6 @@
 //! The messages between a process and its monitor, the headers of frames, and amounts as people write them.
 
-use crate::Target;
+use crate::{Target, words};
 use deploy_wire::{
     birth::{Birth, Work},
     bytes::{Malformed, Reader},
@@ -15,6 +15,7 @@ pub(crate) const BIRTH: Target = Target {
     name: "birth",
     check: |input| {
         if let Ok(birth) = Birth::decode(input) {
+            words::accepted();
             let again = birth.encode();
             assert!(again.len() <= PACKET_BYTES_MAX, "it could be sent on");
             assert_eq!(Birth::decode(&again), Ok(birth));
@@ -34,6 +35,7 @@ pub(crate) const REQUEST: Target = Target {
     name: "request",
     check: |input| {
         if let Ok(request) = Request::decode(input) {
+            words::accepted();
             assert_eq!(Request::decode(&request.encode()).as_ref(), Ok(&request));
             if let Request::Spawn(spawn) = request {
                 // What the monitor makes of it has to fit into a packet, or the monitor fails.
@@ -61,6 +63,7 @@ pub(crate) const NOTICE: Target = Target {
     name: "notice",
     check: |input| {
         if let Ok(notice) = Notice::decode(input) {
+            words::accepted();
             assert_eq!(Notice::decode(&notice.encode()), Ok(notice));
         }
         message_bytes(input)
@@ -76,6 +79,7 @@ pub(crate) const HEADER: Target = Target {
         let len = input.len().min(HEADER_BYTES);
         bytes[..len].copy_from_slice(&input[..len]);
         if let Ok(header) = Header::decode(&bytes) {
+            words::accepted();
             assert!(header.payload <= PAYLOAD_BYTES_MAX);
             assert_eq!(Header::decode(&header.encode()), Ok(header));
         }
