@@ -54,9 +54,14 @@ fn there_is_a_page_for_each_command_and_man_shows_it() {
     ] {
         let path = directory.join(page);
         let source = fs::read_to_string(&path).unwrap_or_else(|why| panic!("{page}: {why}"));
-        let version = concat!(" ", env!("CARGO_PKG_VERSION"));
+        let command = page
+            .split(['-', '.'])
+            .next()
+            .unwrap()
+            .replace("cargo", "cargo-deploy");
+        let foot = format!("\"{command} {}\"", env!("CARGO_PKG_VERSION"));
         let head = source.lines().find(|line| line.starts_with(".TH "));
-        assert!(head.unwrap().contains(version), "{page}: {source}");
+        assert!(head.unwrap().contains(&foot), "{page}: {source}");
         if !is_here("man") {
             continue;
         }
@@ -153,7 +158,11 @@ fn bash_offers_what_there_is_behind_cargo_too() {
     }
     let ours = directory.join("cargo-deploy");
     for words in [&["cargo", "deploy", "lo"][..], &["cargo-deploy", "lo"]] {
-        assert_eq!(offered(&ours, words), ["login", "logs"], "{words:?}");
+        assert_eq!(
+            offered(&ours, words),
+            ["login", "logout", "logs"],
+            "{words:?}"
+        );
     }
     assert_eq!(
         offered(&ours, &["cargo", "deploy", "--fo"]),

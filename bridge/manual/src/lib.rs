@@ -61,8 +61,21 @@ fn pages(command: Command, dir: &Path) -> io::Result<()> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", dir.display()));
     fs::create_dir_all(dir).map_err(named)?;
-    // Each page's foot says of which version it is.
-    clap_mangen::generate_to(command.propagate_version(true), dir).map_err(named)
+    let version = command.get_version().unwrap_or_default();
+    let source = format!("{} {version}", command.get_name());
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    pages_of(&command, &source, dir).map_err(named)
+}
+
+/// The page of a command and those of its subcommands, at whose foot stands what they are of.
+fn pages_of(command: &Command, source: &str, dir: &Path) -> io::Result<()> {
+    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    for subcommand in shown {
+        pages_of(subcommand, source, dir)?;
+    }
+    let page = clap_mangen::Man::new(command.clone()).source(source);
+    page.generate_to(dir).map(drop)
 }
 
 /// The script for bash, which begins with the name of its function, and what makes that cargo's too.
