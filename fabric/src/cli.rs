@@ -91,6 +91,14 @@ pub struct State {
     pub state: Option<PathBuf>,
 }
 
+impl State {
+    /// As it was said, to be repeated behind a command.
+    pub fn said(&self) -> String {
+        let dir = self.state.as_ref();
+        dir.map_or(String::new(), |dir| format!(" --state {}", dir.display()))
+    }
+}
+
 /// Something else than serving.
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -230,6 +238,8 @@ pub struct MasterPlan {
     pub labels: Vec<String>,
     /// Everybody on this machine may use it.
     pub is_insecure: bool,
+    /// What other commands on this machine have to repeat to find the master's state.
+    pub state_said: String,
 }
 
 impl Master {
@@ -258,6 +268,7 @@ impl Master {
             expected,
             labels: self.labels.labels.clone(),
             is_insecure: self.insecure_no_auth,
+            state_said: self.state.said(),
         })
     }
 }

@@ -96,7 +96,7 @@ fn serve(how: &Serve) -> Result<()> {
             println!(
                 "This machine is no node of a cluster yet. Type here, in another terminal: fabric join <NODE TOKEN>{}\n\
                  `fabric master` has printed the token on the head; `fabric token new node` prints another.",
-                said(&how.state)
+                how.state.said()
             );
             joined(&dir)?
         }
@@ -149,11 +149,6 @@ fn check_insecure(is_insecure: bool, how: &Serve) -> Result<()> {
         (false, true) => Err("this cluster has authentication: leave out --insecure-no-auth".into()),
         _ => Ok(()),
     }
-}
-
-fn said(state: &State) -> String {
-    let dir = state.state.as_ref();
-    dir.map_or(String::new(), |dir| format!(" --state {}", dir.display()))
 }
 
 /// Where other nodes reach this one.

@@ -216,16 +216,18 @@ pub fn machine() -> String {
 }
 
 fn next_steps(plan: &MasterPlan, node: &Token, user: &Token) -> String {
+    let state = &plan.state_said;
     let (flag, login, lifetime) = match plan.is_insecure {
         true => (
             " --insecure-no-auth",
             "If you like, once:     ",
-            "EVERYBODY on this machine can use this cluster, as any user: nobody has to log in.",
+            "EVERYBODY on this machine can use this cluster, as any user: nobody has to log in."
+                .to_string(),
         ),
         false => (
             "",
             "On each laptop, once:  ",
-            "Both are good for 24 hours; `fabric token` makes others.",
+            format!("Both are good for 24 hours; `fabric token new{state}` makes others."),
         ),
     };
     format!(
@@ -233,7 +235,7 @@ fn next_steps(plan: &MasterPlan, node: &Token, user: &Token) -> String {
          On each node, once:    fabric join{flag} {node}\n\
          {login}cargo deploy login {user}\n\
          Then, in a crate:      cargo deploy {} --release\n\n\
-         {lifetime} `fabric nodes` shows who has come. Ctrl-C stops the \
+         {lifetime} `fabric nodes{state}` shows who has come. Ctrl-C stops the \
          master, and with it what runs here; what other machines run goes on if it is started again within 10 s.",
         plan.address, plan.bridge, plan.bridge
     )
