@@ -136,6 +136,8 @@ pub enum FormatName {
 pub enum Command {
     /// Make yourself known to a cluster, once, with the token that its master printed.
     Login(Login),
+    /// Forget who you are in a cluster: it is not tried any more, and only a token lets you in again, as somebody new.
+    Logout(Logout),
     /// Show the cluster's machines, and what is free on each.
     Nodes(Listing),
     /// Show your jobs that run.
@@ -179,6 +181,13 @@ pub struct Login {
     /// Save the cluster under this name as well as its address.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+}
+
+/// What to forget.
+#[derive(Args, Debug)]
+pub struct Logout {
+    /// The cluster's HOST:PORT, or a name it was saved under.
+    pub target: String,
 }
 
 /// What to show of which cluster.

@@ -207,7 +207,7 @@ fn only() -> Result<Identity, Failure> {
 }
 
 /// The end of a sentence that asks for one of them.
-fn known() -> Result<String, Failure> {
+pub fn known() -> Result<String, Failure> {
     let mut names = Vec::new();
     for name in saved::names()? {
         // A login that could not be written to the end has left a directory, and saved nothing.

@@ -65,6 +65,7 @@ fn act(cli: Cli) -> Result<i32, Failure> {
     match cli.command {
         None => run::run(cli.run),
         Some(Command::Login(login)) => login::login(&login),
+        Some(Command::Logout(logout)) => login::logout(&logout),
         Some(Command::Nodes(what)) => listing::nodes(&what),
         Some(Command::Ps(what)) => listing::jobs(&what),
         Some(Command::Kill(kill)) => listing::kill(&kill),

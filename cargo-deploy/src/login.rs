@@ -1,6 +1,12 @@
-//! `cargo deploy login`: from a token to an identity that is kept.
+//! `cargo deploy login`, from a token to an identity that is kept, and `logout`.
 
-use crate::{cli::Login, clusters, failure::Failure, saved, session::Bridge};
+use crate::{
+    cli::{Login, Logout},
+    clusters,
+    failure::Failure,
+    saved,
+    session::Bridge,
+};
 use deploy_trust::{subject::Role, token::Token};
 use std::io;
 
@@ -32,5 +38,22 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
         identity.address, identity.subject.name
     );
     println!("Next, in the directory of a program:\n    cargo deploy {target} --release");
+    Ok(0)
+}
+
+/// Forgets that we ever joined. The cluster is not asked: it may be gone for good.
+pub fn logout(logout: &Logout) -> Result<i32, Failure> {
+    let target = &logout.target;
+    let gone = saved::forget(target)?;
+    if gone.is_empty() {
+        return Err(Failure::setting(format!(
+            "you have not logged in to `{target}`{}",
+            clusters::known()?
+        )));
+    }
+    println!(
+        "Forgotten: {}. What you run there goes on.",
+        gone.join(", ")
+    );
     Ok(0)
 }

@@ -61,6 +61,24 @@ pub fn renew(identity: &Identity, certified: &Certified) -> Result<(), Failure> 
     Ok(())
 }
 
+/// Forgets who we are in the cluster of this name or address, whatever it was saved as. Returns how it was.
+pub fn forget(target: &str) -> Result<Vec<String>, Failure> {
+    let identity = find(target)?;
+    let address = identity.map_or(target.to_string(), |identity| identity.address);
+    let mut gone = Vec::new();
+    for name in names()? {
+        let is_there = || Ok(find(&name)?.is_some_and(|kept| kept.address == address));
+        if name == target || is_there()? {
+            let path = home()?.join(&name);
+            fs::remove_dir_all(&path).map_err(|error| {
+                Failure::setting(format!("cannot remove `{}`: {error}", path.display()))
+            })?;
+            gone.push(name);
+        }
+    }
+    Ok(gone)
+}
+
 /// The names under which something was saved, in order.
 pub fn names() -> Result<Vec<String>, Failure> {
     let path = home()?;

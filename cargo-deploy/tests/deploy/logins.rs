@@ -58,6 +58,29 @@ fn whoever_logged_in_is_known_by_address_name_and_alone() {
 }
 
 #[test]
+fn whoever_logged_out_is_a_stranger() {
+    let (one, other) = (empty_cluster(), empty_cluster());
+    let person = Person::of(&one);
+    let login = ["login", &other.token(Role::User), "--name", "lab"];
+    assert!(person.deploy(&login).output().unwrap().status.success());
+    let check = |words: &[&str], code: i32, expected: &str| {
+        let output = person.deploy(words).output().unwrap();
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {told}");
+        assert!(told.contains(expected), "{words:?}: {told}");
+    };
+    check(&["nodes"], 78, "say which cluster");
+    check(&["logout", "elsewhere"], 78, "not logged in to `elsewhere`");
+    let address = other.address.to_string();
+    check(&["logout", "lab"], 0, &format!("{address}, lab"));
+    check(&["nodes"], 0, "NODE");
+    check(&["nodes", "lab"], 78, "no cluster saved as `lab`");
+    check(&["nodes", &address], 78, "you have not logged in");
+    check(&["logout", &one.address.to_string()], 0, "Forgotten");
+    check(&["nodes"], 78, "type `cargo deploy login <USER TOKEN>`");
+}
+
+#[test]
 fn what_is_missing_is_said() {
     let bridge = empty_cluster();
     let check = |person: &Person, words: &[&str], code: i32, expected: &str| {
