@@ -24,6 +24,12 @@
 //= main: exits 101, err "**misuse.rs:*\n*this process*\n**"
 //=   idle: exits 0
 
+//= run init twice
+//= args init
+//= code 101
+//= main: exits 101, err "**misuse.rs:*\n*init was called before*\n**"
+//=   idle: exits 0
+
 //= run one of each
 //= args none
 //= main: exits 0, out "fine\n"
@@ -39,6 +45,7 @@ fn main() {
         "two-senders" => drop((Sender::<u8>::new(other), Sender::<u8>::new(other))),
         "two-receivers" => drop((Receiver::<u8>::new(other), Receiver::<u8>::new(other))),
         "self-sender" => drop(Sender::<u8>::new(pid())),
+        "init" => init(Resources::default()),
         "self-receiver" => drop(Receiver::<u8>::new(pid())),
         _ => {
             drop((Sender::<u8>::new(other), Receiver::<u8>::new(other)));

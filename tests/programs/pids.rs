@@ -1,4 +1,5 @@
-//! Pids: seven hexadecimal digits, all different, never reused, ordered, hashable, and the same wherever they go.
+//! Pids: seven hexadecimal digits, all different, never reused, ordered, hashable, and the same wherever they go. Channels
+//! know whose they are, and may be shared by threads.
 
 //= main: exits 0, out "20 pids, all different, each who it says\n"
 //=   worker x20: exits 0
@@ -6,12 +7,22 @@
 use deploy::*;
 use std::collections::{BTreeSet, HashSet};
 
+/// What threads may share and keep.
+const fn is_shared<T: Send + Sync + 'static>() {}
+const _: () = is_shared::<Pid>();
+const _: () = is_shared::<Sender<u8>>();
+const _: () = is_shared::<Receiver<u8>>();
+
 fn main() {
     init(Resources::default());
     let mut seen = HashSet::from([pid()]);
     for _ in 0..20 {
         let child = spawn(worker, pid(), Resources::default()).unwrap();
-        let itself: Pid = Receiver::new(child).recv().unwrap();
+        let receiver = Receiver::new(child);
+        let sender = Sender::<u8>::new(child);
+        assert_eq!((receiver.pid(), sender.pid()), (child, child));
+        assert_eq!(format!("{child:?}"), format!("Pid({child})"));
+        let itself: Pid = receiver.recv().unwrap();
         assert_eq!(child, itself);
         assert!(child.wait().unwrap().success());
         assert!(seen.insert(child), "{child} was there before");

@@ -87,6 +87,7 @@ programs! {
     threads
     tokio_main
     unfinished
+    unknown
     waiting
     windows
 }
