@@ -83,6 +83,14 @@ pub enum Lost {
          started again while it went by way of there, or the process closed descriptors that it did not open"
     )]
     Broken,
+    /// Its process lives, on another machine that this one does not reach any more, or is not reached by: for 12 seconds what was
+    /// sent from one to the other was lost. Both processes are told so. It does not follow that nothing of what was sent since
+    /// then has arrived.
+    #[error(
+        "its process lives, and the network between its node and this one was cut: for 12 s nothing has come through, though \
+         both reach the head of the cluster"
+    )]
+    Cut,
     /// This process had no descriptor left for the connection.
     #[error(
         "this process has no descriptor left for the connection: raise the limit on open files (ulimit -n)"

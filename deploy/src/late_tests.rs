@@ -1,14 +1,16 @@
-//! A connection that comes late: behind the word of its peer's end, which overtook it because the two take different ways
-//! between machines. A real socket, and a monitor that this test plays.
+//! What comes later than something else that it is expected before: a connection behind the word of its peer's end, which
+//! overtook it because the two take different ways between machines; the end of a connection that is cut, behind the same. A real
+//! socket, and a monitor that this test plays.
 //!
 //! Deliberately absent: the network that makes it late, which is the nemesis's business.
 
 use crate::{
     channel_tests::end,
-    error::{ChannelError, ExitStatus},
+    error::{ChannelError, ExitStatus, Lost},
     link::Link,
     links::Links,
     receiver::Receiver,
+    sender::Sender,
 };
 use deploy_sys::{fd, packet};
 use deploy_wire::{
@@ -49,6 +51,27 @@ fn whoever_is_connected_to_the_dead_hears_of_the_end_again() {
     let receiver = Receiver::<u8>::on(to(&links, peer));
     tell(&monitor, &ended, &[]);
     assert_eq!(receiver.recv(), Err(ChannelError::Exited(status)));
+}
+
+#[test]
+fn who_is_cut_off_is_lost_behind_what_came_also_where_the_other_has_ended_since() {
+    let [(links, monitor), (others, other_monitor)] = [(); 2].map(|()| end(1 << 30));
+    let [monitor, _other_monitor] = [monitor, other_monitor].map(ManuallyDrop::new);
+    let (own, peer) = (pid(0), pid(1));
+    let (one, other) = fd::socketpair_stream().unwrap();
+    let sender = Sender::<u32>::on(others.handle_connected(own, other, None));
+    let receiver = Receiver::<u32>::on(links.handle_connected(peer, one, None));
+    for value in 0..1000 {
+        sender.send(value).unwrap();
+    }
+    sender.flush().unwrap();
+    let status = Some(ExitStatus::new(End::Code(0)));
+    tell(&monitor, &Notice::Cut { peer }, &[]);
+    tell(&monitor, &Notice::Ended { peer, status }, &[]);
+    for value in 0..1000 {
+        assert_eq!(receiver.recv(), Ok(value));
+    }
+    assert_eq!(receiver.recv(), Err(ChannelError::Lost(Lost::Cut)));
 }
 
 /// The connection, which is there: whoever makes a channel asks for nothing.

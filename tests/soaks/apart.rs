@@ -1,14 +1,18 @@
-//! What processes do that are connected by way of the master (`tests/here.rs`, `tests/relay.rs`): `apart TASK THERE [HERE]`.
-//! The task is done by the initial process, or by one that it starts on node `HERE`, with others on node `THERE`.
+//! What processes do that are connected by way of the master (`tests/here.rs`, `tests/relay.rs`), or whose network is cut
+//! (`tests/cut.rs`): `apart TASK THERE [HERE]`. The task is done by the initial process, or by one that it starts on node `HERE`,
+//! with others on node `THERE`.
 //!
 //! `stream`: values flow without end, and each side says in the end how it ended. `beside`: nobody reads one channel, with
-//! 100 MB offered, and on another one turns of talk go on meanwhile; the longest turn is printed.
+//! 100 MB offered, and on another one turns of talk go on meanwhile; the longest turn is printed. `cut`: one channel is idle, on
+//! one values flow, and one nobody reads; each side of each says how it ended and when, and then there is talk with another
+//! process there. `wait`: somebody who is not asked, and a channel that nobody reads, for 21 s; then all of it comes.
 //!
 //! Deliberately absent: whoever cuts.
 
 use deploy::*;
+use deploy_tests::story::now_ms;
 use std::{
-    env, thread,
+    env, process, thread,
     time::{Duration, Instant},
 };
 
@@ -34,6 +38,8 @@ fn run(_: Pid, (task, there): (String, String)) {
     match &task[..] {
         "stream" => stream(&there),
         "beside" => beside(&there),
+        "cut" => cut(&there),
+        "wait" => wait(&there),
         _ => panic!("there is no task {task}"),
     }
 }
@@ -46,7 +52,7 @@ fn stream(there: &str) {
     for number in 0.. {
         match receiver.recv() {
             Ok(value) => assert_eq!(value, vec![number; LEN]),
-            Err(error) => return println!("reader: {}", said(&error)),
+            Err(error) => return tell("reader", &error),
         }
         if Instant::now() > due {
             println!("it flows");
@@ -59,24 +65,88 @@ fn source(parent: Pid, (): ()) {
     let sender = Sender::<Vec<u64>>::new(parent);
     for number in 0.. {
         if let Err(error) = sender.send(vec![number; LEN]) {
-            return println!("source: {}", said(&error));
+            return tell("source", &error);
         }
     }
 }
 
-/// The kind of an end, and the words for it.
-fn said(error: &ChannelError) -> String {
+/// Says of what kind an end is, the words for it, and when it was told.
+fn tell(who: &str, error: &ChannelError) {
     let kind = match error {
         ChannelError::Closed => "closed",
         ChannelError::Exited(_) => "exited",
         ChannelError::Lost(_) => "lost",
         _ => "broken",
     };
-    format!("{kind}: {error}")
+    println!("{who}: {kind}: {error}; at {}", now_ms());
+}
+
+fn cut(there: &str) {
+    let idle = Receiver::<Vec<u64>>::new(on(there).spawn(idle, ()).unwrap());
+    let [flowing, unread] =
+        [(); 2].map(|()| Receiver::<Vec<u64>>::new(on(there).spawn(source, ()).unwrap()));
+    for receiver in [&idle, &flowing, &unread] {
+        assert_eq!(receiver.recv().unwrap(), vec![0; LEN]);
+    }
+    println!("it flows");
+    thread::scope(|scope| {
+        scope.spawn(|| tell("idle", &end(idle)));
+        scope.spawn(|| tell("reader", &end(flowing)));
+    });
+    // Until now nobody has read what came before.
+    tell("unread", &end(unread));
+    let peer = on(there).spawn(answer, ()).unwrap();
+    let (sender, receiver) = (Sender::<u64>::new(peer), Receiver::<u64>::new(peer));
+    sender.send(42).unwrap();
+    println!("again: {:?}", receiver.recv());
+}
+
+/// How it ends that values come, of which the first was taken.
+fn end(receiver: Receiver<Vec<u64>>) -> ChannelError {
+    for number in 1.. {
+        match receiver.recv() {
+            Ok(value) => assert_eq!(value, vec![number; LEN]),
+            Err(error) => return error,
+        }
+    }
+    unreachable!("they are numbered")
+}
+
+fn idle(parent: Pid, (): ()) {
+    let sender = Sender::<Vec<u64>>::new(parent);
+    sender.send(vec![0; LEN]).unwrap();
+    tell(
+        "idle there",
+        &Receiver::<u64>::new(parent).recv().unwrap_err(),
+    );
+}
+
+fn wait(there: &str) {
+    let unread = Receiver::<Vec<u64>>::new(on(there).spawn(offer, WAITING).unwrap());
+    let peer = on(there).spawn(stoppable, ()).unwrap();
+    let (sender, receiver) = (Sender::<u64>::new(peer), Receiver::<u64>::new(peer));
+    for number in 0..2 {
+        sender.send(number).unwrap();
+        assert_eq!(receiver.recv().unwrap(), number);
+        if number == 0 {
+            println!("it waits");
+            thread::sleep(WAITED);
+        }
+    }
+    for number in 0..WAITING {
+        assert_eq!(unread.recv().unwrap(), vec![number; LEN]);
+    }
+    assert_eq!(unread.recv(), Err(ChannelError::Closed));
+    println!("all of it came");
+}
+
+fn stoppable(parent: Pid, (): ()) {
+    println!("stop {}", process::id());
+    answer(parent, ());
 }
 
 fn beside(there: &str) {
-    let offering = on(there).spawn(offer, ()).unwrap();
+    let offering = on(there).spawn(offer, OFFERED).unwrap();
     let unread = Receiver::<Vec<u64>>::new(offering);
     // It flows, and so its window has grown; from here on nobody reads.
     for number in 0..100 {
@@ -99,10 +169,9 @@ fn beside(there: &str) {
     println!("{}", longest.as_millis());
 }
 
-/// 100 MB.
-fn offer(parent: Pid, (): ()) {
+fn offer(parent: Pid, count: u64) {
     let sender = Sender::<Vec<u64>>::new(parent);
-    for number in 0..OFFERED {
+    for number in 0..count {
         sender.send(vec![number; LEN]).unwrap();
     }
 }
@@ -118,6 +187,10 @@ fn answer(parent: Pid, (): ()) {
 const LEN: usize = 4 << 10;
 /// How many of them are 100 MB.
 const OFFERED: u64 = 100_000_000 / (LEN as u64 * 8);
+/// How many of them no window holds.
+const WAITING: u64 = 400;
 const TURNS: u64 = 300;
+/// Longer than a cut is waited for, with something to spare.
+const WAITED: Duration = Duration::from_secs(21);
 /// Who waits for it waits no longer than that.
 const TOLD_EVERY: Duration = Duration::from_millis(100);

@@ -161,6 +161,10 @@ impl Far {
             JobOrder::Kill { number } => Deed::Kill(number),
             JobOrder::Signal { number, signal } => Deed::Signal(number, signal),
             JobOrder::Vouch { number, to } => Deed::Vouch(number, to),
+            JobOrder::Cut { number, peer } if number.max(peer) < Pid::COUNT_MAX => {
+                Deed::Cut(number, peer)
+            }
+            JobOrder::Cut { .. } => return Err(Malformed("these two cannot be connected")),
             JobOrder::Input { bytes } => Deed::Input(bytes),
             JobOrder::Credit { bytes } => {
                 let more = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -299,6 +303,14 @@ impl Head for Far {
 
     fn handle_not_connected(&mut self, one: u32, other: u32, why: String) {
         self.report(&JobReport::ConnectFailed { one, other, why }, None);
+    }
+
+    fn handle_cut(&mut self, one: u32, other: u32) {
+        self.report(&JobReport::Cut { one, other }, None);
+    }
+
+    fn handle_cut_told(&mut self, number: u32, peer: u32) {
+        self.report(&JobReport::CutTold { number, peer }, None);
     }
 
     fn handle_input_taken(&mut self, bytes: u64) {

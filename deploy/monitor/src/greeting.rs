@@ -27,7 +27,7 @@ pub(crate) struct Greeting {
 
 #[derive(Debug)]
 enum Hello {
-    Dial(Box<Dial>, Route),
+    Dial(Box<Dial>, Route, SocketAddr),
     Accept(Box<Accept>),
 }
 
@@ -41,7 +41,7 @@ impl Greeting {
     ) -> io::Result<Greeting> {
         let dial = Dial::new(key, route, random::bytes()?);
         let socket = TcpStream::connect(at)?;
-        let hello = Hello::Dial(Box::new(dial), route);
+        let hello = Hello::Dial(Box::new(dial), route, at);
         Ok(Greeting::new(socket, hello, now))
     }
 
@@ -124,12 +124,17 @@ impl Greeting {
         Ok(End::new(socket.into(), Some(seal)))
     }
 
-    /// Whom this machine has dialed for whom, if it has.
-    pub(crate) fn dialed(&self) -> Option<Route> {
+    /// Whom this machine has dialed for whom, and where, if it has.
+    pub(crate) fn dialed(&self) -> Option<(Route, SocketAddr)> {
         match self.hello {
-            Hello::Dial(_, route) => Some(route),
+            Hello::Dial(_, route, at) => Some((route, at)),
             Hello::Accept(_) => None,
         }
+    }
+
+    /// Whether the other machine is there, whatever it says.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.socket.peer_addr().is_ok()
     }
 
     /// When it has taken too long.
@@ -155,21 +160,21 @@ impl Greeting {
 impl Hello {
     fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         match self {
-            Hello::Dial(dial, _) => dial.poll_transmit(),
+            Hello::Dial(dial, ..) => dial.poll_transmit(),
             Hello::Accept(accept) => accept.poll_transmit(),
         }
     }
 
     fn wanted(&self) -> usize {
         match self {
-            Hello::Dial(dial, _) => dial.wanted(),
+            Hello::Dial(dial, ..) => dial.wanted(),
             Hello::Accept(accept) => accept.wanted(),
         }
     }
 
     fn handle_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let heard = match self {
-            Hello::Dial(dial, _) => dial.handle_bytes(bytes),
+            Hello::Dial(dial, ..) => dial.handle_bytes(bytes),
             // Its first words, which name the job, came with the connection.
             Hello::Accept(accept) => accept.handle_bytes(bytes, |_| None),
         };
@@ -178,7 +183,7 @@ impl Hello {
 
     fn proved(&self) -> Option<Route> {
         match self {
-            Hello::Dial(dial, route) => dial.is_proved().then_some(*route),
+            Hello::Dial(dial, route, _) => dial.is_proved().then_some(*route),
             Hello::Accept(accept) => accept.proved(),
         }
     }

@@ -77,6 +77,13 @@ pub trait Head {
     /// These two could not be connected, one of which is here and the other on another machine.
     fn handle_not_connected(&mut self, one: u32, other: u32, why: String);
 
+    /// The network between these two, of which the first is here and the second on another machine, was cut under their
+    /// connection. Neither was told.
+    fn handle_cut(&mut self, one: u32, other: u32);
+
+    /// This process lives, and was told that it is cut off from the other.
+    fn handle_cut_told(&mut self, number: u32, peer: u32);
+
     /// Something of a relayed connection is to go to its other end.
     fn handle_relayed(&mut self, channel: u32, piece: Piece);
 
@@ -137,6 +144,8 @@ pub enum Deed {
     /// Say whether the first lives, which the second asks ([`Head::handle_vouched`]). Nothing is to be said if it has ended:
     /// word of that comes as always.
     Vouch(u32, u32),
+    /// Tell the first that it is cut off from the second ([`Head::handle_cut_told`]).
+    Cut(u32, u32),
     /// Give the initial process these bytes to read; none of them: no more will come.
     Input(Vec<u8>),
     /// Kill everything, and begin nothing any more.

@@ -15,8 +15,8 @@ mod turn;
 
 use crate::{
     attention::Attention, child::Child, exchange::Exchange, input::Input, keeper::Keeper,
-    launcher::Launcher, memory::MemoryWatch, outside::Outside, ready::Ready, relay::Relays,
-    signals::SIGKILL, spare::Spare, voice::STREAMS,
+    launcher::Launcher, lines::Lines, memory::MemoryWatch, outside::Outside, ready::Ready,
+    relay::Relays, signals::SIGKILL, spare::Spare, voice::STREAMS,
 };
 use deploy_sys::{
     cgroup::{Leaf, Tree},
@@ -42,6 +42,8 @@ pub(crate) struct Household {
     pub(crate) tree: Option<Tree>,
     /// Connections with other machines, while they are being made.
     pub(crate) outside: Outside,
+    /// Whether other machines are still reached.
+    pub(crate) lines: Lines,
     /// Connections whose bytes go by way of the head.
     pub(crate) relays: Relays,
     /// The standard input of the initial process; this process's own, if none.
@@ -125,6 +127,7 @@ impl Household {
             launcher,
             tree,
             outside,
+            lines: Lines::default(),
             relays: Relays::default(),
             input,
             keeper: None,

@@ -31,6 +31,7 @@ mod keeper;
 mod launcher;
 mod ledger;
 mod leg;
+mod lines;
 mod local;
 mod memory;
 mod outpost;

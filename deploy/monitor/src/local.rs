@@ -343,6 +343,14 @@ impl Head for Local<'_> {
         unreachable!("{one} and {other} are on one machine, but: {why}")
     }
 
+    fn handle_cut(&mut self, one: u32, other: u32) {
+        unreachable!("{one} and {other} are on one machine, with no network between them")
+    }
+
+    fn handle_cut_told(&mut self, number: u32, peer: u32) {
+        unreachable!("nobody was to tell {number} of {peer}")
+    }
+
     fn handle_relayed(&mut self, channel: u32, _: Piece) {
         unreachable!("both ends of connection {channel} are on one machine, and nothing is relayed")
     }

@@ -55,7 +55,8 @@ pub(crate) enum Met {
     /// Both nodes are proved. The route is as the one that dialed has it.
     Connected {
         route: Route,
-        is_dialed: bool,
+        /// The other machine's data port, if that was dialed from here.
+        dialed: Option<SocketAddr>,
         end: End,
     },
     /// One that was dialed from here has come to nothing.
@@ -93,8 +94,18 @@ impl Outside {
         registry: &Registry,
         now: Instant,
     ) -> io::Result<()> {
-        let greeting = Greeting::dial(self.key()?, route, at, now)?;
+        let greeting = self.greet(route, at, now)?;
         self.insert(greeting, registry)
+    }
+
+    /// Begins one that is somebody else's to go on with.
+    pub(crate) fn greet(&self, route: Route, at: SocketAddr, now: Instant) -> io::Result<Greeting> {
+        Greeting::dial(self.key()?, route, at, now)
+    }
+
+    /// One of those that is proved.
+    pub(crate) fn end_of(&self, greeting: Greeting, route: Route) -> io::Result<End> {
+        greeting.into_end(self.key()?, route)
     }
 
     /// Takes in one that another machine has begun, with the first words that came.
@@ -159,22 +170,18 @@ impl Outside {
         let mut greeting = greeting.expect("it has just proceeded");
         // It stays watched only where this fails, until its process closes it.
         let _ = greeting.deregister(registry);
-        let is_dialed = greeting.dialed().is_some();
-        match self.key().and_then(|key| greeting.into_end(key, route)) {
-            Ok(end) => Some(Met::Connected {
-                route,
-                is_dialed,
-                end,
-            }),
+        let dialed = greeting.dialed().map(|(_, at)| at);
+        match self.end_of(greeting, route) {
+            Ok(end) => Some(Met::Connected { route, dialed, end }),
             Err(error) => {
                 let why = explain(&error);
-                is_dialed.then_some(Met::Failed { route, why })
+                dialed.map(|_| Met::Failed { route, why })
             }
         }
     }
 
     fn give_up(&mut self, count: usize, why: &str) -> Option<Met> {
-        let route = self.greetings.remove(&count)?.dialed()?;
+        let (route, _) = self.greetings.remove(&count)?.dialed()?;
         let why = why.to_string();
         Some(Met::Failed { route, why })
     }

@@ -274,6 +274,7 @@ impl Loop {
             Watched::Head => return head.handle_socket(),
             Watched::Input => return self.household.feed(head),
             Watched::Relay(channel) => return self.household.relays.handle_ready(channel),
+            Watched::Line(count) => return self.household.lines.handle_ready(count),
             Watched::Greeting(count) => return self.household.outside.handle_ready(count),
             Watched::Process(number, source) => (number, source),
         };

@@ -24,6 +24,8 @@ pub(crate) enum Watched {
     Relay(u32),
     /// A connection that is being made, counted from the first one on.
     Greeting(usize),
+    /// A line to another machine, counted in the same way.
+    Line(usize),
 }
 
 /// What is read of a process.
@@ -47,9 +49,10 @@ impl Watched {
         match token {
             GREETINGS.. => Watched::Greeting(token - GREETINGS),
             RELAYS.. => Watched::Relay((token - RELAYS) as u32),
+            LINES.. => Watched::Line(token - LINES),
             _ => {
                 let number = u32::try_from(token / SOURCES.len());
-                let number = number.expect("a token below the relays' is made from a number");
+                let number = number.expect("a token below the lines' is made from a number");
                 Watched::Process(number, SOURCES[token % SOURCES.len()])
             }
         }
@@ -64,6 +67,7 @@ impl Watched {
             Watched::Head => usize::MAX - 3,
             Watched::Input => usize::MAX - 4,
             Watched::Greeting(count) => GREETINGS + count,
+            Watched::Line(count) => LINES + count,
             Watched::Relay(channel) => RELAYS + channel as usize,
             Watched::Process(number, source) => {
                 let source = SOURCES.iter().position(|other| *other == source);
@@ -87,11 +91,12 @@ const SOURCES: [Source; 4] = [
     Source::Output(Stream::Stdout),
     Source::Output(Stream::Stderr),
 ];
-/// The first of the tokens of connections that are being made; behind them come those above. No process has so high a
-/// number.
+/// The first of the tokens of connections that are being made; behind them come those above.
 const GREETINGS: usize = 1 << (usize::BITS - 1);
 /// The first of the tokens of relayed connections.
 const RELAYS: usize = 1 << (usize::BITS - 2);
+/// The first of the tokens of lines. No process has so high a number.
+const LINES: usize = 1 << (usize::BITS - 3);
 
 #[cfg(test)]
 mod tests {
@@ -105,7 +110,9 @@ mod tests {
             .flat_map(|number| SOURCES.map(|source| Watched::Process(number, source)));
         let relays = numbers.map(Watched::Relay);
         let greetings = [0, 1, 1 << 40].map(Watched::Greeting);
-        let all = processes.chain(relays).chain(greetings).chain(ALONE);
+        let lines = [0, 1, 1 << 40].map(Watched::Line);
+        let all = processes.chain(relays).chain(greetings);
+        let all = all.chain(lines).chain(ALONE);
         for watched in all {
             assert_eq!(Watched::of(watched.token()), watched);
         }

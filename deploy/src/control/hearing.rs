@@ -79,6 +79,11 @@ impl Control {
                     link.handle_severed();
                 }
             }
+            Notice::Cut { peer } => {
+                if let Some(link) = self.links.by_peer(peer) {
+                    link.handle_cut();
+                }
+            }
             Notice::Waited { id, .. }
             | Notice::KillSent { id, .. }
             | Notice::Granted { id, .. } => self.answer(id, notice),

@@ -59,6 +59,18 @@ impl Link {
         }
     }
 
+    /// The network to the peer's node is cut: what has come by now is all, and whoever reads finds the end behind it.
+    pub(crate) fn handle_cut(&self) {
+        // Locked, so that who reads the end finds either this or that the end was read before.
+        let rx = self.rx();
+        self.cut.store(true, SeqCst);
+        drop(rx);
+        self.shut_down();
+        if self.socket().is_none() || self.is_doubtful() {
+            self.handle_lost(Lost::Cut);
+        }
+    }
+
     /// The connection is gone, and this is why.
     pub(crate) fn handle_lost(&self, why: Lost) {
         // The first word says it all.

@@ -115,6 +115,10 @@ impl Link {
                 {
                     let _ = self.lost.set(Lost::OwnDescriptor); // Unless a word came first.
                 }
+                if self.cut.load(SeqCst) {
+                    // Also where the peer, which was told the same, has ended since: what it had sent is lost.
+                    let _ = self.lost.set(Lost::Cut);
+                }
                 self.ended.store(true, SeqCst);
             }
             Came::Wrong(malformed) => self.handle_violation(malformed),

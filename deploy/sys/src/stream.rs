@@ -217,14 +217,33 @@ pub fn keep_unsent_below(socket: BorrowedFd<'_>, bytes: usize) {
     set_tcp(socket, libc::TCP_NOTSENT_LOWAT, bytes);
 }
 
-/// Has the kernel end a TCP connection on which nothing was said for so many seconds and whose other machine is not there any
-/// more, by five questions two seconds apart. A machine whose program is stopped answers them.
-pub fn end_with_peer(socket: BorrowedFd<'_>, idle_seconds: u16) {
-    set_tcp(socket, libc::TCP_KEEPIDLE, idle_seconds.into());
-    set_tcp(socket, libc::TCP_KEEPINTVL, 2);
-    set_tcp(socket, libc::TCP_KEEPCNT, 5);
+/// How the kernel finds out whether the machine at the other end of a silent TCP connection is still reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Questions {
+    /// It asks first when nothing was said for so long.
+    pub idle_seconds: u8,
+    /// And then as often, until it is answered.
+    pub every_seconds: u8,
+    /// So many that are not answered, one after the other, end the connection.
+    pub unanswered_max: u8,
+}
+
+/// Has the kernel end a TCP connection whose other machine is not reached any more. A machine whose program is stopped
+/// answers. Nothing is asked while something is on its way that was not acknowledged.
+pub fn end_with_peer(socket: BorrowedFd<'_>, questions: Questions) {
+    set_tcp(socket, libc::TCP_KEEPIDLE, questions.idle_seconds.into());
+    set_tcp(socket, libc::TCP_KEEPINTVL, questions.every_seconds.into());
+    set_tcp(socket, libc::TCP_KEEPCNT, questions.unanswered_max.into());
     // As below.
     let _ = setsockopt(&socket, sockopt::KeepAlive, &true);
+}
+
+/// Whether the other machine has acknowledged all that was written to a TCP connection.
+pub fn is_acknowledged(socket: BorrowedFd<'_>) -> bool {
+    let mut left: libc::c_int = 0;
+    // SAFETY: the kernel writes one integer, to the place of one.
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut left) };
+    asked == 0 && left == 0
 }
 
 /// Where it is refused, the connection is as slow to notice as any, and nothing else.
@@ -340,6 +359,18 @@ mod tests {
         let start = std::time::Instant::now();
         wait(one.as_fd(), false, Some(Duration::from_millis(20)));
         assert!(start.elapsed() >= Duration::from_millis(19));
+    }
+
+    #[test]
+    fn what_was_written_is_acknowledged_once_the_other_machine_has_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let one = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (other, _) = listener.accept().unwrap();
+        assert!(is_acknowledged(one.as_fd()));
+        // Nobody reads it, and so in the end its kernel takes no more.
+        while write(one.as_fd(), &[0; 1 << 16], b"").is_ok() {}
+        assert!(!is_acknowledged(one.as_fd()));
+        drop(other);
     }
 
     #[test]

@@ -26,6 +26,23 @@ pub struct Route {
     pub to: Pid,
 }
 
+impl Route {
+    /// Of a line: the connection is no process's, and nothing is ever said on it. It is between the two nodes themselves, for as
+    /// long as each reaches the other.
+    pub fn line(job: Job) -> Route {
+        let nobody = Pid::new(job, 0);
+        Route {
+            from: nobody,
+            to: nobody,
+        }
+    }
+
+    /// Whether it is a line: no process is connected to itself.
+    pub fn is_line(&self) -> bool {
+        self.from == self.to
+    }
+}
+
 /// Why a connection is not what it should be: it is closed without a word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum Refused {

@@ -1,5 +1,6 @@
 //! The version of the sessions, and what one may take: numbers that both sides, the page and the errors agree on.
 
+use deploy_sys::stream::Questions;
 use std::time::Duration;
 
 /// The version of the sessions, and of everything said in them that is not told apart otherwise.
@@ -29,4 +30,8 @@ pub const UNSENT_BYTES_MAX: usize = 128 << 10;
 
 /// When nothing was said in a session for so long, the kernel asks whether the other machine is there. One that lost its power
 /// says no goodbye, and a session in which nothing is due would be kept for ever.
-pub const QUIET_SECONDS_MAX: u16 = 10;
+pub const QUIET: Questions = Questions {
+    idle_seconds: 10,
+    every_seconds: 2,
+    unanswered_max: 5,
+};

@@ -26,7 +26,7 @@ pub use crate::{
 use crate::{
     framing::{Inbound, Message, Outbound, TooLong},
     limits::{
-        AHEAD_BYTES_MAX, HANDSHAKE, MESSAGE_BYTES_MAX, OUTBOUND_BYTES_MAX, QUIET_SECONDS_MAX,
+        AHEAD_BYTES_MAX, HANDSHAKE, MESSAGE_BYTES_MAX, OUTBOUND_BYTES_MAX, QUIET,
         UNKNOWN_MESSAGE_BYTES_MAX, UNSENT_BYTES_MAX,
     },
 };
@@ -63,7 +63,7 @@ impl Session {
         // Only hints: a session works without.
         let _ = stream.set_nodelay(true);
         deploy_sys::stream::keep_unsent_below(stream.as_fd(), UNSENT_BYTES_MAX);
-        deploy_sys::stream::end_with_peer(stream.as_fd(), QUIET_SECONDS_MAX);
+        deploy_sys::stream::end_with_peer(stream.as_fd(), QUIET);
         Session {
             stream,
             tls,

@@ -65,11 +65,7 @@ impl Household {
     pub(super) fn meet(&mut self, head: &mut dyn Head, now: Instant) {
         for met in self.outside.meet(&self.registry, now) {
             match met {
-                Met::Connected {
-                    route,
-                    is_dialed,
-                    end,
-                } => self.handle_met(route, is_dialed, end, now),
+                Met::Connected { route, dialed, end } => self.handle_met(route, dialed, end, now),
                 Met::Failed { route, why } => {
                     let (one, other) = (route.from.number(), route.to.number());
                     head.handle_not_connected(one, other, why);
@@ -78,15 +74,43 @@ impl Household {
         }
     }
 
-    fn handle_met(&mut self, route: Route, is_dialed: bool, end: End, now: Instant) {
-        let (ours, peer) = match is_dialed {
-            true => (route.from, route.to),
-            false => (route.to, route.from),
+    fn handle_met(&mut self, route: Route, dialed: Option<SocketAddr>, end: End, now: Instant) {
+        if route.is_line() {
+            return self.lines.hold(end.socket, &self.registry);
+        }
+        let (ours, peer) = match dialed {
+            Some(_) => (route.from, route.to),
+            None => (route.to, route.from),
         };
         if self.children.contains_key(&ours.number()) {
             self.hand_over(ours.number(), peer, end);
-        } else if !is_dialed && ours.job() == self.about.job {
+            if let Some(at) = dialed {
+                self.lines.answer_for(ours.number(), peer.number(), at, now);
+            }
+        } else if dialed.is_none() && ours.job() == self.about.job {
             self.outside.keep_early(route, end, now); // Otherwise it has ended meanwhile.
+        }
+    }
+
+    /// Looks which machines are not reached any more, and has the head told of the connections with them.
+    pub(super) fn look_after_lines(&mut self, head: &mut dyn Head, now: Instant) {
+        let route = Route::line(self.about.job);
+        let dialer = (&self.outside, route);
+        for (one, other) in self.lines.tend(dialer, &self.registry, now) {
+            if self.lives(one) {
+                head.handle_cut(one, other);
+            }
+        }
+    }
+
+    /// Tells a process that it is cut off from another; one that has ended is told nothing, and word of its end comes as always.
+    pub(super) fn tell_cut(&mut self, number: u32, peer: u32, head: &mut dyn Head) {
+        if self.lives(number) {
+            let notice = Notice::Cut {
+                peer: self.pid(peer),
+            };
+            self.tell(number, &notice, None);
+            head.handle_cut_told(number, peer);
         }
     }
 

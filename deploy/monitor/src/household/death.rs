@@ -79,6 +79,7 @@ impl Household {
             .expect("who is leaving is still here");
         self.leaving.remove(&number);
         self.ready.forget(number);
+        self.lines.forget_all_of(number);
         head.handle_farewell(number, now);
         self.emptying.extend(child.leaf);
         self.clear_groups();

@@ -33,6 +33,7 @@ impl Household {
         }
         self.act(head, now);
         self.meet(head, now);
+        self.look_after_lines(head, now);
         self.relays.carry(&self.registry, head);
         self.farewell_all(head, now);
         self.act(head, now);
@@ -62,6 +63,7 @@ impl Household {
             .chain(self.memory.poll_timeout())
             .chain(self.spare.poll_timeout())
             .chain(self.outside.poll_timeout())
+            .chain(self.lines.poll_timeout(now))
             .chain(self.speechless.iter().map(|(at, _)| *at))
             .min()
     }
@@ -72,8 +74,10 @@ impl Household {
             match deed {
                 Deed::Begin(begin, file) => self.begin(*begin, file, head, now),
                 Deed::Tell(number, notice) => {
-                    if let Notice::Granted { resources, .. } = notice {
-                        self.limit(number, resources, now);
+                    match notice {
+                        Notice::Granted { resources, .. } => self.limit(number, resources, now),
+                        Notice::Ended { peer, .. } => self.lines.forget(number, peer.number()),
+                        _ => {}
                     }
                     self.tell(number, &notice, None);
                 }
@@ -90,6 +94,7 @@ impl Household {
                 Deed::Signal(number, signal) => self.signal(number, signal),
                 Deed::Vouch(number, to) if self.lives(number) => head.handle_vouched(number, to),
                 Deed::Vouch(..) => {}
+                Deed::Cut(number, peer) => self.tell_cut(number, peer, head),
                 Deed::Input(bytes) => self.handle_input(bytes, head),
                 Deed::End => self.end(),
             }

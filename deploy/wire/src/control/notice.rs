@@ -62,6 +62,11 @@ pub enum Notice {
         /// Who lives.
         peer: Pid,
     },
+    /// The network between your node and that of this process, which lives, is cut: your connection is over.
+    Cut {
+        /// Who is not reached.
+        peer: Pid,
+    },
 }
 
 impl Notice {
@@ -93,6 +98,7 @@ impl Notice {
             }
             Notice::Lives { peer } => write_pid(w.u8(6), *peer),
             Notice::Granted { id, resources } => write_resources(w.u8(7).u64(*id), *resources),
+            Notice::Cut { peer } => write_pid(w.u8(8), *peer),
         }
         w.finish()
     }
@@ -131,6 +137,7 @@ impl Notice {
                 id: r.u64()?,
                 resources: read_resources(r)?,
             },
+            8 => Notice::Cut { peer: read_pid(r)? },
             _ => return Err(Malformed("an unknown notice")),
         })
     }

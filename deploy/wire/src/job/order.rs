@@ -85,6 +85,14 @@ pub enum JobOrder {
         /// Who doubts it.
         to: u32,
     },
+    /// The network between the nodes of two processes that are connected is cut: tell the one that is here; answered by
+    /// `CutTold`, if it lives.
+    Cut {
+        /// It is here.
+        number: u32,
+        /// The other.
+        peer: u32,
+    },
     /// From the node: all relayed connections are over, because it has lost its session with the master.
     Parted,
 }
@@ -171,6 +179,9 @@ impl JobOrder {
             JobOrder::Parted => {
                 w.u8(15);
             }
+            JobOrder::Cut { number, peer } => {
+                w.u8(16).u32(*number).u32(*peer);
+            }
         }
     }
 
@@ -223,6 +234,10 @@ impl JobOrder {
                 to: r.u32()?,
             },
             15 => JobOrder::Parted,
+            16 => JobOrder::Cut {
+                number: r.u32()?,
+                peer: r.u32()?,
+            },
             _ => return Err(Malformed("an unknown order to a warden")),
         })
     }

@@ -109,6 +109,21 @@ pub enum JobReport {
         /// Who doubted it.
         to: u32,
     },
+    /// The network to the node of another process is cut, though both had reached each other: the connection of these two is
+    /// over. Neither was told.
+    Cut {
+        /// The one here.
+        one: u32,
+        /// The other.
+        other: u32,
+    },
+    /// Answers `Cut`: the process here lives and was told.
+    CutTold {
+        /// The one here.
+        number: u32,
+        /// The other.
+        peer: u32,
+    },
     /// The person whose machine this is sent a signal, and the processes here have got it; SIGKILL: everything is to end.
     /// From a client's own warden only.
     Signalled {
@@ -173,6 +188,8 @@ impl JobReport {
                 stream.write(w.u8(16).u32(*number));
                 packed.write(w)
             }
+            JobReport::Cut { one, other } => w.u8(17).u32(*one).u32(*other),
+            JobReport::CutTold { number, peer } => w.u8(18).u32(*number).u32(*peer),
         };
     }
 
@@ -236,6 +253,14 @@ impl JobReport {
                 number: r.u32()?,
                 stream: Stream::read(r)?,
                 packed: Packed::read(r)?,
+            },
+            17 => JobReport::Cut {
+                one: r.u32()?,
+                other: r.u32()?,
+            },
+            18 => JobReport::CutTold {
+                number: r.u32()?,
+                peer: r.u32()?,
             },
             _ => return Err(Malformed("an unknown report of a warden")),
         })

@@ -87,6 +87,7 @@ pub fn orders() -> Vec<JobOrder> {
         JobOrder::Credit { bytes: 1 << 20 },
         JobOrder::Close,
         JobOrder::Vouch { number: 3, to: 2 },
+        JobOrder::Cut { number: 3, peer: 2 },
         JobOrder::Unread {
             stream: Stream::Stdout,
         },
@@ -140,6 +141,8 @@ pub fn reports() -> Vec<JobReport> {
         JobReport::Closed,
         JobReport::InputTaken { bytes: 1 << 20 },
         JobReport::Vouched { number: 3, to: 2 },
+        JobReport::Cut { one: 3, other: 2 },
+        JobReport::CutTold { number: 3, peer: 2 },
         JobReport::Signalled { signal: 2 },
     ];
     others.into_iter().chain(relayed).collect()

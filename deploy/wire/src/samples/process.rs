@@ -145,6 +145,7 @@ pub fn notices() -> Vec<Notice> {
             resources: Resources::default(),
         },
         Notice::Lives { peer: pid(6) },
+        Notice::Cut { peer: pid(6) },
     ]
 }
 

@@ -14,6 +14,7 @@ use super::{Job, Nonsense, Stage};
 use crate::scheduler::NodeId;
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
+    control::Notice,
     job::JobOrder,
     relay::{Piece, Relay},
     secret::{Seal, Secret},
@@ -141,6 +142,20 @@ impl Job {
         if is_there(one) && is_there(other) {
             self.connect(one, other);
         }
+    }
+
+    /// The network between their nodes was cut under the connection of two processes. The one there is told by its warden, if it
+    /// lives, and the one here only when that has said so: a node that is lost is not cut off from others.
+    pub(super) fn handle_cut(&mut self, one: u32, other: u32) {
+        if self.stage(other) == Stage::Alive {
+            let (number, peer) = (other, one);
+            self.order(number, JobOrder::Cut { number, peer });
+        }
+    }
+
+    pub(super) fn handle_cut_told(&mut self, number: u32, peer: u32) {
+        let told = self.roster.pid(number);
+        self.tell(peer, Notice::Cut { peer: told });
     }
 
     fn relay(&mut self, one: u32, other: u32) {

@@ -71,6 +71,8 @@ impl Job {
                 return self.handle_relayed(node, channel, piece);
             }
             JobReport::Vouched { number, to } => self.roster.handle_vouched(number, to),
+            JobReport::Cut { one, other } => self.handle_cut(one, other),
+            JobReport::CutTold { number, peer } => self.handle_cut_told(number, peer),
             JobReport::InputTaken { bytes } => {
                 if self.node_of(self.initial) == node {
                     self.handle_input_taken(bytes);
@@ -314,6 +316,11 @@ impl Job {
                 is(number, &[Stage::Alive])
             }
             JobReport::Vouched { number, to } => is(number, &[Stage::Alive]).and(known(to)),
+            JobReport::Cut {
+                one: number,
+                other: peer,
+            }
+            | JobReport::CutTold { number, peer } => is(number, &[Stage::Alive]).and(known(peer)),
             // From one that was replaced it may come too late.
             JobReport::InputTaken { bytes } => match self.processes.count() == 0 {
                 true => Err("there is no such process"),

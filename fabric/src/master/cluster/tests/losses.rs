@@ -130,3 +130,23 @@ fn a_state_whose_parts_contradict_each_other_is_refused() {
     }
     assert!(taken_up > 0, "where it says something else, it goes on");
 }
+
+#[test]
+fn who_is_cut_off_is_told_once_the_other_is_known_to_live() {
+    let (mut world, here, there) = apart();
+    let is_cut = |notice: &Notice| *notice == Notice::Cut { peer: pid(1) };
+    world.report(here, JobReport::Cut { one: 0, other: 1 });
+    let ordered = JobOrder::Cut { number: 1, peer: 0 };
+    assert_eq!(world.orders.last(), Some(&(there, ordered.clone())));
+    assert!(!world.was_told(0, is_cut));
+    world.report(there, JobReport::CutTold { number: 1, peer: 0 });
+    assert!(world.was_told(0, is_cut));
+    // Of one that has ended nobody is asked, and what a node says of another's processes is not heard.
+    world.end(there, 1, End::Code(0));
+    let count = world.orders.len();
+    world.report(here, JobReport::Cut { one: 0, other: 1 });
+    assert_eq!(world.orders.len(), count);
+    assert!(world.dismissed.is_empty());
+    world.report(there, JobReport::Cut { one: 0, other: 1 });
+    assert_eq!(world.dismissed, [there]);
+}
