@@ -125,14 +125,10 @@ fn wait(there: &str) {
     let unread = Receiver::<Vec<u64>>::new(on(there).spawn(offer, WAITING).unwrap());
     let peer = on(there).spawn(stoppable, ()).unwrap();
     let (sender, receiver) = (Sender::<u64>::new(peer), Receiver::<u64>::new(peer));
-    for number in 0..2 {
-        sender.send(number).unwrap();
-        assert_eq!(receiver.recv().unwrap(), number);
-        if number == 0 {
-            println!("it waits");
-            thread::sleep(WAITED);
-        }
-    }
+    println!("it waits for {}", receiver.recv().unwrap());
+    thread::sleep(WAITED);
+    sender.send(42).unwrap();
+    assert_eq!(receiver.recv(), Ok(42));
     for number in 0..WAITING {
         assert_eq!(unread.recv().unwrap(), vec![number; LEN]);
     }
@@ -141,8 +137,9 @@ fn wait(there: &str) {
 }
 
 fn stoppable(parent: Pid, (): ()) {
-    println!("stop {}", process::id());
-    answer(parent, ());
+    let (sender, receiver) = (Sender::<u64>::new(parent), Receiver::<u64>::new(parent));
+    sender.send(process::id().into()).unwrap();
+    sender.send(receiver.recv().unwrap()).unwrap();
 }
 
 fn beside(there: &str) {
