@@ -45,8 +45,8 @@ pub(crate) struct Lines {
 #[derive(Debug)]
 struct Line {
     count: usize,
-    /// For which connections it answers: a process here and one there.
-    connections: BTreeSet<(u32, u32)>,
+    /// For which connections it answers: of a process here with those there.
+    connections: BTreeMap<u32, BTreeSet<u32>>,
     /// When the other machine was reached, as far as is known without a line.
     reached: Instant,
     state: State,
@@ -82,18 +82,23 @@ impl Lines {
             self.count += 1;
             Line {
                 count: self.count,
-                connections: BTreeSet::new(),
+                connections: BTreeMap::new(),
                 reached: now,
                 state: State::Down(now),
             }
         });
-        line.connections.insert((one, other));
+        line.connections.entry(one).or_default().insert(other);
     }
 
     /// These two are not connected any more.
     pub(crate) fn forget(&mut self, one: u32, other: u32) {
         self.dialed.retain(|_, line| {
-            line.connections.remove(&(one, other));
+            if let Some(others) = line.connections.get_mut(&one) {
+                others.remove(&other);
+                if others.is_empty() {
+                    line.connections.remove(&one);
+                }
+            }
             !line.connections.is_empty()
         });
     }
@@ -101,10 +106,8 @@ impl Lines {
     /// Nor is this process with any other.
     pub(crate) fn forget_all_of(&mut self, one: u32) {
         self.dialed.retain(|_, line| {
-            let connections = &mut line.connections;
-            let gone = connections.extract_if((one, 0)..=(one, u32::MAX), |_| true);
-            gone.for_each(drop);
-            !connections.is_empty()
+            line.connections.remove(&one);
+            !line.connections.is_empty()
         });
     }
 
@@ -141,7 +144,10 @@ impl Lines {
             }
             let is_reached = line.tend(*at, dialer, registry, now);
             if !is_reached {
-                cut.extend(&line.connections);
+                let connections = line.connections.iter();
+                cut.extend(
+                    connections.flat_map(|(one, others)| others.iter().map(|other| (*one, *other))),
+                );
             }
             is_reached
         });

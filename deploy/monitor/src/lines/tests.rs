@@ -105,7 +105,10 @@ fn one_answers_for_all_connections_there_and_goes_with_the_last() {
     assert_eq!(world.lines.poll_timeout(world.now), None);
     world.lines.forget(1, 2);
     world.lines.forget_all_of(1);
-    assert_eq!(world.lines.dialed[&at].connections, [(4, 2)].into());
+    assert_eq!(
+        world.lines.dialed[&at].connections,
+        [(4, [2].into())].into()
+    );
     world.lines.forget(4, 2);
     assert_eq!(there.read(&mut [0]).unwrap(), 0);
     listener.set_nonblocking(true).unwrap();
