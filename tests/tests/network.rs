@@ -146,7 +146,7 @@ fn a_node_that_lost_its_power_returns_at_once_and_its_processes_are_known_to_be_
     let back = begun.elapsed();
     cluster
         .daemon("head")
-        .expect("node n1 is lost, by a new beginning");
+        .expect("what ran on node n1 is lost, by a new beginning");
     ticking.ended();
     let told = begun.elapsed();
     println!(

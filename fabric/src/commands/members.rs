@@ -13,7 +13,7 @@ use deploy_trust::{
     endpoint::Connector,
     identity::Identity,
     members::MemberRow,
-    state::StateDir,
+    state::{StateDir, StateError},
     subject::{Name, Role},
 };
 use deploy_wire::node::{Order, Report};
@@ -71,6 +71,9 @@ pub(super) fn remove(name: &str, role: Option<&str>, state: &Path) -> Result<()>
         }
         .into());
     };
+    if role == Role::Node && own_node(state)?.is_some_and(|own| own.subject.name == name) {
+        return Err(needed(&name).into());
+    }
     members.revoke(role, &name, SystemTime::now())?;
     let who = format!("{role} {name}");
     Audit::open(state)?.add(&audit::line("removed", &[("who", &who)]));
@@ -84,10 +87,11 @@ pub(super) fn remove(name: &str, role: Option<&str>, state: &Path) -> Result<()>
 pub(super) fn leave(state: &Path) -> Result<()> {
     let place = head::place(state, Role::Node);
     let gone = "this machine is no node of a cluster";
-    if !place.exists() {
-        return Err(gone.into());
+    let identity = own_node(state)?.ok_or(gone)?;
+    let master = head::place(state, Role::Master);
+    if master.exists() && matches!(StateDir::open(&master)?.claim(), Err(StateError::InUse(_))) {
+        return Err(needed(&identity.subject.name).into());
     }
-    let identity = Identity::load(&StateDir::open(&place)?)?.ok_or(gone)?;
     let told = tell_master(&identity);
     match fs::remove_dir_all(&place) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -106,6 +110,23 @@ pub(super) fn leave(state: &Path) -> Result<()> {
         ),
     }
     Ok(())
+}
+
+/// Which node this machine is, if it is one.
+fn own_node(state: &Path) -> Result<Option<Identity>> {
+    let place = head::place(state, Role::Node);
+    match place.exists() {
+        true => Ok(Identity::load(&StateDir::open(&place)?)?),
+        false => Ok(None),
+    }
+}
+
+/// With the node beside it the master would end, and the cluster with that.
+fn needed(name: &Name) -> String {
+    format!(
+        "node {name} is the head's own, without which there is no master: `fabric drain {name}` keeps jobs off it, and Ctrl-C \
+         on `fabric master` ends both"
+    )
 }
 
 fn tell_master(identity: &Identity) -> Result<()> {

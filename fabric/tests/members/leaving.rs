@@ -69,6 +69,23 @@ fn a_removed_node_ends_its_jobs_and_is_lost_at_once() {
     assert!(!nodes.lines().any(|line| line.starts_with(name)), "{nodes}");
 }
 
+/// The master ends with it, and so would the cluster.
+#[test]
+fn the_heads_own_node_neither_leaves_nor_is_removed() {
+    let mut cluster = Cluster::start();
+    let nodes = cluster.say(&["nodes"]);
+    let name = nodes.lines().nth(1).unwrap().split(' ').next().unwrap();
+    for words in [&["leave"][..], &["remove", name, "--role", "node"]] {
+        let output = cluster.run(words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{words:?}");
+        assert!(said.contains(&format!("fabric drain {name}")), "{said}");
+    }
+    assert_eq!(cluster.say(&["nodes"]), nodes);
+    cluster.kill_master();
+    assert!(cluster.run(&["leave"]).status.success());
+}
+
 /// It would look as if there were a cluster, next time.
 #[test]
 fn a_question_about_what_is_not_there_makes_nothing() {

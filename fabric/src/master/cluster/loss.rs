@@ -46,6 +46,7 @@ impl Loss {
     pub fn note(&self, name: &str) -> String {
         match self {
             Loss::Stopped | Loss::Removed => format!("node {name} has stopped"),
+            Loss::Anew => format!("what ran on node {name} is lost, by {}", self.by()),
             _ => format!("node {name} is lost, by {}", self.by()),
         }
     }
