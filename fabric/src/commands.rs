@@ -225,8 +225,9 @@ fn join_as_node(token: &Token, how: &Serve, place: &Path) -> Result<()> {
             )
             .into());
         }
+        let state = how.state.said();
         println!(
-            "This machine has joined before, as {name}. To join anew, say `fabric leave` first."
+            "This machine has joined before, as {name}. To join anew, say `fabric leave{state}` first."
         );
         return Ok(());
     }
