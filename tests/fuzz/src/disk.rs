@@ -128,21 +128,7 @@ pub(crate) const LABEL: Target = Target {
 pub(crate) const SEGMENT: Target = Target {
     name: "segment",
     check: |input| {
-        let [alone, followed] = &*SEGMENTS;
-        let sequence = u64::from(*input.first().unwrap_or(&0));
-        match input.len().is_multiple_of(2) {
-            true => {
-                fs::write(alone.join(FIRST), input).expect("there is room for it");
-                words::given(segment(alone, None) + 1);
-                // And what is left of it, up to there.
-                let output = 0;
-                segment(alone, Some(Position { sequence, output }));
-            }
-            false => {
-                fs::write(followed.join(FIRST), input).expect("there is room for it");
-                words::given(segment(followed, None) + 1);
-            }
-        }
+        SEGMENTS.with(|directories| check_segment(input, directories));
         64 * input.len() + (256 << 10)
     },
     seeds: || {
@@ -299,6 +285,19 @@ fn without_sums(entry: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+fn check_segment(input: &[u8], Directories { alone, followed }: &Directories) {
+    let is_alone = input.len().is_multiple_of(2);
+    let place = if is_alone { alone } else { followed };
+    fs::write(place.join(FIRST), input).expect("there is room for it");
+    words::given(segment(place, None) + 1);
+    if is_alone {
+        // And what is left of it, up to there.
+        let sequence = u64::from(*input.first().unwrap_or(&0));
+        let output = 0;
+        segment(alone, Some(Position { sequence, output }));
+    }
+}
+
 /// Goes on with the record in this directory, and reads it. Returns how many events that were.
 fn segment(dir: &Path, next: Option<Position>) -> u64 {
     let Ok((record, mut pen)) = Record::resume(dir.to_owned(), LIMITS, next) else {
@@ -335,19 +334,37 @@ fn written(messages: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// Two directories, and in the second one a segment that begins where no mutated one gets to.
-static SEGMENTS: LazyLock<[PathBuf; 2]> = LazyLock::new(|| {
-    let [alone, followed] = ["alone", "followed"].map(|name| {
-        let path = place::new(name);
-        fs::create_dir(&path).expect("a directory can be made");
-        path
-    });
-    let mut event = written(&["the last"]);
-    event[4..12].copy_from_slice(&LATER.to_le_bytes());
-    let name = format!("{LATER:016x}-{:016x}", 0);
-    fs::write(followed.join(name), event).expect("there is room for it");
-    [alone, followed]
-});
+/// Two directories, and in the second one a segment that begins where no mutated one gets to. Both go when it is dropped.
+struct Directories {
+    alone: PathBuf,
+    followed: PathBuf,
+}
+
+impl Directories {
+    fn new() -> Directories {
+        let [alone, followed] = ["alone", "followed"].map(|name| {
+            let path = place::new(name);
+            fs::create_dir(&path).expect("a directory can be made");
+            path
+        });
+        let mut event = written(&["the last"]);
+        event[4..12].copy_from_slice(&LATER.to_le_bytes());
+        let name = format!("{LATER:016x}-{:016x}", 0);
+        fs::write(followed.join(name), event).expect("there is room for it");
+        Directories { alone, followed }
+    }
+}
+
+impl Drop for Directories {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.alone);
+        let _ = fs::remove_dir_all(&self.followed);
+    }
+}
+
+thread_local! {
+    static SEGMENTS: Directories = Directories::new();
+}
 
 /// A journal of a job that was told nothing.
 static BEGINNING: LazyLock<Vec<u8>> = LazyLock::new(|| journal::first(&about()));
