@@ -113,6 +113,11 @@ impl Log {
     /// For how long a node was silent at most, without a pause that its master would have noticed.
     pub fn silence_ms(&self, node: &str, from_ms: u64, to_ms: u64) -> u64 {
         let is_it = |what: &What| *what == What::Silent(node.to_string());
+        self.longest_ms(is_it, from_ms, to_ms)
+    }
+
+    /// For how long this was done at most, without such a pause.
+    pub fn longest_ms(&self, is_it: impl Fn(&What) -> bool, from_ms: u64, to_ms: u64) -> u64 {
         let mut spans: Vec<(u64, u64)> = (self.0.iter())
             .filter(|struck| is_it(&struck.what))
             .map(|struck| (struck.from_ms, struck.to_ms.unwrap_or(to_ms)))

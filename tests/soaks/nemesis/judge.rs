@@ -159,7 +159,14 @@ impl Case<'_> {
             }
         }
         for text in life.said("lost ") {
-            if !text.contains("and the connection to it is gone") || !self.may_be_cut(life, text) {
+            let may_be = match text {
+                text if text.contains("and the connection to it is gone") => {
+                    self.may_be_broken(life, text)
+                }
+                text if text.contains("and this one was cut") => self.may_be_cut(life, text),
+                _ => false,
+            };
+            if !may_be {
                 return Err(format!("it lost {text}"));
             }
             counts.cut += 1;
@@ -169,14 +176,8 @@ impl Case<'_> {
 
     /// Two that could not dial each other are connected by way of the master, and what is relayed ends with a session that is
     /// silent for 4 s: so both must have happened, each for some time.
-    fn may_be_cut(&self, life: &Life, text: &str) -> bool {
-        let pid = text.split(' ').next().unwrap_or_default();
-        let nodes = [Some(life), self.story.life(pid)];
-        let nodes: Vec<&str> = nodes
-            .into_iter()
-            .flatten()
-            .map(|life| &*life.node)
-            .collect();
+    fn may_be_broken(&self, life: &Life, text: &str) -> bool {
+        let nodes = self.nodes(life, text);
         let is_it = |what: &What| match what {
             What::Silent(node) => nodes.contains(&&**node),
             What::Apart(one, other) => nodes.contains(&&**one) || nodes.contains(&&**other),
@@ -185,6 +186,25 @@ impl Case<'_> {
         };
         let to_ms = life.end.as_ref().map_or(u64::MAX, |end| end.told_ms);
         self.log.was(self.begun_ms, to_ms, is_it)
+    }
+
+    /// Two are told to be cut off from each other that were, for as long as that takes.
+    fn may_be_cut(&self, life: &Life, text: &str) -> bool {
+        let nodes = self.nodes(life, text);
+        let is_it = |what: &What| match what {
+            What::Silent(node) => nodes.contains(&&**node),
+            What::Apart(one, other) => nodes.contains(&&**one) && nodes.contains(&&**other),
+            _ => false,
+        };
+        let to_ms = life.end.as_ref().map_or(u64::MAX / 2, |end| end.told_ms);
+        self.log.longest_ms(is_it, self.begun_ms, to_ms) >= CUT_MS_MIN
+    }
+
+    /// Where this process is, and the one that it speaks of.
+    fn nodes<'a>(&'a self, life: &'a Life, text: &str) -> Vec<&'a str> {
+        let pid = text.split(' ').next().unwrap_or_default();
+        let both = [Some(life), self.story.life(pid)];
+        both.into_iter().flatten().map(|life| &*life.node).collect()
     }
 
     /// Nothing ran on when its end was told.
@@ -285,3 +305,6 @@ fn is_of_pool(life: &Life) -> bool {
 
 /// A node that was silent for less is never lost; its master takes 12 s, and it 10.
 const SILENCE_MS_MIN: u64 = 7_000;
+
+/// Two that were cut off from each other for less are never told so.
+const CUT_MS_MIN: u64 = 10_000;
