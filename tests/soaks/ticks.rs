@@ -1,20 +1,22 @@
-//! The work that goes on while a network fails (`tests/network.rs`).
+//! The work that goes on while a network fails (`tests/network.rs`, `tests/partitions.rs`).
 //!
 //! `ticks wait FILE`: a process on the node n1 that writes the time into a file, again and again; its parent on another says
-//! how it ended, and when it heard of that. `ticks flood BYTES`: one on n1 with an argument so long that prints without a
+//! how it ended, and when it heard of that. `ticks again DIRECTORY NODE..`: one on each of these nodes, and another each time
+//! that one has ended, each with a file of its own, called after its node. `ticks flood BYTES`: one on n1 with an argument so long that prints without a
 //! pause, and goes on when it is asked whether it is there.
 //!
 //! Deliberately absent: whoever cuts the network.
 
 use deploy::*;
 use deploy_tests::story::now_ms;
-use std::{env, fs, os::unix::fs::FileExt, thread, time::Duration};
+use std::{env, fs, os::unix::fs::FileExt, path::Path, thread, time::Duration};
 
 fn main() {
     init(Resources::default());
     let args: Vec<String> = env::args().collect();
     match args[1].as_str() {
         "wait" => wait(&args[2]),
+        "again" => again(Path::new(&args[2]), &args[3..]),
         "flood" => flood(args[2].parse().unwrap()),
         other => panic!("there is no {other}"),
     }
@@ -27,6 +29,32 @@ fn wait(file: &str) {
     println!("it ticks");
     let status = child.wait().unwrap();
     println!("told {} {status}", now_ms());
+}
+
+fn again(directory: &Path, nodes: &[String]) {
+    thread::scope(|scope| {
+        for node in nodes {
+            scope.spawn(|| (0..).for_each(|life| live(directory, node, life)));
+        }
+    });
+}
+
+/// One life on this node, once there is room.
+fn live(directory: &Path, node: &str, life: u64) {
+    let path = directory.join(format!("{node}.{life}"));
+    let path = path.to_str().expect("the tests' paths are text");
+    // While it is away no node has this name, and nothing announces that it is there again.
+    let child = loop {
+        match Builder::new().node(node).spawn(tick, path.to_string()) {
+            Ok(child) => break child,
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    if Receiver::<()>::new(child).recv().is_ok() {
+        println!("{node}.{life} ticks");
+    }
+    let status = child.wait().unwrap();
+    println!("{node}.{life} told {} {status}", now_ms());
 }
 
 fn tick(parent: Pid, path: String) {

@@ -198,7 +198,7 @@ impl Cluster {
         let line = all
             .lines()
             .find(|line| line.split(' ').next() == Some(name));
-        let line = line.unwrap_or_else(|| panic!("no {name}: {finished:?}"));
+        let line = line.unwrap_or_else(|| panic!("no {name}:\n{all}"));
         line.to_string()
     }
 
