@@ -34,7 +34,11 @@ fn wait(file: &str) {
 fn again(directory: &Path, nodes: &[String]) {
     thread::scope(|scope| {
         for node in nodes {
-            scope.spawn(|| (0..).for_each(|life| live(directory, node, life)));
+            scope.spawn(move || {
+                for life in 0.. {
+                    live(directory, node, life);
+                }
+            });
         }
     });
 }

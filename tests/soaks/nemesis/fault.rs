@@ -92,7 +92,7 @@ pub enum What {
     Master,
     /// It may be that its master does not hear it.
     Silent(String),
-    /// These two may not reach each other.
+    /// These two do not reach each other, in one direction at least.
     Apart(String, String),
     /// Ended by a person.
     Job(String),

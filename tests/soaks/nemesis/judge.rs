@@ -180,7 +180,7 @@ impl Case<'_> {
         let nodes = self.nodes(life, text);
         let is_it = |what: &What| match what {
             What::Silent(node) => nodes.contains(&&**node),
-            What::Apart(one, other) => nodes.contains(&&**one) || nodes.contains(&&**other),
+            What::Apart(..) => are_apart(&nodes, what),
             What::Master => true,
             _ => false,
         };
@@ -188,14 +188,11 @@ impl Case<'_> {
         self.log.was(self.begun_ms, to_ms, is_it)
     }
 
-    /// Two are told to be cut off from each other that were, for as long as that takes.
+    /// Two are told to be cut off from each other that were, for as long as that takes. A daemon that is stopped and a line
+    /// that is slow cut nobody off.
     fn may_be_cut(&self, life: &Life, text: &str) -> bool {
         let nodes = self.nodes(life, text);
-        let is_it = |what: &What| match what {
-            What::Silent(node) => nodes.contains(&&**node),
-            What::Apart(one, other) => nodes.contains(&&**one) && nodes.contains(&&**other),
-            _ => false,
-        };
+        let is_it = |what: &What| are_apart(&nodes, what);
         let to_ms = life.end.as_ref().map_or(u64::MAX / 2, |end| end.told_ms);
         self.log.longest_ms(is_it, self.begun_ms, to_ms) >= CUT_MS_MIN
     }
@@ -303,8 +300,15 @@ fn is_of_pool(life: &Life) -> bool {
         .any(|name| life.worker.ends_with(name))
 }
 
+/// Whether it cut these two off from each other.
+fn are_apart(nodes: &[&str], what: &What) -> bool {
+    match what {
+        What::Apart(one, other) => nodes.contains(&&**one) && nodes.contains(&&**other),
+        _ => false,
+    }
+}
+
 /// A node that was silent for less is never lost; its master takes 12 s, and it 10.
 const SILENCE_MS_MIN: u64 = 7_000;
-
 /// Two that were cut off from each other for less are never told so.
 const CUT_MS_MIN: u64 = 10_000;

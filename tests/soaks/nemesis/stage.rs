@@ -157,7 +157,8 @@ impl Stage {
             }
             _ => {
                 hosts.cut(host);
-                (self.silent_with(host), Mend::PlugIn(name))
+                let what = [self.silent_with(host), apart_from_all(host)].concat();
+                (what, Mend::PlugIn(name))
             }
         })
     }
@@ -360,6 +361,13 @@ fn apart(one: &str, other: &str) -> Vec<What> {
         );
     }
     what
+}
+
+/// Nobody reaches a host without its cable.
+fn apart_from_all(host: &str) -> Vec<What> {
+    let others = NODES.iter().filter(|name| **name != host);
+    let apart = others.map(|other| What::Apart(host.to_string(), other.to_string()));
+    apart.collect()
 }
 
 fn is_ours(process: &u32) -> bool {
