@@ -18,7 +18,7 @@ use deploy_wire::{
     outbound::{RECORD_BYTES_MAX, record_units},
     wait::Awaited,
 };
-use pieces::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
+use pieces::PIECE_BYTES_MIN;
 use serde::Serialize;
 use std::sync::{
     Arc,
@@ -153,8 +153,7 @@ impl Outlet {
         if let Some(refusal) = self.refusal() {
             return Look::Found(Err(refusal));
         }
-        let room = (self.link.room(&tx) as usize).min(PIECE_BYTES_MAX);
-        let room = room.min(self.link.room_at_once(&mut tx));
+        let room = (self.link.room(&tx) as usize).min(self.link.room_at_once(&mut tx));
         if room < PIECE_BYTES_MIN || self.link.is_blocked() {
             return Look::Nothing;
         }

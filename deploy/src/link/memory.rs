@@ -101,11 +101,11 @@ impl Link {
         }
     }
 
-    /// How much of a piece a ring takes at once, as far as that is worth a frame: none, where its reader will say when there
-    /// is more. Where there is no ring, as much as one likes.
+    /// How long a piece may be: as much as a ring takes at once, as far as that is worth a frame, and none where its reader
+    /// will say when there is more; where there is no ring, about what the socket takes.
     pub(crate) fn room_at_once(&self, tx: &mut Tx) -> usize {
         match tx.way.ring_room() {
-            None => usize::MAX,
+            None => tx.piece_bytes_max(),
             Some(_) if self.is_starved() || self.starves(tx) => 0,
             Some(room) => room,
         }

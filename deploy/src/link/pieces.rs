@@ -10,6 +10,39 @@ use std::sync::Arc;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LongMark(u64);
 
+/// How long a piece may be: about what the socket takes at once, since what it does not take is copied. One that took all
+/// of them is offered more, so that a value of a megabyte comes in one piece and is read in a few large reads; one that did
+/// not is offered half.
+pub(super) struct Stride {
+    bytes: usize,
+}
+
+impl Default for Stride {
+    fn default() -> Stride {
+        Stride {
+            bytes: PIECE_BYTES_STEP,
+        }
+    }
+}
+
+impl Stride {
+    /// A piece of so many bytes was written, wholly or in part.
+    fn handle_piece(&mut self, bytes: usize, wholly: bool) {
+        self.bytes = match wholly {
+            true if bytes >= self.bytes => (self.bytes + PIECE_BYTES_STEP).min(PIECE_BYTES_MAX),
+            true => self.bytes,
+            false => (self.bytes / 2).max(PIECE_BYTES_STEP),
+        };
+    }
+}
+
+impl Tx {
+    /// The longest piece that the socket probably takes at once.
+    pub(crate) fn piece_bytes_max(&self) -> usize {
+        self.stride.bytes
+    }
+}
+
 impl Link {
     /// Marks the connection as sending a long value, unless it does already.
     pub(crate) fn mark_long(&self, tx: &mut Tx) -> Option<LongMark> {
@@ -71,6 +104,37 @@ impl Link {
     fn write_piece(self: &Arc<Link>, tx: &mut Tx, part: Part, payload: &[u8], total: u64) {
         tx.out.queue_piece_header(part, payload.len(), total);
         self.transmit(tx, payload);
+        let is_behind = tx.out.pending() > 0 || tx.way.is_behind();
+        tx.stride.handle_piece(payload.len(), !is_behind);
         self.flush(tx);
+    }
+}
+
+/// What any socket takes, most often.
+const PIECE_BYTES_STEP: usize = 256 << 10;
+
+/// A longer one gains nothing, and is what a sender holds at most of a value that its socket did not take.
+const PIECE_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_grow_while_the_socket_takes_them_and_shrink_when_it_does_not() {
+        let mut stride = Stride::default();
+        let mut check = |bytes, wholly, max_kib: usize| {
+            stride.handle_piece(bytes, wholly);
+            assert_eq!(stride.bytes, max_kib << 10);
+        };
+        check(100, true, 256); // The rest of a value says nothing.
+        check(256 << 10, true, 512);
+        check(256 << 10, true, 512);
+        check(512 << 10, true, 768);
+        check(768 << 10, true, 1024);
+        check(1 << 20, true, 1024);
+        check(1 << 20, false, 512);
+        check(512 << 10, false, 256);
+        check(100, false, 256);
     }
 }

@@ -6,7 +6,10 @@
 //!
 //! Deliberately absent: frames (`deploy_wire::outbound`), what carries them (`carrier.rs`), and long values (`pieces.rs`).
 
-use super::{Link, pieces::LongMark};
+use super::{
+    Link,
+    pieces::{LongMark, Stride},
+};
 use crate::carrier::{Outgoing, TORN};
 use deploy_sys::fd;
 use deploy_wire::outbound::{Outbound, record_units};
@@ -28,6 +31,8 @@ pub(crate) struct Tx {
     pub(super) long_begun: bool,
     /// How many long values there were.
     pub(super) longs: u64,
+    /// How long a piece may be.
+    pub(super) stride: Stride,
     /// How many values were queued since it was last looked how fast they come.
     values: u32,
 }
@@ -41,6 +46,7 @@ impl Tx {
             long: None,
             long_begun: false,
             longs: 0,
+            stride: Stride::default(),
             values: 0,
         }
     }

@@ -78,7 +78,7 @@ impl Long<'_> {
         loop {
             let look = || self.look_room(bytes.len());
             let (room, at_once) = self.outlet.block(self.waiting, look)?;
-            let at_once = room.min(at_once).min(PIECE_BYTES_MAX);
+            let at_once = room.min(at_once);
             let (piece, rest) = bytes.split_at(at_once.min(bytes.len()));
             let part = if rest.is_empty() { part } else { Part::More };
             if !link.send_piece(self.mark, part, piece, total) {
@@ -171,6 +171,3 @@ const BLOCK_BYTES: usize = 64 << 10;
 
 /// The shortest piece worth a frame, unless it is the rest.
 pub(super) const PIECE_BYTES_MIN: usize = 16 << 10;
-
-/// The longest piece: about what a socket takes at once. What it does not take is copied.
-pub(super) const PIECE_BYTES_MAX: usize = 256 << 10;
