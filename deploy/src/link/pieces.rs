@@ -1,8 +1,9 @@
 //! Values that leave in pieces, straight from where they lie: one long value at a time, and runs of bytes.
 //!
-//! Deliberately absent: how long a piece is, and who waits for room (`outlet.rs`).
+//! Deliberately absent: where a value is cut, and who waits for room (`outlet.rs`).
 
 use super::{Link, Tx};
+use crate::carrier::Outgoing;
 use deploy_wire::frame::{LENGTH_UNKNOWN, Part};
 use std::sync::Arc;
 
@@ -37,9 +38,13 @@ impl Stride {
 }
 
 impl Tx {
-    /// The longest piece that the socket probably takes at once.
+    /// The longest piece that the socket probably takes at once. What is sealed is copied first, whatever the socket takes,
+    /// and should still be in a processor's cache when it is written.
     pub(crate) fn piece_bytes_max(&self) -> usize {
-        self.stride.bytes
+        match self.way {
+            Outgoing::Sealed(_) => PIECE_BYTES_STEP,
+            _ => self.stride.bytes,
+        }
     }
 }
 
