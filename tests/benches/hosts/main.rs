@@ -158,9 +158,10 @@ const WORKLOADS: [(&str, &str, &[Row], &[Aim]); 6] = [
         "MB/s",
         &[
             ("floor: one pipe", Way::Pipe),
-            ("cluster", Way::Forwarded("log")),
+            // The workload of the peers: lines of 64 bytes, alike, in writes of 64 KiB.
+            ("cluster", Way::Forwarded("same")),
             ("cluster, numbered lines", Way::Forwarded("numbered")),
-            ("cluster, one line again and again", Way::Forwarded("same")),
+            ("cluster, log lines", Way::Forwarded("log")),
             ("cluster, noise", Way::Forwarded("noise")),
         ],
         &[
