@@ -45,6 +45,13 @@ impl<T> Slot<T> {
         self.full.store(true, SeqCst);
     }
 
+    /// The value comes before all others again.
+    pub(crate) fn put_back(&self, value: Result<T, ChannelError>) {
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        values.push_front(value);
+        self.full.store(true, SeqCst);
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Acquire)
     }

@@ -6,7 +6,7 @@
 use crate::{
     carrier::Place,
     error::ChannelError,
-    link::{Link, Look, Who},
+    link::{self, Link, Look, Who},
     outlet::Refusal,
     receiver::Receiver,
     sender::Sender,
@@ -54,6 +54,9 @@ impl Write for &Sender<u8> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
+        }
+        if let Some(error) = link::end_of_fork() {
+            return Err(error.into());
         }
         Ok(self.outlet.write(bytes, Location::caller())?)
     }
@@ -134,7 +137,14 @@ impl Receiver<u8> {
 
     /// Takes what had arrived, or finds the end.
     fn look_run(&self, buffer: &mut [u8]) -> Look<Result<usize, Refusal>> {
+        if let Some(error) = link::end_of_fork() {
+            return Look::Found(Err(Refusal::Error(error)));
+        }
         let mut rx = self.link.rx();
+        if let Some(byte) = self.slot.take() {
+            let taken = byte.map(|byte| buffer[0] = byte).map_err(Refusal::Error);
+            return Look::Found(taken.map(|()| 1));
+        }
         let found = match rx.inbound.take_run(self.generation, buffer.len()) {
             Ok(Taken::Record(run)) => {
                 buffer[..run.len()].copy_from_slice(run);

@@ -10,7 +10,7 @@ use crate::{
     sending::Sending,
     waits::Waiting,
 };
-use deploy_wire::wait::Awaited;
+use deploy_wire::{frame::Kind, wait::Awaited};
 use futures_core::Stream;
 use futures_sink::Sink;
 use serde::{Serialize, de::DeserializeOwned};
@@ -64,7 +64,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     }
 
     /// A value or an end, if it can be had without waiting.
-    fn find(&self) -> Option<Result<T, ChannelError>> {
+    pub(crate) fn find(&self) -> Option<Result<T, ChannelError>> {
         match self.try_find()? {
             Found::Value(value) => Some(value),
             Found::Panicked => self.link.look_end_after_panic().map(Err),
@@ -95,7 +95,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Stream for Receiver<T> {
     }
 }
 
-/// A value is accepted when the one before it was sent; `flush` completes when the last one was.
+/// A value is accepted when the one before it was sent; `flush` completes when the last one was. `close`, which `forward`
+/// ends with too, does to the peer what dropping the sender does, and whatever is sent after it returns
+/// [`ChannelError::Closed`].
 impl<T: Serialize + DeserializeOwned + Send + 'static> Sink<T> for Sender<T> {
     type Error = ChannelError;
 
@@ -116,8 +118,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sink<T> for Sender<T> {
         self.poll_sent(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ChannelError>> {
-        self.poll_sent(cx)
+    fn poll_close(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ChannelError>> {
+        ready!(self.as_mut().poll_sent(cx))?;
+        self.finish(Kind::Fin);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -43,6 +43,33 @@ fn a_sink_feeds_a_stream() {
     assert_eq!(sum, COUNT * (COUNT - 1) / 2);
 }
 
+/// Once it was not: a task that had closed its sink, and kept it, waited for its peer's answer to the end for ever.
+#[test]
+fn a_sink_that_is_closed_is_as_good_as_dropped() {
+    let ends = connected();
+    let (mut sender, mut receiver) = (
+        Sender::<u64>::on(ends.left.clone()),
+        Receiver::<u64>::on(ends.right.clone()),
+    );
+    block_on(async {
+        let numbers = stream::iter((0..3).map(Ok));
+        numbers.forward(&mut sender).await.unwrap();
+        for n in 0..3 {
+            assert_eq!(receiver.next().await, Some(Ok(n)));
+        }
+        assert_eq!(receiver.next().await, None);
+        assert_eq!(sender.send_async(3).await, Err(ChannelError::Closed));
+        assert_eq!(sender.send(3), Err(ChannelError::Closed));
+        sender.close().await.unwrap();
+    });
+    // The next one may be made, and is not ended by the end of this one.
+    let next = Sender::<u64>::on(ends.left);
+    drop((sender, receiver));
+    let receiver = Receiver::<u64>::on(ends.right);
+    next.send(4).unwrap();
+    assert_eq!(receiver.recv(), Ok(4));
+}
+
 #[test]
 fn tasks_and_threads_talk_both_ways() {
     let ends = connected();

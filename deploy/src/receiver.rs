@@ -1,9 +1,10 @@
 //! The end of a channel that receives.
 
 mod looking;
+mod received;
 mod waiting;
 
-pub(crate) use looking::Found;
+pub(crate) use {looking::Found, received::Received};
 
 use crate::{
     aside::Slot,
@@ -61,8 +62,9 @@ pub struct Receiver<T: Serialize + DeserializeOwned + Send + 'static> {
     mismatch: OnceLock<String>,
     /// Where the stream's task waits.
     pub(crate) seat: Seat,
-    /// A long value that a helper thread received, for a caller that would not wait for it.
-    slot: Arc<Slot<T>>,
+    /// Values that come before all others: long ones that a helper thread received, for a caller that would not wait, and
+    /// those that were selected and not taken.
+    pub(crate) slot: Arc<Slot<T>>,
     values: PhantomData<fn() -> T>,
 }
 

@@ -1,19 +1,23 @@
 //! The first of several channels that is ready.
 //!
+//! To look whether something came is to take it: between a look and a later `recv` another thread could take the value, and
+//! whoever had chosen it would wait there, for as long as it likes, and hear neither the other operations nor the deadline.
+//!
 //! A thread that waits for several connections sleeps on none of them: the reactor reads them all and rings their bells,
 //! which wake it as they wake a task.
 
 use crate::{
     error::ChannelError,
-    link::{Link, Seat},
+    link::{self, Link, Seat},
     park,
-    receiver::Receiver,
+    receiver::{Received, Receiver},
     sender::Sender,
     waits::{Line, Waiting},
 };
 use deploy_wire::wait::Awaited;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    any::Any,
     fmt,
     hash::{BuildHasher, RandomState},
     panic::Location,
@@ -42,14 +46,15 @@ pub struct Select<'a> {
 
 /// One end of a channel, as `Select` sees it.
 pub(crate) trait Arm {
-    fn is_ready(&self) -> bool;
+    /// Begins the operation, if it can be done without waiting.
+    fn begin(&self) -> Option<Begun>;
     fn link(&self) -> &Arc<Link>;
     fn waiting(&self, at: Line) -> Waiting;
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Receiver<T> {
-    fn is_ready(&self) -> bool {
-        Receiver::is_ready(self)
+    fn begin(&self) -> Option<Begun> {
+        Some(Begun::Received(Box::new(self.receive_for_later()?)))
     }
 
     fn link(&self) -> &Arc<Link> {
@@ -62,8 +67,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Receiver<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Sender<T> {
-    fn is_ready(&self) -> bool {
-        self.outlet.has_room()
+    fn begin(&self) -> Option<Begun> {
+        let is_ready = link::end_of_fork().is_some() || self.outlet.has_room();
+        is_ready.then_some(Begun::Room)
     }
 
     fn link(&self) -> &Arc<Link> {
@@ -108,21 +114,19 @@ impl<'a> Select<'a> {
             "deploy: a select without operations would wait for ever"
         );
         let at = Location::caller();
-        let index = wait(&self.arms, None, at).expect("a wait without deadline finds something");
-        SelectedOperation { index }
+        wait(&self.arms, None, at).expect("a wait without deadline finds something")
     }
 
     /// An operation that is ready, if any is.
     pub fn try_select(&mut self) -> Option<SelectedOperation> {
-        ready(&self.arms).map(|index| SelectedOperation { index })
+        begin_one(&self.arms)
     }
 
     /// Blocks until an operation is ready, or until `timeout` is over.
     #[track_caller]
     pub fn select_timeout(&mut self, timeout: Duration) -> Option<SelectedOperation> {
         let at = Location::caller();
-        let index = wait(&self.arms, Instant::now().checked_add(timeout), at)?;
-        Some(SelectedOperation { index })
+        wait(&self.arms, Instant::now().checked_add(timeout), at)
     }
 
     fn add(&mut self, arm: &'a dyn Arm) -> usize {
@@ -137,11 +141,37 @@ impl fmt::Debug for Select<'_> {
     }
 }
 
-/// The operation that was chosen: do it now. It does not block, unless another thread uses the same end.
+/// The operation that was chosen: do it now.
+///
+/// To receive does not block, whatever other threads take meanwhile; dropped, it leaves the value to the next who receives.
+/// To send blocks where the value is longer than there is room for, or another thread has taken the room.
 #[derive(Debug)]
 #[must_use = "a selected operation is yet to be done"]
 pub struct SelectedOperation {
     index: usize,
+    begun: Begun,
+}
+
+/// What was done of an operation when it was chosen.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// There was room to send, or an end.
+    Room,
+    /// A value or an end was received: the [`Received`] of the receiver's type.
+    Received(Box<dyn Any + Send>),
+}
+
+impl Begun {
+    /// What `receiver` received; nothing, if another end was chosen.
+    pub(crate) fn into_received<T: Serialize + DeserializeOwned + Send + 'static>(
+        self,
+        receiver: &Receiver<T>,
+    ) -> Option<Result<T, ChannelError>> {
+        match self {
+            Begun::Received(any) => any.downcast::<Received<T>>().ok()?.take_from(receiver),
+            Begun::Room => None,
+        }
+    }
 }
 
 impl SelectedOperation {
@@ -150,13 +180,21 @@ impl SelectedOperation {
         self.index
     }
 
+    pub(crate) fn into_begun(self) -> Begun {
+        self.begun
+    }
+
     /// Receives from the receiver that was added.
+    ///
+    /// # Panics
+    /// If it is another one.
     #[track_caller]
     pub fn recv<T: Serialize + DeserializeOwned + Send + 'static>(
         self,
         receiver: &Receiver<T>,
     ) -> Result<T, ChannelError> {
-        receiver.recv()
+        let received = self.begun.into_received(receiver);
+        received.expect("deploy: a selected operation is done with the receiver that was added")
     }
 
     /// Sends to the sender that was added.
@@ -171,9 +209,13 @@ impl SelectedOperation {
 }
 
 /// Blocks until an arm is ready, or until the deadline.
-pub(crate) fn wait(arms: &[&dyn Arm], deadline: Option<Instant>, at: Line) -> Option<usize> {
-    if let Some(index) = ready(arms) {
-        return Some(index);
+pub(crate) fn wait(
+    arms: &[&dyn Arm],
+    deadline: Option<Instant>,
+    at: Line,
+) -> Option<SelectedOperation> {
+    if let Some(begun) = begin_one(arms) {
+        return Some(begun);
     }
     let mut seats: Vec<Seat> = arms.iter().map(|_| Seat::default()).collect();
     park::until(deadline, |waker| {
@@ -181,15 +223,18 @@ pub(crate) fn wait(arms: &[&dyn Arm], deadline: Option<Instant>, at: Line) -> Op
             seat.listen(arm.link(), waker, Some(arm.waiting(at)));
         }
         // What came before the bells could ring for this thread.
-        ready(arms)
+        begin_one(arms)
     })
 }
 
-/// An arm that is ready, at random among several.
-fn ready(arms: &[&dyn Arm]) -> Option<usize> {
+/// Begins an arm that is ready, at random among several.
+fn begin_one(arms: &[&dyn Arm]) -> Option<SelectedOperation> {
     let start = RandomState::new().hash_one(arms.len()) as usize % arms.len().max(1);
-    let order = (start..arms.len()).chain(0..start);
-    order.into_iter().find(|index| arms[*index].is_ready())
+    let mut order = (start..arms.len()).chain(0..start);
+    order.find_map(|index| {
+        let begun = arms[index].begin()?;
+        Some(SelectedOperation { index, begun })
+    })
 }
 
 /// Waits for the first of several channel operations, and does it.

@@ -2,7 +2,7 @@
 
 use crate::{
     channel_tests::{connected, to_be_connected},
-    error::ChannelError,
+    error::{ChannelError, TryRecvError},
     receiver::Receiver,
     select,
     select::Select,
@@ -11,6 +11,8 @@ use crate::{
 };
 use std::{
     cell::RefCell,
+    io::{Read, Write},
+    sync::Barrier,
     thread,
     time::{Duration, Instant},
 };
@@ -143,6 +145,102 @@ fn among_several_that_are_ready_each_is_chosen() {
         }
     }
     assert!(chosen.iter().all(|times| *times > 10), "{chosen:?}");
+}
+
+/// Once it was: whoever had chosen a value that another thread then took waited for the next one, and heard neither the
+/// other operations nor its deadline.
+#[test]
+fn threads_that_share_a_receiver_wait_no_longer_than_they_asked_to() {
+    const ROUNDS: u64 = 300;
+    const THREADS: usize = 3;
+    let ends = connected();
+    let (sender, receiver) = (
+        Sender::<u64>::on(ends.left),
+        Receiver::<u64>::on(ends.right),
+    );
+    let (receiver, round) = (&receiver, &Barrier::new(THREADS + 1));
+    let sum = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut sum = 0;
+                    for _ in 0..ROUNDS {
+                        round.wait();
+                        select! {
+                            recv(receiver) -> n => sum += n.unwrap(),
+                            default(Duration::from_millis(2)) => {}
+                        }
+                        round.wait();
+                    }
+                    sum
+                })
+            })
+            .collect();
+        // The next one is not sent before every thread is back.
+        for n in 0..ROUNDS {
+            round.wait();
+            sender.send(n).unwrap();
+            round.wait();
+        }
+        let sums = threads.into_iter().map(|thread| thread.join().unwrap());
+        sums.sum::<u64>()
+    });
+    drop(sender);
+    let late: u64 = receiver.iter().map(Result::unwrap).sum();
+    assert_eq!(sum + late, ROUNDS * (ROUNDS - 1) / 2);
+}
+
+#[test]
+fn what_was_chosen_is_its_choosers_and_comes_first_if_it_is_not_taken() {
+    let ends = connected();
+    let (sender, receiver) = (
+        Sender::<String>::on(ends.left),
+        Receiver::<String>::on(ends.right),
+    );
+    let mut select = Select::new();
+    select.recv(&receiver);
+    for text in ["one", "two", &"long ".repeat(100_000)] {
+        let chosen = thread::scope(|scope| {
+            scope.spawn(|| sender.send(text.to_string()).unwrap());
+            select.select()
+        });
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+        drop(chosen);
+        sender.send("next".to_string()).unwrap();
+        assert_eq!(select.select().recv(&receiver).as_deref(), Ok(text));
+        assert_eq!(receiver.recv().as_deref(), Ok("next"));
+    }
+    drop(sender);
+    drop(select.select());
+    assert_eq!(receiver.recv(), Err(ChannelError::Closed));
+}
+
+#[test]
+fn a_byte_that_was_chosen_and_not_taken_is_read_before_those_behind_it() {
+    let ends = connected();
+    let (sender, receiver) = (Sender::<u8>::on(ends.left), Receiver::<u8>::on(ends.right));
+    (&sender).write_all(b"bytes").unwrap();
+    let mut select = Select::new();
+    select.recv(&receiver);
+    drop(select.select());
+    let mut bytes = [0; 5];
+    (&receiver).read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"bytes");
+}
+
+#[test]
+#[should_panic(expected = "done with the receiver that was added")]
+fn a_chosen_operation_is_not_done_with_another_receiver() {
+    let (one, other) = (connected(), connected());
+    let sender = Sender::<u64>::on(one.left);
+    let (receiver, another) = (
+        Receiver::<u64>::on(one.right),
+        Receiver::<u64>::on(other.right),
+    );
+    sender.send(7).unwrap();
+    let mut select = Select::new();
+    select.recv(&receiver);
+    let _ = select.select().recv(&another);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::{
     error::ChannelError,
     receiver::Receiver,
-    select::{self, Arm},
+    select::{self, Arm, Begun},
     sender::Sender,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -13,14 +13,15 @@ use std::panic::Location;
 pub trait Selectable: sealed::Operation {}
 
 mod sealed {
-    use super::Arm;
+    use super::{Arm, Begun};
 
     /// What a `Selectable` is; nobody else makes one.
     pub trait Operation {
         #[expect(private_interfaces, reason = "the trait is sealed")]
         fn arm(&self) -> &dyn Arm;
-        /// Does it, and what is to be done about its result.
-        fn perform(self: Box<Self>);
+        /// Does it, which was begun, and what is to be done about its result.
+        #[expect(private_interfaces, reason = "the trait is sealed")]
+        fn perform(self: Box<Self>, begun: Begun);
     }
 }
 
@@ -77,8 +78,8 @@ pub fn select<'a>(mut operations: Vec<Box<dyn Selectable + 'a>>) -> Vec<Box<dyn 
     );
     let arms: Vec<&dyn Arm> = operations.iter().map(|operation| operation.arm()).collect();
     let at = Location::caller();
-    let index = select::wait(&arms, None, at).expect("a wait without deadline finds something");
-    operations.remove(index).perform();
+    let chosen = select::wait(&arms, None, at).expect("a wait without deadline finds something");
+    (operations.remove(chosen.index())).perform(chosen.into_begun());
     operations
 }
 
@@ -130,8 +131,9 @@ where
         self.receiver
     }
 
-    fn perform(self: Box<Self>) {
-        match self.receiver.recv() {
+    fn perform(self: Box<Self>, begun: Begun) {
+        let received = begun.into_received(self.receiver);
+        match received.expect("what was chosen is what was begun") {
             Ok(value) => (self.value)(value),
             Err(error) => (self.error)(error),
         }
@@ -156,7 +158,7 @@ where
         self.sender
     }
 
-    fn perform(self: Box<Self>) {
+    fn perform(self: Box<Self>, _: Begun) {
         if let Err(error) = self.sender.send((self.value)()) {
             (self.error)(error);
         }

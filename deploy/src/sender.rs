@@ -2,7 +2,7 @@
 
 use crate::{
     error::{ChannelError, TrySendError},
-    link::Link,
+    link::{self, Link},
     outlet::{self, Encoded, Outlet, Refusal},
     pid::Pid,
     process, scratch,
@@ -14,7 +14,7 @@ use std::{
     any::type_name,
     fmt,
     panic::Location,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     thread,
 };
 
@@ -43,6 +43,7 @@ pub struct Sender<T> {
     pub(crate) outlet: Outlet,
     /// The value that was handed to the sink last.
     sending: Mutex<Option<Sending<T>>>,
+    is_closed: bool,
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
@@ -61,6 +62,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
         Sender {
             outlet: Outlet::open(link, type_name::<T>()),
             sending: Mutex::new(None),
+            is_closed: false,
         }
     }
 
@@ -132,6 +134,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     #[track_caller]
     pub fn flush(&self) -> Result<(), ChannelError> {
         let at = Some(Location::caller());
+        if let Some(error) = link::end_of_fork() {
+            return Err(error);
+        }
         let sequence = self.outlet.ask_for_acknowledgement();
         let waiting = self.outlet.waiting(Awaited::Arrival, at);
         self.outlet
@@ -150,13 +155,25 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     }
 }
 
+impl<T> Sender<T> {
+    /// Nothing more leaves through here: the peer finds this end behind what was sent. Does not block.
+    pub(crate) fn finish(&mut self, end: Kind) {
+        if self.is_closed {
+            return;
+        }
+        self.is_closed = true;
+        self.outlet.close(end);
+        self.outlet = self.outlet.cancellable(Arc::new(AtomicBool::new(true)));
+    }
+}
+
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.sending
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        self.outlet.close(if thread::panicking() {
+        self.finish(if thread::panicking() {
             Kind::Abort
         } else {
             Kind::Fin

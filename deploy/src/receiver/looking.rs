@@ -10,7 +10,7 @@ use crate::{
     aside,
     codec::{self, Bulk},
     error::{ChannelError, TryRecvError},
-    link::{self, Look, Read, Rx},
+    link::{self, Look, Rx},
     long::{self, Claim},
     outlet::Refusal,
     scratch,
@@ -42,49 +42,6 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
             }
             Some(finish(look.found()?, scratch))
         })
-    }
-
-    /// Whether there is a value or an end, which is left where it is. A long value is received by a helper first.
-    pub(crate) fn is_ready(&self) -> bool {
-        let ready = || match self.look_ready() {
-            Ready::Yes => true,
-            Ready::No => false,
-            Ready::Panicked => self.link.look_end_after_panic().is_some(),
-            Ready::Long { total } => {
-                self.receive_aside(total);
-                false
-            }
-        };
-        ready() || (self.link.read(false) == Read::Something && ready())
-    }
-
-    fn look_ready(&self) -> Ready {
-        let mut rx = self.link.rx();
-        if self.slot.is_full() {
-            return Ready::Yes;
-        }
-        if rx.long {
-            return Ready::No;
-        }
-        let taken = match codec::is_byte::<T>() {
-            true => rx.inbound.take_run(self.generation, 0),
-            false => rx.inbound.peek(self.generation),
-        };
-        let ready = match taken {
-            Ok(Taken::Record(_)) => Ready::Yes,
-            Ok(Taken::Long { total }) => Ready::Long { total },
-            other => match self.end_of(other) {
-                None => Ready::No,
-                Some(Refusal::Error(_)) => Ready::Yes,
-                Some(Refusal::Panicked) => Ready::Panicked,
-            },
-        };
-        if self.mismatched(&rx).is_some() {
-            return Ready::Yes;
-        }
-        rx.long = matches!(ready, Ready::Long { .. });
-        self.link.settle(rx);
-        ready
     }
 
     /// Takes a short value, where one lies ready and there is nothing else to look at: most often so, where many come.
@@ -236,14 +193,6 @@ pub(crate) enum Found<T> {
         total: u64,
         begun: Option<Bulk>,
     },
-}
-
-/// Whether a value or an end can be had without waiting.
-enum Ready {
-    Yes,
-    No,
-    Long { total: u64 },
-    Panicked,
 }
 
 /// What there is without waiting.
