@@ -1,6 +1,7 @@
 //! A bridge for tests: an authority in a directory of its own, and each client's session in a thread that follows a
 //! script, one line after the other.
 
+use crate::frame::{Frame, unpacked};
 use deploy_sys::random;
 use deploy_trust::{
     authority::{Authority, AuthorityError},
@@ -219,27 +220,21 @@ impl Client {
 
     /// Answers until a program is to be run, takes its file in, and returns the request and the file.
     pub fn take_program(&mut self) -> (RunRequest, Vec<u8>) {
-        let (mut frame, mut wanted) = (Vec::new(), 0);
+        let mut program = Vec::new();
         loop {
             match self.hear().expect("the client goes on until it has asked") {
                 Ask::Hello { .. } => self.greet(),
                 Ask::Image { len, .. } => {
-                    wanted = len;
                     let (offset, base) = (0, None);
                     self.tell(&Answer::ImageWanted { offset, base });
+                    program = unpacked(Frame::of(self), len).unwrap();
+                    self.tell(&Answer::ImageKnown);
                 }
                 Ask::Nodes => self.tell(&Answer::Nodes(Vec::new())),
-                Ask::Chunk { bytes } => {
-                    frame.extend(bytes);
-                    match unpacked(&frame, wanted) {
-                        Ok(_) => self.tell(&Answer::ImageKnown),
-                        Err(_) => self.tell(&Answer::ImageTaken),
-                    }
-                }
                 Ask::Run(request) => {
                     let job = self.job;
                     self.tell(&Answer::Started { job });
-                    return (*request, unpacked(&frame, wanted).unwrap());
+                    return (*request, program);
                 }
                 other => panic!("{other:?} comes too early"),
             }
@@ -367,12 +362,6 @@ impl Client {
 }
 
 /// What is in a frame.
-pub fn unpacked(frame: &[u8], len_max: u64) -> io::Result<Vec<u8>> {
-    let mut program = Vec::new();
-    deploy_parcel::unpack(frame, None::<&[u8]>, len_max, &mut program)?;
-    Ok(program)
-}
-
 /// Whoever looks on with a debugger interrupts it: then there may be nothing.
 fn wait_for(poll: &mut Poll, events: &mut Events, limit: Option<Duration>) {
     match poll.poll(events, limit) {

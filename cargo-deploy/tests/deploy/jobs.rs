@@ -1,7 +1,8 @@
 //! A job from its upload to its exit code.
 
 use crate::{
-    bridge::{Bridge, Client, PATIENCE, unpacked},
+    bridge::{Bridge, Client, PATIENCE},
+    frame::unpacked,
     person::{BINARY, Person, code, said, stderr, stdout},
 };
 use deploy_parcel::talk::Packer;
@@ -168,7 +169,7 @@ fn what_is_known_is_not_sent_and_what_was_begun_is_continued() {
             let Some(Ask::Chunk { bytes }) = client.hear() else {
                 panic!("nothing is sent");
             };
-            assert_eq!(unpacked(&bytes, len).unwrap().len(), 1000);
+            assert_eq!(unpacked(&*bytes, len).unwrap().len(), 1000);
         }
         client.tell(&Answer::ImageKnown);
         assert!(matches!(client.hear(), Some(Ask::Run(_))));

@@ -6,6 +6,7 @@
 
 mod bridge;
 mod builds;
+mod frame;
 mod jobs;
 mod listings;
 mod logins;
