@@ -7,7 +7,7 @@ use crate::{
     limits::{HANDSHAKE, MESSAGE_BYTES_MAX},
 };
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
-use std::io;
+use std::{io, time::Duration};
 
 /// Why a session ended, or never began.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,25 @@ pub enum Distrust {
     /// Another authority signed it.
     #[error("the certificate belongs to another cluster")]
     OtherCluster,
-    /// Its time is over, or one of the clocks is wrong.
+    /// Its time has not begun by the clock here: that one is behind, or the other side's was ahead.
+    #[error(
+        "by this machine's clock its certificate counts only in {}: set that clock, or the other side's",
+        about(*.wait)
+    )]
+    TooEarly {
+        /// How long that is.
+        wait: Duration,
+    },
+    /// Its time is over by the clock here. A master's never is by its own.
+    #[error(
+        "by this machine's clock its certificate has ended {} ago: set that clock, or the other side's",
+        about(*.since)
+    )]
+    TooLate {
+        /// How long ago that was.
+        since: Duration,
+    },
+    /// The other side says so of ours: its time is over, or one of the clocks is wrong.
     #[error(
         "the certificate has expired, or a clock is wrong: if the clocks are right, join again with a new token"
     )]
@@ -112,7 +130,12 @@ impl From<TlsError> for SessionError {
 impl From<CertificateError> for Distrust {
     fn from(reason: CertificateError) -> Distrust {
         match reason {
-            CertificateError::Expired | CertificateError::NotValidYet => Distrust::Expired,
+            CertificateError::NotValidYetContext { time, not_before } => Distrust::TooEarly {
+                wait: Duration::from_secs(not_before.as_secs().saturating_sub(time.as_secs())),
+            },
+            CertificateError::ExpiredContext { time, not_after } => Distrust::TooLate {
+                since: Duration::from_secs(time.as_secs().saturating_sub(not_after.as_secs())),
+            },
             CertificateError::Revoked => Distrust::Revoked,
             CertificateError::UnknownIssuer => Distrust::OtherCluster,
             CertificateError::ApplicationVerificationFailure => Distrust::OtherRole,
@@ -136,5 +159,15 @@ impl Distrust {
             | AlertDescription::UnsupportedCertificate => Some(Distrust::Invalid),
             _ => None,
         }
+    }
+}
+
+/// So much that a person sees what may be wrong with a clock: a summer time, a day, or all since 1970.
+fn about(span: Duration) -> String {
+    match span.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
     }
 }

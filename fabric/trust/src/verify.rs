@@ -173,8 +173,10 @@ fn verify_chain(
 fn reason(error: webpki::Error) -> Error {
     use webpki::Error::{BadDer, CertExpired, CertNotValidYet, UnknownIssuer};
     let reason = match error {
-        CertExpired { .. } => CertificateError::Expired,
-        CertNotValidYet { .. } => CertificateError::NotValidYet,
+        CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
+        CertNotValidYet { time, not_before } => {
+            CertificateError::NotValidYetContext { time, not_before }
+        }
         BadDer => CertificateError::BadEncoding,
         // A root of the same name with another key: still not our authority.
         UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {

@@ -134,6 +134,38 @@ fn a_node_cannot_play_the_master() {
     );
 }
 
+/// To somebody whose clock is wrong, a master's certificate looks as if it was of another time.
+#[test]
+fn a_clock_that_is_wrong_is_told_with_how_much() {
+    let master = Master::start();
+    let user = member(&master, Role::User, "u1");
+    let told_of_a_master_of = |made| {
+        let own = certified(&master, Role::Master, "second", made);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let acceptor = Acceptor::new(&own, &[Role::User], master.authority.revocations(), true);
+        let acceptor = acceptor.unwrap();
+        let player = std::thread::spawn(move || play(&listener, &acceptor));
+        let connector = Connector::member(&user).unwrap();
+        let distrust = untrusted(Client::connect(&address, &connector, patience()));
+        let told = player.join().unwrap();
+        assert!(
+            matches!(told, SessionError::Refused(Distrust::Expired)),
+            "{told:?}"
+        );
+        distrust.to_string()
+    };
+    let minutes = |count: u64| Duration::from_secs(60 * count) + Duration::from_secs(30);
+    assert_eq!(
+        told_of_a_master_of(now() + minutes(60 + 90)),
+        "by this machine's clock its certificate counts only in 90 min: set that clock, or the other side's"
+    );
+    assert_eq!(
+        told_of_a_master_of(now() - 93 * DAY),
+        "by this machine's clock its certificate has ended 3 days ago: set that clock, or the other side's"
+    );
+}
+
 #[test]
 fn where_strangers_are_not_heard_they_are_told_to_join() {
     let master = Master::start();
