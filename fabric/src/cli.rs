@@ -1,13 +1,12 @@
 //! What the command line says. Deliberately absent: doing it.
 
+mod address;
+
+use address::{Wrong, resolve};
 use clap::{Args, Parser, Subcommand, value_parser};
 use deploy_manual::Manual;
 use deploy_wire::resources::{Cpu, Mem};
-use std::{
-    iter::Peekable,
-    net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-};
+use std::{iter::Peekable, net::SocketAddr, path::PathBuf};
 
 /// The daemon of a Deploy cluster: a node on each machine, and the master on the head.
 #[derive(Parser, Debug)]
@@ -260,11 +259,18 @@ impl Master {
             let node = read(Some(word), resolve, NODE_ADDRESS)?;
             expected.push((node, amounts(&mut words)?));
         }
-        let beside = || SocketAddr::new(address.ip(), address.port().wrapping_add(1));
+        let next = address.port().checked_add(1);
+        let beside = next.map(|port| SocketAddr::new(address.ip(), port));
+        let bridge = bridge.or(beside).ok_or(NO_NEXT_PORT)?;
+        if bridge == address {
+            return Err(format!(
+                "{address} is said twice: nodes and people need a port each"
+            ));
+        }
         Ok(MasterPlan {
             address,
             capacity,
-            bridge: bridge.unwrap_or_else(beside),
+            bridge,
             expected,
             labels: self.labels.labels.clone(),
             is_insecure: self.insecure_no_auth,
@@ -282,30 +288,37 @@ fn amounts<'a>(
     let Some(mem) = words.next_if(is_amount) else {
         return Ok(None);
     };
-    let mem = read(Some(mem), |word| word.parse().ok(), MEMORY)?;
-    let cpu = read(words.next(), |word| word.parse().ok(), CORES)?;
+    let mem = read(Some(mem), |word| word.parse().or(Err(Wrong::Form)), MEMORY)?;
+    let cpu = read(
+        words.next(),
+        |word| word.parse().or(Err(Wrong::Form)),
+        CORES,
+    )?;
     Ok(Some((mem, cpu)))
 }
 
-fn read<T>(word: Option<&str>, parse: impl Fn(&str) -> Option<T>, what: &str) -> Result<T, String> {
-    match word {
-        None => Err(format!("{what}, is missing at the end")),
-        Some(word) => parse(word).ok_or_else(|| format!("{word:?} stands where {what}, belongs")),
-    }
+fn read<T>(
+    word: Option<&str>,
+    parse: impl Fn(&str) -> Result<T, Wrong>,
+    what: &str,
+) -> Result<T, String> {
+    let Some(word) = word else {
+        return Err(format!("{what}, is missing at the end"));
+    };
+    parse(word).map_err(|wrong| match wrong {
+        Wrong::Form => format!("{word:?} stands where {what}, belongs"),
+        Wrong::Because(why) => why,
+    })
 }
 
 /// It stands where a command may stand, so whoever mistyped one reads this too.
 fn address(word: &str) -> Result<SocketAddr, String> {
-    resolve(word).ok_or_else(|| {
-        "it is neither a command nor an address with a port, such as 10.0.0.2:9999".to_string()
+    resolve(word).map_err(|wrong| match wrong {
+        Wrong::Form => {
+            "it is neither a command nor an address with a port, such as 10.0.0.2:9999".to_string()
+        }
+        Wrong::Because(why) => why,
     })
-}
-
-/// An address, or a host's first one with its port: preferably of the kind that everybody has.
-fn resolve(word: &str) -> Option<SocketAddr> {
-    let found: Vec<SocketAddr> = word.to_socket_addrs().ok()?.collect();
-    let common = found.iter().find(|address| address.is_ipv4());
-    common.or(found.first()).copied()
 }
 
 /// Makes sure of a label.
@@ -334,6 +347,8 @@ const LABEL_BYTES_MAX: usize = 64;
 const ADDRESS: &str = "an address with a port, such as 10.0.0.1:9999";
 const NODE_ADDRESS: &str = "the address of a node, such as 10.0.0.2:9999";
 const MEMORY: &str = "an amount of memory with its unit, such as 400GiB";
+const NO_NEXT_PORT: &str =
+    "no port follows 65535: say `bridge` and the address where people's clients reach the master";
 const CORES: &str = "a number of cores, such as 34";
 
 #[cfg(test)]
@@ -429,6 +444,12 @@ mod tests {
                 "a number of cores, such as 34, is missing",
             ),
             ("10.0.0.1:9999 bridge", "is missing at the end"),
+            (
+                "10.0.0.1:9999 bridge 10.0.0.1:9999",
+                "10.0.0.1:9999 is said twice",
+            ),
+            ("10.0.0.1:65535", "say `bridge`"),
+            ("10.0.0.1:9999 bridge 10.0.0.1:0", "has the port 0"),
             (
                 "10.0.0.1:9999 bridge 10.0.0.1:8888 10.0.0.2:9999 node3",
                 "\"node3\" stands where an amount of memory",
