@@ -63,8 +63,13 @@ impl Errand {
         Ok(())
     }
 
+    /// For how long the job may still be there: whoever has lost it notices last.
+    pub fn patience(&self) -> Duration {
+        GRACE + GONE_AFTER
+    }
+
     fn try_often(&self, from: Position) -> Result<Back, Failure> {
-        let deadline = Instant::now() + GRACE + GONE_AFTER;
+        let deadline = Instant::now() + self.patience();
         let mut pause = PAUSE_MIN;
         loop {
             match self.try_once(from) {

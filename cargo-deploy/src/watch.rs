@@ -237,7 +237,11 @@ impl Watch {
             Heard::Lost(why) => {
                 self.line = None;
                 self.is_here = false;
-                self.note(format!("the connection is lost ({why}): trying again"), now);
+                let patience = errand.patience().as_secs();
+                self.note(
+                    format!("the connection is lost ({why}): trying again for {patience} s"),
+                    now,
+                );
                 let teller = self.teller.clone();
                 // Where nobody listens any more, nothing is to be told.
                 let tell = move |back| drop(teller.send(Told::Back(back)));
@@ -268,7 +272,12 @@ impl Watch {
                     line.signal(signal);
                 }
             }
-            Meaning::PassOn(signal) => self.say(Ask::Signal { signal }),
+            Meaning::PassOn(signal) => {
+                if self.line.is_none() {
+                    self.note(UNHEARD.to_string(), now);
+                }
+                self.say(Ask::Signal { signal });
+            }
             Meaning::Leave(signal) => signal::reraise(signal),
             Meaning::Stop => {
                 if let Some(line) = &self.line {
@@ -367,10 +376,13 @@ impl Watch {
         }
     }
 
-    /// A line for the person, below the first process.
+    /// A line for the person, below the oldest process that lives: mostly that is the first.
     fn note(&mut self, text: String, now: Instant) {
-        if let Some(pid) = self.initial.filter(|_| self.initial_end.is_none()) {
-            self.terminal.handle_event(Event::Noted { pid, text }, now);
+        let living = self.terminal.family().living();
+        match living.map(|(pid, _)| pid).min_by_key(|pid| pid.number()) {
+            Some(pid) => self.terminal.handle_event(Event::Noted { pid, text }, now),
+            None if self.is_for_a_person => eprintln!("cargo deploy: {text}"),
+            None => {} // What programs read has lines of processes only.
         }
     }
 
@@ -394,5 +406,8 @@ impl Watch {
 
 /// Often enough that the job's writers never wait for it, seldom enough to cost nothing.
 const GRANT_MIN: u64 = CREDIT_BYTES_FIRST / 16;
+/// What a signal comes to that cannot be passed on now.
+const UNHEARD: &str =
+    "the job hears of that when there is a connection again; Ctrl-C once more leaves it";
 /// As long as somebody waits for the shell after Ctrl-Z.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod away;
 mod bridge;
 mod builds;
 mod frame;

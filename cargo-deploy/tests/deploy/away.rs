@@ -1,0 +1,98 @@
+//! What a person is told while the cluster is not there.
+//!
+//! Deliberately absent: that nothing is lost or doubled then (`jobs.rs`, `outlive.rs`).
+
+use crate::{
+    bridge::{Bridge, PATIENCE},
+    person::{Person, code},
+};
+use deploy_sys::signal;
+use deploy_wire::{
+    client::{Answer, Ask, GONE_AFTER, GRACE},
+    exit::{End, ExitStatus},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+    sync::{Mutex, OnceLock, mpsc},
+};
+
+/// The first process has ended before the connection is lost: what there is to tell stands below one that lives.
+#[test]
+fn a_connection_that_is_lost_is_told_whoever_lives() {
+    let (go_on, may_go_on) = mpsc::channel();
+    let may_go_on = Mutex::new(may_go_on);
+    let wait = move || may_go_on.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+    let begun = OnceLock::new();
+    let bridge = Bridge::start(move |mut client| {
+        let Some(job) = begun.get() else {
+            begun.set(client.pid().job()).unwrap();
+            let (request, _) = client.take_program();
+            client.born(&request);
+            client.spawned(1, "worker");
+            client.died_as(0, ExitStatus::new(End::Code(0)));
+            return wait();
+        };
+        wait();
+        client.be(*job);
+        let from = client.attached();
+        let (input, is_detached) = (0, false);
+        client.tell(&Answer::Attached {
+            job: *job,
+            input,
+            is_detached,
+        });
+        client.go_on(from.sequence);
+        let signalled = loop {
+            match client.hear() {
+                Some(Ask::Signal { signal }) => break signal,
+                other => assert!(other.is_some(), "the client has gone"),
+            }
+        };
+        client.died_as(1, ExitStatus::new(End::Code(signalled)));
+        client.finished();
+    });
+    // A suite that was started with `&` ignores SIGINT, and so would what it starts.
+    signal::forget_ignored().unwrap();
+    let person = Person::of(&bridge);
+    let mut child = person
+        .run(&bridge, &["--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = |event: &str| -> serde_json::Value {
+        let line = lines.next().expect("it goes on").unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["event"], event, "{line}");
+        line
+    };
+    let first = next("spawn");
+    let second = next("spawn");
+    assert_eq!(next("exit")["pid"], first["pid"]);
+    go_on.send(()).unwrap();
+    let mut note = || {
+        let note = next("note");
+        assert_eq!(note["pid"], second["pid"]);
+        note["text"].as_str().unwrap().to_string()
+    };
+    let lost = note();
+    let patience = (GRACE + GONE_AFTER).as_secs();
+    let patience = format!("trying again for {patience} s");
+    assert!(
+        lost.contains("is lost") && lost.ends_with(&patience),
+        "{lost}"
+    );
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let unheard = note();
+    assert!(unheard.contains("Ctrl-C once more leaves it"), "{unheard}");
+    go_on.send(()).unwrap();
+    assert_eq!(note(), "connected again");
+    assert_eq!(next("exit")["pid"], second["pid"]);
+    assert_eq!(code(child.wait().unwrap()), Signal::SIGINT as i32);
+}
