@@ -181,6 +181,9 @@ pub struct Login {
     /// Save the cluster under this name as well as its address.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Where the cluster is reached from here, if that is not its own address, as through a tunnel.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub at: Option<String>,
 }
 
 /// What to forget.

@@ -21,7 +21,11 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
         token => token.to_owned(),
     };
     let token: Token = text.trim().parse().map_err(Failure::setting)?;
-    let token = token.for_role(Role::User).map_err(Failure::setting)?;
+    let mut token = token.for_role(Role::User).map_err(Failure::setting)?;
+    if let Some(address) = &login.at {
+        // Who is there is known by the digest in the token, wherever it is.
+        token.address.clone_from(address);
+    }
     // Whoever has logged in before stays the same user, to whom the jobs that run now belong.
     let known = clusters::of_token(&token)?
         .filter(|identity| Bridge::connect(identity).map(Bridge::finish).is_ok());

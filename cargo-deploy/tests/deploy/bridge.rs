@@ -106,10 +106,14 @@ impl Bridge {
 
     /// A token with which somebody may join.
     pub fn token(&self, role: Role) -> String {
-        let address = self.address.to_string();
+        self.token_with(role, &self.address.to_string())
+    }
+
+    /// The same, with another address in it than that of this bridge.
+    pub fn token_with(&self, role: Role, address: &str) -> String {
         let token = self
             .authority
-            .new_token(role, &address, LIFETIME, false, SystemTime::now())
+            .new_token(role, address, LIFETIME, false, SystemTime::now())
             .unwrap();
         token.to_string()
     }

@@ -57,6 +57,27 @@ fn whoever_logged_in_is_known_by_address_name_and_alone() {
     );
 }
 
+/// As behind a tunnel: the address in the token leads nowhere from here.
+#[test]
+fn a_cluster_may_be_reached_by_another_address_than_its_own() {
+    let bridge = empty_cluster();
+    let person = Person::new();
+    let token = bridge.token_with(Role::User, "nobody.invalid:8888");
+    let output = person.deploy(&["login", &token]).output().unwrap();
+    assert!(!output.status.success(), "{}", said(&output));
+    let address = bridge.address.to_string();
+    let login = ["login", &token, "--at", &address];
+    let output = person.deploy(&login).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(
+        stdout(&output).contains(&format!("cargo deploy {address}")),
+        "{}",
+        said(&output)
+    );
+    let output = person.deploy(&["nodes"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
 #[test]
 fn whoever_logged_out_is_a_stranger() {
     let (one, other) = (empty_cluster(), empty_cluster());
