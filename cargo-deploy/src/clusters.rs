@@ -15,6 +15,7 @@ use deploy_trust::{
 use deploy_wire::pid::Job;
 use std::{
     net::{SocketAddr, ToSocketAddrs},
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -34,7 +35,7 @@ pub struct Place {
 pub fn place(target: Option<&str>, settings: &Settings) -> Result<Place, Failure> {
     let (name, why) = match (target, settings.target()) {
         (Some(target), _) => (target, None),
-        (None, Some((target, path))) => (target, Some(format!("as {} says", path.display()))),
+        (None, Some((target, path))) => (target, Some(as_said(path))),
         (None, None) => {
             let identity = only()?;
             return Ok(Place {
@@ -46,7 +47,10 @@ pub fn place(target: Option<&str>, settings: &Settings) -> Result<Place, Failure
     };
     let identity = match name {
         cli::LOCAL => None,
-        name => Some(named(name)?),
+        name => Some(named(name).map_err(|failure| match &why {
+            Some(why) => failure.because(why),
+            None => failure,
+        })?),
     };
     let name = name.to_string();
     Ok(Place {
@@ -62,9 +66,15 @@ pub fn find(target: Option<&str>) -> Result<Identity, Failure> {
         return named(target);
     }
     match Settings::find()?.target() {
-        Some((target, _)) if target != cli::LOCAL => named(target),
+        Some((target, path)) if target != cli::LOCAL => {
+            named(target).map_err(|failure| failure.because(&as_said(path)))
+        }
         _ => only(),
     }
+}
+
+fn as_said(path: &Path) -> String {
+    format!("as {} says", path.display())
 }
 
 /// How a job is named so that commands find it in this cluster, wherever else the person has logged in to.

@@ -11,7 +11,7 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// A program that was sent before.
@@ -63,6 +63,7 @@ fn try_keep(name: &str, digest: &Digest, content: &Content) -> io::Result<()> {
     };
     DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
     make_room(content.len())?;
+    clear_parts(&dir)?;
     let digest = blake3::Hash::from(*digest).to_hex();
     // Two may be sent at once; what is read is whole.
     let part = dir.join(format!("{PART}{digest}-{}", std::process::id()));
@@ -84,6 +85,22 @@ fn make_room(len: u64) -> io::Result<()> {
         fs::remove_file(&oldest.path)?;
         bytes -= oldest.len;
         count -= 1;
+    }
+    Ok(())
+}
+
+/// Whoever was killed while it kept one has left a part of it.
+fn clear_parts(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let is_part = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(PART.as_bytes());
+        let age = entry.metadata()?.modified()?.elapsed();
+        if is_part && age.is_ok_and(|age| age > PART_KEPT_FOR) {
+            fs::remove_file(entry.path())?;
+        }
     }
     Ok(())
 }
@@ -135,10 +152,30 @@ const KEPT_MAX: usize = 64;
 const KEPT_BYTES_MAX: u64 = 1 << 30;
 /// What a file is called that is not whole.
 const PART: &str = ".part-";
+/// Far longer than one takes to be written.
+const PART_KEPT_FOR: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_that_somebody_left_go() {
+        let dir = env::temp_dir().join(format!("deploy-parts-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let names = [".part-old", ".part-new", "whole-old"];
+        for name in names {
+            let file = fs::File::create_new(dir.join(name)).unwrap();
+            if name.ends_with("old") {
+                let then = SystemTime::now() - 2 * PART_KEPT_FOR;
+                file.set_modified(then).unwrap();
+            }
+        }
+        clear_parts(&dir).unwrap();
+        let left = names.map(|name| dir.join(name).exists());
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(left, [false, true, true]);
+    }
 
     #[test]
     fn names_of_files_are_taken_apart() {

@@ -41,6 +41,14 @@ impl Failure {
         }
     }
 
+    /// The same, and what led to it.
+    pub fn because(self, what: &str) -> Failure {
+        Failure {
+            why: format!("{} ({what})", self.why),
+            ..self
+        }
+    }
+
     /// Whether the cluster said no to what it was asked, and goes on listening.
     pub fn is_refusal(&self) -> bool {
         self.is_refusal

@@ -35,9 +35,18 @@ pub struct Files {
     failure: Option<String>,
 }
 
-/// Makes sure that there is such a directory before anything begins.
+/// Makes sure that there is such a directory, and that one for a job can be made in it, before anything begins.
 pub fn prepare(directory: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(directory).map_err(|error| failed(directory, &error))
+    fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
+    let tried = directory.join(format!(".deploy-{}", std::process::id()));
+    fs::create_dir(&tried)
+        .and_then(|()| fs::remove_dir(&tried))
+        .map_err(|error| {
+            let directory = directory.display();
+            Failure::setting(format!(
+                "nothing can be made in `{directory}` of --output: {error}"
+            ))
+        })
 }
 
 impl Files {

@@ -7,7 +7,7 @@ use crate::{
     content::Content,
     elf::{self, Elf},
     failure::Failure,
-    strip,
+    settings, strip,
 };
 use deploy_parcel::tree;
 use deploy_wire::client::{Digest, NodeView};
@@ -86,8 +86,13 @@ pub fn files(given: &Given) -> Result<Option<Image>, Failure> {
     }
     let root = given.files_root.clone().map_or_else(env::current_dir, Ok);
     let packed = root.and_then(|root| tree::pack(&root, &given.files, FILES_BYTES_MAX));
-    let bytes = packed
-        .map_err(|error| Failure::setting(format!("--files cannot be taken along: {error}")))?;
+    let bytes = packed.map_err(|error| {
+        let whose = match &given.files_root {
+            Some(root) => format!("`files` of {}", root.join(settings::NAME).display()),
+            None => "--files".to_string(),
+        };
+        Failure::setting(format!("{whose} cannot be taken along: {error}"))
+    })?;
     Ok(Some(Image {
         digest: *blake3::hash(&bytes).as_bytes(),
         content: Content::Bytes(bytes),

@@ -19,12 +19,16 @@ use crate::{
     variable::Variable,
 };
 use deploy_wire::resources::{Cpu, Mem};
-use serde::{Deserialize, Deserializer, de};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, value::SeqAccessDeserializer},
+};
 use std::{
     env,
     ffi::{OsStr, OsString},
     fmt,
     io::ErrorKind,
+    marker::PhantomData,
     path::{Path, PathBuf},
 };
 
@@ -42,12 +46,13 @@ struct Said {
     target: Option<String>,
     #[serde(default, deserialize_with = "variables")]
     env: Vec<Variable>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     files: Vec<PathBuf>,
     #[serde(default, deserialize_with = "memory")]
     mem: Option<Mem>,
     #[serde(default, deserialize_with = "cores")]
     cpu: Option<Cpu>,
+    #[serde(default, deserialize_with = "count")]
     gpu: Option<u32>,
     format: Option<FormatName>,
 }
@@ -121,7 +126,7 @@ fn is_absence(kind: ErrorKind) -> bool {
 }
 
 fn variables<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Variable>, D::Error> {
-    let words: Vec<String> = Vec::deserialize(from)?;
+    let words: Vec<String> = list(from)?;
     let variable = |word: String| {
         Variable::parse(word.as_ref()).map_err(|why| de::Error::custom(format!("{word:?}: {why}")))
     };
@@ -136,6 +141,29 @@ fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Mem>, D::Error> {
 fn cores<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cpu>, D::Error> {
     let text = amount(from)?;
     text.parse().map(Some).map_err(de::Error::custom)
+}
+
+fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    let text = amount(from)?;
+    let count = text.parse().map(Some);
+    count.map_err(|_| de::Error::custom(format!("{text:?} is not a number of GPUs, as in 2")))
+}
+
+/// Words in brackets; whoever left those out reads what to write.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    struct List<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> de::Visitor<'de> for List<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a list of words, as in [\"one\", \"other\"]")
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, words: A) -> Result<Vec<T>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(words))
+        }
+    }
+    from.deserialize_any(List(PhantomData))
 }
 
 /// An amount as people write it: a number, or a text with a unit.
@@ -163,7 +191,8 @@ fn amount<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     from.deserialize_any(Amount)
 }
 
-const NAME: &str = "deploy.toml";
+/// What it is called, wherever it lies.
+pub const NAME: &str = "deploy.toml";
 
 #[cfg(test)]
 mod tests {
@@ -227,6 +256,20 @@ mod tests {
         check("mem = 5\n", &["line 1", "\"5\" is not", "MiB"]);
         check("mem = \"5KiB\"\n", &["line 1", "5KiB", "at least 1MiB"]);
         check("cpu = true\n", &["line 1", "an amount"]);
+        check(
+            "gpu = 1.5\n",
+            &["line 1", "\"1.5\" is not a number of GPUs"],
+        );
+        check("gpu = -1\n", &["line 1", "\"-1\" is not a number of GPUs"]);
+        check(
+            "\nenv = \"A=1\"\n",
+            &["line 2", "expected a list of words, as in [\"one\""],
+        );
+        check(
+            "files = \"data\"\n",
+            &["line 1", "expected a list of words"],
+        );
+        check("files = [1]\n", &["line 1", "expected path string"]);
         check("format = \"xml\"\n", &["line 1", "`fold`"]);
         check("env = [\"1A=x\"]\n", &["line 1", "1A=x"]);
         check("env = [\"DEPLOY_BIRTH=3\"]\n", &["line 1", "Deploy's own"]);

@@ -1,4 +1,4 @@
-//! The terminal of the person, where lines are drawn over: whether that can be done, and how long they may be.
+//! The terminal of the person, where lines are drawn over: whether that can be done, how long they may be, and how many.
 //!
 //! Deliberately absent: colours (`deploy-bridge`), and what is drawn.
 
@@ -7,11 +7,19 @@ use std::{
     io::{self, IsTerminal},
     os::fd::AsFd,
 };
-use terminal_size::{Width, terminal_size_of};
+use terminal_size::{Height, Width, terminal_size_of};
 
 /// Whether standard error is a terminal where a line can be written over.
 pub fn can_redraw() -> bool {
     io::stderr().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// How many rows this terminal has; no end of them where that is not known.
+pub fn rows(terminal: &impl AsFd) -> usize {
+    match terminal_size_of(terminal) {
+        Some((_, Height(rows))) if rows > 0 => rows.into(),
+        _ => usize::MAX,
+    }
 }
 
 /// As much of a line as a row of this terminal holds; all of it where that is not known.

@@ -18,14 +18,14 @@ use std::{
 pub fn top(top: &Top) -> Result<i32, Failure> {
     let mut bridge = Bridge::connect(&clusters::find(top.target.as_deref())?)?;
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        let text = look(&mut bridge)?;
+        let (nodes, jobs) = look(&mut bridge)?;
         bridge.finish();
-        return listing::print(text);
+        return listing::print(format!("{nodes}\n{jobs}"));
     }
     let screen = Screen::take().map_err(Failure::internal)?;
     loop {
-        let text = look(&mut bridge)?;
-        screen.show(&text).map_err(Failure::internal)?;
+        let (nodes, jobs) = look(&mut bridge)?;
+        screen.show(&nodes, &jobs).map_err(Failure::internal)?;
         if screen.is_left().map_err(Failure::internal)? {
             bridge.finish();
             return Ok(0);
@@ -33,14 +33,36 @@ pub fn top(top: &Top) -> Result<i32, Failure> {
     }
 }
 
-fn look(bridge: &mut Bridge) -> Result<String, Failure> {
+/// The machines and the jobs, as tables.
+fn look(bridge: &mut Bridge) -> Result<(String, String), Failure> {
     let (Answer::Nodes(nodes), Answer::Jobs(jobs)) =
         (bridge.ask(&Ask::Nodes)?, bridge.ask(&Ask::Jobs)?)
     else {
         return Err(bridge.surprised());
     };
-    let (nodes, jobs) = (listing::node_table(&nodes), listing::job_table(&jobs));
-    Ok(format!("{nodes}\n{jobs}"))
+    Ok((listing::node_table(&nodes), listing::job_table(&jobs)))
+}
+
+/// As much of both tables as so many rows hold, and a row between them. A table has half of them, and what the other leaves;
+/// its last row says how much of it is missing.
+fn page(nodes: &str, jobs: &str, rows: usize) -> Vec<String> {
+    let room = rows.saturating_sub(1);
+    let (has, wants) = (nodes.lines().count(), jobs.lines().count());
+    let for_nodes = has.min((room / 2).max(room.saturating_sub(wants)));
+    let mut page = part(nodes, for_nodes);
+    page.push(String::new());
+    page.append(&mut part(jobs, room - for_nodes));
+    page.truncate(rows);
+    page
+}
+
+fn part(table: &str, rows: usize) -> Vec<String> {
+    let mut lines: Vec<String> = table.lines().map(str::to_string).collect();
+    if lines.len() > rows {
+        let hidden = lines.split_off(rows.saturating_sub(1)).len();
+        lines.push(format!("and {hidden} more"));
+    }
+    lines
 }
 
 /// The terminal, on a page of its own and without waiting for lines, until this is dropped.
@@ -62,10 +84,12 @@ impl Screen {
         Ok(screen)
     }
 
-    fn show(&self, text: &str) -> io::Result<()> {
+    fn show(&self, nodes: &str, jobs: &str) -> io::Result<()> {
+        // Where the last row ends the terminal would move all others up.
+        let rows = terminal::rows(&io::stdout()).saturating_sub(FOOT_ROWS);
         // A line that goes on below the next one would be left there when the table has moved.
-        let lines: String = text
-            .lines()
+        let lines: String = page(nodes, jobs, rows)
+            .iter()
             .map(|line| terminal::cut(line, &io::stdout()) + "\x1b[K\r\n")
             .collect();
         self.write(&format!("\x1b[H{lines}\x1b[J\r\nq: quit"))
@@ -100,3 +124,37 @@ impl Drop for Screen {
 /// As often as a person can read it.
 const LOOK_EVERY_MS: u16 = 1000;
 const CTRL_C: u8 = 3;
+/// How one leaves, and nothing above it.
+const FOOT_ROWS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is shown of a table of nodes and one of jobs with so many lines each, the first letter of each row.
+    #[track_caller]
+    fn check(nodes: usize, jobs: usize, rows: usize, expected: &str) {
+        let table = |name: &str, lines| format!("{name}\n").repeat(lines);
+        let page = page(&table("n", nodes), &table("j", jobs), rows);
+        let first = |row: &String| row.chars().next().unwrap_or(' ');
+        assert_eq!(page.iter().map(first).collect::<String>(), expected);
+        assert!(page.len() <= rows);
+    }
+
+    #[test]
+    fn tables_share_the_rows_there_are() {
+        check(2, 3, 20, "nn jjj");
+        check(2, 3, 6, "nn jjj");
+        check(2, 8, 6, "nn jja");
+        check(8, 2, 6, "nna jj");
+        check(8, 8, 9, "nnna jjja");
+        check(8, 8, 3, "a a");
+        check(8, 8, 0, "");
+    }
+
+    #[test]
+    fn what_is_not_shown_is_counted() {
+        assert_eq!(part("a\nb\nc\nd\n", 2), ["a", "and 3 more"]);
+        assert_eq!(part("a\nb\n", 2), ["a", "b"]);
+    }
+}

@@ -70,7 +70,7 @@ fn lost_connection(errand: &Errand, why: &str) -> Failure {
 fn tell_last_word(word: &str, job: &str) {
     eprintln!("cargo deploy: {word}");
     eprintln!(
-        "cargo deploy: `cargo deploy why {job}` says how each process ended, `cargo deploy logs {job}` shows all again"
+        "cargo deploy: `cargo deploy why {job}` says who did not end well, and how, `cargo deploy logs {job}` shows all again"
     );
 }
 

@@ -54,7 +54,7 @@ fn node() -> NodeView {
     }
 }
 
-fn job() -> JobView {
+pub fn job() -> JobView {
     JobView {
         job: Job::from_bits(0xab << 120),
         worker: "hello::main".into(),

@@ -209,6 +209,10 @@ fn files_that_nobody_could_write_are_refused_before_the_job_begins() {
         "cargo deploy logs -f JOB --output dir=x",
     );
     check(&["--output", "dir=/proc/no"], "of --output cannot be made");
+    check(
+        &["--output", "dir=/proc/self"],
+        "nothing can be made in `/proc/self`",
+    );
     check(&["--output", "results"], "dir=results");
     check(&["--fold", "--format", "json"], "--fold");
 }

@@ -110,3 +110,31 @@ fn a_key_that_is_unknown_is_told_with_its_line() {
     );
     assert!(why.contains("unknown field `targets`"), "{why}");
 }
+
+#[test]
+fn what_the_file_says_and_cannot_be_is_told_with_the_file() {
+    let person = Person::new();
+    for words in [&["--exe", BINARY][..], &["ps"]] {
+        let output = deploy(&person, "target = \"nowhere\"\n", words);
+        assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+        let why = stderr(&output);
+        assert!(why.contains("no cluster saved as `nowhere`"), "{why}");
+        assert!(why.ends_with("hello/deploy.toml says)\n"), "{why}");
+    }
+    let bridge = Bridge::start(|_| panic!("nothing is to be run"));
+    let person = Person::of(&bridge);
+    let check = |path: &str, expected: &str| {
+        let output = deploy(
+            &person,
+            &format!("files = [{path:?}]\n"),
+            &["--exe", BINARY],
+        );
+        assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+        let why = stderr(&output);
+        let begins = "cargo deploy: `files` of ";
+        let ends = format!("hello/deploy.toml cannot be taken along: {path}: {expected}");
+        assert!(why.contains(begins) && why.contains(&ends), "{why}");
+    };
+    check("none", "No such file");
+    check("../other", "it lies outside of ");
+}

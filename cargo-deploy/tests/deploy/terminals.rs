@@ -2,6 +2,7 @@
 
 use crate::{
     bridge::Bridge,
+    listings::job,
     person::{BINARY, Person},
 };
 use deploy_tests::pty::Terminal;
@@ -86,7 +87,7 @@ fn top_is_shown_until_a_key_is_pressed_and_leaves_the_terminal_as_it_was() {
             match ask {
                 Ask::Hello { .. } => client.greet(),
                 Ask::Nodes => client.tell(&Answer::Nodes(Vec::new())),
-                Ask::Jobs => client.tell(&Answer::Jobs(Vec::new())),
+                Ask::Jobs => client.tell(&Answer::Jobs(vec![job(); 30])),
                 other => panic!("{other:?} is not asked here"),
             }
         }
@@ -103,9 +104,13 @@ fn top_is_shown_until_a_key_is_pressed_and_leaves_the_terminal_as_it_was() {
         assert_eq!(shell.line("stty -g"), before);
     }
     // A row that is longer than the terminal would go on in the next one, and stay there.
-    shell.line("stty rows 24 cols 20");
+    shell.line("stty rows 10 cols 20");
     shell.keys(&format!("{BINARY} deploy top\n"));
     shell.expect("NODE  ADDRESS  STAT\x1b[K");
+    // So would one below the last.
+    let page = shell.expect("q: quit");
+    assert!(page.contains("and 26 more"), "{page}");
+    assert_eq!(page.matches('\n').count(), 9, "{page}");
     shell.expect("q: quit");
     shell.keys("q");
     shell.expect(PROMPT);

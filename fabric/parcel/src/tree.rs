@@ -31,7 +31,7 @@ pub fn pack(root: &Path, paths: &[PathBuf], bytes_max: u64) -> io::Result<Vec<u8
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         if !is_inside(&inside) {
-            let why = "it lies outside of the directory that you are in";
+            let why = format!("it lies outside of {}", root.display());
             return Err(named(io::Error::new(ErrorKind::InvalidInput, why)));
         }
         pack_one(root, &inside, bytes_max, &mut bytes).map_err(named)?;

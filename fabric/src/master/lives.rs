@@ -115,8 +115,8 @@ impl Lives {
         Some(life.pid())
     }
 
-    /// The process that people see under this name; without one the one to blame, the initial one, others that failed, and
-    /// others that have waited for a while, as `waits` say.
+    /// The process that people see under this name; without one the one to blame, the initial one, others that failed, others
+    /// that were ended, and others that have waited for a while, as `waits` say.
     pub fn views(&self, process: Option<&str>, waits: &[(Pid, Waits)]) -> Vec<LifeView> {
         let mut views = self.views_of(process, waits);
         for view in &mut views {
@@ -135,9 +135,18 @@ impl Lives {
         }
         let mut numbers: Vec<u32> = self.blamed_number().into_iter().collect();
         let failures = self.failures.iter().take(FAILURES_SHOWN_MAX).copied();
+        let has_ended_well = |number: &&u32| self.status(**number).is_some_and(|s| s.success());
+        let ended = self.ended.iter().filter(|number| !has_ended_well(number));
+        let ended = ended.take(FAILURES_SHOWN_MAX).copied();
         let waiting = waits.iter().take(WAITING_SHOWN_MAX);
         let waiting = waiting.map(|(pid, _)| pid.number());
-        for number in self.initial.into_iter().chain(failures).chain(waiting) {
+        for number in self
+            .initial
+            .into_iter()
+            .chain(failures)
+            .chain(ended)
+            .chain(waiting)
+        {
             if !numbers.contains(&number) {
                 numbers.push(number);
             }
@@ -235,8 +244,8 @@ impl Life {
 const FAILURES_MAX: usize = 1000;
 /// Of those that ended well, or by somebody's will: some MiB at most.
 const ENDED_MAX: usize = 10_000;
-/// What fits on a screen.
-const FAILURES_SHOWN_MAX: usize = 10;
+/// As many as somebody reads; and as many that somebody ended.
+const FAILURES_SHOWN_MAX: usize = 100;
 const WAITING_SHOWN_MAX: usize = 20;
 
 #[cfg(test)]
@@ -301,13 +310,20 @@ mod tests {
 
     #[test]
     fn who_asks_in_general_hears_of_the_first_cause_first() {
-        let lives = lives(
-            (0..5)
-                .map(spawned)
-                .chain([exited(3, 1), exited(1, 2), exited(2, 0)]),
-        );
+        let mut lives =
+            lives(
+                (0..6)
+                    .map(spawned)
+                    .chain([exited(3, 1), exited(1, 2), exited(2, 0)]),
+            );
+        let status = ExitStatus::new(exit::End::Signal(9)).because(Reason::Killed);
+        let ended = Event::Exited {
+            pid: pid(4),
+            status,
+        };
+        lives.handle_event(9, &ended, Some("ada".into()));
         let pids: Vec<Pid> = lives.views(None, &[]).iter().map(|view| view.pid).collect();
-        assert_eq!(pids, [pid(3), pid(0), pid(1)]);
+        assert_eq!(pids, [pid(3), pid(0), pid(1), pid(4)]);
         assert!(lives.views(Some("none"), &[]).is_empty());
     }
 

@@ -308,9 +308,18 @@ impl Master {
     }
 }
 
+/// What was asked for could not be done.
 fn refused(why: impl ToString) -> Answer {
     Answer::Refused {
         code: OwnCode::Launch.number() as u8,
+        why: why.to_string(),
+    }
+}
+
+/// It is not done for whoever asks like that.
+fn not_so(why: impl ToString) -> Answer {
+    Answer::Refused {
+        code: OwnCode::Setting.number() as u8,
         why: why.to_string(),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what comes of it, which the cluster decides.
 
-use super::{Master, refused};
+use super::{Master, not_so, refused};
 use crate::{
     audit,
     master::{
@@ -17,7 +17,6 @@ use crate::{
 use deploy_wire::{
     bytes::Malformed,
     client::{Answer, Ask, RunRequest},
-    code::OwnCode,
     node::Report,
 };
 use mio::Token;
@@ -87,11 +86,7 @@ impl Master {
         if let Some(party) = self.parties.get_mut(&token) {
             let why =
                 "only the cluster's administrator may do that: type it on the head, as `fabric`";
-            let answer = Answer::Refused {
-                code: OwnCode::Setting.number() as u8,
-                why: why.to_string(),
-            };
-            party.queue(answer.encode());
+            party.queue(not_so(why).encode());
         }
     }
 
@@ -134,17 +129,16 @@ impl Master {
             Ask::Chunk { bytes } => self.uploads.chunk(token, bytes).err().map(refused),
             Ask::Run(request) => match self.may_run(&request) {
                 Ok(()) => return self.run_job(token, client, *request),
-                Err(why) => Some(refused(why)),
+                Err(answer) => Some(answer),
             },
             Ask::Renew => return self.renew(token),
             Ask::Kill { job, process } => {
                 let what = [&job, process.as_deref().unwrap_or("")].map(str::to_string);
                 self.record(token, "kill", &[("job", &what[0]), ("process", &what[1])]);
                 match self.desk.over(&self.cluster.user(client), &job) {
-                    Some(job) => Some(Answer::Refused {
-                        code: OwnCode::Setting.number() as u8,
-                        why: format!("{job} is over: `cargo deploy why {job}` says how it ended"),
-                    }),
+                    Some(job) => Some(not_so(format!(
+                        "{job} is over: `cargo deploy why {job}` says how it ended"
+                    ))),
                     None => {
                         let ask = Ask::Kill { job, process };
                         return self.cluster.handle_ask(client, ask, now);
@@ -161,13 +155,13 @@ impl Master {
         }
     }
 
-    pub(super) fn may_run(&mut self, request: &RunRequest) -> Result<(), String> {
-        admission::check(request)?;
+    pub(super) fn may_run(&mut self, request: &RunRequest) -> Result<(), Answer> {
+        admission::check(request).map_err(not_so)?;
         for digest in [request.image].into_iter().chain(request.files) {
             match self.images.find(&digest) {
                 Ok(Some(program)) => drop(self.programs.insert(digest, program)),
-                Ok(None) => return Err("send the program and its files first".to_string()),
-                Err(error) => return Err(error.to_string()),
+                Ok(None) => return Err(refused("send the program and its files first")),
+                Err(error) => return Err(refused(error)),
             }
         }
         Ok(())
