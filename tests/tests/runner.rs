@@ -211,6 +211,13 @@ fn an_ordinary_crate_runs_on_the_cluster_as_at_home() {
     // What ends by a signal there is told to cargo as a shell would tell it.
     laptop.check("cargo test -- --ignored aborts", 134, &["exit status: 134"]);
 
+    // What no program may be given is a wrong flag, and not a failed start.
+    laptop.check(
+        &format!("cargo deploy runner {TARGET} --env LD_LIBRARY_PATH=/x -- {built}"),
+        78,
+        &["LD_LIBRARY_PATH changes how programs are loaded"],
+    );
+
     colours_are_as_at_home(&laptop);
     laptop.cluster.finish();
 }

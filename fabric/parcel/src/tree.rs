@@ -7,64 +7,113 @@
 //! files the content with its length as `u64`; little-endian.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    collections::HashSet,
+    fs::{self, DirBuilder, File, Metadata, OpenOptions},
     io::{self, ErrorKind, Read},
     os::unix::{
         ffi::OsStrExt,
-        fs::{OpenOptionsExt, PermissionsExt},
+        fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Component, Path, PathBuf},
 };
 
-/// All that is at these paths, which lie in `root` and keep their names relative to it.
+/// All that is at these paths, which lie in `root` and keep their names relative to it. What is named twice is there once.
 ///
 /// # Errors
-/// If one lies elsewhere or cannot be read, or all together are longer than `bytes_max`.
+/// If one lies elsewhere or cannot be read, is neither a file nor a directory, or leads back to a directory around it; or if all
+/// together are longer than `bytes_max`.
 pub fn pack(root: &Path, paths: &[PathBuf], bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut packer = Packer {
+        root,
+        bytes_max,
+        bytes: Vec::new(),
+        taken: HashSet::new(),
+        around: Vec::new(),
+    };
     for path in paths {
         let inside = path.strip_prefix(root).unwrap_or(path);
         let inside: PathBuf = inside
             .components()
             .filter(|c| *c != Component::CurDir)
             .collect();
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         if !is_inside(&inside) {
             let why = format!("it lies outside of {}", root.display());
-            return Err(named(io::Error::new(ErrorKind::InvalidInput, why)));
+            return Err(named(path, io::Error::new(ErrorKind::InvalidInput, why)));
         }
-        pack_one(root, &inside, bytes_max, &mut bytes).map_err(named)?;
+        packer.pack(&inside)?;
     }
-    Ok(bytes)
+    Ok(packer.bytes)
 }
 
-fn pack_one(root: &Path, path: &Path, bytes_max: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let place = root.join(path);
-    let facts = fs::metadata(&place)?;
-    if facts.is_dir() {
-        if path != Path::new("") {
-            put_head(bytes, DIRECTORY, path)?;
+struct Packer<'r> {
+    root: &'r Path,
+    bytes_max: u64,
+    bytes: Vec<u8>,
+    taken: HashSet<PathBuf>,
+    /// The directories that we are in, as the disk knows them.
+    around: Vec<(u64, u64)>,
+}
+
+impl Packer<'_> {
+    fn pack(&mut self, path: &Path) -> io::Result<()> {
+        let facts = fs::metadata(self.root.join(path)).map_err(|error| named(path, error))?;
+        if facts.is_dir() {
+            return self.pack_directory(path, (facts.dev(), facts.ino()));
         }
-        let entries = fs::read_dir(&place)?.map(|entry| entry.map(|entry| entry.file_name()));
-        let mut names = entries.collect::<io::Result<Vec<_>>>()?;
+        self.pack_file(path, &facts)
+            .map_err(|error| named(path, error))
+    }
+
+    fn pack_directory(&mut self, path: &Path, identity: (u64, u64)) -> io::Result<()> {
+        let in_it = |error| named(path, error);
+        if self.around.contains(&identity) {
+            let why = "it leads back to a directory that it lies in";
+            return Err(in_it(io::Error::new(ErrorKind::InvalidInput, why)));
+        }
+        if path != Path::new("") && self.taken.insert(path.to_path_buf()) {
+            put_head(&mut self.bytes, DIRECTORY, path).map_err(in_it)?;
+        }
+        let entries = fs::read_dir(self.root.join(path)).map_err(in_it)?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+        let mut names = names.collect::<io::Result<Vec<_>>>().map_err(in_it)?;
         // The same files are the same bytes, which then need not be sent again.
         names.sort();
-        for name in names {
-            pack_one(root, &path.join(name), bytes_max, bytes)?;
+        self.around.push(identity);
+        let packed = names
+            .iter()
+            .try_for_each(|name| self.pack(&path.join(name)));
+        self.around.pop();
+        packed
+    }
+
+    fn pack_file(&mut self, path: &Path, facts: &Metadata) -> io::Result<()> {
+        // Whoever opens a pipe waits for somebody at its other end.
+        if !facts.is_file() {
+            let why = "it is neither a file nor a directory";
+            return Err(io::Error::new(ErrorKind::InvalidInput, why));
         }
-        return Ok(());
+        if !self.taken.insert(path.to_path_buf()) {
+            return Ok(());
+        }
+        if self.bytes.len() as u64 + facts.len() > self.bytes_max {
+            let why = format!(
+                "with it the files have more than {} MiB",
+                self.bytes_max >> 20
+            );
+            return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+        }
+        let is_executable = facts.permissions().mode() & 0o111 != 0;
+        let kind = if is_executable { EXECUTABLE } else { FILE };
+        put_head(&mut self.bytes, kind, path)?;
+        let content = fs::read(self.root.join(path))?;
+        self.bytes.extend((content.len() as u64).to_le_bytes());
+        self.bytes.extend(content);
+        Ok(())
     }
-    if bytes.len() as u64 + facts.len() > bytes_max {
-        let why = format!("with it the files have more than {} MiB", bytes_max >> 20);
-        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
-    }
-    let is_executable = facts.permissions().mode() & 0o111 != 0;
-    put_head(bytes, if is_executable { EXECUTABLE } else { FILE }, path)?;
-    let content = fs::read(&place)?;
-    bytes.extend((content.len() as u64).to_le_bytes());
-    bytes.extend(content);
-    Ok(())
+}
+
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn put_head(bytes: &mut Vec<u8>, kind: u8, path: &Path) -> io::Result<()> {
@@ -215,6 +264,42 @@ mod tests {
             let to = Place::new(&format!("cut-{cut}"));
             assert!(unpack(&bytes[..cut], &to.0).is_err());
         }
+    }
+
+    #[test]
+    fn what_is_named_twice_is_there_once() {
+        let (from, to) = (Place::new("twice"), Place::new("once"));
+        fs::create_dir(from.0.join("data")).unwrap();
+        fs::write(from.0.join("data/x"), "x").unwrap();
+        let paths = ["data/x", "data", "./data/", "data"].map(PathBuf::from);
+        let bytes = pack(&from.0, &paths, 1 << 20).unwrap();
+        unpack(bytes.as_slice(), &to.0).unwrap();
+        assert_eq!(fs::read_to_string(to.0.join("data/x")).unwrap(), "x");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_named() {
+        use std::{
+            os::unix::{fs::symlink, net::UnixListener},
+            process::Command,
+        };
+        let check = |name: &str, make: &dyn Fn(&Path), expected: &str| {
+            let place = Place::new(name);
+            fs::create_dir(place.0.join("data")).unwrap();
+            make(&place.0.join("data").join(name));
+            let error = pack(&place.0, &["data".into()], 1 << 20).unwrap_err();
+            assert_eq!(error.to_string(), format!("data/{name}: {expected}"));
+        };
+        let neither = "it is neither a file nor a directory";
+        let socket = |path: &Path| drop(UnixListener::bind(path).unwrap());
+        check("socket", &socket, neither);
+        let pipe =
+            |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        check("pipe", &pipe, neither);
+        let back = "it leads back to a directory that it lies in";
+        check("loop", &|path| symlink(".", path).unwrap(), back);
+        let nowhere = "No such file or directory (os error 2)";
+        check("nowhere", &|path| symlink("none", path).unwrap(), nowhere);
     }
 
     proptest::proptest! {
