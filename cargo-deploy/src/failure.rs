@@ -1,6 +1,7 @@
 //! Why `cargo deploy` itself could not do what it was asked, and the exit code for it.
 
 use deploy_wire::code::OwnCode;
+use std::io;
 
 /// A sentence for the person, and the code that the shell sees.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,12 @@ impl Failure {
     /// The cluster cannot be reached, or no longer.
     pub fn connection(why: impl ToString) -> Failure {
         Failure::own(OwnCode::Connection, why)
+    }
+
+    /// What there is to show cannot be written.
+    pub fn output(error: &io::Error) -> Failure {
+        let why = format!("standard output could not be written: {error}");
+        Failure::own(OwnCode::Output, why)
     }
 
     /// Something that should not happen.

@@ -93,7 +93,7 @@ pub fn is_json(shown: &Shown) -> Result<bool, Failure> {
 /// A reader that has seen enough is a quiet end.
 pub fn print(text: String) -> Result<i32, Failure> {
     match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::internal(error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
         _ => Ok(0),
     }
 }

@@ -8,7 +8,7 @@ use deploy_bridge::Broken;
 use deploy_sys::signal;
 use deploy_wire::{client::GRACE, code::OwnCode};
 use nix::libc::SIGPIPE;
-use std::io;
+use std::{fmt::Display, io};
 
 impl Watch {
     /// Says what is left to say.
@@ -19,9 +19,15 @@ impl Watch {
         let missing = self.files.as_ref().and_then(Files::failure);
         let missing = missing.map(str::to_string);
         let verdict = self.terminal.finish();
+        let is_lost = |broken: &&Broken| broken.error.kind() != io::ErrorKind::BrokenPipe;
+        let lost = verdict.broken.iter().find(is_lost);
+        // Whoever reads no more has seen enough; where a disk is full, something is missing.
+        if let (End::SoFar | End::Enough, Some(broken)) = (&end, lost) {
+            return Ok(lost_bytes(broken));
+        }
         match end {
             End::Finished => {}
-            End::SoFar => return Ok(missing.map_or(0, |why| lost_files(&why))),
+            End::SoFar => return Ok(missing.map_or(0, |why| lost_bytes(&why))),
             End::Refused(code, why) => return Err(Failure::refused(code, why)),
             End::Enough => {
                 signal::reraise(SIGPIPE);
@@ -32,16 +38,14 @@ impl Watch {
         if let Some(word) = verdict.last_word.filter(|_| cause.is_none()) {
             tell_last_word(&word, &clusters::job_words(errand.job, &errand.identity));
         }
-        let is_lost = |broken: &&Broken| broken.error.kind() != io::ErrorKind::BrokenPipe;
-        let lost = verdict.broken.iter().find(is_lost);
         if let Some(broken) = lost {
-            eprintln!("cargo deploy: {broken}");
+            let code = lost_bytes(broken);
             if verdict.exit_code == 0 || verdict.exit_code == SIGPIPE_CODE {
-                return Ok(OwnCode::Output.number());
+                return Ok(code);
             }
         }
         if let Some(why) = missing {
-            let code = lost_files(&why);
+            let code = lost_bytes(&why);
             if verdict.exit_code == 0 {
                 return Ok(code);
             }
@@ -74,8 +78,8 @@ fn tell_last_word(word: &str, job: &str) {
     );
 }
 
-/// Returns the code for it.
-fn lost_files(why: &str) -> i32 {
+/// Of what could not be written, on the terminal or in files. Returns the code for it.
+fn lost_bytes(why: &impl Display) -> i32 {
     eprintln!("cargo deploy: {why}");
     OwnCode::Output.number()
 }

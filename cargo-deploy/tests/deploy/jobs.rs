@@ -19,7 +19,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     process::{Child, Command, Stdio},
     sync::{
@@ -462,6 +462,14 @@ fn logs_end_with_what_there_was_or_with_the_job() {
             "{}",
             said(&output)
         );
+        if !is_over {
+            let full = File::create("/dev/full").unwrap();
+            let mut command = person.deploy(&["logs", "ab", word]);
+            let output = command.stdout(full).output().unwrap();
+            assert_eq!(output.status.code(), Some(74), "{}", said(&output));
+            let why = "standard output could not be written: No space left";
+            assert!(stderr(&output).contains(why), "{}", said(&output));
+        }
     }
 }
 

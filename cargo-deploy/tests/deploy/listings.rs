@@ -96,6 +96,9 @@ fn tables_for_people_and_lines_for_programs() {
     let lines = shown(&["ps", "--format", "json"]);
     let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
     assert_eq!(line["worker"], "hello::main");
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let output = person.deploy(&["ps"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(74), "{}", said(&output));
 }
 
 #[test]

@@ -127,9 +127,9 @@ impl Master {
                 self.handle_image(token, Wanted { digest, len, bases })
             }
             Ask::Chunk { bytes } => self.uploads.chunk(token, bytes).err().map(refused),
-            Ask::Run(request) => match self.may_run(&request) {
-                Ok(()) => return self.run_job(token, client, *request),
-                Err(answer) => Some(answer),
+            Ask::Run(request) => match self.objection(&request) {
+                None => return self.run_job(token, client, *request),
+                objection => objection,
             },
             Ask::Renew => return self.renew(token),
             Ask::Kill { job, process } => {
@@ -155,16 +155,19 @@ impl Master {
         }
     }
 
-    pub(super) fn may_run(&mut self, request: &RunRequest) -> Result<(), Answer> {
-        admission::check(request).map_err(not_so)?;
+    /// What is said to whoever wants something run that cannot be; nothing if it can.
+    fn objection(&mut self, request: &RunRequest) -> Option<Answer> {
+        if let Err(why) = admission::check(request) {
+            return Some(not_so(why));
+        }
         for digest in [request.image].into_iter().chain(request.files) {
             match self.images.find(&digest) {
                 Ok(Some(program)) => drop(self.programs.insert(digest, program)),
-                Ok(None) => return Err(refused("send the program and its files first")),
-                Err(error) => return Err(refused(error)),
+                Ok(None) => return Some(refused("send the program and its files first")),
+                Err(error) => return Some(refused(error)),
             }
         }
-        Ok(())
+        None
     }
 
     pub(super) fn handle_image(&mut self, token: Token, wanted: Wanted) -> Option<Answer> {
