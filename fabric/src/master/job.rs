@@ -236,6 +236,11 @@ impl Job {
         self.begun - self.gone
     }
 
+    /// Whether its last process has ended, and nobody hears more of it.
+    pub fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
     /// Whether nothing of it is left anywhere, and it may be forgotten.
     pub fn is_over(&self) -> bool {
         self.is_finished && self.wardens.values().all(|warden| warden.is_closed)

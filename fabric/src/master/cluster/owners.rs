@@ -294,7 +294,9 @@ impl Cluster {
 
     pub(super) fn job_views(&self, client: ClientId, now: Instant) -> Vec<JobView> {
         let user = self.user(client);
-        let jobs = self.jobs.iter().filter(|(_, owned)| owned.user == user);
+        // One that is finished is among those that are over, while its nodes still clear up.
+        let runs = |owned: &Owned| owned.user == user && !owned.job.is_finished();
+        let jobs = self.jobs.iter().filter(|(_, owned)| runs(owned));
         let mut jobs: Vec<_> = jobs.collect();
         jobs.sort_by_key(|(_, owned)| owned.since); // The latest to begin last.
         let views = jobs.into_iter().map(|(id, owned)| JobView {

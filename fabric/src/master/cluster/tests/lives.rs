@@ -26,11 +26,14 @@ fn a_job_of_one_process_begins_speaks_and_ends() {
     assert_eq!(kinds, ["spawned", "output", "exited"]);
     assert_eq!(world.orders.last(), Some(&(node, JobOrder::Close)));
     assert!(world.is_over(false));
+    let check_gone = |world: &mut World| {
+        world.cluster.handle_ask(CLIENT, Ask::Jobs, world.now);
+        world.settle();
+        assert_eq!(world.last_answer(), &Answer::Jobs(Vec::new()));
+    };
+    check_gone(&mut world);
     world.report(node, JobReport::Closed);
-    let asked = world.now;
-    world.cluster.handle_ask(CLIENT, Ask::Jobs, asked);
-    world.settle();
-    assert_eq!(world.last_answer(), &Answer::Jobs(Vec::new()));
+    check_gone(&mut world);
 }
 
 /// What a job takes of the master once that is written down, without the orders that are on their way.
