@@ -1,12 +1,12 @@
 //! What comes later than something else that it is expected before: a connection behind the word of its peer's end, which
-//! overtook it because the two take different ways between machines; the end of a connection that is cut, behind the same. A real
+//! overtook it because the two take different ways between machines; the end of a connection that is cut or broke, behind the same. A real
 //! socket, and a monitor that this test plays.
 //!
 //! Deliberately absent: the network that makes it late, which is the nemesis's business.
 
 use crate::{
     channel_tests::end,
-    error::{ChannelError, ExitStatus, Lost},
+    error::{ChannelError, ExitStatus, Lost, RecvTimeoutError},
     link::Link,
     links::Links,
     receiver::Receiver,
@@ -72,6 +72,36 @@ fn who_is_cut_off_is_lost_behind_what_came_also_where_the_other_has_ended_since(
         assert_eq!(receiver.recv(), Ok(value));
     }
     assert_eq!(receiver.recv(), Err(ChannelError::Lost(Lost::Cut)));
+}
+
+#[test]
+fn what_broke_on_its_way_is_lost_also_where_the_other_has_ended_since() {
+    let status = Some(ExitStatus::new(End::Code(0)));
+    // Whoever reads finds the end before the word of it, or behind it.
+    for is_end_first in [true, false] {
+        let (links, monitor) = end(1 << 30);
+        let monitor = ManuallyDrop::new(monitor);
+        let peer = pid(1);
+        let (one, other) = fd::socketpair_stream().unwrap();
+        let receiver = Receiver::<u32>::on(links.handle_connected(peer, one, None));
+        if is_end_first {
+            drop(other);
+            let timeout = Duration::from_millis(1);
+            assert_eq!(
+                receiver.recv_timeout(timeout),
+                Err(RecvTimeoutError::Timeout)
+            );
+            tell(&monitor, &Notice::Broken { peer }, &[]);
+            tell(&monitor, &Notice::Ended { peer, status }, &[]);
+        } else {
+            tell(&monitor, &Notice::Broken { peer }, &[]);
+            tell(&monitor, &Notice::Ended { peer, status }, &[]);
+            await_some(|| links.by_peer(peer).filter(|link| link.has_fate()));
+            drop(other);
+        }
+        let broken = ChannelError::Lost(Lost::Broken);
+        assert_eq!(receiver.recv(), Err(broken), "{is_end_first}");
+    }
 }
 
 /// The connection, which is there: whoever makes a channel asks for nothing.

@@ -66,8 +66,8 @@ pub(crate) struct Link {
     fate: OnceLock<Option<ExitStatus>>,
     /// The end of file was read, or the socket is broken: nothing more comes and nothing more leaves.
     ended: AtomicBool,
-    /// The network to the peer's node is cut. Written under `rx`.
-    cut: AtomicBool,
+    /// What the monitor said of the way to the peer, which is no more. Written under `rx`.
+    parted: OnceLock<Lost>,
     /// Why the connection ended, where it was not by the end of the peer's process.
     lost: OnceLock<Lost>,
     /// When the current ends first found that the peer had dropped its own in a panic.
@@ -110,7 +110,7 @@ impl Link {
             rx: Mutex::new(Rx::new()),
             fate: OnceLock::new(),
             ended: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
+            parted: OnceLock::new(),
             lost: OnceLock::new(),
             panic_noticed: Mutex::new(None),
             stopped: AtomicU32::new(0),

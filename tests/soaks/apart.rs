@@ -2,7 +2,8 @@
 //! (`tests/cut.rs`): `apart TASK THERE [HERE]`. The task is done by the initial process, or by one that it starts on node `HERE`,
 //! with others on node `THERE`.
 //!
-//! `stream`: values flow without end, and each side says in the end how it ended. `beside`: nobody reads one channel, with
+//! `stream`: values flow without end, and each side says in the end how it ended. `late`: the same, but that nothing is read before
+//! who sends them has ended. `beside`: nobody reads one channel, with
 //! 100 MB offered, and on another one turns of talk go on meanwhile; the longest turn is printed. `cut`: one channel is idle, on
 //! one values flow, and one nobody reads; each side of each says how it ended and when, and then there is talk with another
 //! process there. `wait`: somebody who is not asked, and a channel that nobody reads, for 21 s; then all of it comes.
@@ -37,6 +38,7 @@ fn on(node: &str) -> Builder {
 fn run(_: Pid, (task, there): (String, String)) {
     match &task[..] {
         "stream" => stream(&there),
+        "late" => late(&there),
         "beside" => beside(&there),
         "cut" => cut(&there),
         "wait" => wait(&there),
@@ -59,6 +61,15 @@ fn stream(there: &str) {
             due = Instant::now() + TOLD_EVERY;
         }
     }
+}
+
+fn late(there: &str) {
+    let source = on(there).spawn(source, ()).unwrap();
+    let receiver = Receiver::<Vec<u64>>::new(source);
+    assert_eq!(receiver.recv().unwrap(), vec![0; LEN]);
+    println!("it flows");
+    println!("source: {}", source.wait().unwrap());
+    tell("reader", &end(receiver));
 }
 
 fn source(parent: Pid, (): ()) {

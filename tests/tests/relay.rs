@@ -46,9 +46,9 @@ fn nobody_waits_for_a_channel_that_nobody_reads() {
     cluster.finish();
 }
 
-/// A stream from n2 to n1.
-fn stream(cluster: &Cluster) -> Daemon {
-    let args = ["stream", "n2", "n1"].map(str::to_string);
+/// A stream from n2 to n1, read at once or late.
+fn stream(cluster: &Cluster, task: &str) -> Daemon {
+    let args = [task, "n2", "n1"].map(str::to_string);
     let mut command = cluster.deploy(Path::new(APART), &args, &[]);
     let laptop = cluster.hosts.host("laptop");
     let mut client = laptop.within(|| Daemon::start(&mut command));
@@ -71,18 +71,19 @@ fn warden(cluster: &Cluster, host: &str) -> Pid {
 fn a_stream_that_is_cut_is_lost_and_never_closed() {
     let Some(mut cluster) = apart() else { return };
     // The master goes, and with it all that was on its way; both processes live on.
-    let mut client = stream(&cluster);
+    let clients = ["stream", "late"].map(|task| stream(&cluster, task));
     let master = cluster.release("head");
     master.signal(Signal::SIGKILL);
     master.end();
     cluster.master("10.77.0.1:9999 10GiB 100 bridge 10.77.0.1:8888");
-    client.expect("reader: lost");
-    let (_, said) = client.end();
-    // The reader ends as soon as it knows, which its peer may hear before it finds the same by itself.
-    let told = ["source: lost", "source: exited"];
-    assert!(told.iter().any(|told| said.contains(told)), "{said}");
+    for mut client in clients {
+        // Each of the two is told, also where the other has ended since as if all were well.
+        client.expect("reader: lost");
+        let (status, said) = client.end();
+        assert!(status.success() && said.contains("source: lost"), "{said}");
+    }
     // A warden goes, and with it its processes; what it had read of them was on its way.
-    let mut client = stream(&cluster);
+    let mut client = stream(&cluster, "stream");
     kill(warden(&cluster, "n2"), Signal::SIGKILL).unwrap();
     client.expect("reader: exited");
     let (status, said) = client.end();

@@ -33,6 +33,8 @@ pub(crate) struct Leg {
     is_outgoing_over: bool,
     owed: VecDeque<Piece>,
     is_over: bool,
+    /// What was on its way is lost.
+    is_broken: bool,
 }
 
 impl Leg {
@@ -49,6 +51,7 @@ impl Leg {
             is_outgoing_over: false,
             owed: VecDeque::new(),
             is_over: false,
+            is_broken: false,
         }
     }
 
@@ -58,6 +61,7 @@ impl Leg {
     /// If it is more than was granted.
     pub(crate) fn handle_piece(&mut self, piece: Piece) -> Result<(), Malformed> {
         match piece {
+            _ if self.is_broken => {} // Said before, and overtaken by the word of that.
             Piece::Bytes(bytes) => {
                 let len = bytes.len() as u64;
                 if len > self.granted || self.is_incoming_over {
@@ -72,13 +76,19 @@ impl Leg {
             Piece::Credit(bytes) => self.room = self.room.saturating_add(bytes).min(self.window),
             Piece::End => self.is_incoming_over = true,
             Piece::Stop => self.is_outgoing_over = true,
-            Piece::Over => {
+            Piece::Over | Piece::Broken => {
+                self.is_broken = piece == Piece::Broken;
                 self.is_incoming_over = true;
                 self.is_outgoing_over = true;
             }
         }
         self.finish();
         Ok(())
+    }
+
+    /// Whether more may come from the other end.
+    pub(crate) fn is_incoming(&self) -> bool {
+        !self.is_incoming_over
     }
 
     /// How much may be read from the process now.
@@ -212,6 +222,22 @@ mod tests {
         assert_eq!(other.poll_piece(), Some(Piece::Over));
         assert!(other.is_over());
         assert!(other.handle_piece(Piece::Bytes(vec![1])).is_err());
+    }
+
+    #[test]
+    fn what_comes_behind_the_word_that_it_broke_is_not_wanted() {
+        let mut leg = Leg::new(WINDOW);
+        leg.handle_piece(Piece::Bytes(b"before the break".to_vec()))
+            .unwrap();
+        assert!(leg.is_incoming());
+        leg.handle_piece(Piece::Broken).unwrap();
+        assert!(!leg.is_incoming() && leg.readable() == 0);
+        for late in [Piece::Bytes(vec![1]), Piece::End, Piece::Over] {
+            leg.handle_piece(late).unwrap();
+        }
+        assert_eq!(write(&mut leg, usize::MAX), b"before the break");
+        assert_eq!(leg.poll_piece(), Some(Piece::Over));
+        assert!(leg.is_over());
     }
 
     #[test]

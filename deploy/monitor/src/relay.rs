@@ -26,12 +26,17 @@ pub(crate) struct Relays {
 /// One of them.
 #[derive(Debug)]
 struct Relayed {
+    /// Of whom, here and at the other end.
+    ends: Ends,
     socket: OwnedFd,
     leg: Leg,
     /// Whether the process was told that nothing more comes, and that nothing more is read.
     is_write_shut: bool,
     is_read_shut: bool,
 }
+
+/// The process here, and its peer.
+pub(crate) type Ends = (u32, u32);
 
 impl Relays {
     /// The kernel says that this one may go on.
@@ -52,30 +57,32 @@ impl Relays {
         Ok(theirs)
     }
 
-    /// Something came from the other end of one of them; it may be over here.
+    /// Something came from the other end of one of them; it may be over here. Returns whose it is, if it broke: the process is
+    /// told before anything else, and finds the end behind what came.
     pub(crate) fn handle_piece(
         &mut self,
         channel: u32,
         piece: Piece,
         registry: &Registry,
         head: &mut dyn Head,
-    ) {
-        let Some(relayed) = self.all.get_mut(&channel) else {
-            return;
-        };
+    ) -> Option<Ends> {
+        let relayed = self.all.get_mut(&channel)?;
+        let breaks = piece == Piece::Broken && relayed.leg.is_incoming();
+        let broken = breaks.then_some(relayed.ends);
         if relayed.leg.handle_piece(piece).is_err() {
             self.remove(channel, registry);
-            return head.handle_relayed(channel, Piece::Over);
+            head.handle_relayed(channel, Piece::Over);
+        } else {
+            self.ready.insert(channel);
         }
-        self.ready.insert(channel);
+        broken
     }
 
-    /// Nothing comes from any other end any more.
-    pub(crate) fn part(&mut self, registry: &Registry, head: &mut dyn Head) {
+    /// Nothing comes from any other end any more. Returns whose they are.
+    pub(crate) fn part(&mut self, registry: &Registry, head: &mut dyn Head) -> Vec<Ends> {
         let channels: Vec<u32> = self.all.keys().copied().collect();
-        for channel in channels {
-            self.handle_piece(channel, Piece::Over, registry, head);
-        }
+        let broken = |channel| self.handle_piece(channel, Piece::Broken, registry, head);
+        channels.into_iter().filter_map(broken).collect()
     }
 
     /// Goes on with all that may.
@@ -166,6 +173,7 @@ fn make(relay: &Relay, registry: &Registry) -> io::Result<(Relayed, OwnedFd)> {
         both,
     )?;
     let relayed = Relayed {
+        ends: (relay.one, relay.other),
         socket: ours,
         leg: Leg::new(relay.window),
         is_write_shut: false,

@@ -84,6 +84,11 @@ impl Control {
                     link.handle_cut();
                 }
             }
+            Notice::Broken { peer } => {
+                if let Some(link) = self.links.by_peer(peer) {
+                    link.handle_broken();
+                }
+            }
             Notice::Waited { id, .. }
             | Notice::KillSent { id, .. }
             | Notice::Granted { id, .. } => self.answer(id, notice),

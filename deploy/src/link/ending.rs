@@ -61,13 +61,25 @@ impl Link {
 
     /// The network to the peer's node is cut: what has come by now is all, and whoever reads finds the end behind it.
     pub(crate) fn handle_cut(&self) {
+        self.handle_parted(Lost::Cut);
+        self.shut_down();
+        if self.socket().is_none() {
+            self.handle_lost(Lost::Cut);
+        }
+    }
+
+    /// The way by the master broke: the end comes behind what it has brought by now.
+    pub(crate) fn handle_broken(&self) {
+        self.handle_parted(Lost::Broken);
+    }
+
+    fn handle_parted(&self, why: Lost) {
         // Locked, so that who reads the end finds either this or that the end was read before.
         let rx = self.rx();
-        self.cut.store(true, SeqCst);
+        let _ = self.parted.set(why.clone()); // The first word says it all.
         drop(rx);
-        self.shut_down();
-        if self.socket().is_none() || self.is_doubtful() {
-            self.handle_lost(Lost::Cut);
+        if self.is_doubtful() {
+            self.handle_lost(why);
         }
     }
 

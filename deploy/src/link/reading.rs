@@ -115,9 +115,9 @@ impl Link {
                 {
                     let _ = self.lost.set(Lost::OwnDescriptor); // Unless a word came first.
                 }
-                if self.cut.load(SeqCst) {
+                if let Some(why) = self.parted.get() {
                     // Also where the peer, which was told the same, has ended since: what it had sent is lost.
-                    let _ = self.lost.set(Lost::Cut);
+                    let _ = self.lost.set(why.clone());
                 }
                 self.ended.store(true, SeqCst);
             }

@@ -11,6 +11,8 @@
 //! 3. `End` says that a process has closed its end, behind its last bytes, and `Stop` that it reads no more.
 //! 4. `Over` is the last word of an end: it sends nothing more and takes nothing more. When both have said it, or where one
 //!    is gone with its machine, the connection is forgotten.
+//! 5. `Broken` is the master's word: what was on its way is lost with a session. It comes before any word of the end of the
+//!    process at the other end, which may go on, or end as if all were well.
 
 use crate::{
     bytes::{Malformed, Reader, Writer},
@@ -45,6 +47,8 @@ pub enum Piece {
     Stop,
     /// The sender's end is gone.
     Over,
+    /// What was on its way is lost. Only the master says so.
+    Broken,
 }
 
 /// A packet holds it, and nothing waits for long behind it.
@@ -69,9 +73,10 @@ impl Relay {
 }
 
 impl Piece {
-    /// Whether it may wait for what is said of jobs. Credit may not: whoever waits for it could send.
+    /// Whether it may wait for what is said of jobs. Credit may not: whoever waits for it could send. Nor may word that it broke:
+    /// word of an end would overtake it.
     pub fn is_bulk(&self) -> bool {
-        !matches!(self, Piece::Credit(_))
+        !matches!(self, Piece::Credit(_) | Piece::Broken)
     }
 
     pub(crate) fn write(&self, w: &mut Writer) {
@@ -81,6 +86,7 @@ impl Piece {
             Piece::End => w.u8(3),
             Piece::Stop => w.u8(4),
             Piece::Over => w.u8(5),
+            Piece::Broken => w.u8(6),
         };
     }
 
@@ -94,6 +100,7 @@ impl Piece {
             3 => Piece::End,
             4 => Piece::Stop,
             5 => Piece::Over,
+            6 => Piece::Broken,
             _ => return Err(Malformed("an unknown piece of a relayed connection")),
         })
     }

@@ -274,7 +274,7 @@ impl Job {
             Happening::Granted(ask, place) => self.handle_granted(ask, place),
             Happening::Refused(ask, refusal) => self.handle_refused(ask, refusal),
             Happening::NodeLost(node, by) => self.handle_node_lost(node, by),
-            Happening::Parted(node) => self.end_legs(node),
+            Happening::Parted(node) => self.break_legs(node),
             Happening::Signal(signal, _) if !(1..=SIGNAL_MAX).contains(&signal) => {
                 return Err(Nonsense::new("there is no such signal"));
             }

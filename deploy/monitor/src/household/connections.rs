@@ -3,7 +3,7 @@
 //! Deliberately absent: how a connection is made (`exchange.rs`, `outside.rs`, `relay.rs`), and what it carries.
 
 use super::Household;
-use crate::{exchange::End, head::Head, launcher::explain, outside::Met};
+use crate::{exchange::End, head::Head, launcher::explain, outside::Met, relay::Ends};
 use deploy_wire::{
     control::Notice,
     hello::Route,
@@ -135,6 +135,26 @@ impl Household {
             }
             Err(_) => head.handle_relayed(relay.channel, Piece::Over),
         }
+    }
+
+    /// Something came from the other end of a relayed connection.
+    pub(super) fn handle_piece(&mut self, channel: u32, piece: Piece, head: &mut dyn Head) {
+        let (relays, registry) = (&mut self.relays, &self.registry);
+        if let Some(ends) = relays.handle_piece(channel, piece, registry, head) {
+            self.tell_broken(ends);
+        }
+    }
+
+    /// Nothing comes by way of the head any more of what was on its way.
+    pub(super) fn part(&mut self, head: &mut dyn Head) {
+        for ends in self.relays.part(&self.registry, head) {
+            self.tell_broken(ends);
+        }
+    }
+
+    fn tell_broken(&mut self, (number, peer): Ends) {
+        let peer = self.pid(peer);
+        self.tell(number, &Notice::Broken { peer }, None);
     }
 
     fn hand_over(&mut self, number: u32, peer: Pid, end: End) {

@@ -84,11 +84,8 @@ impl Household {
                 Deed::Connect(one, other) => self.connect(one, other),
                 Deed::Dial(one, other, at) => self.dial(one, other, at, head, now),
                 Deed::Relay(relay) => self.relay(*relay, head),
-                Deed::Relayed(channel, piece) => {
-                    self.relays
-                        .handle_piece(channel, piece, &self.registry, head);
-                }
-                Deed::Part => self.relays.part(&self.registry, head),
+                Deed::Relayed(channel, piece) => self.handle_piece(channel, piece, head),
+                Deed::Part => self.part(head),
                 Deed::Accept(socket, hello) => self.accept(socket, &hello, now),
                 Deed::Kill(number) => self.kill(number),
                 Deed::Signal(number, signal) => self.signal(number, signal),

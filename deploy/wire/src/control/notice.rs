@@ -67,6 +67,11 @@ pub enum Notice {
         /// Who is not reached.
         peer: Pid,
     },
+    /// Your connection with this process, which went by way of the master, broke: it ends behind what has come by now.
+    Broken {
+        /// Who is at its other end.
+        peer: Pid,
+    },
 }
 
 impl Notice {
@@ -99,6 +104,7 @@ impl Notice {
             Notice::Lives { peer } => write_pid(w.u8(6), *peer),
             Notice::Granted { id, resources } => write_resources(w.u8(7).u64(*id), *resources),
             Notice::Cut { peer } => write_pid(w.u8(8), *peer),
+            Notice::Broken { peer } => write_pid(w.u8(9), *peer),
         }
         w.finish()
     }
@@ -138,6 +144,7 @@ impl Notice {
                 resources: read_resources(r)?,
             },
             8 => Notice::Cut { peer: read_pid(r)? },
+            9 => Notice::Broken { peer: read_pid(r)? },
             _ => return Err(Malformed("an unknown notice")),
         })
     }

@@ -156,6 +156,7 @@ fn pieces() -> impl Iterator<Item = Piece> {
         Piece::End,
         Piece::Stop,
         Piece::Over,
+        Piece::Broken,
     ]
     .into_iter()
 }

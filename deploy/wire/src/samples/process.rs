@@ -146,6 +146,7 @@ pub fn notices() -> Vec<Notice> {
         },
         Notice::Lives { peer: pid(6) },
         Notice::Cut { peer: pid(6) },
+        Notice::Broken { peer: pid(6) },
     ]
 }
 

@@ -241,14 +241,14 @@ pub(super) fn is_relayed(order: &JobOrder) -> bool {
     matches!(order, JobOrder::Relayed { .. })
 }
 
-/// What follows when a relayed connection is given out late: it is over already.
+/// What follows when a relayed connection is given out late: it broke already.
 fn parted(order: &JobOrder) -> Option<JobOrder> {
     let JobOrder::Relay(relay) = order else {
         return None;
     };
     Some(JobOrder::Relayed {
         channel: relay.channel,
-        piece: Piece::Over,
+        piece: Piece::Broken,
     })
 }
 

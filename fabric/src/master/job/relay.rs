@@ -105,6 +105,7 @@ impl Relays {
                 leg.room = room.ok_or(Nonsense::new("it grants more than has come"))?;
             }
             Piece::End | Piece::Stop | Piece::Over => {}
+            Piece::Broken => return Err(Nonsense::new("only the master says that it broke")),
         }
         Ok(())
     }
@@ -180,7 +181,7 @@ impl Job {
         self.relay_to(channel, (other, one), second, window);
         for node in nodes {
             if !self.has_warden(node) {
-                self.end_leg(channel, node);
+                self.end_leg(channel, node, Piece::Over);
             }
         }
     }
@@ -212,12 +213,12 @@ impl Job {
         }
         self.relays.count(node, channel, &piece)?;
         if piece == Piece::Over {
-            self.end_leg(channel, node);
+            self.end_leg(channel, node, piece);
             return Ok(());
         }
         let Some(known) = self.relays.channels.get(&channel) else {
             // It was over before that end was given out, or word of it was lost with a session.
-            let piece = Piece::Over;
+            let piece = Piece::Broken;
             self.order_warden(node, JobOrder::Relayed { channel, piece });
             return Ok(());
         };
@@ -231,16 +232,25 @@ impl Job {
         Ok(())
     }
 
-    /// All ends on a node are gone with its warden, or were parted from this with its session.
+    /// All ends on a node are gone with its warden.
     pub(super) fn end_legs(&mut self, node: NodeId) {
+        self.end_all(node, &Piece::Over);
+    }
+
+    /// What was on its way to and from a node is lost with its session.
+    pub(super) fn break_legs(&mut self, node: NodeId) {
+        self.end_all(node, &Piece::Broken);
+    }
+
+    fn end_all(&mut self, node: NodeId, piece: &Piece) {
         let channels: Vec<u32> = self.relays.channels.keys().copied().collect();
         for channel in channels {
-            self.end_leg(channel, node);
+            self.end_leg(channel, node, piece.clone());
         }
     }
 
-    /// The end of a connection on this node, if it has one there, is gone.
-    fn end_leg(&mut self, channel: u32, node: NodeId) {
+    /// The end of a connection on this node, if it has one there, is gone; the other is told so with this.
+    fn end_leg(&mut self, channel: u32, node: NodeId, piece: Piece) {
         let Some(known) = self.relays.channels.get_mut(&channel) else {
             return;
         };
@@ -256,7 +266,6 @@ impl Job {
         match known.legs.iter().find(|leg| !leg.is_over) {
             Some(other) => {
                 let node = other.node;
-                let piece = Piece::Over;
                 self.order_warden(node, JobOrder::Relayed { channel, piece });
             }
             None => {

@@ -74,6 +74,44 @@ fn who_cannot_be_dialed_either_way_is_connected_through_here() {
 }
 
 #[test]
+fn what_a_session_loses_is_told_before_any_end() {
+    let (mut world, [first, second], relays) = apart();
+    let channel = relays[0].channel;
+    let piece = Piece::Broken;
+    let broken = JobOrder::Relayed { channel, piece };
+    assert!(!broken.is_bulk(), "it leaves before any end that is told");
+    let told = |world: &World, node| {
+        let told = world.orders.iter();
+        told.filter(|order| **order == (node, broken.clone()))
+            .count()
+    };
+    // The process there ends as if all were well when it has heard of this, and its end comes over the next session.
+    resume(&mut world, usize::from(first > second), first);
+    assert_eq!([told(&world, first), told(&world, second)], [0, 1]);
+    world.end(first, 0, End::Code(0));
+    let is_end = |order: &JobOrder| {
+        matches!(
+            order,
+            JobOrder::Tell {
+                notice: Notice::Ended { .. },
+                ..
+            }
+        )
+    };
+    let orders = || world.orders.iter();
+    let word = orders().position(|order| *order == (second, broken.clone()));
+    let end = orders().position(|(to, order)| *to == second && is_end(order));
+    assert!(word.unwrap() < end.unwrap(), "{:?}", world.orders);
+    // Who goes on with what is forgotten is told as well, and nobody else says such a thing.
+    let bytes = Piece::Bytes(vec![1]);
+    for piece in [Piece::Over, bytes] {
+        world.report(second, JobReport::Relayed { channel, piece });
+    }
+    assert_eq!(told(&world, second), 2);
+    assert!(world.dismissed.is_empty());
+}
+
+#[test]
 fn whoever_relays_more_than_was_granted_is_not_to_be_trusted() {
     let (mut world, [first, second], relays) = apart();
     let (channel, window) = (relays[0].channel, relays[0].window);
@@ -93,12 +131,15 @@ fn whoever_relays_more_than_was_granted_is_not_to_be_trusted() {
     assert!(world.dismissed.is_empty());
     world.report(first, bytes(1));
     assert_eq!(world.dismissed, [first]);
-    // Who is left hears that nothing follows.
+    // Who is left hears that nothing follows. That it broke nobody says but the master.
     let over = JobOrder::Relayed {
         channel,
         piece: Piece::Over,
     };
     assert!(world.orders.contains(&(second, over)));
+    let piece = Piece::Broken;
+    world.report(second, JobReport::Relayed { channel, piece });
+    assert_eq!(world.dismissed, [first, second]);
 }
 
 /// A node with an end of a relayed connection: its warden is killed and another begins, its session breaks and is made again,
@@ -168,7 +209,10 @@ impl Relaying {
                 self.has_warden = true;
             }
             // What its warden has said and the node has not read is still there in the next session.
-            6 => self.resume(),
+            6 => {
+                let index = self.index();
+                resume(&mut self.world, index, self.node);
+            }
             _ => {}
         }
     }
@@ -176,17 +220,17 @@ impl Relaying {
     fn index(&self) -> usize {
         usize::from(self.node > self.base)
     }
+}
 
-    fn resume(&mut self) {
-        let held = Held {
-            job: JOB,
-            orders: self.world.ordered(self.node),
-            reports: 0,
-        };
-        let greeted = self.world.greet(self.index(), 4, &[], vec![held]);
-        assert_eq!(greeted, Ok(self.node));
-        self.world.settle();
-    }
+/// A node has lost its session, and makes the next.
+fn resume(world: &mut World, index: usize, node: NodeId) {
+    let held = Held {
+        job: JOB,
+        orders: world.ordered(node),
+        reports: 0,
+    };
+    assert_eq!(world.greet(index, 4, &[], vec![held]), Ok(node));
+    world.settle();
 }
 
 proptest! {
