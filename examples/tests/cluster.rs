@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use deploy_tests::{cluster::Cluster, story::Story};
+use deploy_tests::{cluster::Cluster, commands, story::Story};
 use std::{collections::BTreeSet, env, fs, path::PathBuf, process::Command};
 
 /// A person at the laptop, in a directory of theirs.
@@ -92,7 +92,7 @@ fn compress_files(laptop: &Laptop, long: &[u8]) {
 impl Laptop {
     /// What `cargo deploy` would build: that alone may take longer than anything that is tested here.
     fn build(&self) {
-        let mut cargo = Command::new(env!("CARGO"));
+        let mut cargo = commands::cargo();
         let built = at_home(cargo.args(["build", "--quiet", "--examples"])).status();
         assert!(built.unwrap().success());
     }
@@ -114,9 +114,8 @@ impl Laptop {
 /// With the toolchain that builds this, and where it has built already.
 fn at_home(command: &mut Command) -> &mut Command {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    command
+    commands::give_toolchain(command)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .envs(deploy_tests::commands::toolchain())
         .env("CARGO_NET_OFFLINE", "true")
         .env("CARGO_TARGET_DIR", target.parent().unwrap())
         .env_remove("CARGO_BUILD_TARGET")

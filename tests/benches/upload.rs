@@ -206,10 +206,9 @@ impl Laptop {
             .cluster
             .cargo(&["10.77.0.1:8888", "--release", "-v", "--offline"]);
         let ended = self.directory.join("ended");
-        command
+        commands::give_toolchain(&mut command)
             .current_dir(&self.directory)
             .env("CARGO", self.directory.join("cargo.sh"))
-            .envs(commands::toolchain())
             .env("CARGO_TARGET_DIR", target().join("upload"))
             .env("ENDED", &ended);
         if symbols {

@@ -3,10 +3,11 @@
 //!
 //! Deliberately absent: the network. The versions are those of the workspace, which are there.
 
+use crate::commands;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
 /// A crate that a test writes: it depends on Deploy and serde, and has what is added here.
@@ -81,7 +82,7 @@ impl Crate {
         fs::write(self.directory.join("Cargo.toml"), &self.manifest)
             .expect("the target directory can be written");
         let (command, rest) = arguments.split_first().expect("cargo is told what to do");
-        let output = Command::new(env!("CARGO"))
+        let output = commands::cargo()
             .args([command, "--offline", "--color", "never"])
             .args(rest)
             .env("CARGO_TARGET_DIR", &self.target)

@@ -21,15 +21,37 @@ pub fn cargo_deploy() -> &'static Path {
     PATH.get_or_init(|| build("cargo-deploy"))
 }
 
-/// Where the toolchain is, for somebody whose home is not this one's.
-pub fn toolchain() -> [(&'static str, PathBuf); 2] {
-    [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")].map(|(name, below)| {
-        let home = || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(below);
-        (name, env::var_os(name).map_or_else(home, PathBuf::from))
-    })
+/// Cargo, as this test was built with it.
+pub fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    forget_package(&mut command);
+    command
 }
 
-/// Builds the package of a command in the way that this test or program was built, and says where the command is.
+/// Lets a command call cargo though its home is somebody else's.
+pub fn give_toolchain(command: &mut Command) -> &mut Command {
+    let own = PathBuf::from(env::var_os("HOME").unwrap_or_default());
+    for (name, below) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        let set = env::var_os(name).map(PathBuf::from);
+        command.env(name, set.unwrap_or_else(|| own.join(below)));
+    }
+    forget_package(command);
+    command
+}
+
+/// Takes away what cargo says of a test's package to the test. The build script of a dependency asks for the same names, and
+/// whenever they have changed since it ran, it and all that depends on it would be built anew.
+fn forget_package(command: &mut Command) {
+    let is_of_package =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// Builds a command in the way that this test or program was built, and says where it is.
 fn build(name: &str) -> PathBuf {
     let own = env::current_exe().expect("a program has a file");
     // A test lies in PROFILE/deps, a program in PROFILE.
@@ -43,10 +65,13 @@ fn build(name: &str) -> PathBuf {
         None => panic!("{} is no profile", profile.display()),
     };
     // Whoever waits for minutes, or for another cargo, is to know for what.
-    eprintln!("cargo build --package {name}");
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--quiet", "--package", name])
+    eprintln!("cargo build --bin {name}");
+    let output = cargo()
+        .args(["build", "--offline", "--quiet", "--bin", name])
         .args(["--profile", profile_name])
+        // With the features that `cargo test --workspace` chooses, which has built it so: the packages are chosen from all of
+        // them, and the tests are among them. This one is the smallest.
+        .args(["--workspace", "--test", "connection"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("CARGO_TARGET_DIR", target)
         .env_remove("CARGO_BUILD_TARGET")

@@ -4,11 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use deploy_tests::run::finish;
-use std::process::Command;
+use deploy_tests::{commands, run::finish};
 
 fn cargo(words: &[&str]) -> String {
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = commands::cargo();
     let finished = finish(cargo.args(words).arg("--offline"), b"").unwrap();
     assert_eq!(finished.code, 0, "{words:?}: {finished:?}");
     finished.out_text()

@@ -86,8 +86,7 @@ impl Person {
         let paths = [self.home.join("bin")]
             .into_iter()
             .chain(env::split_paths(&paths));
-        command
-            .envs(commands::toolchain())
+        commands::give_toolchain(command)
             .current_dir(directory)
             .env("HOME", &self.home)
             .env("PATH", env::join_paths(paths).unwrap())

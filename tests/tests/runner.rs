@@ -115,10 +115,9 @@ impl Laptop {
         let paths = [commands.to_path_buf()]
             .into_iter()
             .chain(env::split_paths(&paths));
-        command
+        commands::give_toolchain(&mut command)
             .current_dir(&self.directory)
             .env("HOME", host.disk())
-            .envs(commands::toolchain())
             .env("PATH", env::join_paths(paths).unwrap())
             .env("CARGO_TARGET_DIR", self.directory.join("target"))
             .env(
