@@ -77,10 +77,9 @@ pub enum Lost {
          on them (ulimit -n) left no room for this one"
     )]
     Severed,
-    /// Its process lives, on another machine, and the connection to it is gone. Its own end is told the same, and it may have ended
-    /// since.
+    /// The connection to it is gone, while its process, on another machine, lived. It is told the same, and may have ended since.
     #[error(
-        "its process lives, on another machine, and the connection to it is gone: the network broke it, or the master was \
+        "the connection to it is gone, while its process, on another machine, lived: the network broke it, or the master was \
          started again while it went by way of there, or the process closed descriptors that it did not open"
     )]
     Broken,

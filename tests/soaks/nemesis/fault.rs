@@ -26,6 +26,8 @@ pub enum Fault {
     CutLaptop,
     /// Between two, which everybody else still reaches.
     CutPair,
+    /// The same, for so long that their processes are told.
+    CutPairLong,
     /// From one to another, and not back.
     CutWay,
     Slow,
@@ -138,7 +140,7 @@ impl Log {
 }
 
 /// How often, compared with each other, and how long.
-const KINDS: [(Fault, u64, std::ops::Range<u64>); 18] = [
+const KINDS: [(Fault, u64, std::ops::Range<u64>); 19] = [
     (Fault::KillProcess, 16, 1..2),
     (Fault::StopProcess, 8, 100..3_000),
     (Fault::KillWarden, 5, 1..2),
@@ -154,6 +156,7 @@ const KINDS: [(Fault, u64, std::ops::Range<u64>); 18] = [
     (Fault::CutLong, 2, 13_000..15_000),
     (Fault::CutLaptop, 3, 500..10_000),
     (Fault::CutPair, 5, 300..6_000),
+    (Fault::CutPairLong, 3, 13_000..17_000),
     (Fault::CutWay, 5, 300..4_000),
     (Fault::Slow, 4, 1_000..6_000),
     (Fault::PowerOff, 2, 500..4_000),

@@ -27,8 +27,8 @@ pub struct Counts {
     pub lines: u64,
     /// Ends that peers and waiters saw.
     pub seen: u64,
-    /// Connections that were cut, as one of the two saw it.
-    pub cut: u64,
+    /// Connections lost to the network, as one of the two saw it.
+    pub lost: u64,
     /// How many ended so: `SIGKILL lost`.
     pub ends: HashMap<String, u64>,
 }
@@ -160,7 +160,7 @@ impl Case<'_> {
         }
         for text in life.said("lost ") {
             let may_be = match text {
-                text if text.contains("and the connection to it is gone") => {
+                text if text.contains("the connection to it is gone") => {
                     self.may_be_broken(life, text)
                 }
                 text if text.contains("and this one was cut") => self.may_be_cut(life, text),
@@ -169,7 +169,7 @@ impl Case<'_> {
             if !may_be {
                 return Err(format!("it lost {text}"));
             }
-            counts.cut += 1;
+            counts.lost += 1;
         }
         Ok(())
     }

@@ -314,7 +314,7 @@ impl Nemesis {
             processes,
             lines,
             seen,
-            cut,
+            lost,
             ends,
         } = &self.counts;
         println!(
@@ -324,8 +324,8 @@ impl Nemesis {
             self.blows
         );
         println!(
-            "{jobs} jobs, {processes} processes, {lines} lines and {seen} sights of ends compared; {cut} relayed connections \
-             cut with a session; {} jobs refused",
+            "{jobs} jobs, {processes} processes, {lines} lines and {seen} sights of ends compared; {lost} connections \
+             lost to the network; {} jobs refused",
             self.refused
         );
         println!("ends: {ends:?}");

@@ -72,7 +72,7 @@ impl Stage {
             }
             Fault::KillMaster | Fault::StopMaster => self.strike_daemon(fault, "head")?,
             Fault::KillDaemon | Fault::StopDaemon => self.strike_daemon(fault, node)?,
-            Fault::CutPair | Fault::CutWay => {
+            Fault::CutPair | Fault::CutPairLong | Fault::CutWay => {
                 // Any of the others.
                 let further = lot / 16 % (NODES.len() - 1) + 1;
                 let other = NODES[(lot + further) % NODES.len()];
@@ -166,7 +166,7 @@ impl Stage {
     fn strike_link(&mut self, fault: Fault, one: &str, other: &str) -> Option<Blow> {
         let (from, to) = (one.to_string(), other.to_string());
         Some(match fault {
-            Fault::CutPair => {
+            Fault::CutPair | Fault::CutPairLong => {
                 // What is isolated does not reach anybody who is.
                 self.claim(&[one, other, "pair"])?;
                 self.cluster.hosts.cut_pair(one, other);
