@@ -104,6 +104,25 @@ fn what_broke_on_its_way_is_lost_also_where_the_other_has_ended_since() {
     }
 }
 
+#[test]
+fn whoever_asks_for_the_dead_again_hears_what_broke_before() {
+    let (links, monitor) = end(1 << 30);
+    let monitor = ManuallyDrop::new(monitor);
+    let peer = pid(1);
+    let status = Some(ExitStatus::new(End::Code(0)));
+    let (one, other) = fd::socketpair_stream().unwrap();
+    links.handle_connected(peer, one, None);
+    tell(&monitor, &Notice::Broken { peer }, &[]);
+    drop(other);
+    tell(&monitor, &Notice::Ended { peer, status }, &[]);
+    await_some(|| links.by_peer(peer).is_none().then_some(()));
+    let link = links.to(peer, || {
+        tell(&monitor, &Notice::Ended { peer, status }, &[])
+    });
+    let receiver = Receiver::<u32>::on(link);
+    assert_eq!(receiver.recv(), Err(ChannelError::Lost(Lost::Broken)));
+}
+
 /// The connection, which is there: whoever makes a channel asks for nothing.
 fn to(links: &Links, peer: Pid) -> Arc<Link> {
     await_some(|| links.by_peer(peer))

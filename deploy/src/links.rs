@@ -2,7 +2,7 @@
 //!
 //! A connection outlives its channels, since others may follow. It goes when its peer has ended and nothing of it is
 //! left to tell: no channel, and no value that a receiver to come would find. Whoever makes a channel to that process
-//! after this hears of its end from the monitor.
+//! after this hears of its end from the monitor, or that its connection was lost before.
 
 use crate::{error::Lost, hub::Hub, link::Link};
 use deploy_wire::{pid::Pid, secret::Seal};
@@ -23,6 +23,8 @@ struct Table {
     by_token: HashMap<u64, Arc<Link>>,
     /// How many there ever were: no token names two.
     tokens: u64,
+    /// Why those are gone that were lost before their peers ended: an end with 0 would say that nothing is missing.
+    lost: HashMap<Pid, Lost>,
 }
 
 impl Links {
@@ -81,6 +83,9 @@ impl Links {
             return;
         }
         table.by_peer.remove(&link.peer);
+        if let Some(why) = link.lost() {
+            table.lost.insert(link.peer, why.clone());
+        }
         drop(table);
         link.let_go();
     }
@@ -95,6 +100,11 @@ impl Links {
         let link = Arc::new(Link::new(peer, self.hub.clone(), token));
         table.by_peer.insert(peer, link.clone());
         table.by_token.insert(token, link.clone());
+        let lost = table.lost.get(&peer).cloned();
+        drop(table);
+        if let Some(why) = lost {
+            link.handle_lost(why);
+        }
         (link, true)
     }
 

@@ -64,13 +64,13 @@ impl Leg {
             _ if self.is_broken => {} // Said before, and overtaken by the word of that.
             Piece::Bytes(bytes) => {
                 let len = bytes.len() as u64;
-                if len > self.granted || self.is_incoming_over {
+                let is_wanted = !self.is_incoming_over || self.is_deaf;
+                if len > self.granted || !is_wanted {
                     return Err(Malformed("a relayed connection brings more than it may"));
                 }
                 self.granted -= len;
-                self.incoming.extend(bytes);
-                if self.is_deaf {
-                    self.discard();
+                if !self.is_deaf {
+                    self.incoming.extend(bytes);
                 }
             }
             Piece::Credit(bytes) => self.room = self.room.saturating_add(bytes).min(self.window),

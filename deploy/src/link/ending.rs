@@ -44,6 +44,11 @@ impl Link {
         !rx.receiver && !rx.long && rx.inbound.is_spent(rx.generation)
     }
 
+    /// Why the connection ended, where it was not by the end of the peer's process.
+    pub(crate) fn lost(&self) -> Option<&Lost> {
+        self.lost.get()
+    }
+
     /// Whether nothing more comes and nobody has said why.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.has_ended() && self.fate.get().is_none() && self.lost.get().is_none()
@@ -141,13 +146,11 @@ impl Link {
         if let Some(error) = end_of_fork() {
             return Some(error);
         }
-        if let Some(why) = self.lost.get() {
-            return Some(ChannelError::Lost(why.clone()));
-        }
-        if self.has_ended() {
-            self.fate_error()
-        } else {
-            None
+        // Looked at first: what was lost is said before the connection or its peer ends.
+        let fate = self.has_ended().then(|| self.fate_error());
+        match self.lost() {
+            Some(why) => Some(ChannelError::Lost(why.clone())),
+            None => fate.flatten(),
         }
     }
 

@@ -121,20 +121,20 @@ impl Household {
         }
     }
 
-    /// Gives a process an end of a connection that goes by way of the head. Where that cannot be it is over at once.
+    /// Gives a process an end of a connection that goes by way of the head. Where that cannot be it is over at once, and a process
+    /// that lives is told that there is no descriptor for it.
     pub(super) fn relay(&mut self, relay: Relay, head: &mut dyn Head) {
-        let is_here = (self.children.get(&relay.one)).is_some_and(|child| !child.is_dead);
-        let made = match is_here {
-            true => self.relays.begin(&relay, &self.registry),
-            false => Err(io::ErrorKind::NotFound.into()),
-        };
-        match made {
-            Ok(theirs) => {
-                let peer = self.pid(relay.other);
-                self.hand_over(relay.one, peer, End::new(theirs, Some(relay.seal)));
+        if self.lives(relay.one) {
+            let peer = self.pid(relay.other);
+            match self.relays.begin(&relay, &self.registry) {
+                Ok(theirs) => {
+                    let end = End::new(theirs, Some(relay.seal));
+                    return self.hand_over(relay.one, peer, end);
+                }
+                Err(_) => self.tell(relay.one, &Notice::Connected { peer, seal: None }, None),
             }
-            Err(_) => head.handle_relayed(relay.channel, Piece::Over),
         }
+        head.handle_relayed(relay.channel, Piece::Over);
     }
 
     /// Something came from the other end of a relayed connection.

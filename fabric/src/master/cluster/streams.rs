@@ -61,7 +61,7 @@ impl Cluster {
         file: Option<Vec<u8>>,
     ) {
         if is_relayed(&order) {
-            return self.relay(id, node, order);
+            return self.actions.push_back(relayed(id, node, order));
         }
         let Some(owned) = self.jobs.get_mut(&id) else {
             return;
@@ -75,18 +75,6 @@ impl Cluster {
             let order = order.clone();
             self.actions.push_back(Action::Order(node, order));
         }
-    }
-
-    fn relay(&mut self, id: pid::Job, node: NodeId, order: JobOrder) {
-        let order = Order::Job {
-            job: id,
-            sequence: 0,
-            order,
-            image: None,
-            file: None,
-            files: None,
-        };
-        self.actions.push_back(Action::Order(node, order));
     }
 
     /// A node reports of a job. Fails if that makes no sense: then the node is not to be trusted.
@@ -187,7 +175,6 @@ impl Cluster {
 
     /// Says again what a node has not got.
     pub(super) fn say_again(&mut self, node: NodeId) {
-        let mut relays = Vec::new();
         let Some(member) = self.nodes.get(&node) else {
             return;
         };
@@ -198,15 +185,15 @@ impl Cluster {
             };
             stream.orders.rewind();
             while let Some((_, order)) = stream.orders.poll() {
-                if let Order::Job { order, .. } = order {
-                    relays.extend(parted(order).map(|order| (*id, order)));
-                }
-                let order = order.clone();
-                self.actions.push_back(Action::Order(node, order));
+                let parted = match order {
+                    Order::Job { order, .. } => parted(order),
+                    _ => None,
+                };
+                self.actions.push_back(Action::Order(node, order.clone()));
+                // Ahead of what follows: it may be the end of who is at the other end.
+                let parted = parted.map(|order| relayed(*id, node, order));
+                self.actions.extend(parted);
             }
-        }
-        for (id, order) in relays {
-            self.relay(id, node, order);
         }
     }
 
@@ -239,6 +226,19 @@ impl Cluster {
 /// Whether this is something of a relayed connection, which is not kept.
 pub(super) fn is_relayed(order: &JobOrder) -> bool {
     matches!(order, JobOrder::Relayed { .. })
+}
+
+/// It leaves now or never, and so has no number.
+fn relayed(job: pid::Job, node: NodeId, order: JobOrder) -> Action {
+    let order = Order::Job {
+        job,
+        sequence: 0,
+        order,
+        image: None,
+        file: None,
+        files: None,
+    };
+    Action::Order(node, order)
 }
 
 /// What follows when a relayed connection is given out late: it broke already.

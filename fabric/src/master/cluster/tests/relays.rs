@@ -86,7 +86,8 @@ fn what_a_session_loses_is_told_before_any_end() {
             .count()
     };
     // The process there ends as if all were well when it has heard of this, and its end comes over the next session.
-    resume(&mut world, usize::from(first > second), first);
+    let held = world.ordered(first);
+    resume(&mut world, usize::from(first > second), first, held);
     assert_eq!([told(&world, first), told(&world, second)], [0, 1]);
     world.end(first, 0, End::Code(0));
     let is_end = |order: &JobOrder| {
@@ -109,6 +110,39 @@ fn what_a_session_loses_is_told_before_any_end() {
     }
     assert_eq!(told(&world, second), 2);
     assert!(world.dismissed.is_empty());
+}
+
+#[test]
+fn what_is_given_out_late_broke_before_any_end_is_told() {
+    let (mut world, [first, second], relays) = apart();
+    let channel = relays[0].channel;
+    world.end(second, 1, End::Code(0));
+    // It has nothing of all that it was ever told.
+    let told = world.orders.len();
+    resume(&mut world, usize::from(first > second), first, 0);
+    let again: Vec<&JobOrder> = world.orders[told..]
+        .iter()
+        .map(|(_, order)| order)
+        .collect();
+    let relay = again
+        .iter()
+        .position(|order| matches!(order, JobOrder::Relay(_)));
+    let piece = Piece::Broken;
+    let broken = JobOrder::Relayed { channel, piece };
+    assert_eq!(again[relay.unwrap() + 1], &broken);
+    let is_end = |order: &&&JobOrder| {
+        matches!(
+            order,
+            JobOrder::Tell {
+                notice: Notice::Ended { .. },
+                ..
+            }
+        )
+    };
+    assert!(
+        again[relay.unwrap()..].iter().any(|order| is_end(&order)),
+        "{again:?}"
+    );
 }
 
 #[test]
@@ -211,7 +245,8 @@ impl Relaying {
             // What its warden has said and the node has not read is still there in the next session.
             6 => {
                 let index = self.index();
-                resume(&mut self.world, index, self.node);
+                let held = self.world.ordered(self.node);
+                resume(&mut self.world, index, self.node, held);
             }
             _ => {}
         }
@@ -222,11 +257,11 @@ impl Relaying {
     }
 }
 
-/// A node has lost its session, and makes the next.
-fn resume(world: &mut World, index: usize, node: NodeId) {
+/// A node has lost its session, and makes the next. It has so many orders.
+fn resume(world: &mut World, index: usize, node: NodeId, orders: u64) {
     let held = Held {
         job: JOB,
-        orders: world.ordered(node),
+        orders,
         reports: 0,
     };
     assert_eq!(world.greet(index, 4, &[], vec![held]), Ok(node));
