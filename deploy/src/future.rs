@@ -18,6 +18,7 @@ use std::{
     future::{Future, poll_fn},
     panic::Location,
     pin::Pin,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll, ready},
 };
 
@@ -123,7 +124,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sink<T> for Sender<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ChannelError>> {
         ready!(self.as_mut().poll_sent(cx))?;
-        self.finish(Kind::Fin);
+        self.outlet.close(Kind::Fin);
+        self.outlet = self.outlet.cancellable(Arc::new(AtomicBool::new(true)));
         Poll::Ready(Ok(()))
     }
 }

@@ -91,8 +91,11 @@ impl Outlet {
         }
     }
 
-    /// The sender is dropped. Does not block.
+    /// The sender ends: the peer finds this end behind what was sent. Does not block.
     pub(crate) fn close(&self, end: Kind) {
+        if self.is_cancelled() {
+            return; // Closed already, and there may be another sender since.
+        }
         if fork::happened() {
             return; // The connection is the parent's, and a lock may be held by a thread that is not here.
         }
@@ -221,11 +224,7 @@ impl Outlet {
 
     #[cold]
     fn find_refusal(&self) -> Option<Refusal> {
-        if self
-            .cancelled
-            .as_ref()
-            .is_some_and(|cancelled| cancelled.load(SeqCst))
-        {
+        if self.is_cancelled() {
             return Some(Refusal::Error(ChannelError::Closed)); // Nobody hears this.
         }
         let Some((stop, expected)) = self.link.stopped(self.generation) else {
@@ -239,6 +238,12 @@ impl Outlet {
                 Refusal::Error(ChannelError::TypeMismatch { sent, expected })
             }
         })
+    }
+
+    /// Whether nobody wants any more what is being sent through here.
+    fn is_cancelled(&self) -> bool {
+        let cancelled = self.cancelled.as_ref();
+        cancelled.is_some_and(|cancelled| cancelled.load(SeqCst))
     }
 
     /// Blocks until `look` finds something.

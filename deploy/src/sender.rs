@@ -14,7 +14,7 @@ use std::{
     any::type_name,
     fmt,
     panic::Location,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
@@ -43,7 +43,6 @@ pub struct Sender<T> {
     pub(crate) outlet: Outlet,
     /// The value that was handed to the sink last.
     sending: Mutex<Option<Sending<T>>>,
-    is_closed: bool,
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
@@ -62,7 +61,6 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
         Sender {
             outlet: Outlet::open(link, type_name::<T>()),
             sending: Mutex::new(None),
-            is_closed: false,
         }
     }
 
@@ -155,25 +153,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     }
 }
 
-impl<T> Sender<T> {
-    /// Nothing more leaves through here: the peer finds this end behind what was sent. Does not block.
-    pub(crate) fn finish(&mut self, end: Kind) {
-        if self.is_closed {
-            return;
-        }
-        self.is_closed = true;
-        self.outlet.close(end);
-        self.outlet = self.outlet.cancellable(Arc::new(AtomicBool::new(true)));
-    }
-}
-
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.sending
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        self.finish(if thread::panicking() {
+        self.outlet.close(if thread::panicking() {
             Kind::Abort
         } else {
             Kind::Fin
