@@ -17,10 +17,11 @@ use crate::{
 use deploy_wire::wait::Awaited;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    any::Any,
+    cell::Cell,
     fmt,
     hash::{BuildHasher, RandomState},
     panic::Location,
+    ptr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -45,16 +46,22 @@ pub struct Select<'a> {
 }
 
 /// One end of a channel, as `Select` sees it.
-pub(crate) trait Arm {
+pub(crate) trait Arm: Sync {
     /// Begins the operation, if it can be done without waiting.
     fn begin(&self) -> Option<Begun>;
+    /// What was begun will not be done.
+    fn leave(&self, begun: Begun);
     fn link(&self) -> &Arc<Link>;
     fn waiting(&self, at: Line) -> Waiting;
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Receiver<T> {
     fn begin(&self) -> Option<Begun> {
-        Some(Begun::Received(Box::new(self.receive_for_later()?)))
+        self.receive_for_later().map(Begun::Received)
+    }
+
+    fn leave(&self, begun: Begun) {
+        self.put_back(begun.received());
     }
 
     fn link(&self) -> &Arc<Link> {
@@ -71,6 +78,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Sender<T> {
         let is_ready = link::end_of_fork().is_some() || self.outlet.has_room();
         is_ready.then_some(Begun::Room)
     }
+
+    fn leave(&self, _: Begun) {}
 
     fn link(&self) -> &Arc<Link> {
         &self.outlet.link
@@ -108,25 +117,36 @@ impl<'a> Select<'a> {
     /// # Panics
     /// If the set is empty.
     #[track_caller]
-    pub fn select(&mut self) -> SelectedOperation {
+    pub fn select(&mut self) -> SelectedOperation<'a> {
         assert!(
             !self.arms.is_empty(),
             "deploy: a select without operations would wait for ever"
         );
-        let at = Location::caller();
-        wait(&self.arms, None, at).expect("a wait without deadline finds something")
+        let chosen = wait(&self.arms, None, Location::caller());
+        self.selected(chosen)
+            .expect("a wait without deadline finds something")
     }
 
     /// An operation that is ready, if any is.
-    pub fn try_select(&mut self) -> Option<SelectedOperation> {
-        begin_one(&self.arms)
+    pub fn try_select(&mut self) -> Option<SelectedOperation<'a>> {
+        self.selected(begin_one(&self.arms))
     }
 
     /// Blocks until an operation is ready, or until `timeout` is over.
     #[track_caller]
-    pub fn select_timeout(&mut self, timeout: Duration) -> Option<SelectedOperation> {
-        let at = Location::caller();
-        wait(&self.arms, Instant::now().checked_add(timeout), at)
+    pub fn select_timeout(&mut self, timeout: Duration) -> Option<SelectedOperation<'a>> {
+        let deadline = Instant::now().checked_add(timeout);
+        let chosen = wait(&self.arms, deadline, Location::caller());
+        self.selected(chosen)
+    }
+
+    fn selected(&self, chosen: Option<(usize, Begun)>) -> Option<SelectedOperation<'a>> {
+        let (index, begun) = chosen?;
+        Some(SelectedOperation {
+            index,
+            arm: self.arms[index],
+            begun: Some(begun),
+        })
     }
 
     fn add(&mut self, arm: &'a dyn Arm) -> usize {
@@ -145,11 +165,11 @@ impl fmt::Debug for Select<'_> {
 ///
 /// To receive does not block, whatever other threads take meanwhile; dropped, it leaves the value to the next who receives.
 /// To send blocks where the value is longer than there is room for, or another thread has taken the room.
-#[derive(Debug)]
 #[must_use = "a selected operation is yet to be done"]
-pub struct SelectedOperation {
+pub struct SelectedOperation<'a> {
     index: usize,
-    begun: Begun,
+    arm: &'a dyn Arm,
+    begun: Option<Begun>,
 }
 
 /// What was done of an operation when it was chosen.
@@ -157,31 +177,24 @@ pub struct SelectedOperation {
 pub(crate) enum Begun {
     /// There was room to send, or an end.
     Room,
-    /// A value or an end was received: the [`Received`] of the receiver's type.
-    Received(Box<dyn Any + Send>),
+    /// A value or an end was received.
+    Received(Received),
 }
 
 impl Begun {
-    /// What `receiver` received; nothing, if another end was chosen.
-    pub(crate) fn into_received<T: Serialize + DeserializeOwned + Send + 'static>(
-        self,
-        receiver: &Receiver<T>,
-    ) -> Option<Result<T, ChannelError>> {
+    /// What a receiver has begun.
+    pub(crate) fn received(self) -> Received {
         match self {
-            Begun::Received(any) => any.downcast::<Received<T>>().ok()?.take_from(receiver),
-            Begun::Room => None,
+            Begun::Received(received) => received,
+            Begun::Room => unreachable!("a receiver receives"),
         }
     }
 }
 
-impl SelectedOperation {
+impl SelectedOperation<'_> {
     /// Which one it is, in the order of adding.
     pub fn index(&self) -> usize {
         self.index
-    }
-
-    pub(crate) fn into_begun(self) -> Begun {
-        self.begun
     }
 
     /// Receives from the receiver that was added.
@@ -190,11 +203,15 @@ impl SelectedOperation {
     /// If it is another one.
     #[track_caller]
     pub fn recv<T: Serialize + DeserializeOwned + Send + 'static>(
-        self,
+        mut self,
         receiver: &Receiver<T>,
     ) -> Result<T, ChannelError> {
-        let received = self.begun.into_received(receiver);
-        received.expect("deploy: a selected operation is done with the receiver that was added")
+        assert!(
+            ptr::addr_eq(self.arm, receiver),
+            "deploy: a selected operation is done with the receiver that was added"
+        );
+        let begun = self.begun.take().expect("it is done once");
+        receiver.take_received(begun.received())
     }
 
     /// Sends to the sender that was added.
@@ -208,12 +225,26 @@ impl SelectedOperation {
     }
 }
 
+impl Drop for SelectedOperation<'_> {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            self.arm.leave(begun);
+        }
+    }
+}
+
+impl fmt::Debug for SelectedOperation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SelectedOperation({})", self.index)
+    }
+}
+
 /// Blocks until an arm is ready, or until the deadline.
 pub(crate) fn wait(
     arms: &[&dyn Arm],
     deadline: Option<Instant>,
     at: Line,
-) -> Option<SelectedOperation> {
+) -> Option<(usize, Begun)> {
     if let Some(begun) = begin_one(arms) {
         return Some(begun);
     }
@@ -228,13 +259,24 @@ pub(crate) fn wait(
 }
 
 /// Begins an arm that is ready, at random among several.
-fn begin_one(arms: &[&dyn Arm]) -> Option<SelectedOperation> {
-    let start = RandomState::new().hash_one(arms.len()) as usize % arms.len().max(1);
+fn begin_one(arms: &[&dyn Arm]) -> Option<(usize, Begun)> {
+    let start = random_below(arms.len());
     let mut order = (start..arms.len()).chain(0..start);
     order.find_map(|index| {
         let begun = arms[index].begin()?;
-        Some(SelectedOperation { index, begun })
+        Some((index, begun))
     })
+}
+
+/// A number below `count`, each about as likely. Nobody is to be fooled by it, so it is Marsaglia's xorshift.
+fn random_below(count: usize) -> usize {
+    thread_local!(static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0) | 1));
+    let mut state = STATE.get();
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    STATE.set(state);
+    (((state >> 32) * count as u64) >> 32) as usize
 }
 
 /// Waits for the first of several channel operations, and does it.

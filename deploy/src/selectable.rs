@@ -78,8 +78,9 @@ pub fn select<'a>(mut operations: Vec<Box<dyn Selectable + 'a>>) -> Vec<Box<dyn 
     );
     let arms: Vec<&dyn Arm> = operations.iter().map(|operation| operation.arm()).collect();
     let at = Location::caller();
-    let chosen = select::wait(&arms, None, at).expect("a wait without deadline finds something");
-    (operations.remove(chosen.index())).perform(chosen.into_begun());
+    let chosen = select::wait(&arms, None, at);
+    let (index, begun) = chosen.expect("a wait without deadline finds something");
+    operations.remove(index).perform(begun);
     operations
 }
 
@@ -132,8 +133,7 @@ where
     }
 
     fn perform(self: Box<Self>, begun: Begun) {
-        let received = begun.into_received(self.receiver);
-        match received.expect("what was chosen is what was begun") {
+        match self.receiver.take_received(begun.received()) {
             Ok(value) => (self.value)(value),
             Err(error) => (self.error)(error),
         }

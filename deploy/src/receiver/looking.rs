@@ -19,7 +19,7 @@ use deploy_sys::fork;
 use deploy_wire::{
     bytes::Malformed,
     frame::{Kind, Stop},
-    inbound::Taken,
+    inbound::{Inbound, Taken},
     type_name::travelling,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -73,12 +73,33 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         if !self.is_plain(rx) {
             return false;
         }
-        let taken = rx.inbound.take(self.generation);
+        let taken = self.take_next(&mut rx.inbound);
         if let Ok(Taken::Record(record)) = taken {
             scratch.clear();
             scratch.extend_from_slice(record);
         }
         matches!(taken, Ok(Taken::Record(_)))
+    }
+
+    /// The same, by itself: what is yet to be decoded.
+    pub(super) fn take_ready(&self, scratch: &mut Vec<u8>) -> bool {
+        if codec::is_bulk::<T>() || fork::happened() {
+            return false;
+        }
+        let mut rx = self.link.rx();
+        let is_taken = self.take_record(&mut rx, scratch);
+        if is_taken {
+            self.link.settle_taken(rx);
+        }
+        is_taken
+    }
+
+    /// What lies next in the window.
+    fn take_next<'a>(&self, inbound: &'a mut Inbound) -> Result<Taken<'a>, Malformed> {
+        match codec::is_byte::<T>() {
+            true => inbound.take_run(self.generation, 1),
+            false => inbound.take(self.generation),
+        }
     }
 
     /// What there is without waiting. A value that must be decoded by the user's code is left in `scratch`.
@@ -94,11 +115,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         if rx.long {
             return Look::Idle; // Until the thread that receives the long value rings.
         }
-        let taken = match codec::is_byte::<T>() {
-            true => rx.inbound.take_run(self.generation, 1),
-            false => rx.inbound.take(self.generation),
-        };
-        let polled = match taken {
+        let polled = match self.take_next(&mut rx.inbound) {
             Ok(Taken::Record(record)) if codec::is_bulk::<T>() => {
                 let value =
                     codec::from_bulk(record.to_vec()).expect("the type goes as it lies in memory");
