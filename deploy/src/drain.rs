@@ -4,6 +4,7 @@
 //! and the user's other threads still run.
 
 use crate::{
+    fatal,
     link::{Link, Look},
     pool, process,
     waits::{self, Waiting},
@@ -46,10 +47,18 @@ extern "C" fn drain() {
     }
 }
 
-/// Whether the peer has everything up to `sequence`, or is gone.
+/// Whether the peer has everything up to `sequence`, or is gone. Where it is this process that closed the connection, what it
+/// has sent is lost, and it does not end as if all were well.
 fn is_taken_in(link: &Link, sequence: u64) -> bool {
     // As long as the peer lives its runtime takes everything in, without its user's code: the window says so.
-    link.is_delivered() || link.is_acknowledged(sequence) || link.has_ended()
+    if link.is_delivered() || link.is_acknowledged(sequence) {
+        return true;
+    }
+    let has_ended = link.has_ended();
+    if has_ended && link.was_closed_here() {
+        fatal::closed_ours();
+    }
+    has_ended
 }
 
 /// The senders that are left end with the process; everything leaves now. Says how much the peer will have then.

@@ -43,6 +43,19 @@ fn a_sender_that_nobody_reads_holds_no_more_than_a_window() {
 }
 
 #[test]
+fn who_closes_what_is_not_its_own_and_ends_loses_nothing_without_a_word() {
+    for channels in ["", "tcp", "sockets", "memory"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hasty"));
+        let command = command.args(["--workers", "100"]);
+        let finished = run::finish(command.env("DEPLOY_CHANNELS", channels), b"").unwrap();
+        let (out, err) = (finished.out_text(), finished.err_text());
+        let is_kept = out.contains(" 0 lost values and said nothing");
+        assert!(is_kept, "over {channels:?}: {out}{err}");
+        print!("{channels}: {out}");
+    }
+}
+
+#[test]
 fn a_process_in_a_debugger_is_not_taken_for_dead() {
     let traced = env!("CARGO_BIN_EXE_traced");
     check(traced, &["--seconds", "3"], &[]);

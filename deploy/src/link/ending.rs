@@ -54,6 +54,11 @@ impl Link {
         self.has_ended() && self.fate.get().is_none() && self.lost.get().is_none()
     }
 
+    /// Whether it ended because this process's program closed its socket.
+    pub(crate) fn was_closed_here(&self) -> bool {
+        matches!(self.lost.get(), Some(Lost::OwnDescriptor))
+    }
+
     /// The peer lives, and yet nothing more comes from it.
     pub(crate) fn handle_severed(&self) {
         if self.is_doubtful() {

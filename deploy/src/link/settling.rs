@@ -3,6 +3,7 @@
 //! Deliberately absent: when the peer has to know (`deploy_wire::inbound`).
 
 use super::{Link, Rx};
+use deploy_sys::stream;
 use deploy_wire::inbound::WINDOW_UNITS_MIN;
 use std::{
     sync::{
@@ -129,8 +130,12 @@ impl Link {
 
     /// Whether the peer will have all that was sent, as long as it lives, whatever becomes of this process.
     pub(crate) fn is_delivered(&self) -> bool {
-        let tx = self.tx();
-        self.keeps.load(Relaxed) && !tx.way.is_closed() && tx.out.pending() == 0
+        let mut tx = self.tx();
+        if tx.way.is_closed() || tx.out.pending() > 0 || !self.keeps.load(Relaxed) {
+            return false;
+        }
+        // What is put into a ring when the socket is closed already comes behind the end that the peer finds.
+        tx.way.ring_room().is_none() || self.socket().is_some_and(stream::is_socket)
     }
 
     /// Whether something was sent that the peer has not said it has.
