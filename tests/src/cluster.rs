@@ -212,6 +212,13 @@ impl Cluster {
         &mut found.unwrap_or_else(|| panic!("nothing runs on {host}")).1
     }
 
+    /// All that its daemons have said until now, for whoever looks for the cause of a failure.
+    pub fn said(&mut self) -> String {
+        let daemons = self.daemons.iter_mut();
+        let said = daemons.map(|(host, daemon)| format!("{host} had said:\n{}\n", daemon.said()));
+        said.collect()
+    }
+
     /// The processes that serve on a host: on the head these are the master and the node beside it.
     ///
     /// # Panics

@@ -150,9 +150,12 @@ impl Daemon {
     }
 }
 
-/// A test that fails leaves nothing either.
+/// A test that fails leaves nothing either, and shows what was said: often the cause is there.
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("process {} had said:\n{}", self.id(), self.said());
+        }
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = kill(Pid::from_raw(self.id() as i32), self.last);
             let _ = self.child.wait();

@@ -37,17 +37,18 @@ pub fn alone(program: &Path, source: &str) {
 
 /// Runs `program` on a cluster, in every way its source's header asks for, but those that are for machines that are alone
 /// or of another size; piped only the first of them, because what shows output is the same here as there. Returns where
-/// it differs.
-pub fn on_cluster(cluster: &Cluster, program: &Path, source: &str) -> Result<(), String> {
+/// it differs, with what the cluster said.
+pub fn on_cluster(cluster: &mut Cluster, program: &Path, source: &str) -> Result<(), String> {
     let runs = header::parse(source)?;
+    let capacity = cluster.capacity.clone();
     let is_fit = |run: &Run| {
-        run.place != header::Place::Alone && run.variable(CAPACITY) == cluster.capacity.as_deref()
+        run.place != header::Place::Alone && run.variable(CAPACITY) == capacity.as_deref()
     };
     for (index, mut run) in runs.into_iter().filter(is_fit).enumerate() {
         run.env.retain(|(name, _)| name != CAPACITY);
         let check = if index == 0 { check } else { check_json };
         let outcome = check(Place::On(cluster), program, &run);
-        outcome.map_err(|why| format!("run {:?}: {why}", run.name))?;
+        outcome.map_err(|why| format!("run {:?}: {why}\n{}", run.name, cluster.said()))?;
     }
     Ok(())
 }
@@ -194,7 +195,8 @@ fn check_json(place: Place, program: &Path, run: &Run) -> Result<(), String> {
     let stderr = finished.err_text();
     let came =
         family::parse(&finished.out).map_err(|why| format!("{why}\nstandard error:\n{stderr}"))?;
-    family::compare(&run.family, &came)?;
+    family::compare(&run.family, &came)
+        .map_err(|why| format!("{why}\nstandard error:\n{stderr}"))?;
     if !stderr.is_empty() {
         return Err(format!(
             "JSON lines leave standard error empty, but: {stderr}"

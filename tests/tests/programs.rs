@@ -177,7 +177,7 @@ fn on_a_node_of_the_size_that_a_program_asks_for() {
             };
             cluster.login();
             cluster.capacity = Some(capacity.clone());
-            let outcome = run::on_cluster(&cluster, Path::new(program), source);
+            let outcome = run::on_cluster(&mut cluster, Path::new(program), source);
             cluster.finish();
             outcome.unwrap_or_else(|why| panic!("{name} with {capacity}: {why}"));
         }
@@ -202,7 +202,7 @@ fn on_nodes(nodes: &[&str], is_here: bool) {
             continue;
         }
         let begun = std::time::Instant::now();
-        let outcome = run::on_cluster(&cluster, Path::new(program), source);
+        let outcome = run::on_cluster(&mut cluster, Path::new(program), source);
         println!("{name}: {:?}", begun.elapsed());
         if let Err(why) = outcome {
             failed.push(format!("{name}: {why}"));

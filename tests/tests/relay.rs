@@ -21,10 +21,10 @@ fn apart() -> Option<Cluster> {
 
 #[test]
 fn processes_whose_nodes_cannot_dial_each_other_talk_all_the_same() {
-    let Some(cluster) = apart() else { return };
+    let Some(mut cluster) = apart() else { return };
     let begun = Instant::now();
     let outcome = run::on_cluster(
-        &cluster,
+        &mut cluster,
         Path::new(env!("CARGO_BIN_EXE_all_to_all")),
         include_str!("../programs/all_to_all.rs"),
     );
