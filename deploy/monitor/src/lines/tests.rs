@@ -1,4 +1,4 @@
-//! Lines over the loopback, whose clock the tests set. That kernels ask and answer, `tests/tests/cut.rs` looks at.
+//! Lines over the loopback, whose clock the tests set. That kernels ask and answer, `tests/tests/hosts/cut.rs` looks at.
 
 use super::*;
 use deploy_wire::{hello::Accept, pid::Job, secret::Secret};

@@ -102,14 +102,12 @@ fn check(small: &str, place: &str, words: &[&str]) {
     cluster.finish();
 }
 
-#[test]
-fn a_program_that_the_masters_disk_has_no_room_for_is_refused() {
+pub fn a_program_that_the_masters_disk_has_no_room_for_is_refused() {
     let words = ["/var/lib/fabric/images", "No space left", "make room there"];
     check("head", "images", &words);
 }
 
-#[test]
-fn a_program_that_a_nodes_disk_has_no_room_for_is_refused() {
+pub fn a_program_that_a_nodes_disk_has_no_room_for_is_refused() {
     let words = ["n1", "/var/lib/fabric/node/images", "make room there"];
     check("n1", "node/images", &words);
 }
@@ -122,8 +120,7 @@ fn fill(host: &Host) {
     });
 }
 
-#[test]
-fn a_job_that_the_masters_disk_has_no_room_for_is_refused_and_what_runs_goes_on() {
+pub fn a_job_that_the_masters_disk_has_no_room_for_is_refused_and_what_runs_goes_on() {
     let Some(cluster) = cluster("head") else {
         return;
     };

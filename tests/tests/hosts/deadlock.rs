@@ -9,8 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[test]
-fn a_circle_over_three_nodes_is_told_and_explained() {
+pub fn a_circle_over_three_nodes_is_told_and_explained() {
     let Some((cluster, mut job)) = begin(&["n1", "n2"]) else {
         return;
     };
@@ -23,8 +22,7 @@ fn a_circle_over_three_nodes_is_told_and_explained() {
 }
 
 /// What a process waits for it has said once, to a master that is no more.
-#[test]
-fn a_circle_is_told_by_a_master_that_was_started_meanwhile() {
+pub fn a_circle_is_told_by_a_master_that_was_started_meanwhile() {
     let Some((mut cluster, mut job)) = begin(&["n1", "n2", "n3"]) else {
         return;
     };

@@ -25,8 +25,7 @@ fn is(cluster: &Cluster, node: &str, state: &str) {
     assert_eq!(line.split_whitespace().nth(2), Some(state), "{line}");
 }
 
-#[test]
-fn three_nodes_join_by_the_line_that_the_master_prints() {
+pub fn three_nodes_join_by_the_line_that_the_master_prints() {
     let Some(cluster) = Cluster::start(&["n1", "n2", "n3"]) else {
         return;
     };
@@ -37,8 +36,7 @@ fn three_nodes_join_by_the_line_that_the_master_prints() {
     cluster.finish();
 }
 
-#[test]
-fn the_long_form_expects_nodes_and_bounds_what_they_give() {
+pub fn the_long_form_expects_nodes_and_bounds_what_they_give() {
     let words =
         "10.77.0.1:9999 2GiB 1 bridge 10.77.0.1:8888 10.77.0.2:9999 1GiB 0.5 10.77.0.3:7777";
     let Some(mut cluster) = Cluster::head_only(&["n1", "n2"], words) else {
@@ -62,8 +60,7 @@ fn the_long_form_expects_nodes_and_bounds_what_they_give() {
     cluster.finish();
 }
 
-#[test]
-fn who_has_not_joined_waits_and_goes_on_by_itself() {
+pub fn who_has_not_joined_waits_and_goes_on_by_itself() {
     let Some(mut cluster) = Cluster::head_only(&["n1"], HEAD) else {
         return;
     };
@@ -91,8 +88,7 @@ fn who_has_not_joined_waits_and_goes_on_by_itself() {
     cluster.finish();
 }
 
-#[test]
-fn each_token_is_for_one_purpose_and_time() {
+pub fn each_token_is_for_one_purpose_and_time() {
     let Some(mut cluster) = Cluster::head_only(&["n1"], HEAD) else {
         return;
     };
@@ -135,8 +131,7 @@ fn each_token_is_for_one_purpose_and_time() {
     cluster.finish();
 }
 
-#[test]
-fn two_daemons_live_on_one_machine_each_with_its_state() {
+pub fn two_daemons_live_on_one_machine_each_with_its_state() {
     let Some(cluster) = Cluster::start(&["n1"]) else {
         return;
     };
@@ -168,8 +163,7 @@ fn two_daemons_live_on_one_machine_each_with_its_state() {
     cluster.finish();
 }
 
-#[test]
-fn what_cannot_begin_says_why() {
+pub fn what_cannot_begin_says_why() {
     let Some(cluster) = Cluster::start(&["n1"]) else {
         return;
     };
@@ -209,8 +203,7 @@ fn what_cannot_begin_says_why() {
     cluster.finish();
 }
 
-#[test]
-fn a_drained_node_stays_and_says_so() {
+pub fn a_drained_node_stays_and_says_so() {
     let Some(cluster) = Cluster::start(&["n1"]) else {
         return;
     };
@@ -221,8 +214,7 @@ fn a_drained_node_stays_and_says_so() {
     cluster.finish();
 }
 
-#[test]
-fn a_node_that_is_cut_off_is_suspected_then_lost_and_comes_back() {
+pub fn a_node_that_is_cut_off_is_suspected_then_lost_and_comes_back() {
     let Some(mut cluster) = Cluster::start(&["n1", "n2"]) else {
         return;
     };
@@ -255,8 +247,7 @@ fn a_node_that_is_cut_off_is_suspected_then_lost_and_comes_back() {
     cluster.finish();
 }
 
-#[test]
-fn a_node_that_loses_its_power_is_lost_and_one_that_is_killed_returns_at_once() {
+pub fn a_node_that_loses_its_power_is_lost_and_one_that_is_killed_returns_at_once() {
     let Some(mut cluster) = Cluster::start(&["n1", "n2"]) else {
         return;
     };
@@ -279,8 +270,7 @@ fn a_node_that_loses_its_power_is_lost_and_one_that_is_killed_returns_at_once() 
     cluster.finish();
 }
 
-#[test]
-fn nodes_come_back_to_a_master_that_was_killed() {
+pub fn nodes_come_back_to_a_master_that_was_killed() {
     let Some(mut cluster) = Cluster::start(&["n1", "n2"]) else {
         return;
     };
@@ -306,8 +296,7 @@ fn nodes_come_back_to_a_master_that_was_killed() {
     cluster.finish();
 }
 
-#[test]
-fn hosts_of_one_name_are_two_nodes() {
+pub fn hosts_of_one_name_are_two_nodes() {
     let Some(mut cluster) = Cluster::start(&["n1", "n2"]) else {
         return;
     };

@@ -1,7 +1,7 @@
 //! Nodes that are cut off from their master again and again, in one direction or both, for less or more than it takes to be
 //! lost, under processes that are begun anew as soon as their end is told: no life goes on beside the next one.
 //!
-//! `DEPLOY_TEST_PARTITIONS=200 cargo test -p deploy-tests --test partitions -- --nocapture` for as many as one likes.
+//! `DEPLOY_TEST_PARTITIONS=200 cargo test -p deploy-tests --test hosts partitions` for as many as one likes.
 //!
 //! Deliberately absent: how soon a loss is told (`network.rs`), and connections between nodes that are cut off from each
 //! other alone.
@@ -16,8 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[test]
-fn nothing_runs_twice_over_partitions() {
+pub fn nothing_runs_twice_over_partitions() {
     let number = |name, default| env::var(name).map_or(default, |text| text.parse().unwrap());
     let (count, seed) = (
         number("DEPLOY_TEST_PARTITIONS", 4),

@@ -120,18 +120,15 @@ fn check_one_way(from: &str, to: &str) {
     ticking.finish();
 }
 
-#[test]
-fn a_node_that_is_not_heard_is_lost_in_time() {
+pub fn a_node_that_is_not_heard_is_lost_in_time() {
     check_one_way("n1", "head");
 }
 
-#[test]
-fn a_node_that_does_not_hear_is_lost_in_time() {
+pub fn a_node_that_does_not_hear_is_lost_in_time() {
     check_one_way("head", "n1");
 }
 
-#[test]
-fn a_node_that_lost_its_power_returns_at_once_and_its_processes_are_known_to_be_gone() {
+pub fn a_node_that_lost_its_power_returns_at_once_and_its_processes_are_known_to_be_gone() {
     let Some(mut ticking) = Ticking::start() else {
         return;
     };
@@ -167,8 +164,7 @@ fn a_node_that_lost_its_power_returns_at_once_and_its_processes_are_known_to_be_
     ticking.finish();
 }
 
-#[test]
-fn a_node_on_a_slow_line_is_there_whatever_waits_for_the_line() {
+pub fn a_node_on_a_slow_line_is_there_whatever_waits_for_the_line() {
     let Some(mut cluster) = Cluster::start(&["n1"]) else {
         return;
     };
@@ -209,8 +205,7 @@ fn a_node_on_a_slow_line_is_there_whatever_waits_for_the_line() {
     cluster.finish();
 }
 
-#[test]
-fn who_watches_and_loses_its_power_leaves_nothing_at_the_master() {
+pub fn who_watches_and_loses_its_power_leaves_nothing_at_the_master() {
     let Some(mut ticking) = Ticking::start() else {
         return;
     };

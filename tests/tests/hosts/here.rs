@@ -67,8 +67,7 @@ fn told(cluster: &Cluster, job: &str) -> (String, String) {
     (logs.out_text(), why)
 }
 
-#[test]
-fn what_cuts_it_off_is_the_end_of_the_process_here_and_of_no_other() {
+pub fn what_cuts_it_off_is_the_end_of_the_process_here_and_of_no_other() {
     let Some(mut cluster) = cluster() else { return };
     let (client, job) = stream(&cluster);
     let refused = ask(&cluster, &["attach", &job]);
@@ -96,8 +95,7 @@ fn what_cuts_it_off_is_the_end_of_the_process_here_and_of_no_other() {
     cluster.finish();
 }
 
-#[test]
-fn a_network_that_is_away_for_a_while_ends_nothing_and_for_long_it_does() {
+pub fn a_network_that_is_away_for_a_while_ends_nothing_and_for_long_it_does() {
     let Some(cluster) = cluster() else { return };
     let (mut client, job) = stream(&cluster);
     cluster.hosts.cut("laptop");
@@ -141,8 +139,7 @@ fn shell(cluster: &Cluster) -> Terminal {
     shell
 }
 
-#[test]
-fn keys_input_and_debuggers_are_those_of_a_program_that_runs_alone() {
+pub fn keys_input_and_debuggers_are_those_of_a_program_that_runs_alone() {
     let Some(cluster) = cluster() else { return };
     let mut shell = shell(&cluster);
     shell.keys("here count 3\n");

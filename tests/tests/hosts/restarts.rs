@@ -1,7 +1,7 @@
 //! A master that is killed, again and again, under a job that goes on: nothing is run twice, nothing that was printed is lost
 //! or doubled, and who talks to each other does not notice, on whichever machine: the head's own node is none of the dead.
 //!
-//! `DEPLOY_TEST_RESTARTS=100 cargo test -p deploy-tests --test restarts -- --nocapture` for as many as one likes.
+//! `DEPLOY_TEST_RESTARTS=100 cargo test -p deploy-tests --test hosts restarts` for as many as one likes.
 //!
 //! Deliberately absent: nodes and networks that fail meanwhile (`cluster.rs`).
 
@@ -21,8 +21,7 @@ use std::{
 /// At another address the head's own node would begin anew.
 const HEAD: &str = "10.77.0.1:9999 bridge 10.77.0.1:8888 --label tests=yes";
 
-#[test]
-fn a_job_goes_on_under_a_master_that_is_killed() {
+pub fn a_job_goes_on_under_a_master_that_is_killed() {
     let kills = env::var("DEPLOY_TEST_RESTARTS").map_or(4, |text| text.parse().unwrap());
     let Some(mut cluster) = Cluster::start(&["n1", "n2"]) else {
         return;
