@@ -100,8 +100,8 @@ impl Laptop {
     /// Types this behind `cargo deploy TARGET`, where it has to go well, and returns what it prints.
     #[track_caller]
     fn types(&self, words: &str) -> String {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        let mut typed = vec!["10.77.0.1:8888", "--manifest-path", manifest];
+        let manifest = format!("{WORKSPACE}/Cargo.toml");
+        let mut typed = vec!["10.77.0.1:8888", "--manifest-path", &manifest];
         typed.extend(words.split_whitespace());
         let mut command = self.cluster.cargo(&typed);
         at_home(&mut command).current_dir(&self.directory);
@@ -115,8 +115,11 @@ impl Laptop {
 fn at_home(command: &mut Command) -> &mut Command {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     commands::give_toolchain(command)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(WORKSPACE)
         .env("CARGO_NET_OFFLINE", "true")
         .env("CARGO_TARGET_DIR", target.parent().unwrap())
         .env_remove("CARGO_BUILD_TARGET")
 }
+
+/// Chosen from all packages, the examples are what `cargo test --workspace` has built: from one, dependencies have other features.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

@@ -31,29 +31,33 @@ fn flags_of_the_compiler_and_the_linker_change_nothing() {
     }
 }
 
-/// Each profile compiles every dependency anew, so there are two of them and not one for each setting.
+/// Each profile compiles every dependency anew, so there are two of them and not one for each setting. Both go by one name, and
+/// so what only the compiler executes is there for the second.
 #[test]
 fn profiles_change_nothing_but_what_a_panic_is() {
     let workers = workers("profiles").manifest(
         "
-        [profile.small]
+        [profile.lean]
         inherits = 'release'
-        opt-level = 's'
         codegen-units = 1
         lto = 'fat'
         strip = 'symbols'
-        panic = 'abort'
-        [profile.fast]
-        inherits = 'release'
-        opt-level = 3
-        codegen-units = 1
-        lto = 'fat'
-        strip = true
         ",
     );
-    for (profile, panic) in [("small", "SIGABRT"), ("fast", "101")] {
-        let built = workers.cargo(&["build", "--profile", profile], profile);
-        check_workers(&built.program(), panic, profile);
+    for (level, panic, end) in [("'s'", "abort", "SIGABRT"), ("3", "unwind", "101")] {
+        let level = format!("profile.lean.opt-level = {level}");
+        let panic = format!("profile.lean.panic = '{panic}'");
+        let words = [
+            "build",
+            "--profile",
+            "lean",
+            "--config",
+            &level,
+            "--config",
+            &panic,
+        ];
+        let built = workers.cargo(&words, "lean");
+        check_workers(&built.program(), end, &level);
     }
 }
 
