@@ -44,6 +44,11 @@ impl Links {
         link
     }
 
+    /// The connection to `peer` comes without being asked for: nobody is to ask.
+    pub(crate) fn expect(&self, peer: Pid) {
+        self.find_or_make(peer);
+    }
+
     /// The monitor hands over the socket to `peer`.
     pub(crate) fn handle_connected(
         &self,

@@ -5,6 +5,7 @@
 use crate::{memory::Allowance, voice::Voice};
 use deploy_sys::{
     cgroup::Leaf,
+    group_limits::Limits,
     packet::{self, Beside},
     pidfd::{Death, Process},
 };
@@ -23,6 +24,8 @@ pub(crate) struct Child {
     pub(crate) voice: Voice,
     /// Its control group, where there is one.
     pub(crate) leaf: Option<Leaf>,
+    /// What its group may use, once that is set.
+    pub(crate) limits: Option<Limits>,
     /// The memory that it may use, where that is not its group's to limit.
     pub(crate) allowance: Option<Allowance>,
     /// Whether it has been reaped.
@@ -33,6 +36,14 @@ pub(crate) struct Child {
 }
 
 impl Child {
+    /// Limits its group, where there is one: dozens of files are looked for, and so a spare is limited ahead as the latest was.
+    pub(crate) fn limit(&mut self, limits: Limits) {
+        if let Some(leaf) = self.leaf.as_ref().filter(|_| self.limits != Some(limits)) {
+            // Fails where the group has been removed under us, and then nothing lives in it.
+            self.limits = leaf.limit(&limits).ok().map(|()| limits);
+        }
+    }
+
     /// How it ended, if it has; it stays to be reaped.
     pub(crate) fn end(&self) -> io::Result<Option<End>> {
         Ok(self.process.peek()?.map(end))

@@ -14,9 +14,9 @@ mod talk;
 mod turn;
 
 use crate::{
-    attention::Attention, child::Child, exchange::Exchange, input::Input, keeper::Keeper,
-    launcher::Launcher, lines::Lines, memory::MemoryWatch, outside::Outside, ready::Ready,
-    relay::Relays, signals::SIGKILL, spare::Spare, voice::STREAMS,
+    attention::Attention, child::Child, exchange::Exchange, head::Head, input::Input,
+    keeper::Keeper, launcher::Launcher, lines::Lines, memory::MemoryWatch, outside::Outside,
+    ready::Ready, relay::Relays, signals::SIGKILL, spare::Spare, voice::STREAMS,
 };
 use deploy_sys::{
     cgroup::{Leaf, Tree},
@@ -170,8 +170,8 @@ impl Household {
         }
     }
 
-    /// Whether nobody lives who could ask for anything.
-    fn is_deserted(&self) -> bool {
-        self.leaving.len() == self.children.len()
+    /// Whether nobody lives who could ask for a process here: nobody here, and nobody elsewhere that the head speaks for.
+    fn is_deserted(&self, head: &dyn Head) -> bool {
+        self.leaving.len() == self.children.len() && head.is_over()
     }
 }

@@ -6,10 +6,12 @@
 //! 1. A process needs nothing of its identity before it reads its certificate. So the program is started once more
 //!    [a while](SPARE_AFTER) after a process was asked for, when nobody asks for another just then; at once if many are
 //!    asked for without a pause, so that it is started while its asker is on the way to ask. Where one is asked for
-//!    [soon](ROW_GAP_MAX) after the other, with work in between, there are [a few](SPARES_IN_ROW).
+//!    [soon](ROW_GAP_MAX) after the other, with work in between, there are [a few](SPARES_IN_ROW). On a cluster its group has the
+//!    limits of the latest process, as the next one most likely will.
 //! 2. The next process that is asked for is the eldest spare, if there is one: it has only to be told who it is. What it
 //!    has written before that has stayed in its pipes, and is its own from then on.
-//! 3. Those that are not needed are killed as soon as nobody lives who could ask for them.
+//! 3. Those that are not needed are killed as soon as nobody lives who could ask for them. Where the head is elsewhere, others
+//!    may on other machines, whoever lives here: then they stay until the job ends.
 //!
 //! # Signals
 //! The terminal's keys reach the spare as they reach every process, and end it. What another person's signal would have
@@ -17,6 +19,7 @@
 //! noticed is, once it has its identity, a newborn that died of it.
 
 use crate::{child::Child, signals::SIGKILL, watched::Watched};
+use deploy_wire::resources::Resources;
 use mio::{Interest, Registry, unix::SourceFd};
 use std::{
     collections::VecDeque,
@@ -33,8 +36,9 @@ pub(crate) struct Spare {
     /// How many there should be.
     wanted: usize,
     due: Option<Instant>,
-    /// When the latest process was asked for and had been started.
+    /// When the latest process was asked for and had been started, and what it has, as the next most likely will.
     asked: Option<Instant>,
+    resources: Resources,
     /// Whether one was dismissed or has ended by itself, as the next would: there are no others.
     is_over: bool,
 }
@@ -50,8 +54,14 @@ impl Spare {
         self.children.iter().map(|child| child.process.id())
     }
 
-    /// A process that was asked for at this time was started: another may follow.
-    pub(crate) fn expect(&mut self, asked: Instant) {
+    /// What the next process will have, most likely.
+    pub(crate) fn resources(&self) -> Resources {
+        self.resources
+    }
+
+    /// A process that was asked for at this time, with these resources, was started: another may follow.
+    pub(crate) fn expect(&mut self, asked: Instant, resources: Resources) {
+        self.resources = resources;
         let before = self.asked.replace(Instant::now());
         let follows = |gap| before.is_some_and(|before| asked < before + gap);
         self.wanted = match follows(ROW_GAP_MAX) {

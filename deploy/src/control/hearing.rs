@@ -50,9 +50,11 @@ impl Control {
                 ref result,
                 ref seal,
             } => {
-                // The connection to one on another machine comes later.
-                if let (Ok(pid), true) = (result, is_cut || socket.is_some()) {
-                    self.handle_connected(*pid, socket, seal.clone());
+                if let Ok(pid) = result {
+                    match is_cut || socket.is_some() {
+                        true => self.handle_connected(*pid, socket, seal.clone()),
+                        false => self.links.expect(*pid), // It is on another machine.
+                    }
                 }
                 self.answer(id, notice);
             }

@@ -96,9 +96,13 @@ pub(super) fn take_up(
         Some(work) if matches!(work.argument, Argument::File { .. }) => descriptors.pop(),
         _ => None,
     };
-    // A parent on another machine is connected later, without being asked.
-    if let (Some(parent), Some(socket)) = (birth.parent, descriptors.pop()) {
-        links.handle_connected(parent, control::raise(socket), birth.seal);
+    match (birth.parent, descriptors.pop()) {
+        (Some(parent), Some(socket)) => {
+            links.handle_connected(parent, control::raise(socket), birth.seal);
+        }
+        // Who is on another machine is connected later.
+        (Some(parent), None) => links.expect(parent),
+        (None, _) => {}
     }
     let task = birth.work.map(|work| Task::new(birth.image, work, file));
     Ok((Reactor::new(control, links), task.transpose()?))

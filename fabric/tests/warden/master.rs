@@ -172,6 +172,7 @@ pub struct Master {
     pub failed: Vec<JobReport>,
     spawns: BTreeMap<u32, (u32, u64)>,
     input_taken: u64,
+    connections_asked: usize,
 }
 
 impl Master {
@@ -184,6 +185,7 @@ impl Master {
             output: BTreeMap::new(),
             failed: Vec::new(),
             input_taken: 0,
+            connections_asked: 0,
             spawns: BTreeMap::new(),
         };
         for node in &master.nodes {
@@ -209,6 +211,7 @@ impl Master {
                 .collect(),
             failed: self.failed,
             input_taken: self.input_taken,
+            connections_asked: self.connections_asked,
         }
     }
 
@@ -303,7 +306,10 @@ impl Master {
             }
             // From who has waited for seconds: for people, of whom there are none here.
             Request::Waits(_) => {}
-            other => self.roster.handle_request(from, &other).unwrap(),
+            other => {
+                self.connections_asked += usize::from(matches!(other, Request::Connect { .. }));
+                self.roster.handle_request(from, &other).unwrap();
+            }
         }
     }
 
@@ -351,6 +357,8 @@ pub struct Finished {
     pub failed: Vec<JobReport>,
     /// How much standard input was taken.
     pub input_taken: u64,
+    /// How often a process has asked to be connected.
+    pub connections_asked: usize,
 }
 
 impl Finished {

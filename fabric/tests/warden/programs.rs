@@ -15,6 +15,7 @@ pub fn main() {
         "family" => family(),
         "nodes" => nodes(),
         "siblings" => siblings(),
+        "again" => again(),
         "loud" => io::stdout().write_all(&vec![b'x'; LOUD_BYTES]).unwrap(),
         "echo" => echo(),
         "heavy" => heavy(),
@@ -109,6 +110,18 @@ fn sibling(parent: Pid, _: ()) {
         assert_eq!(last, round);
     }
     Sender::<u32>::new(parent).send(last).unwrap();
+}
+
+/// One on the other node for each line, when the one before has ended.
+fn again() {
+    for line in io::stdin().lines() {
+        let child = Builder::new().node("1").spawn(say_id, line.unwrap());
+        println!("{}", child.unwrap().wait().unwrap());
+    }
+}
+
+fn say_id(_: Pid, _: String) {
+    println!("{}", std::process::id());
 }
 
 fn echo() {

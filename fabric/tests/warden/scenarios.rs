@@ -6,6 +6,7 @@ use crate::{
 };
 use deploy_sys::{cgroup::Tree, process};
 use deploy_wire::{
+    birth::BIRTH_VARIABLE,
     exit::End,
     hello::Dial,
     hello::Route,
@@ -26,6 +27,10 @@ pub const ALL: &[(&str, fn())] = &[
     ("a_family_on_one_node", family),
     ("parent_and_child_on_two_nodes", nodes),
     ("siblings_on_two_nodes", siblings),
+    (
+        "where_nobody_lives_a_spare_waits_for_who_asks_from_elsewhere",
+        spared,
+    ),
     (
         "who_is_killed_from_another_node_ends_for_that_reason",
         killer,
@@ -69,6 +74,8 @@ fn nodes() {
         .collect();
     assert_eq!(codes, [Some(0), Some(5)]);
     assert_eq!(finished.failed, []);
+    let asked = finished.connections_asked;
+    assert_eq!(asked, 0, "parent and child are connected without asking");
 }
 
 fn siblings() {
@@ -76,6 +83,37 @@ fn siblings() {
     assert_eq!(finished.text(0), "99\n99\n");
     assert!(finished.statuses.iter().all(|status| status.success()));
     assert_eq!(finished.failed, []);
+}
+
+fn spared() {
+    let mut master = Master::start("again", 2);
+    let line = |bytes: &[u8]| JobOrder::Input {
+        bytes: bytes.to_vec(),
+    };
+    master.order(0, &line(b"one\n"));
+    while (master.processes.get(&1)).is_none_or(|(_, status)| status.is_none()) {
+        master.step();
+    }
+    let warden = master.nodes[1].warden.id();
+    let deadline = Instant::now() + PATIENCE;
+    let spare = loop {
+        if let Some(spare) = children(warden).into_iter().find(|id| is_newborn(id)) {
+            break spare;
+        }
+        assert!(Instant::now() < deadline, "there is no spare");
+        thread::sleep(Duration::from_millis(1)); // Nothing announces it.
+    };
+    master.order(0, &line(b"another\n"));
+    master.order(0, &line(b""));
+    let finished = master.finish();
+    assert_eq!(finished.text(2), format!("{spare}\n"));
+    assert_eq!(finished.failed, []);
+}
+
+fn is_newborn(id: &str) -> bool {
+    let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+    let mut variables = environment.split(|byte| *byte == 0);
+    variables.any(|variable| variable.starts_with(BIRTH_VARIABLE.as_bytes()))
 }
 
 fn killer() {
@@ -216,11 +254,16 @@ fn killed() {
 }
 
 fn has_keeper(warden: u32) -> bool {
-    let children = fs::read_to_string(format!("/proc/{warden}/task/{warden}/children"));
-    children.unwrap().split_whitespace().any(|child| {
+    children(warden).iter().any(|child| {
         let name = fs::read_to_string(format!("/proc/{child}/comm"));
         name.is_ok_and(|name| name.trim() == "deploy-keeper")
     })
+}
+
+fn children(warden: u32) -> Vec<String> {
+    let children = fs::read_to_string(format!("/proc/{warden}/task/{warden}/children"));
+    let children = children.unwrap();
+    children.split_whitespace().map(str::to_string).collect()
 }
 
 fn hostile() {

@@ -42,7 +42,7 @@ impl Household {
         head: &mut dyn Head,
         now: Instant,
     ) {
-        let number = begin.number;
+        let (number, resources) = (begin.number, begin.resources);
         let asker = begin.parent.zip(begin.asked);
         if asker.is_some_and(|(parent, _)| self.is_interrupted(parent)) {
             return head.handle_not_begun(number, INTERRUPTED.to_string());
@@ -79,7 +79,7 @@ impl Household {
         }
         self.prepare();
         if is_spawned {
-            self.spare.expect(now);
+            self.spare.expect(now, resources);
         }
     }
 
@@ -156,6 +156,7 @@ impl Household {
                 .start(is_wrapped, stdio, self.nursery.as_ref())?,
             voice: Voice::new([stdout, stderr]),
             leaf: self.nursery.take(),
+            limits: None,
             allowance: None,
             is_dead: false,
             control: Control::new(fd::raise(socket)?),
@@ -219,8 +220,7 @@ impl Household {
         self.claim_early(number);
     }
 
-    /// Limits a process to what it was granted, on a cluster. Fails where the group has been removed under us, and then
-    /// nothing lives in it.
+    /// Limits a process to what it was granted, on a cluster.
     pub(super) fn limit(&mut self, number: u32, resources: Resources, now: Instant) {
         let Some(child) = self.children.get_mut(&number) else {
             return;
@@ -228,13 +228,8 @@ impl Household {
         if let Some(allowance) = self.memory.allow(resources.mem, now) {
             child.allowance = Some(allowance);
         }
-        let limits = Limits {
-            memory_bytes: resources.mem.bytes(),
-            cpu_millionths: resources.cpu.millionths(),
-            tasks: TASKS_MAX,
-        };
-        if let Some(leaf) = child.leaf.as_ref().filter(|_| self.about.is_limited) {
-            let _ = leaf.limit(&limits);
+        if self.about.is_limited {
+            child.limit(limits(resources));
         }
     }
 
@@ -265,6 +260,15 @@ impl Household {
                 tree.leaf(&self.groups_made.to_string()).ok()
             });
         }
+    }
+}
+
+/// What a process that has these may use.
+pub(super) fn limits(resources: Resources) -> Limits {
+    Limits {
+        memory_bytes: resources.mem.bytes(),
+        cpu_millionths: resources.cpu.millionths(),
+        tasks: TASKS_MAX,
     }
 }
 

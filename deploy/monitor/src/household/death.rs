@@ -52,7 +52,7 @@ impl Household {
         }
         self.leaving.insert(number);
         head.handle_death(number, end, shortage);
-        if self.is_deserted() {
+        if self.is_deserted(head) {
             self.spare.dismiss();
         }
         self.kill_left_behind();

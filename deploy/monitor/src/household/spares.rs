@@ -2,23 +2,27 @@
 //!
 //! Deliberately absent: when there is one, and how many there are (`spare.rs`).
 
-use super::Household;
+use super::{Household, birth::limits};
+use crate::head::Head;
 use std::time::Instant;
 
 impl Household {
     /// Starts a spare once it is due and nobody asks for a process just then. A machine that cannot start one goes on
     /// without.
-    pub(super) fn start_spare(&mut self, now: Instant) {
+    pub(super) fn start_spare(&mut self, head: &dyn Head, now: Instant) {
         if !self.spare.is_due(now) || self.ready.is_anybody_asking() {
             return;
         }
         self.spare.forget_due();
-        if self.is_ending || self.is_deserted() {
+        if self.is_ending || self.is_deserted(head) {
             return;
         }
-        let Ok(child) = self.execute(false, false) else {
+        let Ok(mut child) = self.execute(false, false) else {
             return;
         };
+        if self.about.is_limited {
+            child.limit(limits(self.spare.resources()));
+        }
         if self.spare.insert(child, &self.registry, now).is_ok() {
             self.prepare();
         }

@@ -38,7 +38,7 @@ impl Household {
         self.farewell_all(head, now);
         self.act(head, now);
         self.start_keeper(now);
-        self.start_spare(now);
+        self.start_spare(head, now);
         self.look_at_memory(now);
     }
 
