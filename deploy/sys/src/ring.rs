@@ -18,9 +18,11 @@
 //! and then the ring is empty and there is room for whatever the writer waits for.
 
 mod memory;
+mod past;
 mod short;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use crate::fd::raise;
 use memory::{MARKS_BYTES, Memory};
@@ -37,7 +39,9 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
     ptr,
     sync::atomic::{Ordering::*, fence},
+    time::Instant,
 };
+use ways::{Way, Ways};
 
 /// The end that writes.
 #[derive(Debug)]
@@ -47,6 +51,8 @@ pub struct Writer {
     tail: u64,
     /// How many of them had been read when that was looked at last.
     head: u64,
+    /// How long bytes are written.
+    ways: Ways,
 }
 
 /// The end that reads.
@@ -102,23 +108,28 @@ impl Writer {
             memory: Memory::map(&file, capacity)?,
             tail: 0,
             head: 0,
+            ways: Ways::default(),
         })
     }
 
-    /// Writes what fits of one slice and then the other, in steps that the reader sees one by one.
+    /// Writes what fits of one slice and then the other, in steps that the reader sees one by one. A long value is
+    /// the second, and may go past the caches.
     ///
     /// # Errors
     /// `WouldBlock` where nothing fits; `InvalidData` where the peer's count cannot be.
     pub fn write(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let mut written = 0;
-        for mut bytes in [first, second] {
+        for (mut bytes, may_go_past) in [(first, false), (second, true)] {
             while !bytes.is_empty() {
                 let wanted = bytes.len().min(STEP_BYTES);
                 let count = wanted.min(self.room_for(wanted)?);
                 if count == 0 {
                     break;
                 }
-                self.memory.put(self.tail, &bytes[..count]);
+                match may_go_past && count >= LONG_BYTES {
+                    true => self.put_long(&bytes[..count]),
+                    false => self.memory.put(self.tail, &bytes[..count], Way::Through),
+                }
                 self.memory.put_short(self.tail, &bytes[..count]);
                 self.tail += count as u64;
                 self.memory.tail().store(self.tail, Release);
@@ -130,6 +141,18 @@ impl Writer {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(written)
+    }
+
+    /// Copies bytes of a long value, for which there is room, by the way that takes least. Never a part of its caller, where most
+    /// is short.
+    #[inline(never)]
+    fn put_long(&mut self, bytes: &[u8]) {
+        let is_whole = bytes.len() == STEP_BYTES;
+        let began = (is_whole && self.ways.is_measuring()).then(Instant::now);
+        self.memory.put(self.tail, bytes, self.ways.way());
+        if is_whole {
+            self.ways.handle_step(began.map(|began| began.elapsed()));
+        }
     }
 
     /// Whether the reader's mark was there, and is taken: it sleeps, and has to be woken. To be asked after each write.
@@ -277,6 +300,9 @@ fn torn() -> io::Error {
 
 /// What is written before the reader sees it, so that both copy at the same time.
 const STEP_BYTES: usize = 16 << 10;
+
+/// What is worth the question which way it goes.
+const LONG_BYTES: usize = 4 << 10;
 
 const CAPACITY_MIN: usize = 4 << 10;
 const CAPACITY_MAX: usize = 64 << 20;

@@ -3,6 +3,7 @@
 //! Deliberately absent: who may store which mark, and what the counts mean (`ring.rs`). What is here is a part of each write
 //! and read there, and is compiled into them.
 
+use super::{past, ways::Way};
 use std::{
     io,
     num::NonZeroUsize,
@@ -99,16 +100,24 @@ impl Memory {
 
     /// Copies bytes, no more than the ring has, to where those from this count on lie.
     #[inline]
-    pub(super) fn put(&self, count: u64, bytes: &[u8]) {
+    pub(super) fn put(&self, count: u64, bytes: &[u8], way: Way) {
         assert!(bytes.len() <= self.capacity);
         let (at, before_end) = self.place(count);
         let (now, later) = bytes.split_at(bytes.len().min(before_end));
         // SAFETY: both runs lie in the ring, by `place` and the assertion; nobody has a reference into it; and a reader
         // that keeps to the rules does not look at what lies behind the tail.
         unsafe {
-            ptr::copy_nonoverlapping(now.as_ptr(), at, now.len());
             let begin = self.at.as_ptr().add(MARKS_BYTES);
-            ptr::copy_nonoverlapping(later.as_ptr(), begin, later.len());
+            match way {
+                Way::Through => {
+                    ptr::copy_nonoverlapping(now.as_ptr(), at, now.len());
+                    ptr::copy_nonoverlapping(later.as_ptr(), begin, later.len());
+                }
+                Way::Past => {
+                    past::copy(now.as_ptr(), at, now.len());
+                    past::copy(later.as_ptr(), begin, later.len());
+                }
+            }
         }
     }
 
