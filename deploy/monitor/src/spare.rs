@@ -59,8 +59,9 @@ impl Spare {
         self.resources
     }
 
-    /// A process that was asked for at this time, with these resources, was started: another may follow.
-    pub(crate) fn expect(&mut self, asked: Instant, resources: Resources) {
+    /// A process that was asked for at this time, with these resources, was started, for an asker here or elsewhere: another
+    /// may follow.
+    pub(crate) fn expect(&mut self, asked: Instant, resources: Resources, is_near: bool) {
         self.resources = resources;
         let before = self.asked.replace(Instant::now());
         let follows = |gap| before.is_some_and(|before| asked < before + gap);
@@ -72,7 +73,8 @@ impl Spare {
             // The next one of many comes as soon as its asker has run: it is started meanwhile.
             let begin = match follows(SPARE_AFTER) {
                 true => asked,
-                false => Instant::now() + SPARE_AFTER,
+                false if is_near => Instant::now() + SPARE_AFTER,
+                false => Instant::now() + SPARE_AFTER_FAR,
             };
             self.due = Some(begin);
         }
@@ -157,6 +159,8 @@ impl Spare {
 /// Long enough for the process that has just begun to get to its work undisturbed, and for those who ask for many to
 /// have asked.
 const SPARE_AFTER: Duration = Duration::from_micros(300);
+/// The same where it is to be connected with another machine first. Who asks from there does not ask again before that.
+const SPARE_AFTER_FAR: Duration = Duration::from_micros(1_500);
 /// Who asks again so soon, with work in between, asks before the next one could be started.
 const ROW_GAP_MAX: Duration = Duration::from_millis(5);
 /// So most of those who ask so have one that is ready. Each takes some 160 KiB, and stays until it is needed.

@@ -79,7 +79,7 @@ impl Household {
         }
         self.prepare();
         if is_spawned {
-            self.spare.expect(now, resources);
+            self.spare.expect(now, resources, asker.is_some());
         }
     }
 
