@@ -69,10 +69,10 @@ fn worker(parent: Pid, how: String) {
         let receiver = Receiver::<u64>::new(parent);
         thread::spawn(move || receiver.recv());
     }
-    // Until every thread of ours sleeps: who is awake finds it out by itself, and nothing tells when all do. Who receives is
-    // to be told of a second after it began, before somebody else asks why nothing comes.
+    // Who receives is to be told of a second after it began, before somebody else asks why nothing comes.
     let moment = if how == "receives" { 500 } else { 50 };
     thread::sleep(Duration::from_millis(moment));
+    await_sleep();
     close_all();
     match how.as_str() {
         "files" => {
@@ -95,6 +95,21 @@ fn worker(parent: Pid, how: String) {
         _ => loop {
             thread::park();
         },
+    }
+}
+
+/// Until every other thread sleeps: who is awake finds out by itself what was closed.
+fn await_sleep() {
+    let own = nix::unistd::gettid().to_string();
+    let is_asleep = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap();
+        task.file_name() == *own || stat.contains(") S ")
+    };
+    while !fs::read_dir("/proc/self/task")
+        .unwrap()
+        .all(|task| is_asleep(task.unwrap()))
+    {
+        thread::yield_now();
     }
 }
 
