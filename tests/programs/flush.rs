@@ -12,10 +12,8 @@ fn main() {
     init(Resources::default());
     let pid = spawn(worker, (), Resources::default()).unwrap();
     let (sender, receiver) = (Sender::<u64>::new(pid), Receiver::<u64>::new(pid));
-    // More than the worker ever reads.
-    for number in 0..1000 {
-        sender.send(number).unwrap();
-    }
+    // More than the worker ever reads, until it has ended.
+    while sender.send(0).is_ok() {}
     pid.wait().unwrap();
     for expect in 0..2000 {
         assert_eq!(receiver.recv().unwrap(), expect);
