@@ -1,5 +1,6 @@
 //! Clusters of several hosts whose machines, disks and networks fail, each host a network of its own: what is promised then, and
-//! when. The tests wait for most of their time, and so several run at a time.
+//! when. The tests wait for most of their time, so more of them run at a time than there are processors, which is what cargo's
+//! own harness goes by.
 //!
 //! Deliberately absent: what the clusters' programs do (`programs.rs`), and blows at random (`soaks.rs`).
 
@@ -13,12 +14,24 @@ mod network;
 mod partitions;
 mod restarts;
 mod spread;
-mod together;
 
-use std::process::ExitCode;
+use libtest_mimic::{Arguments, Trial};
 
-fn main() -> ExitCode {
-    together::run(together::tests! {
+/// These functions of the modules above, and the names by which they are chosen.
+macro_rules! tests {
+    ($($module:ident::$function:ident,)*) => {
+        [$(Trial::test(concat!(stringify!($module), "::", stringify!($function)), || {
+            $module::$function();
+            Ok(())
+        })),*]
+    };
+}
+
+fn main() {
+    let mut args = Arguments::from_args();
+    args.test_threads = args.test_threads.or(Some(AT_ONCE));
+    // The longest first.
+    let tests = tests! {
         cut::who_talks_over_a_network_that_is_cut_is_told_and_nobody_else,
         network::who_watches_and_loses_its_power_leaves_nothing_at_the_master,
         here::keys_input_and_debuggers_are_those_of_a_program_that_runs_alone,
@@ -50,5 +63,9 @@ fn main() -> ExitCode {
         full::a_program_that_the_masters_disk_has_no_room_for_is_refused,
         full::a_program_that_a_nodes_disk_has_no_room_for_is_refused,
         full::a_job_that_the_masters_disk_has_no_room_for_is_refused_and_what_runs_goes_on,
-    })
+    };
+    libtest_mimic::run(&args, tests.into()).exit();
 }
+
+/// Their clusters keep two processors half busy.
+const AT_ONCE: usize = 4;
