@@ -203,7 +203,9 @@ fn an_ordinary_crate_runs_on_the_cluster_as_at_home() {
         ("fails", 101),
         ("aborts", 134),
     ] {
-        let line = format!("NEXTEST=1 {run} --exact {name} --nocapture --include-ignored");
+        let line = format!(
+            "NEXTEST=1 CARGO_MANIFEST_DIR=$PWD {run} --exact {name} --nocapture --include-ignored"
+        );
         laptop.check(&line, code, &["running 1 test"]);
     }
     nextest_itself(&laptop);
