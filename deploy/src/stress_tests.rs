@@ -243,7 +243,7 @@ fn is_lost(ends: &Ends, receiver: Receiver<u64>) {
 /// Whether both directions lie in memory is not the connection's alone: each end pays for what it reads.
 #[test]
 fn a_busy_connection_goes_over_to_memory_as_far_as_that_can_be_had() {
-    if std::env::var_os("DEPLOY_CHANNELS").is_some() {
+    if std::env::var_os("DEPLOY_CHANNELS").is_some_and(|kind| !kind.is_empty()) {
         return; // Over TCP none does, and others do so before it is busy.
     }
     for (left_pays, right_pays) in [(true, true), (true, false), (false, true), (false, false)] {
