@@ -36,7 +36,7 @@
 //= main: exits 78, err "deploy: descriptor * was closed before init: let init be the first statement of main\n"
 
 use deploy::*;
-use deploy_tests::say;
+use deploy_tests::{say, threads};
 use std::{
     env,
     fs::{self, File},
@@ -69,10 +69,13 @@ fn worker(parent: Pid, how: String) {
         let receiver = Receiver::<u64>::new(parent);
         thread::spawn(move || receiver.recv());
     }
-    // Who receives is to be told of a second after it began, before somebody else asks why nothing comes.
-    let moment = if how == "receives" { 500 } else { 50 };
-    thread::sleep(Duration::from_millis(moment));
-    await_sleep();
+    // The last that the parent says of it: from then on nothing comes by which who is awake finds out what was closed.
+    sender.flush().unwrap();
+    threads::await_rest();
+    if how == "receives" {
+        // Who receives looks after a second, and is to find out well before the parent asks, a second behind the end.
+        thread::sleep(Duration::from_millis(500));
+    }
     close_all();
     match how.as_str() {
         "files" => {
@@ -95,21 +98,6 @@ fn worker(parent: Pid, how: String) {
         _ => loop {
             thread::park();
         },
-    }
-}
-
-/// Until every other thread sleeps: who is awake finds out by itself what was closed.
-fn await_sleep() {
-    let own = nix::unistd::gettid().to_string();
-    let is_asleep = |task: fs::DirEntry| {
-        let stat = fs::read_to_string(task.path().join("stat")).unwrap();
-        task.file_name() == *own || stat.contains(") S ")
-    };
-    while !fs::read_dir("/proc/self/task")
-        .unwrap()
-        .all(|task| is_asleep(task.unwrap()))
-    {
-        thread::yield_now();
     }
 }
 

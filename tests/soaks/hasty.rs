@@ -5,8 +5,8 @@
 //! Deliberately absent: who lives on after it (`programs/closes.rs`).
 
 use deploy::*;
-use deploy_tests::soak::number;
-use std::{env, fs, os::fd::RawFd, thread, time::Duration};
+use deploy_tests::{soak::number, threads};
+use std::{env, fs, os::fd::RawFd};
 
 fn main() {
     init(Resources::default());
@@ -28,7 +28,8 @@ fn main() {
 fn worker(parent: Pid, values: u64) {
     let sender = Sender::<u64>::new(parent);
     // Until nothing moves on the connection.
-    thread::sleep(Duration::from_millis(5));
+    sender.flush().unwrap();
+    threads::await_rest();
     let open = open();
     // Some are still to leave; the reactor is awake for them, and finds nothing out before it sleeps again.
     (0..values).for_each(|number| sender.send(number).unwrap());

@@ -22,3 +22,4 @@ pub mod run;
 pub mod say;
 pub mod soak;
 pub mod story;
+pub mod threads;

@@ -1,0 +1,43 @@
+//! Whether anything goes on in the calling process, by what the kernel says of its threads.
+//!
+//! Deliberately absent: why a thread sleeps. One that the library has woken each millisecond is taken for awake.
+
+use nix::libc;
+use std::{fs, thread};
+
+/// Until every other thread of this process sleeps, and not just until the library's next tick.
+///
+/// # Panics
+/// If the kernel does not say what threads do.
+pub fn await_rest() {
+    let own = nix::unistd::gettid().to_string();
+    let rests = |task: fs::DirEntry| {
+        let rests = fs::read_to_string(task.path().join("syscall")).map(|call| is_rest(&call));
+        // One that has ended meanwhile does nothing more.
+        task.file_name() == *own || rests.unwrap_or(true)
+    };
+    let all = || fs::read_dir("/proc/self/task").expect("a process sees its threads");
+    while !all().all(|task| rests(task.expect("a process sees its threads"))) {
+        thread::yield_now();
+    }
+}
+
+/// Of what `/proc/self/task/*/syscall` says: `running`, or a number and its arguments.
+fn is_rest(call: &str) -> bool {
+    let mut words = call.split_whitespace();
+    let Some(Ok(number)) = words.next().map(str::parse::<i64>) else {
+        return false;
+    };
+    let time = words.nth(3).and_then(|word| word.strip_prefix("0x"));
+    let time_ms = time.and_then(|word| u64::from_str_radix(word, 16).ok());
+    let is_short = time_ms.is_some_and(|ms| (0..=TICK_MS_MAX).contains(&(ms as i32)));
+    !(EVENTS.contains(&number) && is_short)
+}
+
+/// The calls that wait for events; the fourth argument is for how many milliseconds.
+#[cfg(target_arch = "x86_64")]
+const EVENTS: &[i64] = &[libc::SYS_epoll_wait, libc::SYS_epoll_pwait];
+#[cfg(not(target_arch = "x86_64"))]
+const EVENTS: &[i64] = &[libc::SYS_epoll_pwait];
+/// The library's tick is shorter by far; its other times are longer.
+const TICK_MS_MAX: i32 = 100;
