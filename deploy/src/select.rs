@@ -313,7 +313,7 @@ macro_rules! select {
 #[macro_export]
 macro_rules! __select {
     // Each arm is parsed, and its channel evaluated once, in order.
-    (@arms [$($done:tt)*] $default:tt recv($receiver:expr) -> $result:pat => $body:block $(,)? $($rest:tt)*) => {{
+    (@arms [$($done:tt)*] $default:tt recv($receiver:expr) -> $result:pat => $body:block $($rest:tt)*) => {{
         let receiver = &$receiver;
         $crate::__select!(@arms [$($done)* (recv receiver $result, $body)] $default $($rest)*)
     }};
@@ -321,7 +321,7 @@ macro_rules! __select {
         let receiver = &$receiver;
         $crate::__select!(@arms [$($done)* (recv receiver $result, $body)] $default $($($rest)*)?)
     }};
-    (@arms [$($done:tt)*] $default:tt send($sender:expr, $value:expr) -> $result:pat => $body:block $(,)? $($rest:tt)*) => {{
+    (@arms [$($done:tt)*] $default:tt send($sender:expr, $value:expr) -> $result:pat => $body:block $($rest:tt)*) => {{
         let sender = &$sender;
         $crate::__select!(@arms [$($done)* (send sender $value, $result, $body)] $default $($rest)*)
     }};
@@ -329,18 +329,20 @@ macro_rules! __select {
         let sender = &$sender;
         $crate::__select!(@arms [$($done)* (send sender $value, $result, $body)] $default $($($rest)*)?)
     }};
-    (@arms $done:tt () default => $body:block $(,)? $($rest:tt)*) => {
+    (@arms $done:tt () default => $body:block $($rest:tt)*) => {
         $crate::__select!(@arms $done (try_select() $body) $($rest)*)
     };
     (@arms $done:tt () default => $body:expr $(, $($rest:tt)*)?) => {
         $crate::__select!(@arms $done (try_select() $body) $($($rest)*)?)
     };
-    (@arms $done:tt () default($timeout:expr) => $body:block $(,)? $($rest:tt)*) => {
+    (@arms $done:tt () default($timeout:expr) => $body:block $($rest:tt)*) => {
         $crate::__select!(@arms $done (select_timeout($timeout) $body) $($rest)*)
     };
     (@arms $done:tt () default($timeout:expr) => $body:expr $(, $($rest:tt)*)?) => {
         $crate::__select!(@arms $done (select_timeout($timeout) $body) $($($rest)*)?)
     };
+    // A block may have a comma behind it, which the rules above cannot tell from what follows it.
+    (@arms $done:tt $default:tt , $($rest:tt)*) => { $crate::__select!(@arms $done $default $($rest)*) };
     // All are: choose.
     (@arms [$($done:tt)*] ()) => {{
         let mut select = $crate::Select::new();

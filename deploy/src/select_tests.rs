@@ -102,16 +102,18 @@ fn the_macro_takes_blocks_and_expressions_and_its_arms_are_its_value() {
     };
     assert!(quiet);
     numbers.send(7).unwrap();
+    // A comma behind a block was once no select at all.
     let got = select! {
-        recv(from) -> n => { n.unwrap() }
+        recv(from) -> n => { n.unwrap() },
         recv(heard) -> text => text.unwrap().len() as u64,
         default(Duration::from_secs(30)) => 0
     };
     assert_eq!(got, 7);
     let mut evaluated = 0;
     select! {
-        send(texts, { evaluated += 1; "hello".to_string() }) -> sent => sent.unwrap(),
+        send(texts, { evaluated += 1; "hello".to_string() }) -> sent => { sent.unwrap() },
         recv(from) -> _ => panic!("nothing was sent"),
+        default(Duration::from_secs(30)) => {},
     }
     assert_eq!((evaluated, heard.recv()), (1, Ok("hello".to_string())));
     for _ in 0..3 {
