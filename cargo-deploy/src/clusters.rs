@@ -3,6 +3,7 @@
 //! Deliberately absent: how it is kept who a person is there (`saved.rs`).
 
 use crate::{cli, failure::Failure, saved, session::Bridge, settings::Settings};
+use deploy_sys::tell;
 use deploy_trust::{
     client::ClientError,
     identity::Identity,
@@ -155,7 +156,7 @@ fn without_login(target: &str, addresses: Vec<SocketAddr>) -> Result<Identity, F
                 // What is saved would be tried before any other, also if it is of the wrong port.
                 Bridge::connect(&identity)?.finish();
                 saved::save(&identity, &identity.address)?;
-                eprintln!(
+                tell!(
                     "cargo deploy: the cluster at {address} has no authentication: everybody on its machine can use it"
                 );
                 return Ok(identity);

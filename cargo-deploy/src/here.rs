@@ -12,7 +12,7 @@
 use crate::{failure::Failure, variable::is_reserved};
 use deploy_monitor::{Far, Outpost, Posting, Program, Reported, Tether, Wrap};
 use deploy_parcel::talk::Packer;
-use deploy_sys::{code, fd, limit, packet, process};
+use deploy_sys::{code, fd, limit, packet, process, tell};
 use deploy_wire::job::{JobOrder, JobReport, OpenJob};
 use mio::{Interest, Registry, Token, unix::SourceFd};
 use nix::{
@@ -159,7 +159,7 @@ pub fn serve_if_asked() -> Option<i32> {
     Some(match serve(image, program) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("cargo deploy: the process here could not be looked after: {error}");
+            tell!("cargo deploy: the process here could not be looked after: {error}");
             Failure::internal(error).code()
         }
     })

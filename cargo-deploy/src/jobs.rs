@@ -14,6 +14,7 @@ use crate::{
     settings::Settings,
     watch::Watch,
 };
+use deploy_sys::tell;
 use deploy_trust::identity::Identity;
 use deploy_wire::{
     client::{Answer, Ask, GRACE, Position, RunRequest},
@@ -142,11 +143,11 @@ fn started(bridge: &mut Bridge, run: &Ask) -> Result<Job, Failure> {
 fn tell_what_follows(job: Job, words: &str, is_here: bool) {
     let seconds = GRACE.as_secs();
     match is_here {
-        true => eprintln!(
+        true => tell!(
             "cargo deploy: this is job {job}, and its first process runs here. Should this terminal or the connection go \
              away, that process ends, and the others go on for {seconds} s: `cargo deploy attach {words}` goes back to them."
         ),
-        false => eprintln!(
+        false => tell!(
             "cargo deploy: this is job {job}. Should this terminal go away, the job goes on for {seconds} s: `cargo deploy \
              attach {words}` goes back to it. With --detach it needs no terminal."
         ),
@@ -154,7 +155,7 @@ fn tell_what_follows(job: Job, words: &str, is_here: bool) {
 }
 
 fn tell_how_to_return(words: &str) {
-    eprintln!(
+    tell!(
         "cargo deploy: it goes on by itself. `cargo deploy logs -f {words}` shows it, `attach` and `kill` act on it, \
          `why` explains its end."
     );

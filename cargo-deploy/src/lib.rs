@@ -41,6 +41,7 @@ mod why;
 use clap::CommandFactory;
 use cli::{Cli, Command};
 use deploy_bridge::harmless;
+use deploy_sys::tell;
 use failure::Failure;
 
 /// Does what the command line of this process says; returns the code to exit with.
@@ -53,7 +54,7 @@ pub fn run() -> i32 {
         Ok(Err(failure)) => {
             let words = failure.to_string();
             let lines: Vec<String> = words.split('\n').map(harmless).collect();
-            eprintln!("cargo deploy: {}", lines.join("\n"));
+            tell!("cargo deploy: {}", lines.join("\n"));
             failure.code()
         }
         Err(code) => code,

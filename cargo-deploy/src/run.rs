@@ -15,6 +15,7 @@ use crate::{
     upload::{Sent, upload},
     variable::Variable,
 };
+use deploy_sys::tell;
 use deploy_trust::identity::Identity;
 use deploy_wire::client::RunRequest;
 use std::{
@@ -32,7 +33,7 @@ pub fn run(mut run: Run) -> Result<i32, Failure> {
     let format = settings.format(&run.watched);
     let place = clusters::place(run.target.as_deref(), &settings)?;
     if let Some(why) = place.why.as_ref().filter(|_| !run.cargo.quiet) {
-        eprintln!("cargo deploy: on {}, {why}", place.name);
+        tell!("cargo deploy: on {}, {why}", place.name);
     }
     let run = &run;
     let Some(identity) = place.identity else {
@@ -129,13 +130,13 @@ fn environment(run: &Run) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn tell_sent(sent: &Sent, image: &Image) {
     let (name, kib) = (&image.name, image.content.len() >> 10);
     match sent {
-        Sent::Nothing => eprintln!("cargo deploy: the cluster has {name}, {kib} KiB"),
+        Sent::Nothing => tell!("cargo deploy: the cluster has {name}, {kib} KiB"),
         Sent::Bytes { count, is_change } => {
             let how = match is_change {
                 true => "as a change of an earlier one",
                 false => "compressed",
             };
-            eprintln!(
+            tell!(
                 "cargo deploy: sent {} KiB for {name}, {kib} KiB, {how}",
                 count.div_ceil(1024)
             );
@@ -146,20 +147,20 @@ fn tell_sent(sent: &Sent, image: &Image) {
 fn tell_needs(run: &Run, image: &Image) {
     if image.is_certainly_ordinary() && !run.cargo.quiet {
         let place = if run.is_here { "here" } else { "there" };
-        eprintln!(
+        tell!(
             "cargo deploy: {} never calls `deploy::init`, and so runs {place} as one process",
             image.name
         );
     }
     if run.cargo.verbose > 0 {
-        eprintln!(
+        tell!(
             "cargo deploy: {} needs {}",
             image.name,
             preflight::needs(&image.elf)
         );
     } else if !run.cargo.quiet {
         for library in preflight::strange_libraries(&image.elf) {
-            eprintln!(
+            tell!(
                 "cargo deploy: {} needs {library}, which each node must have",
                 image.name
             );

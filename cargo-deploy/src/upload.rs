@@ -12,6 +12,7 @@ use crate::{
     terminal,
 };
 use deploy_parcel::Packed;
+use deploy_sys::tell;
 use deploy_wire::client::{Answer, Ask, CHUNK_BYTES_MAX, CHUNKS_UNDER_WAY_MAX, Digest};
 use std::{
     fmt,
@@ -63,7 +64,7 @@ fn try_upload(
     if let Some(warning) = ask_nodes(bridge, image)?
         && !is_quiet
     {
-        eprintln!("cargo deploy: {warning}");
+        tell!("cargo deploy: {warning}");
     }
     if offset > image.content.len() {
         return Err(bridge.surprised());

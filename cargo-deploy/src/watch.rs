@@ -26,6 +26,7 @@ use crate::{
 };
 use deploy_bridge::Terminal;
 use deploy_sys::signal::{self, Caught};
+use deploy_sys::tell;
 use deploy_trust::session::Session;
 use deploy_wire::{
     client::{Answer, Ask, CREDIT_BYTES_FIRST, Position},
@@ -165,7 +166,7 @@ impl Watch {
             let files = Files::new(directory, errand.job)?;
             if self.is_for_a_person {
                 let place = files.directory().display();
-                eprintln!("cargo deploy: what each process prints goes to files in {place} too");
+                tell!("cargo deploy: what each process prints goes to files in {place} too");
             }
             self.files = Some(files);
         }
@@ -381,7 +382,7 @@ impl Watch {
         let living = self.terminal.family().living();
         match living.map(|(pid, _)| pid).min_by_key(|pid| pid.number()) {
             Some(pid) => self.terminal.handle_event(Event::Noted { pid, text }, now),
-            None if self.is_for_a_person => eprintln!("cargo deploy: {text}"),
+            None if self.is_for_a_person => tell!("cargo deploy: {text}"),
             None => {} // What programs read has lines of processes only.
         }
     }

@@ -5,7 +5,7 @@
 
 use deploy_bridge::{Options, Terminal};
 use deploy_monitor::{Audience, Channels, Config, Monitor, MonitorError, Program, Wrap};
-use deploy_sys::{code, fd, limit, random, signal};
+use deploy_sys::{code, fd, limit, random, signal, tell};
 use deploy_wire::{
     code::OwnCode,
     event::{Event, Stream},
@@ -25,7 +25,7 @@ pub(crate) fn run(resources: Resources) -> ! {
     let code = match try_run(resources) {
         Ok(code) => code,
         Err((code, why)) => {
-            eprintln!("deploy: {why}");
+            tell!("deploy: {why}");
             code.number()
         }
     };
@@ -73,18 +73,18 @@ fn try_run(resources: Resources) -> Result<i32, Failure> {
         signal::reraise(signal); // So that the shell sees what it would see of a plain program.
     }
     if let Some(worker) = &outcome.unmet_wrap {
-        eprintln!(
+        tell!(
             "deploy: DEPLOY_WRAP_WORKER is {worker:?}, and no process ran a function of that name: nothing was wrapped"
         );
     }
     if let Some(word) = &verdict.last_word {
-        eprintln!("deploy: {word}");
+        tell!("deploy: {word}");
     }
     for broken in &verdict.broken {
         if broken.error.kind() == io::ErrorKind::BrokenPipe {
             continue; // A reader that has seen enough.
         }
-        eprintln!("deploy: {broken}");
+        tell!("deploy: {broken}");
         if verdict.exit_code == 0 {
             return Ok(OwnCode::Output.number()); // A program that failed says more by its own code.
         }

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: what can be helped, which is an error (`error.rs`).
 
+use deploy_sys::tell;
 use std::sync::Once;
 
 /// Ends this process, whose program closed descriptors of ours: there is nobody left to ask or to hear from.
@@ -10,7 +11,7 @@ pub(crate) fn closed_ours() -> ! {
     // Several threads may find it out: the first one says it.
     static SAID: Once = Once::new();
     SAID.call_once(|| {
-        eprintln!("deploy: {CLOSED_OURS}");
+        tell!("deploy: {CLOSED_OURS}");
         std::process::abort()
     });
     unreachable!("whoever said it has ended this process")

@@ -96,8 +96,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Stream for Receiver<T> {
     }
 }
 
-/// A value is accepted when the one before it was sent; `flush` completes when the last one was. `close`, which `forward`
-/// ends with too, does to the peer what dropping the sender does, and whatever is sent after it returns
+/// A value is sent at once where there is room, as by [`send`](Sender::send); one for which there is none is kept, the next is
+/// accepted when it was sent, and `flush` completes when the last one was. Dropped before, the sender drops it too. `close`,
+/// which `forward` ends with too, does to the peer what dropping the sender does, and whatever is sent after it returns
 /// [`ChannelError::Closed`].
 impl<T: Serialize + DeserializeOwned + Send + 'static> Sink<T> for Sender<T> {
     type Error = ChannelError;
@@ -111,7 +112,11 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sink<T> for Sender<T> {
         let sending = self.sending();
         assert!(sending.is_none(), "poll_ready comes before start_send");
         let waiting = outlet.waiting(Awaited::Room, None);
-        *sending = Some(Sending::new(outlet, value, Some(waiting)));
+        let mut begun = Sending::new(outlet, value, Some(waiting));
+        if let Some(done) = begun.start() {
+            return done;
+        }
+        *sending = Some(begun);
         Ok(())
     }
 

@@ -43,6 +43,21 @@ fn a_sink_feeds_a_stream() {
     assert_eq!(sum, COUNT * (COUNT - 1) / 2);
 }
 
+/// Once it was kept until the next: `send` overtook it, and whoever dropped the sender then had lost it.
+#[test]
+fn what_a_sink_is_fed_is_sent_where_there_is_room() {
+    let ends = connected();
+    let (mut sender, receiver) = (
+        Sender::<u64>::on(ends.left),
+        Receiver::<u64>::on(ends.right),
+    );
+    block_on(sender.feed(1)).unwrap();
+    sender.send(2).unwrap();
+    block_on(sender.feed(3)).unwrap();
+    drop(sender);
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), [Ok(1), Ok(2), Ok(3)]);
+}
+
 /// Once it was not: a task that had closed its sink, and kept it, waited for its peer's answer to the end for ever.
 #[test]
 fn a_sink_that_is_closed_is_as_good_as_dropped() {

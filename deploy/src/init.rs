@@ -16,7 +16,7 @@ mod cradle;
 use crate::{alone, process};
 use cradle::Cradle;
 use deploy_monitor::KEEPER_VARIABLE;
-use deploy_sys::process as os;
+use deploy_sys::{process as os, tell};
 use deploy_wire::{code::OwnCode, resources::Resources};
 
 /// Makes this program one of many processes. The first statement of `main`: what stands before it runs in every
@@ -50,7 +50,7 @@ pub fn init(resources: Resources) {
          has a main of its own"
     );
     if let Err(error) = deploy_monitor::keep_if_asked() {
-        eprintln!("deploy: unset {KEEPER_VARIABLE}, which is for our own processes only: {error}");
+        tell!("deploy: unset {KEEPER_VARIABLE}, which is for our own processes only: {error}");
         std::process::exit(OwnCode::Setting.number())
     }
     let papers = Cradle::find().and_then(|mut cradle| match cradle.expected.take() {

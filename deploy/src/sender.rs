@@ -100,8 +100,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     /// ```
     ///
     /// # Errors
-    /// [`TrySendError::Full`] and [`TrySendError::TooLarge`] give the value back; values of up to 64 KiB when encoded are
-    /// not too large.
+    /// [`TrySendError::Full`] and [`TrySendError::TooLarge`] give the value back; values of up to 65,532 bytes when encoded
+    /// are not too large.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let done = scratch::with(|scratch| {
             Ok(match outlet::encode(&value, scratch)? {

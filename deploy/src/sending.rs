@@ -59,25 +59,28 @@ impl<T: Serialize + Send + 'static> Sending<T> {
         }
     }
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ChannelError>> {
-        if let State::Value(_) = self.state {
-            let State::Value(value) = std::mem::replace(&mut self.state, State::Over) else {
-                unreachable!("it was a value a line above");
-            };
-            if let Some(done) = self.begin(value) {
-                return Poll::Ready(done);
+    /// Sends it, if that can be done without waiting; says then what became of it.
+    pub(crate) fn start(&mut self) -> Option<Result<(), ChannelError>> {
+        let done = match std::mem::replace(&mut self.state, State::Over) {
+            State::Value(value) => self.begin(value),
+            begun => {
+                self.state = begun;
+                None
             }
-        }
-        if let Some(done) = self.look() {
-            return self.finish(done);
+        };
+        let done = done.or_else(|| self.look())?;
+        self.state = State::Over;
+        Some(done)
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ChannelError>> {
+        if let Some(done) = self.start() {
+            return Poll::Ready(done);
         }
         self.seat
             .listen(&self.outlet.link, cx.waker(), self.waiting);
         // What came before the bell could ring for this task.
-        match self.look() {
-            Some(done) => self.finish(done),
-            None => Poll::Pending,
-        }
+        self.start().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Encodes the value, and sends it if there is room.
@@ -138,11 +141,6 @@ impl<T: Serialize + Send + 'static> Sending<T> {
             State::Aside { slot, .. } => slot.take(),
             State::Value(_) | State::Over => unreachable!("a future is not polled when it is over"),
         }
-    }
-
-    fn finish(&mut self, done: Result<(), ChannelError>) -> Poll<Result<(), ChannelError>> {
-        self.state = State::Over;
-        Poll::Ready(done)
     }
 }
 

@@ -3,6 +3,7 @@
 //! It is bounded: a full file takes the place of the one before. Deliberately absent: what programs print; and any promise
 //! beyond a crash of the machine, which may cost the last lines.
 
+use deploy_sys::tell;
 use serde_json::{Map, Value};
 use std::{
     fs::{self, File, OpenOptions},
@@ -39,7 +40,7 @@ impl Audit {
         if let Err(error) = self.write(line.as_bytes())
             && !std::mem::replace(&mut self.has_failed, true)
         {
-            eprintln!("warning: {} is incomplete: {error}", self.path.display());
+            tell!("warning: {} is incomplete: {error}", self.path.display());
         }
     }
 

@@ -13,6 +13,7 @@
 //!   draws; those of the driver `amdgpu` count.
 
 use deploy_sys::hierarchy::{Hierarchy, Membership, Position};
+use deploy_sys::tell;
 use deploy_wire::resources::{Cpu, Mem, Resources};
 use nix::{
     sched::{CpuSet, sched_getaffinity},
@@ -42,7 +43,7 @@ pub fn given(said: Option<(Mem, Cpu)>) -> Resources {
         gpu: measured.gpu,
     };
     for warning in warnings(given, measured) {
-        eprintln!("warning: {warning}");
+        tell!("warning: {warning}");
     }
     given
 }

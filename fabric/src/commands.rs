@@ -11,7 +11,7 @@ use crate::{
 };
 use clap::CommandFactory;
 use deploy_bridge::table;
-use deploy_sys::fd;
+use deploy_sys::{fd, tell};
 use deploy_trust::{
     authority::Authority,
     client::Client,
@@ -260,7 +260,7 @@ fn token(what: &TokenCommand, state: &Path) -> Result<()> {
                 1 => "an hour".to_string(),
                 hours => format!("{hours} hours"),
             };
-            eprintln!(
+            tell!(
                 "This goes behind `{command}`, within {within}. `fabric token revoke {id}` takes it back."
             );
         }

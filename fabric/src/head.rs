@@ -17,7 +17,7 @@ use crate::{
     },
     own_node::{OwnNode, OwnNodeError, Terms},
 };
-use deploy_sys::signal::Signals;
+use deploy_sys::{signal::Signals, tell};
 use deploy_trust::{
     authority::{Authority, AuthorityError},
     door::{DataHello, Door, TOKENS},
@@ -201,7 +201,7 @@ fn doors(
 /// Says so where an address is none that anybody could dial from elsewhere.
 pub fn warn_if_unspecified(address: SocketAddr) {
     if address.ip().is_unspecified() {
-        eprintln!(
+        tell!(
             "warning: {address} is not an address that other machines can dial, and it is the one that they are told: \
              say the one by which they reach this machine"
         );

@@ -1,7 +1,7 @@
 //! The command `fabric`: understands the command line, and has it done.
 
 use clap::Parser;
-use deploy_sys::glibc;
+use deploy_sys::{glibc, tell};
 use deploy_wire::code::OwnCode;
 use fabric::cli::Cli;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match fabric::commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("fabric: {why}");
+            tell!("fabric: {why}");
             refused
         }
     }

@@ -30,7 +30,7 @@ use crate::{
     capacity, head,
     own_node::{self, Leash},
 };
-use deploy_sys::{random, signal::Signals};
+use deploy_sys::{random, signal::Signals, tell};
 use deploy_trust::{
     door::{Arrival, Door, TOKENS},
     endpoint::Connector,
@@ -248,11 +248,9 @@ impl Node {
     fn fence(&mut self, why: &str) -> io::Result<()> {
         self.lease.handle_killed();
         self.master = None;
-        eprintln!("master {}: {why}", self.config.master);
+        tell!("master {}: {why}", self.config.master);
         for job in self.tenants.end_all(self.poll.registry()) {
-            eprintln!(
-                "killed the processes of job {job}, which the master cannot know of any more"
-            );
+            tell!("killed the processes of job {job}, which the master cannot know of any more");
         }
         self.incarnation = random::bits()?;
         Ok(())

@@ -46,7 +46,9 @@ impl Daemon {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(reader).lines().map_while(Result::ok) {
-                let _ = sender.send(line); // Whoever stopped listening misses nothing.
+                if sender.send(line).is_err() {
+                    return; // And what it says next finds no reader.
+                }
             }
         });
         Daemon {
@@ -110,6 +112,11 @@ impl Daemon {
                 Err(why) => return why == mpsc::TryRecvError::Disconnected,
             }
         }
+    }
+
+    /// Hears one line more, and then closes the pipe to which it writes.
+    pub fn stop_listening(&mut self) {
+        self.lines = mpsc::channel().1;
     }
 
     /// Its number.

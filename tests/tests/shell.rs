@@ -298,6 +298,17 @@ fn a_full_disk_is_told() {
     assert!(err.contains(told), "{err}");
 }
 
+/// The last word to a reader that had gone was a panic: code 101.
+#[test]
+fn the_exit_code_is_the_programs_also_where_nobody_reads_standard_error() {
+    let finished = sh(
+        "{ $EXITS 2>&1 >/dev/null; echo $? >$TMPDIR/code; } | head -n 1 >/dev/null; cat $TMPDIR/code; rm $TMPDIR/code",
+    );
+    assert_eq!(finished.out_text(), "3\n");
+    let finished = sh("$TALK say one 2>/dev/full");
+    assert_eq!((finished.code, finished.out_text().as_str()), (74, "one\n"));
+}
+
 #[test]
 fn no_port_is_opened() {
     let finished = while_waiting(

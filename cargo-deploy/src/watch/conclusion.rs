@@ -5,7 +5,7 @@
 use super::{End, Watch};
 use crate::{back::Errand, clusters, failure::Failure, files::Files};
 use deploy_bridge::Broken;
-use deploy_sys::signal;
+use deploy_sys::{signal, tell};
 use deploy_wire::{client::GRACE, code::OwnCode};
 use nix::libc::SIGPIPE;
 use std::{fmt::Display, io};
@@ -72,15 +72,15 @@ fn lost_connection(errand: &Errand, why: &str) -> Failure {
 
 /// Whoever has hundreds of processes before them reads the end first.
 fn tell_last_word(word: &str, job: &str) {
-    eprintln!("cargo deploy: {word}");
-    eprintln!(
+    tell!("cargo deploy: {word}");
+    tell!(
         "cargo deploy: `cargo deploy why {job}` says who did not end well, and how, `cargo deploy logs {job}` shows all again"
     );
 }
 
 /// Of what could not be written, on the terminal or in files. Returns the code for it.
 fn lost_bytes(why: &impl Display) -> i32 {
-    eprintln!("cargo deploy: {why}");
+    tell!("cargo deploy: {why}");
     OwnCode::Output.number()
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 use deploy_sys::{
     code::{self, Entry},
-    limit, memfd, newborn, process as os,
+    limit, memfd, newborn, process as os, tell,
 };
 use deploy_wire::{
     birth::Work,
@@ -46,7 +46,7 @@ pub(super) fn begin(papers: Papers, needed: Resources) -> io::Result<()> {
 /// Ends this process, which could not take up what its certificate says.
 pub(super) fn cannot_begin(error: &io::Error) -> ! {
     let why = limit::explain(error);
-    eprintln!("deploy: this process could not begin: {why}");
+    tell!("deploy: this process could not begin: {why}");
     std::process::exit(OwnCode::Internal.number())
 }
 

@@ -10,7 +10,7 @@ use deploy_sys::{
     code, exit, fd, fork, newborn,
     packet::{self, Beside},
     poller::Poller,
-    process as os,
+    process as os, tell,
 };
 use deploy_wire::{
     birth::{BIRTH_VARIABLE, Birth, Cue, Expected},
@@ -41,7 +41,7 @@ impl Cradle {
         let adopted = fd::adopt(cue.number);
         if adopted.is_err() && is_near {
             // To go on as a first process would be to start processes without end.
-            eprintln!(
+            tell!(
                 "deploy: descriptor {} was closed before init: let init be the first statement of main",
                 cue.number
             );

@@ -30,4 +30,5 @@ pub mod ring;
 pub mod same;
 pub mod signal;
 pub mod stream;
+pub mod tell;
 pub mod threads;

@@ -7,6 +7,7 @@ use super::{
     desk::{Desk, Retold, Unfinished},
     nodes_file::NodesFile,
 };
+use deploy_sys::tell;
 use deploy_wire::bytes::Malformed;
 use std::{
     io,
@@ -29,7 +30,7 @@ pub fn take_up(
         known.unwrap_or(Ok(())).map_err(|error| error.to_string())
     });
     if let Err(why) = known {
-        eprintln!("which nodes there were cannot be read, and what ran there is lost: {why}");
+        tell!("which nodes there were cannot be read, and what ran there is lost: {why}");
     }
     let count = unfinished.len();
     for job in unfinished {
@@ -41,7 +42,7 @@ pub fn take_up(
     cluster.begin_again(now);
     if count > 0 {
         let jobs = if count == 1 { "job" } else { "jobs" };
-        eprintln!("going on with {count} {jobs} of the master before this one");
+        tell!("going on with {count} {jobs} of the master before this one");
     }
 }
 

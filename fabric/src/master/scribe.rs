@@ -17,6 +17,7 @@ use super::{
     record::{self, Limits, Pen, Piece, Written},
 };
 use crate::audit::Audit;
+use deploy_sys::tell;
 use deploy_wire::pid::Job;
 use mio::Waker;
 use std::{
@@ -190,7 +191,7 @@ impl Desk {
         match work {
             Work::Nodes(nodes) => {
                 if let Err(error) = self.nodes.write(&nodes) {
-                    eprintln!("which nodes there are could not be written down: {error}");
+                    tell!("which nodes there are could not be written down: {error}");
                 }
             }
             Work::Audit(line) => self.audit.add(&line),
@@ -288,7 +289,7 @@ impl File {
         let journal = self.journal.as_mut();
         let condensed = journal.map_or(Ok(()), |journal| journal.condense(state));
         if let Err(error) = condensed {
-            eprintln!("the journal of job {job} could not be made shorter: {error}");
+            tell!("the journal of job {job} could not be made shorter: {error}");
         }
     }
 

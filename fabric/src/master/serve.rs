@@ -22,7 +22,7 @@ use super::{
     uploads::Uploads,
 };
 use crate::{audit::Audit, images::Images, own_node::OwnNode, scheduler::NodeId};
-use deploy_sys::signal::Signals;
+use deploy_sys::{signal::Signals, tell};
 use deploy_trust::door::{Door, TOKENS};
 use deploy_wire::{
     client::{Answer, Digest},
@@ -244,7 +244,7 @@ impl Master {
                     let parcel = Parcel::Last(answer.encode().into());
                     self.send_after(lane, Token(client.0 as usize), parcel);
                 }
-                Action::Note(text) => eprintln!("{text}"),
+                Action::Note(text) => tell!("{text}"),
                 Action::Dismiss(node) => {
                     if let Some(party) = self.find_node(node) {
                         party.forget_node();
@@ -296,7 +296,7 @@ impl Master {
         };
         if let Some(node) = party.node_id() {
             self.nodes.remove(&node);
-            eprintln!("node {} has ended its session", party.name());
+            tell!("node {} has ended its session", party.name());
             self.cluster.handle_node_gone(node);
         }
         if let Some(client) = party.client_id() {

@@ -7,7 +7,7 @@ use crate::confine::{USERS, USERS_FIRST};
 use deploy_sys::{
     cgroup::{self, Leaf, Tree},
     claim::Claim,
-    landlock, random,
+    landlock, random, tell,
 };
 use deploy_wire::pid::Job;
 use nix::unistd::geteuid;
@@ -193,13 +193,13 @@ impl Drop for Dwelling {
         if let Some(group) = &mut self.group
             && !group.clear()
         {
-            eprintln!(
+            tell!(
                 "something of a job in {} is still dying",
                 self.path.display()
             );
         }
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("{} could not be removed: {error}", self.path.display());
+            tell!("{} could not be removed: {error}", self.path.display());
         }
         if let Some(program) = self.program() {
             let _ = fs::remove_file(program); // It may have got none.

@@ -3,6 +3,7 @@
 //! Deliberately absent: how it gets here (`session.rs`), and what wardens do with what is for them.
 
 use super::Node;
+use deploy_sys::tell;
 use deploy_trust::{endpoint::Connector, identity::Certified, session::SessionError};
 use deploy_wire::{
     client::Digest,
@@ -20,9 +21,9 @@ impl Node {
                 master.is_welcome = true;
                 self.lease.begin(master.said);
                 self.complaint.clear();
-                eprintln!("in the cluster as {name}");
+                tell!("in the cluster as {name}");
                 for job in self.tenants.resume(&held, self.poll.registry()) {
-                    eprintln!("killed the processes of job {job}, which the master does not know");
+                    tell!("killed the processes of job {job}, which the master does not know");
                 }
             }
             Order::Beat { sequence, heard } => {
@@ -111,10 +112,10 @@ impl Node {
             return Err(words(&"it sends the certificate of somebody else"));
         }
         if let Err(error) = identity.save(dir) {
-            eprintln!("the new certificate cannot be kept: {error}");
+            tell!("the new certificate cannot be kept: {error}");
         }
         self.connector = Connector::member(identity)?;
-        eprintln!("the certificate was renewed");
+        tell!("the certificate was renewed");
         Ok(())
     }
 }

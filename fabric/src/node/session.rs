@@ -3,7 +3,7 @@
 //! Deliberately absent: what an order means (`orders.rs`).
 
 use super::{MASTER, Node};
-use deploy_sys::glibc;
+use deploy_sys::{glibc, tell};
 use deploy_trust::{
     framing::Message,
     session::{SendError, Session, SessionError},
@@ -177,7 +177,7 @@ impl Node {
     /// Says what is wrong with the master, once.
     pub(super) fn complain(&mut self, what: &str) {
         if self.complaint != what {
-            eprintln!("master {}: {what}", self.config.master);
+            tell!("master {}: {what}", self.config.master);
             self.complaint = what.to_string();
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     images::{ImageError, Images, KEPT_BYTES_MAX},
     node::{self, Data, Estate, LEASE, Node, Tenants},
 };
-use deploy_sys::{fd, packet, process};
+use deploy_sys::{fd, packet, process, tell};
 use deploy_trust::{
     identity::Identity,
     session::SessionError,
@@ -215,7 +215,7 @@ impl Leash {
         let raw = caller.as_raw_fd();
         let registered = registry.deregister(&mut SourceFd(&raw));
         if let Err(error) = registered.and_then(|()| self.take_up(caller, registry)) {
-            eprintln!("the master cannot take up its node: {error}");
+            tell!("the master cannot take up its node: {error}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! Deliberately absent: the poll.
 
 use super::{Reply, SECRET, SOCKET, Terms, WORD, Word, secret};
-use deploy_sys::{packet, random};
+use deploy_sys::{packet, random, tell};
 use deploy_trust::state::{StateDir, StateError};
 use deploy_wire::bytes::Malformed;
 use mio::{Interest, Registry, Token, unix::SourceFd};
@@ -84,7 +84,7 @@ impl OwnNode {
             None => drop(dir.claim()?), // Nobody's, or that of a node without a master.
             Some(leash) => match greet(&dir, &leash, &terms).and_then(|()| answer(&leash)) {
                 Ok(Reply::Here(isolation)) => {
-                    eprintln!("going on with the node of the master before this one");
+                    tell!("going on with the node of the master before this one");
                     let node = OwnNode {
                         dir,
                         state: state.to_owned(),
@@ -96,7 +96,7 @@ impl OwnNode {
                     return Ok((node, isolation));
                 }
                 Ok(_) => {
-                    eprintln!(
+                    tell!(
                         "the node of the master before this one served at another address, for another cluster or by \
                          another release: what ran there ends"
                     );

@@ -17,4 +17,5 @@ mod own_node;
 mod renewal;
 mod slow;
 mod talkative;
+mod unheard;
 mod uploads;

@@ -12,6 +12,7 @@ use crate::master::{
     record::{Cursor, Found, Record},
     scribe::{LABEL, Work},
 };
+use deploy_sys::tell;
 use deploy_wire::{
     bytes::{Malformed, Reader, Writer},
     client::{Answer, Position},
@@ -114,7 +115,7 @@ impl Desk {
                 self.files.insert(job, file);
                 self.work.push(Work::GoOn(job, pen, journal));
             }
-            Err(error) => eprintln!("the record of job {job} cannot be read: {error}"),
+            Err(error) => tell!("the record of job {job} cannot be read: {error}"),
         }
     }
 
@@ -130,7 +131,7 @@ impl Desk {
         match read_label(path) {
             Ok(file) => drop(self.files.insert(job, file)),
             Err(error) => {
-                eprintln!("nothing is known of job {job} any more: {why}; {error}");
+                tell!("nothing is known of job {job} any more: {why}; {error}");
                 crate::master::record::remove(path);
             }
         }

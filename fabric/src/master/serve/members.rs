@@ -13,6 +13,7 @@ use crate::{
         scribe::Work,
     },
 };
+use deploy_sys::tell;
 use deploy_trust::{
     door::Arrival,
     join::{AnswerError, Outcome},
@@ -32,7 +33,7 @@ impl Master {
                     Arrival::Member(session) => self.admit_member(session, now),
                     Arrival::Stranger(session, message) => {
                         if !self.clerk.give(Errand::Join(session, message)) {
-                            eprintln!("too many ask to join at once: one was turned away");
+                            tell!("too many ask to join at once: one was turned away");
                         }
                     }
                     Arrival::Data(stream, hello) => self.own_node.pass(hello, &stream),
@@ -73,7 +74,7 @@ impl Master {
                 }
                 // The session ends with the certificate; until then it can ask again.
                 Done::Renewed(_, Err(error)) => {
-                    eprintln!("a certificate could not be renewed: {error}");
+                    tell!("a certificate could not be renewed: {error}");
                 }
                 Done::Left(token, left) => {
                     let last = match left {
@@ -98,19 +99,19 @@ impl Master {
         match outcome {
             Ok(Outcome::Joined(certified)) => {
                 let (role, name) = (certified.subject.role, certified.subject.name);
-                eprintln!("joined: {role} {name}");
+                tell!("joined: {role} {name}");
                 let who = format!("{role} {name}");
                 let facts = [("who", who.as_str()), ("from", &from)];
                 self.desk.write(Work::Audit(audit::line("joined", &facts)));
             }
             Ok(Outcome::Refused(refusal)) => {
-                eprintln!("refused to join: {refusal}");
+                tell!("refused to join: {refusal}");
                 let why = refusal.to_string();
                 let facts = [("from", from.as_str()), ("why", &why)];
                 self.desk
                     .write(Work::Audit(audit::line("refused to join", &facts)));
             }
-            Err(error) => eprintln!("could not answer who asked to join: {error}"),
+            Err(error) => tell!("could not answer who asked to join: {error}"),
         }
         self.add(Party::leaving(session));
     }
@@ -119,14 +120,14 @@ impl Master {
     pub(super) fn look_after_members(&mut self, now: Instant) {
         let changes = match self.membership.look(now, SystemTime::now()) {
             Ok(changes) => changes,
-            Err(error) => return eprintln!("the master's certificate cannot be renewed: {error}"),
+            Err(error) => return tell!("the master's certificate cannot be renewed: {error}"),
         };
         if changes.is_master_renewed {
             let roles = [rights::AT_THE_NODES_DOOR, rights::AT_THE_BRIDGE];
             for (door, roles) in self.doors.iter_mut().zip(roles) {
                 match self.membership.acceptor(roles) {
                     Ok(acceptor) => door.replace_acceptor(acceptor),
-                    Err(error) => eprintln!("the master's certificate is of no use: {error}"),
+                    Err(error) => tell!("the master's certificate is of no use: {error}"),
                 }
             }
         }
@@ -151,7 +152,7 @@ impl Master {
         self.record(token, "dismissed", &[]);
         if let Some(party) = self.parties.get_mut(&token) {
             let (who, _) = party.who();
-            eprintln!("{who} is no member any more");
+            tell!("{who} is no member any more");
             let why = format!("{who} is no member of the cluster any more; it can join again");
             if let Some(node) = party.dismiss(why) {
                 self.talkative.insert(token);

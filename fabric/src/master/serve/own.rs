@@ -4,7 +4,7 @@
 
 use super::Master;
 use crate::own_node::Said;
-use deploy_sys::signal::Signals;
+use deploy_sys::{signal::Signals, tell};
 use mio::{Interest, Registry, Token, unix::SourceFd};
 use std::{
     io,
@@ -59,13 +59,13 @@ impl Master {
             }
             Some(Said::Over(_)) | None => {}
             Some(Said::Ended) if self.ending.until.is_some() => self.ending.is_over = true,
-            Some(Said::Ended) => eprintln!("the node on this machine was killed: another begins"),
+            Some(Said::Ended) => tell!("the node on this machine was killed: another begins"),
         }
         let registry = self.poll.registry();
         if self.ending.until.is_none()
             && let Err(error) = self.own_node.begin_again(now, registry, OWN_NODE)
         {
-            eprintln!("{error}; trying again");
+            tell!("{error}; trying again");
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     },
     scheduler::NodeId,
 };
+use deploy_sys::tell;
 use deploy_wire::{
     client::{Answer, Ask},
     node::{NodeHello, Order},
@@ -58,7 +59,7 @@ impl Master {
             self.gate.handle_written(done.number);
             let (begun, notes) = self.desk.handle_done(done);
             for note in notes {
-                eprintln!("{note}");
+                tell!("{note}");
             }
             for (job, written) in begun {
                 let mut beginners = self.beginners.iter();

@@ -8,6 +8,7 @@ use crate::master::{
     desk::Part,
     gate::{Lane, Parcel},
 };
+use deploy_sys::tell;
 use deploy_wire::{
     client::{Answer, Ask, Position, RunRequest},
     code::OwnCode,
@@ -104,7 +105,7 @@ impl Master {
     pub(super) fn turn_desk(&mut self) {
         while let Some(fetched) = self.librarian.poll_fetched() {
             if let Some(note) = self.desk.handle_fetched(fetched) {
-                eprintln!("{note}");
+                tell!("{note}");
             }
         }
         let parties = &self.parties;
