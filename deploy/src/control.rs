@@ -135,8 +135,8 @@ impl Control {
         self.send(&Request::Waits(waits), &[]);
     }
 
-    /// Asks whether this process lives, to which the connection has ended unexplained. If so, its connection hears it;
-    /// if not, that hears of its end as always.
+    /// Asks whether this process lives, to which the connection has ended unexplained. If so, its connection hears it, and that
+    /// process that it has ended here; if not, it hears of its end as always.
     pub(crate) fn doubt(&self, peer: Pid) {
         self.send(&Request::Doubt { peer }, &[]);
     }

@@ -28,10 +28,11 @@ extern "C" fn drain() {
     pool::retire();
     process.links.hub.spin.stop(); // There is nothing left to be quick for, and others have work.
     let links = process.links.all();
-    let mut owed: Vec<(Arc<Link>, u64)> = links
+    let all: Vec<(Arc<Link>, u64)> = links
         .into_iter()
         .map(|link| (link.clone(), say_goodbye(&link)))
         .collect();
+    let mut owed = all.clone();
     owed.retain(|(link, sequence)| !is_taken_in(link, *sequence));
     // All that are owed something are remembered for as long as the first of them keeps this process waiting: who looks
     // then sees all of them.
@@ -44,6 +45,13 @@ extern "C" fn drain() {
             Look::of(is_taken_in(&link, sequence).then_some(()))
         });
         drop(remembered.remove(0));
+    }
+    // Whose connection is cut would take this end, as if all were well, for the end of what it has: so it is told before.
+    for (link, _) in all
+        .iter()
+        .filter(|(link, sequence)| link.is_cut_before(*sequence))
+    {
+        process.control.doubt(link.peer);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What comes later than something else that it is expected before: a connection behind the word of its peer's end, which
-//! overtook it because the two take different ways between machines; the end of a connection that is cut or broke, behind the same. A real
-//! socket, and a monitor that this test plays.
+//! overtook it because the two take different ways between machines; the end of a connection that is cut or broke, behind the same,
+//! or never. A real socket, and a monitor that this test plays.
 //!
 //! Deliberately absent: the network that makes it late, which is the nemesis's business.
 
@@ -22,6 +22,7 @@ use deploy_wire::{
 use std::{
     io,
     mem::ManuallyDrop,
+    net::{Ipv4Addr, TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
     thread,
@@ -102,6 +103,43 @@ fn what_broke_on_its_way_is_lost_also_where_the_other_has_ended_since() {
         let broken = ChannelError::Lost(Lost::Broken);
         assert_eq!(receiver.recv(), Err(broken), "{is_end_first}");
     }
+}
+
+#[test]
+fn what_the_other_says_is_over_ends_behind_what_came() {
+    let [(links, monitor), (others, other_monitor)] = [(); 2].map(|()| end(1 << 30));
+    let [monitor, _other_monitor] = [monitor, other_monitor].map(ManuallyDrop::new);
+    let (own, peer) = (pid(0), pid(1));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let other = listener.accept().unwrap().0;
+    let (first, second) = Secret::from_bytes([1; 32]).seals(own, peer, true);
+    let link = others.handle_connected(own, other.into(), Some(second));
+    let sender = Sender::<u32>::on(link);
+    let receiver = Receiver::<u32>::on(links.handle_connected(peer, one.into(), Some(first)));
+    for value in 0..1000 {
+        sender.send(value).unwrap();
+    }
+    sender.flush().unwrap();
+    // Its kernel still has it for open, as where something on the way has reset only the other end.
+    tell(&monitor, &Notice::Broken { peer }, &[]);
+    for value in 0..1000 {
+        assert_eq!(receiver.recv(), Ok(value));
+    }
+    assert_eq!(receiver.recv(), Err(ChannelError::Lost(Lost::Broken)));
+}
+
+#[test]
+fn what_broke_before_it_was_there_is_lost_also_where_the_other_has_ended_since() {
+    let (links, monitor) = end(1 << 30);
+    let monitor = ManuallyDrop::new(monitor);
+    let peer = pid(1);
+    let status = Some(ExitStatus::new(End::Code(0)));
+    tell(&monitor, &Notice::Broken { peer }, &[]);
+    assert_eq!(asked(&monitor), Request::Connect { peer });
+    let receiver = Receiver::<u32>::on(to(&links, peer));
+    tell(&monitor, &Notice::Ended { peer, status }, &[]);
+    assert_eq!(receiver.recv(), Err(ChannelError::Lost(Lost::Broken)));
 }
 
 #[test]

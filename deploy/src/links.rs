@@ -66,6 +66,11 @@ impl Links {
         self.find_or_make(peer).0.handle_lost(Lost::NoDescriptor);
     }
 
+    /// The connection to `peer` broke, perhaps before its socket came: then no channel is to wait for that.
+    pub(crate) fn handle_broken(&self, peer: Pid) {
+        self.find_or_make(peer).0.handle_broken();
+    }
+
     pub(crate) fn by_peer(&self, peer: Pid) -> Option<Arc<Link>> {
         self.table().by_peer.get(&peer).cloned()
     }

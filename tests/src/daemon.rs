@@ -8,7 +8,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
@@ -31,12 +31,24 @@ impl Daemon {
     /// # Panics
     /// If it does not start.
     pub fn start(command: &mut Command) -> Daemon {
+        Daemon::start_with(command, Stdio::null())
+    }
+
+    /// The same, which listens to what is [told](Daemon::tell).
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_listening(command: &mut Command) -> Daemon {
+        Daemon::start_with(command, Stdio::piped())
+    }
+
+    fn start_with(command: &mut Command, input: Stdio) -> Daemon {
         // A suite that was started with `&` ignores SIGINT, and so would the daemon and all its jobs.
         signal::forget_ignored().expect("dispositions may be changed");
         let (reader, writer) = io::pipe().expect("a pipe can be made");
         let twice = writer.try_clone().expect("a descriptor is free");
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(writer)
             .stderr(twice)
             .spawn()
@@ -96,6 +108,15 @@ impl Daemon {
                 Err(why) => panic!("no {words:?} ({why}), but:\n{}", self.said.join("\n")),
             }
         }
+    }
+
+    /// Gives one that listens a line to read.
+    ///
+    /// # Panics
+    /// If it does not listen, or not any more.
+    pub fn tell(&mut self, words: &str) {
+        let input = self.child.stdin.as_mut().expect("it listens");
+        writeln!(input, "{words}").expect("it is there");
     }
 
     /// All that it has said until now.

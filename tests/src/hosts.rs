@@ -14,6 +14,7 @@ use nix::{
     unistd::{Pid, geteuid, sethostname},
 };
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     fs::{self, File},
     io,
@@ -329,6 +330,26 @@ impl Host {
         Frozen(self)
     }
 
+    /// Has this host's kernel reset all TCP connections that it has with these addresses, and tell their other ends so by a packet:
+    /// as who is between two hosts does to both. False, and a line that says so, where it cannot.
+    ///
+    /// # Panics
+    /// If there is nothing to reset.
+    pub fn reset(&self, peers: &str) -> bool {
+        let show = format!("-Htn state established dst {peers}");
+        let listed = || self.within(|| run("ss", &show));
+        let before = listed();
+        assert!(!before.is_empty(), "no connection with {peers}");
+        self.tool("ss", &format!("-K {show}"));
+        let after = listed();
+        let left: HashSet<_> = after.lines().map(ends_of).collect();
+        let is_done = !before.lines().any(|line| left.contains(&ends_of(line)));
+        if !is_done {
+            eprintln!("skipped: the kernel resets no connections (CONFIG_INET_DIAG_DESTROY)");
+        }
+        is_done
+    }
+
     /// All that run here.
     pub fn processes(&self) -> Vec<u32> {
         let about = self.spaces.net.metadata().expect("it is open");
@@ -485,6 +506,11 @@ fn run(program: &str, words: &str) -> String {
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {words}: {why}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Which connection is on this line: both its addresses, behind two queues whose lengths change.
+fn ends_of(line: &str) -> Vec<&str> {
+    line.split_whitespace().skip(2).take(2).collect()
 }
 
 /// A card that no host has.

@@ -141,8 +141,8 @@ pub enum Deed {
     Kill(u32),
     /// Send a process a signal.
     Signal(u32, i32),
-    /// Say whether the first lives, which the second asks ([`Head::handle_vouched`]). Nothing is to be said if it has ended:
-    /// word of that comes as always.
+    /// Say whether the first lives, which the second asks ([`Head::handle_vouched`]), and tell it that their connection is over
+    /// there. Nothing is to be said if it has ended: word of that comes as always.
     Vouch(u32, u32),
     /// Tell the first that it is cut off from the second ([`Head::handle_cut_told`]).
     Cut(u32, u32),

@@ -87,9 +87,10 @@ impl Control {
                 }
             }
             Notice::Broken { peer } => {
-                if let Some(link) = self.links.by_peer(peer) {
-                    link.handle_broken();
+                if self.links.by_peer(peer).is_none() {
+                    self.connect(peer); // As above: the peer may have ended.
                 }
+                self.links.handle_broken(peer);
             }
             Notice::Waited { id, .. }
             | Notice::KillSent { id, .. }

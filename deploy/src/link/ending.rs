@@ -4,7 +4,7 @@
 
 use super::{Link, Look};
 use crate::error::{ChannelError, Lost};
-use deploy_sys::fork;
+use deploy_sys::{fork, stream};
 use deploy_wire::{bytes::Malformed, exit::ExitStatus, frame::Stop, inbound::Inbound};
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering::*},
@@ -54,6 +54,12 @@ impl Link {
         self.has_ended() && self.fate.get().is_none() && self.lost.get().is_none()
     }
 
+    /// Whether it ended before the peer had everything up to `sequence`, which is not known to have ended itself.
+    pub(crate) fn is_cut_before(&self, sequence: u64) -> bool {
+        let has_all = self.is_delivered() || self.is_acknowledged(sequence);
+        self.has_ended() && !self.has_fate() && !has_all
+    }
+
     /// Whether it ended because this process's program closed its socket.
     pub(crate) fn was_closed_here(&self) -> bool {
         matches!(self.lost.get(), Some(Lost::OwnDescriptor))
@@ -78,9 +84,15 @@ impl Link {
         }
     }
 
-    /// The way by the master broke: the end comes behind what it has brought by now.
+    /// The way by the master broke, or the peer has found the end: it comes here, too, behind what has come by now.
     pub(crate) fn handle_broken(&self) {
         self.handle_parted(Lost::Broken);
+        match self.socket() {
+            // What the monitor relays ends by itself, behind what it still has.
+            Some(socket) if stream::is_tcp(socket) => stream::shutdown(socket),
+            Some(_) => {}
+            None => self.handle_lost(Lost::Broken),
+        }
     }
 
     fn handle_parted(&self, why: Lost) {

@@ -8,8 +8,8 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{
-        self, ControlMessage, MsgFlags, Shutdown, getsockopt, recv, send, sendmsg, setsockopt,
-        sockopt,
+        self, AddressFamily, ControlMessage, MsgFlags, Shutdown, SockaddrLike, SockaddrStorage,
+        getsockname, getsockopt, recv, send, sendmsg, setsockopt, sockopt,
     },
 };
 use std::{
@@ -186,6 +186,12 @@ pub fn is_socket(socket: BorrowedFd<'_>) -> bool {
     getsockopt(&socket, sockopt::SockType).is_ok()
 }
 
+/// Whether it leads over TCP, and not to somebody on this machine who is no further than this socket.
+pub fn is_tcp(socket: BorrowedFd<'_>) -> bool {
+    let family = getsockname::<SockaddrStorage>(socket.as_raw_fd()).map(|own| own.family());
+    matches!(family, Ok(Some(AddressFamily::Inet | AddressFamily::Inet6)))
+}
+
 /// Ends both directions: whoever waits for the socket finds its end of file.
 pub fn shutdown(socket: BorrowedFd<'_>) {
     // It fails only where the peer is gone already, which is the same end.
@@ -276,7 +282,10 @@ const BELLS_MAX: usize = 64;
 mod tests {
     use super::*;
     use crate::fd::socketpair_stream;
-    use std::os::fd::AsFd;
+    use std::{
+        net::{Ipv4Addr, TcpListener, TcpStream},
+        os::fd::AsFd,
+    };
 
     #[test]
     fn a_descriptor_comes_with_the_bytes_beside_it_or_before() {
@@ -299,6 +308,15 @@ mod tests {
         assert_eq!(read_bells(other.as_fd()).unwrap(), 1);
         drop(other);
         assert!(ring_bell(one.as_fd()).is_err());
+    }
+
+    #[test]
+    fn tcp_is_told_from_a_pair() {
+        let (one, _other) = socketpair_stream().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let dialed = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let known = [one.as_fd(), dialed.as_fd()].map(is_tcp);
+        assert_eq!(known, [false, true]);
     }
 
     #[test]

@@ -46,10 +46,10 @@ fn check_cut(mut job: Daemon, since: u64) -> [u64; 2] {
 }
 
 /// Stops these processes, until it is dropped.
-struct Stopped(Vec<Pid>);
+pub(super) struct Stopped(Vec<Pid>);
 
 impl Stopped {
-    fn stop(pids: impl IntoIterator<Item = u32>) -> Stopped {
+    pub(super) fn stop(pids: impl IntoIterator<Item = u32>) -> Stopped {
         let pids = pids.into_iter().map(|pid| Pid::from_raw(pid as i32));
         let pids: Vec<Pid> = pids.collect();
         for pid in &pids {

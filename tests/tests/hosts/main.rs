@@ -12,6 +12,7 @@ mod full;
 mod here;
 mod network;
 mod partitions;
+mod reset;
 mod restarts;
 mod spread;
 
@@ -50,6 +51,8 @@ fn main() {
         spread::a_node_that_vanishes_halfway_is_replaced,
         here::what_cuts_it_off_is_the_end_of_the_process_here_and_of_no_other,
         network::a_node_that_lost_its_power_returns_at_once_and_its_processes_are_known_to_be_gone,
+        reset::what_is_reset_is_lost_also_where_its_sender_has_ended_since,
+        reset::what_is_reset_is_lost_also_for_who_talks_over_tcp_alone,
         restarts::a_job_goes_on_under_a_master_that_is_killed,
         cluster::three_nodes_join_by_the_line_that_the_master_prints,
         cluster::the_long_form_expects_nodes_and_bounds_what_they_give,

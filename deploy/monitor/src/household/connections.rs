@@ -114,6 +114,15 @@ impl Household {
         }
     }
 
+    /// Says that a process lives, if it does. It is told that its connection with who doubts it is over there, ahead of any word of
+    /// that one's end: what it has of it may not be all.
+    pub(super) fn vouch(&mut self, number: u32, to: u32, head: &mut dyn Head) {
+        if self.lives(number) {
+            self.tell_broken((number, to));
+            head.handle_vouched(number, to);
+        }
+    }
+
     /// Gives a process that has begun the connections that came before it.
     pub(super) fn claim_early(&mut self, number: u32) {
         for (peer, end) in self.outside.claim_early(number) {

@@ -89,8 +89,7 @@ impl Household {
                 Deed::Accept(socket, hello) => self.accept(socket, &hello, now),
                 Deed::Kill(number) => self.kill(number),
                 Deed::Signal(number, signal) => self.signal(number, signal),
-                Deed::Vouch(number, to) if self.lives(number) => head.handle_vouched(number, to),
-                Deed::Vouch(..) => {}
+                Deed::Vouch(number, to) => self.vouch(number, to, head),
                 Deed::Cut(number, peer) => self.tell_cut(number, peer, head),
                 Deed::Input(bytes) => self.handle_input(bytes, head),
                 Deed::End => self.end(),

@@ -67,7 +67,8 @@ pub enum Notice {
         /// Who is not reached.
         peer: Pid,
     },
-    /// Your connection with this process, which went by way of the master, broke: it ends behind what has come by now.
+    /// Your connection with this process broke, on its way by the master or as that process says: it ends behind what has come by
+    /// now.
     Broken {
         /// Who is at its other end.
         peer: Pid,

@@ -40,8 +40,8 @@ pub enum Request {
         /// What I need.
         resources: Resources,
     },
-    /// My connection to this process has ended and I was not told why; answered by `Lives`, if it does. If it has
-    /// ended, `Ended` comes as always.
+    /// My connection to this process has ended and I was not told why; answered by `Lives`, if it does, and it is told of this
+    /// (`Broken`). If it has ended, `Ended` comes as always.
     Doubt {
         /// Whose life.
         peer: Pid,

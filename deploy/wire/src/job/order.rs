@@ -78,7 +78,8 @@ pub enum JobOrder {
         /// What.
         piece: Piece,
     },
-    /// Say whether a process lives: `Vouched`, and nothing if it has ended.
+    /// Say whether a process lives: `Vouched`, and nothing if it has ended. If so it is told that its connection with the other
+    /// broke.
     Vouch {
         /// Which.
         number: u32,

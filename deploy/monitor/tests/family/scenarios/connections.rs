@@ -3,7 +3,7 @@
 use super::{Scenario, Worker, scenario};
 use crate::newborn::{Me, ended};
 use deploy_wire::{
-    control::Request,
+    control::{Notice, Request},
     exit::End,
     pid::{Job, Pid},
 };
@@ -29,6 +29,10 @@ pub const WORKERS: &[Worker] = &[
     ("only ask", |me| {
         let peer = heard_of(me);
         me.connect(peer).unwrap();
+    }),
+    ("doubt and end", |me| {
+        let peer = me.birth.parent.unwrap();
+        me.ask(&Request::Doubt { peer });
     }),
     ("talk nonsense", |me| me.say_bytes(&[99, 1, 2, 3])),
     ("connect to itself", |me| {
@@ -103,6 +107,17 @@ pub const ALL: &[Scenario] = &[
                 assert_eq!(record.stdout(number), format!("met {peer}\n"));
             }
         },
+    ),
+    scenario(
+        "who_is_doubted_hears_so_before_the_end_of_who_doubts",
+        |me| {
+            for _ in 0..20 {
+                let (peer, _connection) = me.spawn("doubt and end");
+                assert_eq!(me.hear().0, Notice::Broken { peer });
+                assert_eq!(me.met(peer).unwrap_err(), ended(End::Code(0)));
+            }
+        },
+        |record, _| assert_eq!(record.status(0).code(), Some(0)),
     ),
     scenario(
         "the_dead_and_the_unknown_are_answered_for",
