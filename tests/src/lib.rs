@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod commands;
 pub mod daemon;
 pub mod family;
+pub mod harness;
 pub mod header;
 pub mod hosts;
 pub mod leftovers;

@@ -5,13 +5,26 @@
 
 mod places;
 
-use deploy_tests::{cargo::Crate, run::finish};
+use deploy_tests::{cargo::Crate, harness, run::finish, trials};
 use std::{
     path::Path,
     process::{Command, Stdio},
 };
 
-#[test]
+fn main() {
+    // The longest first; each keeps a processor busy.
+    let tests = trials![
+        profiles_change_nothing_but_what_a_panic_is,
+        flags_of_the_compiler_and_the_linker_change_nothing,
+        musl_changes_nothing,
+        places::a_program_runs_from_anywhere_whatever_becomes_of_its_file,
+        a_test_with_a_main_of_its_own_is_a_program_and_one_in_the_harness_is_told_so,
+        workers_in_a_shared_library_are_refused_with_words,
+        an_allocator_of_the_programs_own_serves_every_process,
+    ];
+    harness::run(tests, 1)
+}
+
 fn flags_of_the_compiler_and_the_linker_change_nothing() {
     let workers = workers("workers");
     for flags in [
@@ -33,7 +46,6 @@ fn flags_of_the_compiler_and_the_linker_change_nothing() {
 
 /// Each profile compiles every dependency anew, so there are two of them and not one for each setting. Both go by one name, and
 /// so what only the compiler executes is there for the second.
-#[test]
 fn profiles_change_nothing_but_what_a_panic_is() {
     let workers = workers("profiles").manifest(
         "
@@ -61,7 +73,6 @@ fn profiles_change_nothing_but_what_a_panic_is() {
     }
 }
 
-#[test]
 fn musl_changes_nothing() {
     if !is_installed(MUSL) {
         println!("skipped: no {MUSL} here (rustup target add {MUSL})");
@@ -71,7 +82,6 @@ fn musl_changes_nothing() {
     check_workers(&built.program(), "101", MUSL);
 }
 
-#[test]
 fn an_allocator_of_the_programs_own_serves_every_process() {
     let built = new("allocator")
         .file("src/main.rs", include_str!("crates/allocator.rs"))
@@ -80,7 +90,6 @@ fn an_allocator_of_the_programs_own_serves_every_process() {
     assert_eq!(finished.out_text(), "used there: true, here: true\n");
 }
 
-#[test]
 fn workers_in_a_shared_library_are_refused_with_words() {
     let plug = "[package]\nname = 'plug'\nedition = '2024'\n[lib]\ncrate-type = ['dylib']\n\
                 [dependencies]\ndeploy.workspace = true\n";
@@ -105,7 +114,6 @@ fn workers_in_a_shared_library_are_refused_with_words() {
     );
 }
 
-#[test]
 fn a_test_with_a_main_of_its_own_is_a_program_and_one_in_the_harness_is_told_so() {
     let written = new("tested")
         .manifest("[[test]]\nname = 'own_main'\nharness = false\n")

@@ -10,8 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-#[test]
-fn a_program_runs_from_anywhere_whatever_becomes_of_its_file() {
+pub fn a_program_runs_from_anywhere_whatever_becomes_of_its_file() {
     let built = new("places")
         .file("src/main.rs", include_str!("crates/places.rs"))
         .cargo(&["build"], "debug");

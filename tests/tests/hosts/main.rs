@@ -16,23 +16,11 @@ mod reset;
 mod restarts;
 mod spread;
 
-use libtest_mimic::{Arguments, Trial};
-
-/// These functions of the modules above, and the names by which they are chosen.
-macro_rules! tests {
-    ($($module:ident::$function:ident,)*) => {
-        [$(Trial::test(concat!(stringify!($module), "::", stringify!($function)), || {
-            $module::$function();
-            Ok(())
-        })),*]
-    };
-}
+use deploy_tests::{harness, trials};
 
 fn main() {
-    let mut args = Arguments::from_args();
-    args.test_threads = args.test_threads.or(Some(AT_ONCE));
     // The longest first.
-    let tests = tests! {
+    let tests = trials![
         cut::who_talks_over_a_network_that_is_cut_is_told_and_nobody_else,
         network::who_watches_and_loses_its_power_leaves_nothing_at_the_master,
         here::keys_input_and_debuggers_are_those_of_a_program_that_runs_alone,
@@ -66,9 +54,9 @@ fn main() {
         full::a_program_that_the_masters_disk_has_no_room_for_is_refused,
         full::a_program_that_a_nodes_disk_has_no_room_for_is_refused,
         full::a_job_that_the_masters_disk_has_no_room_for_is_refused_and_what_runs_goes_on,
-    };
-    libtest_mimic::run(&args, tests.into()).exit();
+    ];
+    harness::run(tests, AT_ONCE_MIN)
 }
 
 /// Their clusters keep two processors half busy.
-const AT_ONCE: usize = 4;
+const AT_ONCE_MIN: usize = 4;
