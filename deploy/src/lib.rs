@@ -86,6 +86,9 @@
 mod alone;
 #[cfg(feature = "distributed")]
 mod aside;
+#[cfg(test)]
+#[cfg(feature = "distributed")]
+mod bed_tests;
 #[cfg(feature = "distributed")]
 mod bytes;
 #[cfg(feature = "distributed")]

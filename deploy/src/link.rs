@@ -35,7 +35,7 @@ use crate::{
     share::{RING_BYTES, Saying, Sharing},
     turn::Turn,
 };
-use deploy_sys::{fork, stream};
+use deploy_sys::{fork, ring::Bed, stream};
 use deploy_wire::{
     exit::ExitStatus, frame::Stop, inbound::WINDOW_UNITS_MIN, pid::Pid, secret::Seal,
 };
@@ -85,9 +85,12 @@ pub(crate) struct Link {
     blocked: AtomicBool,
     /// The ring took not all, or has too little room, and its reader will say when there is more.
     starved: AtomicBool,
-    /// Whether what comes may bring a descriptor, or lies in a ring, for which the socket only wakes. Written under `rx`.
+    /// Whether what comes may bring a descriptor. Written under `rx`.
     asks: AtomicBool,
-    has_ring: AtomicBool,
+    /// Where the owner sleeps, once what comes lies in a ring: the socket only wakes then, and ends. Set under `rx`.
+    bed: OnceLock<Bed>,
+    /// Whether the reactor is told when the socket ends, and has not been: then an owner may sleep without it.
+    end_is_told: AtomicBool,
     /// What the sending half is still to say of shared memory. Locked for as long as one is put or taken.
     sayings: Mutex<VecDeque<Saying>>,
     /// Whether it stands in the hub's list of connections with values that wait for company.
@@ -121,7 +124,8 @@ impl Link {
             blocked: AtomicBool::new(false),
             starved: AtomicBool::new(false),
             asks: AtomicBool::new(false),
-            has_ring: AtomicBool::new(false),
+            bed: OnceLock::new(),
+            end_is_told: AtomicBool::new(false),
             sayings: Mutex::new(VecDeque::new()),
             dirty: AtomicBool::new(false),
             streams: AtomicBool::new(false),
@@ -192,6 +196,7 @@ impl Link {
     pub(crate) fn shut_down(&self) {
         if let Some(socket) = self.socket() {
             stream::shutdown(socket);
+            self.rouse(); // It may be closed by the program, and then nobody is told.
         }
     }
 
@@ -214,7 +219,7 @@ impl Link {
 
     /// Whether what comes lies in a ring.
     pub(crate) fn has_ring(&self) -> bool {
-        self.has_ring.load(SeqCst)
+        self.bed.get().is_some()
     }
 
     /// Whether what comes may bring a descriptor: then one does not sleep in the call that reads.

@@ -37,9 +37,10 @@ use std::{
 struct Liar {
     socket: OwnedFd,
     out: Outbound,
-    /// The ring that it writes, and how much it wrote.
+    /// The ring that it writes, and how much it wrote; whoever reads it may sleep there.
     writes: File,
     tail: u64,
+    sleeper: ring::Writer,
     /// The ring that it should only read.
     reads: File,
     _reader: ring::Reader,
@@ -72,11 +73,14 @@ impl Liar {
         }
         out.queue_memory(Memory::Entered);
         say(&socket, &mut out, None);
+        let writes = writes.expect("it was given one");
+        let sleeper = ring::Writer::map(writes.as_fd(), RING_BYTES).unwrap();
         Liar {
             socket,
             out,
-            writes: writes.expect("it was given one"),
+            writes,
             tail: 0,
+            sleeper,
             reads: File::from(given),
             _reader: reader,
         }
@@ -112,11 +116,16 @@ impl Liar {
 
     fn set_tail(&self, tail: u64) {
         set(&self.writes, TAIL_AT, tail);
-        let _ = stream::ring_bell(self.socket.as_fd());
+        self.wake();
     }
 
     fn set_head(&self, head: u64) {
         set(&self.reads, HEAD_AT, head);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.sleeper.wake();
         let _ = stream::ring_bell(self.socket.as_fd());
     }
 }

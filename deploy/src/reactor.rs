@@ -106,6 +106,7 @@ fn serve(links: &Links, token: u64) {
     let Some(link) = links.by_token(token) else {
         return;
     };
+    link.rouse();
     if link.unblock() && !link.turn.is_leased() {
         link.register_anew();
     }
@@ -143,6 +144,7 @@ fn look(links: &Links, link: &Arc<Link>) -> bool {
         let in_use = link.turn.take_used();
         // An owner that sleeps knows nothing of what other threads queued and took meanwhile.
         link.tend();
+        link.watch_end();
         await_room(link);
         if link.turn.has_owner() {
             link.rest();

@@ -187,6 +187,17 @@ impl Turn {
         is_new
     }
 
+    /// While it stays so, has the reactor's poller know something else of a socket that is leased.
+    pub(crate) fn if_leased(&self, tell: impl FnOnce()) {
+        let _held = self
+            .lease_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.is_leased() {
+            tell();
+        }
+    }
+
     /// Whether it was waited for since the reactor looked last.
     pub(crate) fn is_used(&self) -> bool {
         self.used.load(SeqCst)

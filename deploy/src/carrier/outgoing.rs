@@ -100,12 +100,9 @@ fn write_ring(
     second: &[u8],
 ) -> io::Result<usize> {
     let written = ring.write(first, second);
-    match &written {
-        Ok(_) if ring.take_mark() => {
-            // Whoever reads finds the peer gone, or the socket closed by the program.
-            let _ = stream::ring_bell(socket);
-        }
-        _ => {}
+    if written.is_ok() && ring.wake() {
+        // Whoever reads finds the peer gone, or the socket closed by the program.
+        let _ = stream::ring_bell(socket);
     }
     written
 }

@@ -1,20 +1,21 @@
 //! Who hears the socket: whoever waits for it, or the reactor.
 //!
 //! A connection that was waited for is *leased*: it stays out of the reactor's poller, which would be woken for every
-//! message. The reactor takes it back when nobody used it for a tick.
+//! message. The reactor takes it back when nobody used it for a tick. Where messages come by a ring it is told of the end of the
+//! socket all the while, since an owner may sleep where it does not find that (`memory.rs`).
 //!
 //! Deliberately absent: when the reactor looks (`reactor.rs`).
 
 use super::Link;
 use deploy_sys::poller::Interest;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 impl Link {
     /// Takes the socket from the reactor, which takes it back when it is no longer used.
     pub(crate) fn lease(self: &Arc<Link>) {
         self.turn.mark_used();
         if !self.turn.is_leased() {
-            self.turn.set_leased(true, || self.deregister());
+            self.turn.set_leased(true, || self.leave_to_waiters());
         }
         self.attend();
     }
@@ -49,14 +50,23 @@ impl Link {
         }
     }
 
+    /// Where what comes has gone over to a ring since it was leased: the reactor is told of its end, so that the owner can
+    /// sleep without the socket.
+    pub(crate) fn watch_end(&self) {
+        if self.has_ring() && !self.end_is_told.load(SeqCst) && !self.has_ended() {
+            self.turn.if_leased(|| self.leave_to_waiters());
+        }
+    }
+
     /// The reactor has nothing more to do with the socket, whoever still holds it.
     pub(crate) fn let_go(&self) {
         self.turn.set_leased(true, || self.deregister());
     }
 
-    /// The reactor is told when there is room to write, though it does not listen to this connection.
+    /// The reactor is told when there is room to write, though it does not listen to this connection. That is all it is told.
     pub(crate) fn await_room(&self) {
         let Some(socket) = self.socket() else { return };
+        self.rouse();
         // It fails as `register` does.
         let _ = self.hub.poller.add(socket, self.token, Interest::Room);
     }
@@ -75,11 +85,25 @@ impl Link {
         let _ = self.hub.poller.change(socket, self.token, self.interest());
     }
 
+    /// The reactor hears of no more than the end of what comes by a ring: whatever wakes the socket there would wake it, too.
+    fn leave_to_waiters(&self) {
+        if !self.has_ring() {
+            return self.deregister();
+        }
+        let Some(socket) = self.socket() else { return };
+        self.end_is_told.store(true, SeqCst); // Before it can be told.
+        let told = self.hub.poller.add(socket, self.token, Interest::End);
+        if told.is_err() {
+            self.rouse();
+        }
+    }
+
     /// The reactor listens to this connection no more.
     fn deregister(&self) {
         let Some(socket) = self.socket() else { return };
         // It fails only if it was not registered.
         let _ = self.hub.poller.remove(socket);
+        self.rouse();
     }
 
     fn interest(&self) -> Interest {

@@ -7,7 +7,11 @@
 //! byte over the socket, only where it finds the mark of a reader that sleeps. So whoever leaves a ring alone must have
 //! left that mark and found the ring empty behind it ([`Link::listens`]); then what comes next makes the socket readable,
 //! and all that was true of a socket is true again. There are two who leave it:
-//! - The owner, before it sleeps on the socket, each time.
+//! - The owner, before it sleeps on the socket, each time. Where nothing but the ring can bring what it waits for, it sleeps on
+//!   its own mark in the ring instead, in its bed ([`Link::sleep_in_bed`]), which is woken for half the price. There it does
+//!   not find the end of the socket. So the reactor must be told of that (`end_is_told`, see `lease.rs`), and rouses it then;
+//!   and whoever lies down looks whether it still is so behind the mark, which is what the reactor takes behind saying that it
+//!   is no more. Who was roused sleeps on the socket, and finds the end.
 //! - The reactor, when it listens for nobody: after it took the connection back (so [`Link::take_back`] does it, whichever
 //!   thread that is), and after each bell ([`Link::drain`]). Only these two take bells from the socket. Whoever else looks
 //!   (a thread that spins, a `try_recv`) reads the ring alone, and may leave something in it: it is either going to sleep
@@ -23,7 +27,10 @@ use crate::{
     carrier::{Came, Incoming, Outgoing},
     share::Saying,
 };
-use deploy_sys::stream;
+use deploy_sys::{
+    ring::{Bed, Reader},
+    stream,
+};
 use deploy_wire::{bytes::Malformed, frame::Memory};
 use std::{
     io,
@@ -40,15 +47,37 @@ impl Link {
             return true;
         }
         let mut rx = self.rx();
-        let Incoming::Ring(ring) = &mut rx.way else {
-            unreachable!("a ring is never left")
-        };
+        let ring = rx.ring();
         let (listens, is_writer_told) = (ring.listen(), ring.take_mark());
         drop(rx);
         if is_writer_told {
             self.acknowledge();
         }
         listens
+    }
+
+    /// Sleeps, as the owner, until something comes through the ring or the socket has ended; or, rarely, for a shorter time.
+    pub(super) fn sleep_in_bed(self: &Arc<Link>, bed: &Bed) {
+        let (may_sleep, is_writer_told) = {
+            let mut rx = self.rx();
+            let ring = rx.ring();
+            (ring.lie_down(), ring.take_mark())
+        };
+        if is_writer_told {
+            self.acknowledge();
+        }
+        if may_sleep && self.end_is_told.load(SeqCst) {
+            bed.sleep();
+        }
+    }
+
+    /// An owner that sleeps in its bed looks at the socket: that may have ended.
+    pub(crate) fn rouse(&self) {
+        if self.end_is_told.swap(false, SeqCst)
+            && let Some(bed) = self.bed.get()
+        {
+            bed.rouse();
+        }
     }
 
     /// Reads all that is there, and leaves the connection to the reactor's poller: what comes from now on is told there. A
@@ -157,8 +186,9 @@ impl Link {
                     Err(malformed) => self.handle_violation(malformed),
                     Ok(None) => {}
                     Ok(Some(ring)) => {
+                        let bed = self.bed.set(ring.bed());
+                        bed.expect("a connection has one ring for what comes");
                         rx.way = Incoming::Ring(ring);
-                        self.has_ring.store(true, SeqCst);
                         self.attend(); // Bells may have been read as if they were bytes.
                     }
                 }
@@ -207,6 +237,16 @@ impl Link {
                     pair.enter(tx.out.pending(), ring);
                 }
             }
+        }
+    }
+}
+
+impl Rx {
+    /// The ring, where what comes lies in one.
+    fn ring(&mut self) -> &mut Reader {
+        match &mut self.way {
+            Incoming::Ring(ring) => ring,
+            _ => unreachable!("a ring is never left"),
         }
     }
 }

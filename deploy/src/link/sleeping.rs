@@ -10,7 +10,7 @@ use crate::{
 };
 use deploy_sys::stream;
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
@@ -106,11 +106,20 @@ impl Link {
             let left = time_left(deadline)?;
             self.acknowledge_if_owed();
             let socket = self.socket().expect("an owner has a socket");
+            let may_read = left.is_none() && !self.is_blocked() && !self.asks();
+            if may_read
+                && self.end_is_told.load(SeqCst)
+                && let Some(bed) = self.bed.get()
+            {
+                self.sleep_in_bed(bed);
+                who = Who::Owner;
+                continue;
+            }
             if !self.listens() {
                 who = Who::Owner;
                 continue;
             }
-            if left.is_none() && !self.is_blocked() && !self.expects_long() && !self.asks() {
+            if may_read && !self.expects_long() {
                 who = self.sleep_and_read(socket);
                 continue;
             }

@@ -39,6 +39,8 @@ pub enum Interest {
     BothWays,
     /// That there is room, once: to be told again, ask again.
     Room,
+    /// That the other side has ended.
+    End,
 }
 
 /// Room for what one wait found.
@@ -133,6 +135,7 @@ fn event(token: u64, interest: Interest) -> EpollEvent {
         Interest::Arrivals => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
         Interest::BothWays => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLOUT,
         Interest::Room => EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT,
+        Interest::End => EpollFlags::EPOLLRDHUP,
     };
     EpollEvent::new(flags | EpollFlags::EPOLLET, token)
 }

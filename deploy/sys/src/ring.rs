@@ -11,12 +11,13 @@
 //! beginning.
 //!
 //! # No wake-up is lost
-//! Who sleeps stores its mark, then looks once more; who moves a count stores that first, and then looks at the mark. With
+//! Who sleeps leaves its mark, then looks once more; who moves a count stores that first, and then looks at the mark. With
 //! a fence between the two on either side, at least one of them sees what the other stored: either the sleeper finds
 //! that it need not sleep, or its peer finds the mark, takes it, and wakes it. A reader that takes many bytes looks for the
 //! writer's mark without a fence, which can miss it; but before it sleeps, in [`Reader::listen`], it looks behind the fence,
 //! and then the ring is empty and there is room for whatever the writer waits for.
 
+mod bed;
 mod memory;
 mod past;
 mod short;
@@ -24,7 +25,10 @@ mod short;
 mod tests;
 mod ways;
 
+pub use bed::Bed;
+
 use crate::fd::raise;
+use bed::{IN_BED, WANTS_BELL};
 use memory::{MARKS_BYTES, Memory};
 use nix::{
     errno::Errno,
@@ -66,7 +70,7 @@ pub struct Reader {
 }
 
 /// A new ring of `capacity` bytes, a power of two: the file that the writer maps, and the end that reads. It is born
-/// with the mark of a reader that sleeps.
+/// with the mark of a reader that wants a bell.
 pub fn make(capacity: usize) -> io::Result<(OwnedFd, Reader)> {
     assert!(is_capacity(capacity), "a ring has a power of two");
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
@@ -82,7 +86,7 @@ pub fn make(capacity: usize) -> io::Result<(OwnedFd, Reader)> {
         FcntlArg::F_ADD_SEALS(seals() | SealFlag::F_SEAL_SEAL),
     )?;
     let memory = Memory::map(&file, capacity)?;
-    memory.reader_sleeps().store(1, SeqCst);
+    memory.reader_sleeps().store(WANTS_BELL, SeqCst);
     let reader = Reader {
         memory,
         head: 0,
@@ -155,11 +159,19 @@ impl Writer {
         }
     }
 
-    /// Whether the reader's mark was there, and is taken: it sleeps, and has to be woken. To be asked after each write.
-    pub fn take_mark(&self) -> bool {
+    /// Takes the reader's mark, if it is there, and wakes who sleeps in the reader's bed. Says whether a bell is wanted, too.
+    /// To be called after each write.
+    pub fn wake(&self) -> bool {
         fence(SeqCst);
         let mark = self.memory.reader_sleeps();
-        mark.load(Relaxed) != 0 && mark.swap(0, SeqCst) != 0
+        if mark.load(Relaxed) == 0 {
+            return false;
+        }
+        let taken = mark.swap(0, SeqCst);
+        if taken & IN_BED != 0 {
+            bed::wake(mark);
+        }
+        taken & WANTS_BELL != 0
     }
 
     /// How many bytes fit: at least `wanted`, or as many as there is room for now.
@@ -234,10 +246,25 @@ impl Reader {
         self.memory.tail().load(Acquire) == self.head
     }
 
-    /// Leaves the mark of a reader that sleeps. Says whether it may: nothing is there, and whoever writes from now on finds
-    /// the mark.
+    /// Leaves the mark of a reader that wants a bell. Says whether it may sleep: nothing is there, and whoever writes from now
+    /// on finds the mark.
     pub fn listen(&mut self) -> bool {
-        self.memory.reader_sleeps().store(1, SeqCst);
+        self.leave_mark(WANTS_BELL)
+    }
+
+    /// The same for one that sleeps in its [`Bed`].
+    pub fn lie_down(&mut self) -> bool {
+        self.leave_mark(IN_BED)
+    }
+
+    /// Where one of its threads, and no more at a time, can sleep.
+    pub fn bed(&self) -> Bed {
+        Bed(self.memory.clone())
+    }
+
+    /// Another mark that somebody else has left for this reader stays.
+    fn leave_mark(&mut self, mark: u32) -> bool {
+        self.memory.reader_sleeps().fetch_or(mark, SeqCst);
         fence(SeqCst);
         self.look_for_writer(0);
         self.is_empty()

@@ -9,22 +9,39 @@ use std::{
     num::NonZeroUsize,
     os::fd::AsRawFd,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicU32, AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64},
+    },
 };
 
-/// The marks, and the bytes behind them, for as long as this lives.
-#[derive(Debug)]
+/// The marks, and the bytes behind them, for as long as one of these lives.
+#[derive(Clone, Debug)]
 pub(super) struct Memory {
     at: NonNull<u8>,
     pub(super) capacity: usize,
+    /// What unmaps it.
+    _mapping: Arc<Mapping>,
 }
 
-// SAFETY: the mapping belongs to this value alone, whichever thread has it; what other processes do to it is met by atomics
-// and by copies through raw pointers.
+#[derive(Debug)]
+struct Mapping {
+    at: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the mapping belongs to these values alone, whichever threads have them; what other processes do to it is met by
+// atomics and by copies through raw pointers.
 unsafe impl Send for Memory {}
 
 // SAFETY: shared between threads only atomics of it are loaded and stored; the bytes are copied by `&mut` ends alone.
 unsafe impl Sync for Memory {}
+
+// SAFETY: as `Memory`, of which it is a part.
+unsafe impl Send for Mapping {}
+
+// SAFETY: nothing of it can be looked at.
+unsafe impl Sync for Mapping {}
 
 impl Memory {
     /// All of the file, which is as long as this capacity says and cannot shrink.
@@ -38,7 +55,15 @@ impl Memory {
             return Err(io::Error::last_os_error());
         }
         let at = NonNull::new(at.cast()).expect("the kernel maps nothing at zero by itself");
-        Ok(Memory { at, capacity })
+        let mapping = Mapping {
+            at,
+            bytes: bytes.get(),
+        };
+        Ok(Memory {
+            at,
+            capacity,
+            _mapping: Arc::new(mapping),
+        })
     }
 
     #[inline]
@@ -141,10 +166,10 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: it was mapped with this length and nothing refers to it any more.
-        unsafe { libc::munmap(self.at.as_ptr().cast(), MARKS_BYTES + self.capacity) };
+        unsafe { libc::munmap(self.at.as_ptr().cast(), self.bytes) };
     }
 }
 

@@ -1,8 +1,8 @@
 //! Rings of this process, and their ends in two threads.
 
 use super::{short::SHORT_BYTES_MAX, *};
-use crate::{fd::socketpair_stream, memfd, stream};
-use std::{os::fd::AsFd, thread};
+use crate::{fd::socketpair_stream, memfd, stream, threads};
+use std::{fs, os::fd::AsFd, sync::mpsc, thread};
 
 fn pair(capacity: usize) -> (Writer, Reader) {
     let (file, reader) = make(capacity).unwrap();
@@ -79,8 +79,10 @@ fn marks_are_found_and_taken_once() {
     let (mut writer, mut reader) = pair(4096);
     assert!(!writer.await_room());
     writer.write(&[0; 4096], &[]).unwrap();
-    assert!(writer.take_mark() && !writer.take_mark());
-    assert!(!reader.listen() && writer.take_mark());
+    assert!(writer.wake() && !writer.wake());
+    assert!(!reader.listen() && writer.wake());
+    assert!(!reader.lie_down() && !writer.wake(), "no bell is wanted");
+    assert!(!reader.lie_down() && !reader.listen() && writer.wake());
     assert!(writer.await_room() && !writer.has_room());
     reader.read(&mut [0; 1000]).unwrap();
     assert!(!reader.take_mark(), "it is not worth waking it yet");
@@ -89,6 +91,29 @@ fn marks_are_found_and_taken_once() {
     assert!(writer.has_room() && !writer.await_room());
     reader.read(&mut [0; 4096]).unwrap();
     assert!(reader.is_empty() && reader.listen());
+}
+
+#[test]
+fn who_sleeps_in_its_bed_can_be_roused() {
+    let (writer, mut reader) = pair(4096);
+    let bed = reader.bed();
+    assert!(writer.wake(), "it is born so");
+    bed.sleep(); // Nobody has lain down there.
+    assert!(reader.lie_down());
+    let (about_to, soon) = mpsc::channel();
+    let sleeper = thread::spawn(move || {
+        about_to.send(threads::own()).unwrap();
+        bed.sleep();
+    });
+    let asleep = format!("/proc/self/task/{}/syscall", soon.recv().unwrap());
+    let futex = format!("{} ", libc::SYS_futex);
+    while !fs::read_to_string(&asleep).unwrap().starts_with(&futex) {
+        thread::yield_now();
+    }
+    assert!(!sleeper.is_finished());
+    reader.bed().rouse();
+    sleeper.join().unwrap();
+    assert!(!writer.wake(), "its mark is taken");
 }
 
 #[test]
@@ -124,7 +149,7 @@ fn only_memory_that_cannot_shrink_is_mapped() {
 }
 
 /// Bytes of a generator, in pieces of any size, through a ring so small that both sleep all the time: each on its end of
-/// a socket, where it is woken by a byte. What loses a wake-up never ends.
+/// a socket, where it is woken by a byte, or the reader now and then in its bed. What loses a wake-up never ends.
 fn stress(capacity: usize, total: u64, seed: u64) {
     let (mut writer, mut reader) = pair(capacity);
     let (here, there) = socketpair_stream().unwrap();
@@ -147,7 +172,7 @@ fn stress(capacity: usize, total: u64, seed: u64) {
                     }
                     Err(_) => {}
                 }
-                if writer.take_mark() {
+                if writer.wake() {
                     wake(&here);
                 }
             }
@@ -155,7 +180,8 @@ fn stress(capacity: usize, total: u64, seed: u64) {
         }
         (sent, sleeps, here)
     });
-    let (mut read, mut sizes, mut sleeps) = (0u64, Noise(!seed), 0u64);
+    let (mut read, mut sizes, mut sleeps, mut nights) = (0u64, Noise(!seed), 0u64, 0u64);
+    let bed = reader.bed();
     while read < total {
         let mut buffer = vec![0; (sizes.next() % capacity as u64 + 1) as usize];
         match reader.read(&mut buffer) {
@@ -164,6 +190,16 @@ fn stress(capacity: usize, total: u64, seed: u64) {
                     assert_eq!(*found, byte(read + index as u64), "seed {seed}");
                 }
                 read += count as u64;
+            }
+            Err(_) if sizes.next().is_multiple_of(2) => {
+                let may_sleep = reader.lie_down();
+                if reader.take_mark() {
+                    wake(&there);
+                }
+                if may_sleep {
+                    nights += 1;
+                    bed.sleep();
+                }
             }
             Err(_) if reader.listen() => {
                 if reader.take_mark() {
@@ -179,7 +215,10 @@ fn stress(capacity: usize, total: u64, seed: u64) {
         }
     }
     let (_sent, writers, _here) = writing.join().unwrap();
-    println!("{total} bytes, {sleeps} sleeps of the reader, {writers} of the writer");
+    println!(
+        "{total} bytes, {sleeps} sleeps of the reader, {nights} in bed, {writers} of the writer"
+    );
+    assert!(nights > 0 && sleeps > 0 && writers > 0);
 }
 
 fn byte(count: u64) -> u8 {
