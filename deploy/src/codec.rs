@@ -3,7 +3,8 @@
 //! Values travel between processes of one image, so the format need not outlive them: bincode, fixed width. Long runs
 //! of bytes and numbers go as they lie in memory, since bincode takes them one by one, a hundred times slower.
 
-use bincode::error::{DecodeError, EncodeError};
+use super::encoder::{Encoder, Refusal};
+use bincode::error::DecodeError;
 use deploy_sys::same::{WithoutLifetimes, as_type, into_type, is_same};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -17,10 +18,11 @@ pub(crate) type CodecError = String;
 
 /// Writes the value to `writer`, whose own errors come back as they are inside the text.
 pub(crate) fn encode<T: Serialize>(value: &T, mut writer: impl Write) -> Result<(), CodecError> {
-    match bincode::serde::encode_into_std_write(value, &mut writer, CONFIG) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(encode_error(error)),
-    }
+    let refused = |refusal| match refusal {
+        Refusal::Endless | Refusal::LeftOut(_) => format!("{refusal}; {ASKING}"),
+        Refusal::Write(_) | Refusal::Value(_) => refusal.to_string(),
+    };
+    value.serialize(Encoder(&mut writer)).map_err(refused)
 }
 
 /// The value in these bytes, which hold nothing else and came in one record.
@@ -67,17 +69,6 @@ pub(crate) fn decode_part<T: DeserializeOwned + 'static>(
     });
     let ended = || "the bytes end before the value does".to_string();
     from_bulk(bulk.ok_or_else(ended)?).expect("the type goes as it lies in memory")
-}
-
-fn encode_error(error: EncodeError) -> CodecError {
-    match error {
-        EncodeError::OtherString(why) => why,
-        EncodeError::Io { inner, .. } => inner.to_string(),
-        EncodeError::Serde(_) => {
-            format!("it has a part whose length is not known before; {ASKING}")
-        }
-        error => error.to_string(),
-    }
 }
 
 fn decode_error(error: DecodeError) -> CodecError {
@@ -366,16 +357,23 @@ mod tests {
         #[derive(Serialize, Deserialize, Debug)]
         struct Skipping {
             #[serde(skip_serializing_if = "Option::is_none")]
-            left_out: Option<u32>,
+            left_out: Option<u8>,
+            at: u8,
+            rest: Vec<u8>,
         }
         fn check<T: Serialize + DeserializeOwned + Debug>(value: T) {
             let mut bytes = Vec::new();
-            encode(&value, &mut bytes).unwrap();
-            let why = decode::<T>(&bytes).unwrap_err();
+            let coded = encode(&value, &mut bytes).and_then(|()| decode::<T>(&bytes));
+            let why = coded.unwrap_err();
             assert!(why.contains("`tag`") && why.contains("`skip_ser"), "{why}");
         }
         check(Tagged::One { n: 1 });
-        check(Skipping { left_out: None });
+        // Once it came as one that is at 1, and has no rest.
+        check(Skipping {
+            left_out: None,
+            at: 0,
+            rest: vec![0],
+        });
     }
 
     #[test]

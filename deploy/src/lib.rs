@@ -103,6 +103,8 @@ mod control;
 #[cfg(feature = "distributed")]
 mod drain;
 #[cfg(feature = "distributed")]
+mod encoder;
+#[cfg(feature = "distributed")]
 mod error;
 #[cfg(feature = "distributed")]
 mod fatal;

@@ -15,6 +15,8 @@ use std::{
 #[expect(dead_code, reason = "the library uses the rest of it")]
 #[path = "../../../deploy/src/codec.rs"]
 mod codec;
+#[path = "../../../deploy/src/encoder.rs"]
+mod encoder;
 
 #[expect(dead_code, reason = "the library uses the rest of it")]
 #[path = "../../../deploy/src/pool/message.rs"]
