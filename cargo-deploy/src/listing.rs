@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     session::Bridge,
 };
-use deploy_bridge::{Format, Options, table};
+use deploy_bridge::{Format, Options, node_table, table};
 use deploy_wire::{
     client::{Answer, Ask, JobView, NodeView},
     resources::Resources,
@@ -103,28 +103,9 @@ pub fn lines(objects: impl Iterator<Item = Value>) -> String {
     objects.map(|object| format!("{object}\n")).collect()
 }
 
-/// Machines for people.
-pub fn node_table(nodes: &[NodeView]) -> String {
-    table(NODE_HEAD, nodes.iter().map(node_row).collect())
-}
-
 /// Jobs for people.
 pub fn job_table(jobs: &[JobView]) -> String {
     table(JOB_HEAD, jobs.iter().map(job_row).collect())
-}
-
-fn node_row(node: &NodeView) -> [String; 9] {
-    [
-        node.name.clone(),
-        node.address.clone(),
-        node.state.clone(),
-        format!("{} of {}", gib(node.free), gib(node.capacity)),
-        format!("{} of {}", node.free.cpu, node.capacity.cpu),
-        format!("{} of {}", node.free.gpu, node.capacity.gpu),
-        node.processes.to_string(),
-        node.labels.join(" "),
-        node.isolation.clone(),
-    ]
 }
 
 fn job_row(job: &JobView) -> [String; 6] {
@@ -136,11 +117,6 @@ fn job_row(job: &JobView) -> [String; 6] {
         duration(job.seconds),
         job.state.clone(),
     ]
-}
-
-/// To a tenth: the exact amount is for programs.
-fn gib(resources: Resources) -> String {
-    format!("{:.1}", resources.mem.bytes() as f64 / f64::from(1 << 30))
 }
 
 /// `7 s`, `4:05 min` or `26:04 h`.
@@ -182,17 +158,6 @@ pub fn resources_json(resources: Resources) -> Value {
     json!({"mem": resources.mem.bytes(), "cpu": cores, "gpu": resources.gpu})
 }
 
-const NODE_HEAD: [&str; 9] = [
-    "NODE",
-    "ADDRESS",
-    "STATE",
-    "GiB FREE",
-    "CORES FREE",
-    "GPUs FREE",
-    "PROCESSES",
-    "LABELS",
-    "ISOLATION",
-];
 const JOB_HEAD: [&str; 6] = ["JOB", "PROGRAM", "USER", "PROCESSES", "TIME", "STATE"];
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ fn look(bridge: &mut Bridge) -> Result<(String, String), Failure> {
     else {
         return Err(bridge.surprised());
     };
-    Ok((listing::node_table(&nodes), listing::job_table(&jobs)))
+    Ok((deploy_bridge::node_table(&nodes), listing::job_table(&jobs)))
 }
 
 /// As much of both tables as so many rows hold, and a row between them. A table has half of them, and what the other leaves;

@@ -10,7 +10,7 @@ use crate::{
     own_node, warden,
 };
 use clap::CommandFactory;
-use deploy_bridge::table;
+use deploy_bridge::node_table;
 use deploy_sys::{fd, tell};
 use deploy_trust::{
     authority::Authority,
@@ -24,7 +24,7 @@ use deploy_trust::{
     token::Token,
     tokens::TokenRow,
 };
-use deploy_wire::client::{Answer, Ask, NodeView, VERSION};
+use deploy_wire::client::{Answer, Ask, VERSION};
 use mio::Poll;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::{
@@ -367,36 +367,6 @@ fn print(list: &str) -> Result<()> {
     }
 }
 
-fn node_table(nodes: &[NodeView]) -> String {
-    table(NODE_HEAD, nodes.iter().map(node_row).collect())
-}
-
-fn node_row(node: &NodeView) -> [String; 9] {
-    let (free, all) = (node.free, node.capacity);
-    [
-        node.name.clone(),
-        node.address.clone(),
-        node.state.clone(),
-        node.processes.to_string(),
-        format!("{} of {}", free.mem, all.mem),
-        format!("{} of {}", free.cpu, all.cpu),
-        format!("{} of {}", free.gpu, all.gpu),
-        node.labels.join(" "),
-        node.isolation.clone(),
-    ]
-}
-
-const NODE_HEAD: [&str; 9] = [
-    "NODE",
-    "ADDRESS",
-    "STATE",
-    "PROCESSES",
-    "MEMORY FREE",
-    "CORES FREE",
-    "GPUs FREE",
-    "LABELS",
-    "ISOLATION",
-];
 /// How long a master may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The port of a node's data, as in every example.

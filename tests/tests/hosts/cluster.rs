@@ -43,12 +43,12 @@ pub fn the_long_form_expects_nodes_and_bounds_what_they_give() {
         return;
     };
     let head = cluster.node("head");
-    assert!(head.contains(" of 2GiB") && head.contains("up"), "{head}");
+    assert!(head.contains(" of 2.0 ") && head.contains("up"), "{head}");
     is(&cluster, "10.77.0.2:9999", "expected");
     is(&cluster, "10.77.0.3:7777", "expected");
     cluster.join("n1");
     let node = cluster.node("n1");
-    assert!(node.contains(" of 1GiB"), "{node}");
+    assert!(node.contains(" of 1.0 "), "{node}");
     let all = cluster.run("head", "nodes").out_text();
     assert_eq!(all.matches("10.77.0.2:9999").count(), 1, "{all}");
     // It is known by its address.
