@@ -92,20 +92,24 @@ pub fn short(job: Job) -> String {
     job.to_string().chars().take(8).collect()
 }
 
-/// Who we already are in the cluster that a token is for, at the address that it names.
+/// Who we already are in the cluster that a token is for, wherever else that was reached, for the address that it names.
 pub fn of_token(token: &Token) -> Result<Option<Identity>, Failure> {
-    let saved = saved::find(&token.address)?;
     let now = SystemTime::now();
-    Ok(saved.filter(|identity| identity.is_of(token) && identity.expires > now))
+    for name in [token.address.clone()].into_iter().chain(saved::names()?) {
+        if let Some(mut identity) = saved::find(&name)?
+            && identity.is_of(token)
+            && identity.expires > now
+        {
+            identity.address.clone_from(&token.address);
+            return Ok(Some(identity));
+        }
+    }
+    Ok(None)
 }
 
-/// Joins as a user, and saves who we are from then on.
+/// Joins as a user.
 pub fn join(token: &Token) -> Result<Identity, Failure> {
-    // The cluster remembers whom it has let in: it is asked only where that can be kept.
-    saved::try_place(&token.address)?;
-    let identity = join::join(token, &own_name(), PATIENCE).map_err(not_joined)?;
-    saved::save(&identity, &identity.address)?;
-    Ok(identity)
+    join::join(token, &own_name(), PATIENCE).map_err(not_joined)
 }
 
 fn named(target: &str) -> Result<Identity, Failure> {

@@ -26,6 +26,8 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
         // Who is there is known by the digest in the token, wherever it is.
         token.address.clone_from(address);
     }
+    // The cluster remembers whom it has let in: it is asked only where that can be kept.
+    saved::try_place(&token.address)?;
     // Whoever has logged in before stays the same user, to whom the jobs that run now belong.
     let known = clusters::of_token(&token)?
         .filter(|identity| Bridge::connect(identity).map(Bridge::finish).is_ok());
@@ -33,6 +35,7 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
         Some(identity) => identity,
         None => clusters::join(&token)?,
     };
+    saved::save(&identity, &identity.address)?;
     if let Some(name) = &login.name {
         saved::save(&identity, name)?;
     }

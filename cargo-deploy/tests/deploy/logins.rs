@@ -78,6 +78,28 @@ fn a_cluster_may_be_reached_by_another_address_than_its_own() {
     assert!(output.status.success(), "{}", said(&output));
 }
 
+/// Who goes through a tunnel today is who started jobs without one yesterday.
+#[test]
+fn whoever_logs_in_at_another_address_is_the_same_user() {
+    let bridge = empty_cluster();
+    let person = Person::new();
+    let token = bridge.token(Role::User);
+    let who = |words: &[&str]| {
+        let output = person.deploy(words).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let line = stdout(&output).lines().next().unwrap().to_string();
+        line.split_once(" as ").unwrap().1.to_string()
+    };
+    let first = who(&["login", &token]);
+    let host = format!("localhost:{}", bridge.address.port());
+    assert_eq!(who(&["login", &token, "--at", &host]), first);
+    assert_eq!(who(&["login", &token, "--at", &host]), first);
+    let output = person.deploy(&["nodes", &host]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let user = fs::read_dir(person.home().join("deploy/clusters")).unwrap();
+    assert_eq!(user.count(), 2);
+}
+
 #[test]
 fn whoever_logged_out_is_a_stranger() {
     let (one, other) = (empty_cluster(), empty_cluster());
