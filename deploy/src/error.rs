@@ -91,9 +91,9 @@ pub enum Lost {
          both reach the head of the cluster"
     )]
     Cut,
-    /// This process had no descriptor left for the connection.
+    /// This process had no descriptor left for the connection, or its node had none.
     #[error(
-        "this process has no descriptor left for the connection: raise the limit on open files (ulimit -n)"
+        "this process, or its node for it, has no descriptor left for the connection: raise the limit on open files (ulimit -n)"
     )]
     NoDescriptor,
     /// This process closed the connection's descriptor, which it did not open.

@@ -7,7 +7,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{fs, path::Path, time::Instant};
+use std::{fs, os::unix::process::CommandExt, path::Path, process::Command, time::Instant};
 
 const APART: &str = env!("CARGO_BIN_EXE_apart");
 
@@ -88,5 +88,64 @@ fn a_stream_that_is_cut_is_lost_and_never_closed() {
     client.expect("reader: exited");
     let (status, said) = client.end();
     assert_eq!(status.code(), Some(137), "{said}");
+    cluster.finish();
+}
+
+/// From now on a process opens no more descriptors, or again as many as usual.
+fn limit_descriptors(pid: Pid, is_short: bool) {
+    let limit = if is_short { 0 } else { 4096 };
+    let args = ["--pid", &pid.to_string(), &format!("--nofile={limit}:")];
+    // As its user: not every superuser may change what another's process may have.
+    let about = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let own = |name| {
+        let line = about.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap()
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let mut command = Command::new("prlimit");
+    let status = command
+        .args(args)
+        .uid(own("Uid:"))
+        .gid(own("Gid:"))
+        .status();
+    assert!(status.expect("util-linux has it").success());
+}
+
+#[test]
+fn who_has_no_descriptor_for_a_connection_is_told_and_so_is_the_other() {
+    let Some(cluster) = apart() else { return };
+    // The connection is to be relayed; then it could be dialed, if there were a descriptor for that.
+    for way in ["by way of the master", "directly"] {
+        if way == "directly" {
+            cluster.hosts.heal_pair("n1", "n2");
+        }
+        let args = ["n2", "n1"].map(str::to_string);
+        let mut command = cluster.deploy(Path::new(env!("CARGO_BIN_EXE_short")), &args, &[]);
+        let laptop = cluster.hosts.host("laptop");
+        let mut job = laptop.within(|| Daemon::start_listening(&mut command));
+        job.expect("both are there");
+        let warden = warden(&cluster, "n2");
+        limit_descriptors(warden, true);
+        job.tell("meet");
+        let refused = job.expect("none begins: ");
+        assert!(refused.contains("open files"), "{way}: {refused}");
+        limit_descriptors(warden, false);
+        job.tell("meet");
+        let (status, said) = job.end();
+        assert!(status.success(), "{way}: {said}");
+        let lines = said.lines().map(str::trim);
+        let told: Vec<_> = lines.filter(|line| line.contains("here: ")).collect();
+        let expected = [
+            "here: Err(Lost(Broken))",
+            "there: Err(Lost(NoDescriptor))",
+            "here: Ok(42)",
+            "there: Ok(42)",
+        ];
+        assert_eq!(told, expected, "{way}: {said}");
+    }
     cluster.finish();
 }

@@ -5,9 +5,13 @@
 use crate::{
     child::Control,
     head::{Deed, Head},
+    launcher::explain,
     signals::SIGKILL,
 };
-use deploy_sys::packet;
+use deploy_sys::{
+    limit,
+    packet::{self, Beside},
+};
 use deploy_wire::{
     bytes::Malformed,
     control::{Argument, Notice, Refusal, Request},
@@ -126,15 +130,18 @@ impl Far {
     }
 
     /// The deed that an order asks for; none, if there is nothing to do about it.
-    fn handle_order(
-        &mut self,
-        order: JobOrder,
-        beside: Option<OwnedFd>,
-    ) -> Result<Option<Deed>, Malformed> {
+    fn handle_order(&mut self, order: JobOrder, beside: Beside) -> Result<Option<Deed>, Malformed> {
+        // What came beside it is closed already, if this process had no number for it: that concerns one process, and no other.
+        let is_cut = beside.is_cut;
+        let beside = beside.into_iter().next();
         Ok(Some(match order {
             JobOrder::Open(_) => return Err(Malformed("a job is opened once")),
             JobOrder::Begin(begin) => {
-                self.check(&begin, beside.is_some())?;
+                self.check(&begin, beside.is_some() || is_cut)?;
+                if is_cut {
+                    self.handle_not_begun(begin.number, explain(&limit::no_descriptor()));
+                    return Ok(None);
+                }
                 Deed::Begin(begin, beside)
             }
             JobOrder::Tell { number, notice } => Deed::Tell(number, notice),
@@ -146,6 +153,7 @@ impl Far {
                     None => Deed::Connect(one, other),
                 }
             }
+            JobOrder::Accept { .. } if is_cut => return Ok(None), // Who dialed finds its end, and tries another way.
             JobOrder::Accept { hello } => {
                 let missing = Malformed("the connection is missing");
                 Deed::Accept(beside.ok_or(missing)?, hello)
@@ -333,7 +341,7 @@ impl Head for Far {
             let deed = match received {
                 Ok(Some(beside)) => order
                     .map_err(|_| Malformed("an order cannot be read"))
-                    .and_then(|order| self.handle_order(order, beside.into_iter().next())),
+                    .and_then(|order| self.handle_order(order, beside)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_readable = false;
                     return None;
