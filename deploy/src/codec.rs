@@ -1,4 +1,4 @@
-//! A value to bytes and back: the only file that knows which format that is.
+//! A value to bytes and back: beside the encoder the only file that knows which format that is.
 //!
 //! Values travel between processes of one image, so the format need not outlive them: bincode, fixed width. Long runs
 //! of bytes and numbers go as they lie in memory, since bincode takes them one by one, a hundred times slower.

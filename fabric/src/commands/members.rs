@@ -1,6 +1,6 @@
 //! Who belongs to the cluster: `fabric members`, `fabric remove`, `fabric leave`.
 //!
-//! The first two need no daemon: they read and write the master's tables, at which it looks once a second.
+//! The first two need no daemon: they read and write the master's tables, at which it looks twice a second.
 
 use super::{PATIENCE, Result, authority, print};
 use crate::{

@@ -1,6 +1,6 @@
 //! Who belongs to the cluster while its master serves: its own certificate is renewed, the revoked are found.
 //!
-//! `fabric token` and `fabric remove` write the same tables from other processes; so they are looked at once a second.
+//! `fabric token` and `fabric remove` write the same tables from other processes; so they are looked at twice a second.
 //! Deliberately absent: sessions, which are the loop's to end; and whatever a member asks for, which the clerk writes down.
 
 use deploy_trust::{
