@@ -47,7 +47,8 @@ impl Pid {
         process.control.wait(self.0, at).ok_or(WaitError::Unknown)
     }
 
-    /// The same, but for no longer than `timeout`: nothing, if the process has not ended by then.
+    /// The same, but for no longer than `timeout`: nothing, if no word of its end has come by then. The answer takes a fraction
+    /// of a millisecond, on a cluster more: with no time at all, one that has ended is found now and then.
     ///
     /// # Errors
     /// As for [`Pid::wait`].
