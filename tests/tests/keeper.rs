@@ -14,9 +14,9 @@ use nix::{
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    os::unix::process::ExitStatusExt,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::{self, Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -64,19 +64,47 @@ fn who_loses_its_monitor_before_it_knows_who_it_is_ends_quietly() {
     )
     .unwrap();
     drop(ours);
-    // Only in the child is it to stay open.
-    let script = format!("exec \"$0\" \"$@\" {INHERITED}<&0 </dev/null");
-    let mut command = Command::new("sh");
-    let command = command
-        .args(["-c", &script, TALK, "say", "hello"])
-        .env("DEPLOY_BIRTH", INHERITED.to_string())
-        .stdin(theirs);
-    let output = command.output().unwrap();
+    let output = born(theirs).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(
         (&output.stdout[..], &output.stderr[..]),
         (&b""[..], &b""[..])
     );
+}
+
+/// A program that must not run on its own: it would do all the work of its job, in one place, where nobody expects that.
+#[test]
+fn who_cannot_read_what_its_monitor_wrote_says_so_and_does_not_begin() {
+    let (ours, theirs) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .unwrap();
+    const OF_ANOTHER_VERSION: [u8; 64] = [0xff; 64];
+    nix::unistd::write(&ours, &OF_ANOTHER_VERSION).unwrap();
+    let output = born(theirs).output().unwrap();
+    assert_eq!(output.status.code(), Some(71));
+    assert_eq!(output.stdout, b"");
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(
+        err.contains("a monitor of another version wrote it; build this program"),
+        "{err}"
+    );
+}
+
+/// A program that is told of this process as its monitor, and of its end of a socket.
+fn born(socket: OwnedFd) -> Command {
+    // Only in the child is it to stay open.
+    let script = format!("exec \"$0\" \"$@\" {INHERITED}<&0 </dev/null");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &script, TALK, "say", "hello"])
+        .env("DEPLOY_BIRTH", format!("{INHERITED},{}", process::id()))
+        .stdin(socket);
+    command
 }
 
 #[test]

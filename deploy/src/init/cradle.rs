@@ -14,6 +14,7 @@ use deploy_sys::{
 };
 use deploy_wire::{
     birth::{BIRTH_VARIABLE, Birth, Cue, Expected},
+    bytes::Malformed,
     code::OwnCode,
 };
 use std::{
@@ -25,6 +26,8 @@ use std::{
 /// Where a newborn waits for its certificate.
 pub(super) struct Cradle {
     socket: OwnedFd,
+    /// Whether the monitor that it is told of is its parent.
+    is_near: bool,
     /// What it will be, most likely.
     pub(super) expected: Option<Expected>,
     prepared: io::Result<Prepared>,
@@ -49,6 +52,7 @@ impl Cradle {
         }
         Some(Cradle {
             socket: adopted.ok()?,
+            is_near,
             expected: cue.expected.filter(|_| is_near),
             // A spare waits after this, and has done by then what needs no certificate.
             prepared: prepare(),
@@ -73,7 +77,12 @@ impl Cradle {
         let Some(beside) = packet::receive(socket.as_fd(), &mut bytes).ok()? else {
             exit::vanish() // The monitor ended before it had a use for this process.
         };
-        let birth = Birth::decode(&bytes).ok()?;
+        let birth = match Birth::decode(&bytes) {
+            Ok(birth) => birth,
+            // Its own, and it cannot read it. As a first process it would run the whole program here.
+            Err(why) if self.is_near => cannot_read(why),
+            Err(_) => return None,
+        };
         let own = if birth.wrapped {
             os::is_ancestor(birth.monitor)
         } else {
@@ -95,6 +104,16 @@ impl Cradle {
             prepared: self.prepared,
         })
     }
+}
+
+/// Ends this process, whose certificate says nothing to it.
+fn cannot_read(why: Malformed) -> ! {
+    let Malformed(why) = why;
+    tell!(
+        "deploy: the certificate of this process cannot be read: {why}; build this program and what starts it (`fabric`, on a \
+         cluster) with the same release of deploy"
+    );
+    std::process::exit(OwnCode::Launch.number())
 }
 
 /// What any process of a job has. Where this is none, it does no harm.
