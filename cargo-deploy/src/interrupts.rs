@@ -1,7 +1,7 @@
 //! What a signal to `cargo deploy` means for the job, and how it came about that the job ended.
 //!
 //! A plain machine, but for the thread that waits for signals. On the cluster nobody gets what the keys of this terminal
-//! send, so everything is passed on.
+//! send, so it is passed on, but for SIGHUP: who closes the terminal can come back to the job.
 
 use deploy_sys::signal::{self, Caught, Signals};
 use deploy_wire::exit::{ExitStatus, Reason};
@@ -34,7 +34,7 @@ pub struct Interrupts {
 pub enum Meaning {
     /// The job's processes are to get this signal; SIGKILL ends the job.
     PassOn(i32),
-    /// The person has had enough of waiting for that, too.
+    /// The person goes, since the terminal does, or has had enough of waiting for the kill, too. The job hears nothing of it.
     Leave(i32),
     /// We are to be stopped, and the job not: it will wait for us when it has written what we have granted.
     Stop,
@@ -46,6 +46,7 @@ impl Interrupts {
         match caught.signal {
             SIGINT => {}
             SIGTSTP => return Meaning::Stop,
+            SIGHUP => return Meaning::Leave(SIGHUP),
             other => return self.pass_on(other),
         }
         // Programs such as `timeout` signal us and at once our group: that is one request.
@@ -108,7 +109,7 @@ mod tests {
     use deploy_wire::exit::End;
 
     #[test]
-    fn the_second_ctrl_c_kills_and_the_third_leaves() {
+    fn the_second_ctrl_c_kills_and_the_third_leaves_as_a_hangup_does() {
         let (mut interrupts, start) = (Interrupts::default(), Instant::now());
         let mut check = |signal, from_kernel, at_ms, expected| {
             let caught = Caught {
@@ -121,6 +122,7 @@ mod tests {
         };
         check(SIGTERM, false, 0, Meaning::PassOn(SIGTERM));
         check(SIGTERM, false, 900, Meaning::PassOn(SIGTERM));
+        check(SIGHUP, true, 950, Meaning::Leave(SIGHUP));
         check(SIGINT, false, 1000, Meaning::PassOn(SIGINT));
         check(SIGINT, false, 1001, Meaning::PassOn(SIGINT));
         check(SIGINT, true, 1002, Meaning::PassOn(SIGKILL));

@@ -142,7 +142,7 @@ fn next(mut input: &File, is_terminal: bool) -> Option<Vec<u8>> {
             continue;
         }
         match input.read(&mut bytes) {
-            Ok(len) => {
+            Ok(len) if len > 0 || !is_terminal || input.is_terminal() => {
                 bytes.truncate(len);
                 return Some(bytes);
             }
@@ -150,7 +150,13 @@ fn next(mut input: &File, is_terminal: bool) -> Option<Vec<u8>> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait(input),
             Err(error) if is_terminal && is(&error, Errno::EIO) && !is_in_foreground(input) => {}
             // The terminal has gone, or it is no input at all: nothing will come.
-            Err(_) => return Some(Vec::new()),
+            Ok(_) | Err(_) => {
+                if is_terminal {
+                    // Mostly SIGHUP comes too, and we leave: then the job is to hear nothing of it.
+                    thread::sleep(HANGUP_PATIENCE);
+                }
+                return Some(Vec::new());
+            }
         }
     }
 }
@@ -175,6 +181,8 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 
 /// Half of what a pipe holds: enough for full speed.
 const PIECE_BYTES: usize = 32 << 10;
+/// A shell that is told first tells us far sooner.
+const HANGUP_PATIENCE: Duration = Duration::from_secs(1);
 /// Sooner than a person types after `fg`.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const UNPOISONED: &str = "nobody panics while holding it";

@@ -11,6 +11,10 @@
 //! # A reader that has seen enough
 //! As in `.. | head`. When our own write fails the job is told that nobody reads this stream, and whoever writes to it there
 //! gets SIGPIPE or an error, as a program run alone would. Who only looks on ends.
+//!
+//! # A terminal that goes away
+//! Nobody has asked anything of the job: we end as by SIGHUP, which may come later than the error of a write, and the job goes
+//! on as when the connection is lost.
 
 mod conclusion;
 
@@ -68,6 +72,8 @@ pub struct Watch {
     directory: Option<PathBuf>,
     files: Option<Files>,
     is_for_a_person: bool,
+    /// Whether standard output and standard error were terminals.
+    terminals: (bool, bool),
     interrupts: Interrupts,
     teller: Sender<Told>,
     told: Receiver<Told>,
@@ -127,6 +133,7 @@ impl Watch {
         Ok(Watch {
             terminal: terminal.map_err(Failure::internal)?,
             is_for_a_person: screen.is_for_a_person(),
+            terminals: screen.terminals,
             directory: screen.directory,
             files: None,
             interrupts: Interrupts::default(),
@@ -268,8 +275,7 @@ impl Watch {
             }
             Meaning::PassOn(signal) if self.is_here && signal != SIGKILL => {
                 // What the terminal's keys send has reached it, too, and it says so.
-                let has_come = caught.from_kernel && signal != SIGHUP;
-                if let Some(line) = self.line.as_ref().filter(|_| !has_come) {
+                if let Some(line) = self.line.as_ref().filter(|_| !caught.from_kernel) {
                     line.signal(signal);
                 }
             }
@@ -391,6 +397,13 @@ impl Watch {
     fn look_at_readers(&mut self) -> bool {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if !self.terminal.wants(stream) && self.unread.insert(stream) {
+                let was_terminal = match stream {
+                    Stream::Stdout => self.terminals.0,
+                    Stream::Stderr => self.terminals.1,
+                };
+                if was_terminal {
+                    signal::reraise(SIGHUP);
+                }
                 self.say(Ask::Unread { stream });
             }
         }

@@ -288,11 +288,7 @@ fn interrupt(child: &Child, signal: Signal) {
 
 #[test]
 fn signals_reach_the_job_and_the_shell_sees_what_ended_it() {
-    for (signal, number) in [
-        (Signal::SIGINT, 2),
-        (Signal::SIGTERM, 15),
-        (Signal::SIGHUP, 1),
-    ] {
+    for (signal, number) in [(Signal::SIGINT, 2), (Signal::SIGTERM, 15)] {
         let bridge = Bridge::start(move |mut client| {
             let (request, _) = client.take_program();
             client.born(&request);
@@ -305,6 +301,23 @@ fn signals_reach_the_job_and_the_shell_sees_what_ended_it() {
         interrupt(&child, signal);
         assert_eq!(code(child.wait().unwrap()), 128 + number);
     }
+}
+
+#[test]
+fn a_hangup_is_for_us_and_the_job_hears_nothing_of_it() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"ready\n");
+        while let Some(asked) = next(&mut client) {
+            let is_end_of_input = matches!(&asked, Ask::Input { bytes } if bytes.is_empty());
+            assert!(is_end_of_input, "{asked:?}"); // It has none.
+        }
+    });
+    let person = Person::of(&bridge);
+    let (mut child, _output) = start(&mut person.run(&bridge, &[]));
+    interrupt(&child, Signal::SIGHUP);
+    assert_eq!(code(child.wait().unwrap()), 129);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use deploy_wire::{
     event::Stream,
     exit::{End, ExitStatus, Reason},
 };
+use nix::sys::signal::{Signal, kill};
+use std::process::Command;
 
 /// A shell in which this person types.
 fn shell_of(person: &Person) -> Terminal {
@@ -49,6 +51,38 @@ fn what_is_typed_arrives_and_ctrl_c_is_passed_on() {
     assert_eq!(shell.line("echo $?"), "130\r\n");
     shell.keys("exit\n");
     shell.finish();
+}
+
+#[test]
+fn a_terminal_that_is_closed_takes_nothing_from_the_job() {
+    let bridge = Bridge::start(|mut client| {
+        let (request, _) = client.take_program();
+        client.born(&request);
+        client.wrote(Stream::Stdout, b"running\n");
+        // Neither a signal nor the end of its input, nor that nobody reads what it prints.
+        while let Some(asked) = client.hear() {
+            assert!(matches!(asked, Ask::Credit { .. }), "{asked:?}");
+            client.wrote(Stream::Stdout, b"still running\n");
+        }
+    });
+    let person = Person::of(&bridge);
+    let command = format!("{BINARY} deploy {} --exe {BINARY}", bridge.address);
+    for _ in 0..5 {
+        let mut inner = Command::new("script");
+        // Under `nohup` the tests ignore the hangup, and so would the program.
+        inner.args([
+            "-qc",
+            &format!(
+                "env --default-signal=HUP XDG_CONFIG_HOME={} {command}",
+                person.home().display()
+            ),
+            "/dev/null",
+        ]);
+        let mut terminal = Terminal::with(&inner);
+        terminal.expect("running");
+        kill(terminal.first(), Signal::SIGKILL).unwrap();
+        assert_eq!(terminal.finish().0, 137);
+    }
 }
 
 #[test]

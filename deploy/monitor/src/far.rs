@@ -6,7 +6,7 @@ use crate::{
     child::Control,
     head::{Deed, Head},
     launcher::explain,
-    signals::SIGKILL,
+    signals::{SIGHUP, SIGKILL},
 };
 use deploy_sys::{
     limit,
@@ -257,9 +257,10 @@ impl Head for Far {
         self.report(&JobReport::Left { number }, None);
     }
 
-    /// On a node nobody but the person at the master speaks for the job: it is told how the processes end, and no more.
+    /// On a node nobody but the person at the master speaks for the job: it is told how the processes end, and no more. Nor is
+    /// it told of a terminal that goes away: whoever was there has asked nothing of the processes elsewhere.
     fn handle_persons_signal(&mut self, signal: i32) {
-        if self.hears_person {
+        if self.hears_person && signal != SIGHUP {
             self.report(&JobReport::Signalled { signal }, None);
         }
     }
