@@ -11,6 +11,7 @@ mod loss;
 mod nodes;
 mod owners;
 mod restore;
+mod room;
 mod spread;
 mod streams;
 #[cfg(test)]
@@ -20,9 +21,8 @@ mod waiting;
 use super::{
     happening::Happening,
     job::{self, Job, Nonsense},
-    place::Place,
 };
-use crate::scheduler::{Ask as RoomAsk, NodeId, Scheduler, Ticket, Verdict};
+use crate::scheduler::{Ask as RoomAsk, NodeId, Scheduler, Ticket};
 use deploy_wire::{
     client::{Answer, Ask, Digest},
     code::OwnCode,
@@ -255,10 +255,7 @@ impl Cluster {
                     near,
                     wait,
                 };
-                match self.is_settling() {
-                    true => self.asked.push((id, ask, room)),
-                    false => self.ask(id, ask, room),
-                }
+                self.ask_or_wait(id, ask, room);
                 return wait;
             }
             job::Deed::Release { ask } => {
@@ -266,10 +263,8 @@ impl Cluster {
                 return true;
             }
             job::Deed::Order { node, order, file } if node == NodeId::HERE => {
-                if let Some(client) = owned.client {
-                    let order = Box::new(order);
-                    self.answer(client, Answer::Order { order, file });
-                }
+                let order = Box::new(order);
+                self.answer_owner(id, Answer::Order { order, file });
             }
             job::Deed::Order { node, order, file } => self.order(id, node, order, file),
             job::Deed::Tell { event, by } => {
@@ -289,11 +284,7 @@ impl Cluster {
                     packed,
                 });
             }
-            job::Deed::TellTaken { bytes } => {
-                if let Some(client) = owned.client {
-                    self.answer(client, Answer::InputTaken { bytes });
-                }
-            }
+            job::Deed::TellTaken { bytes } => self.answer_owner(id, Answer::InputTaken { bytes }),
             job::Deed::Refuse { refusal } => owned.refusal = Some(explain(&refusal)),
             job::Deed::Finish => {
                 let refusal = owned.refusal.take();
@@ -303,83 +294,18 @@ impl Cluster {
         false
     }
 
+    /// The client that has the job, if one has, is told this.
+    fn answer_owner(&mut self, id: pid::Job, answer: Answer) {
+        if let Some(client) = self.jobs.get(&id).and_then(|owned| owned.client) {
+            self.answer(client, answer);
+        }
+    }
+
     /// Where no client has the job: what is on the way was written down, and that is all that becomes of it.
     fn pay_for_nobody(&mut self, id: pid::Job) {
         let owned = self.jobs.get(&id);
         if owned.is_some_and(|owned| owned.client.is_none()) {
             let _ = self.tell(id, Happening::Credit(u64::MAX));
-        }
-    }
-
-    fn new_ticket(&mut self, id: pid::Job, ask: u64) -> Ticket {
-        self.tickets_made += 1;
-        let ticket = Ticket(self.tickets_made);
-        self.tickets.insert(ticket, (id, ask));
-        self.rooms.insert((id, ask), ticket);
-        ticket
-    }
-
-    fn ask(&mut self, id: pid::Job, ask: u64, mut room: RoomAsk) {
-        let near = room.near.and_then(|near| self.nodes.get(&near));
-        if let (Some(LOCAL), Some(near)) = (room.node.as_deref(), near) {
-            room.node = Some(near.name.clone());
-        }
-        let asked = room.resources;
-        let wanted = room.node.clone();
-        let refusal = match self.scheduler.handle_ask(room) {
-            Verdict::AfterOthers => return,
-            Verdict::Granted(node) => return self.place(id, ask, node),
-            Verdict::OutOfResources { free, others } => Refusal::OutOfResources {
-                asked,
-                nodes: free,
-                others,
-            },
-            Verdict::NeverFits { capacity, others } => match wanted.as_deref() {
-                Some(LOCAL) if capacity.is_empty() => Refusal::Launch {
-                    why: "`local` is the machine of the process that asks, and nothing is started where `--here` runs the \
-                          first one: name a node of the cluster, or a label, or none"
-                        .to_string(),
-                },
-                Some(word) if capacity.is_empty() => Refusal::Launch {
-                    why: format!(
-                        "no node is called {word:?} or has that label: `cargo deploy nodes` lists them"
-                    ),
-                },
-                _ => Refusal::NeverFits {
-                    asked,
-                    nodes: capacity,
-                    others,
-                },
-            },
-        };
-        self.forget_ticket(id, ask);
-        let _ = self.tell(id, Happening::Refused(ask, refusal)); // It has asked.
-    }
-
-    fn place(&mut self, id: pid::Job, ask: u64, node: NodeId) {
-        let member = &self.nodes[&node];
-        let place = Place {
-            node,
-            name: member.name.clone(),
-            address: Some(member.hello.address),
-        };
-        let _ = self.tell(id, Happening::Granted(ask, place)); // It has asked.
-    }
-
-    /// Grants those who wait what has become free.
-    fn grant(&mut self, now: Instant) {
-        while let Some((ticket, node)) = self.scheduler.poll_granted() {
-            let (id, ask) = self.tickets[&ticket];
-            self.place(id, ask, node);
-            self.follow(id, now);
-        }
-    }
-
-    fn forget_ticket(&mut self, id: pid::Job, ask: u64) {
-        if let Some(ticket) = self.rooms.remove(&(id, ask)) {
-            self.tickets.remove(&ticket);
-            self.scheduler.handle_release(ticket);
-            self.asked.retain(|(_, _, room)| room.ticket != ticket);
         }
     }
 
@@ -414,6 +340,3 @@ fn explain(refusal: &Refusal) -> (OwnCode, String) {
         _ => (OwnCode::Launch, refusal.to_string()),
     }
 }
-
-/// The node that whoever asks is on; run alone, a program has no other.
-const LOCAL: &str = "local";

@@ -45,33 +45,9 @@ impl Happening {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
-            Happening::Report(node, report, file) => match report {
-                JobReport::Output {
-                    number,
-                    stream,
-                    bytes,
-                } => {
-                    w.u8(1).u32(node.number()).u32(*number);
-                    stream.write(&mut w);
-                    w.u32(bytes.len() as u32);
-                }
-                // A job does with it what it does with the bytes that it stands for.
-                JobReport::Packed {
-                    number,
-                    stream,
-                    packed,
-                } => {
-                    w.u8(1).u32(node.number()).u32(*number);
-                    stream.write(&mut w);
-                    w.u32(packed.stands_for() as u32);
-                }
-                report => {
-                    w.u8(2).u32(node.number()).bytes(&report.encode());
-                    w.option(file.as_ref(), |w, bytes| {
-                        w.bytes(bytes);
-                    });
-                }
-            },
+            Happening::Report(node, report, file) => {
+                write_report(&mut w, *node, report, file.as_ref());
+            }
             Happening::Granted(ask, place) => {
                 w.u8(3).u64(*ask).u32(place.node.number());
                 w.text(&place.name).option(place.address, |w, address| {
@@ -175,6 +151,33 @@ impl Happening {
             _ => return Err(Malformed("an unknown happening")),
         })
     }
+}
+
+/// What a warden reports. Of output, packed or not, only its length: its bytes are in the job's record, and a job does the same with
+/// both.
+fn write_report(w: &mut Writer, node: NodeId, report: &JobReport, file: Option<&Vec<u8>>) {
+    let (number, stream, len) = match report {
+        JobReport::Output {
+            number,
+            stream,
+            bytes,
+        } => (number, stream, bytes.len()),
+        JobReport::Packed {
+            number,
+            stream,
+            packed,
+        } => (number, stream, packed.stands_for()),
+        report => {
+            w.u8(2).u32(node.number()).bytes(&report.encode());
+            w.option(file, |w, bytes| {
+                w.bytes(bytes);
+            });
+            return;
+        }
+    };
+    w.u8(1).u32(node.number()).u32(*number);
+    stream.write(w);
+    w.u32(len as u32);
 }
 
 /// No message of a node holds more.

@@ -1,6 +1,6 @@
 //! What a job's processes may not do, and who may not touch them: other jobs, and other users of the machine.
 
-use crate::daemons::{Cluster, PATIENCE, ask, children, greeted};
+use crate::daemons::{Cluster, PATIENCE, ask, children, greeted, request};
 use deploy_trust::{
     client::Client,
     identity::Identity,
@@ -49,19 +49,8 @@ pub fn begin_as(identity: &Identity, program: &str, args: &[&str]) -> Client {
         });
         assert_eq!(last.last(), Some(Answer::ImageKnown));
     }
-    let words = [program].into_iter().chain(args.iter().copied());
-    let request = RunRequest {
-        image: digest,
-        worker: "test".to_string(),
-        args: words.map(|word| word.as_bytes().to_vec()).collect(),
-        env: Vec::new(),
-        resources: None,
-        stdout_is_terminal: false,
-        stderr_is_terminal: false,
-        is_detached: false,
-        files: None,
-        is_here: false,
-    };
+    let words: Vec<&str> = [program].into_iter().chain(args.iter().copied()).collect();
+    let request = request(digest, &words);
     let started = ask(&mut client, &Ask::Run(Box::new(request))).unwrap();
     assert!(matches!(started, Answer::Started { .. }), "{started:?}");
     let bytes = CREDIT_BYTES_FIRST;
@@ -345,16 +334,8 @@ fn a_program_is_not_given_what_would_change_how_it_is_loaded() {
     let cluster = Cluster::start();
     let eve = cluster.identity(Role::User, "eve", SystemTime::now());
     let request = RunRequest {
-        image: [7; 32],
-        worker: "test".to_string(),
-        args: vec![b"test".to_vec()],
         env: vec![(b"LD_PRELOAD".to_vec(), b"/tmp/x.so".to_vec())],
-        resources: None,
-        stdout_is_terminal: false,
-        stderr_is_terminal: false,
-        is_detached: false,
-        files: None,
-        is_here: false,
+        ..request([7; 32], &["test"])
     };
     let answer = ask(&mut greeted(&eve), &Ask::Run(Box::new(request))).unwrap();
     assert!(

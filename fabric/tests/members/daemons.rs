@@ -10,7 +10,7 @@ use deploy_trust::{
     state::StateDir,
     subject::{Name, Role},
 };
-use deploy_wire::client::{Answer, Ask, VERSION};
+use deploy_wire::client::{Answer, Ask, Digest, RunRequest, VERSION};
 use std::{
     fs::{self, Permissions},
     os::unix::{
@@ -179,6 +179,22 @@ pub fn greeted(identity: &Identity) -> Client {
 pub fn connect(identity: &Identity, address: &str) -> Result<Client, ClientError> {
     let connector = Connector::member(identity)?;
     Client::connect(address, &connector, Instant::now() + PATIENCE)
+}
+
+/// What a client wants run where it says no more of it: this program, with these words, its own name first.
+pub fn request(image: Digest, words: &[&str]) -> RunRequest {
+    RunRequest {
+        image,
+        worker: "test".to_string(),
+        args: words.iter().map(|word| word.as_bytes().to_vec()).collect(),
+        env: Vec::new(),
+        resources: None,
+        stdout_is_terminal: false,
+        stderr_is_terminal: false,
+        is_detached: false,
+        files: None,
+        is_here: false,
+    }
 }
 
 /// Asks and waits for the answer.

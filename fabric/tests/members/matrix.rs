@@ -1,11 +1,11 @@
 //! Each role says each kind of message at each door of a master: what its role may not say changes nothing.
 
-use crate::daemons::{Cluster, PATIENCE, ask, connect, greeted};
+use crate::daemons::{Cluster, PATIENCE, ask, connect, greeted, request};
 use deploy_trust::{
     client::Client, endpoint::Connector, identity::Identity, subject::Role, token::Token,
 };
 use deploy_wire::{
-    client::{Answer, Ask, Position, RunRequest},
+    client::{Answer, Ask, Position},
     event::Stream,
     job::JobReport,
     node::{NodeHello, Order, Report, VERSION},
@@ -31,7 +31,7 @@ fn asks() -> Vec<Ask> {
             bases: Vec::new(),
         },
         Ask::Chunk { bytes: vec![1] },
-        Ask::Run(Box::new(run())),
+        Ask::Run(Box::new(request([7; 32], &["a"]))),
         Ask::Input { bytes: vec![1] },
         Ask::Signal { signal: 9 },
         Ask::Credit { bytes: 1 },
@@ -93,21 +93,6 @@ fn reports() -> Vec<Report> {
             orders: 1,
         },
     ]
-}
-
-fn run() -> RunRequest {
-    RunRequest {
-        image: [7; 32],
-        worker: "a::main".to_string(),
-        args: vec![b"a".to_vec()],
-        env: Vec::new(),
-        resources: None,
-        stdout_is_terminal: false,
-        stderr_is_terminal: false,
-        is_detached: false,
-        files: None,
-        is_here: false,
-    }
 }
 
 fn hello() -> NodeHello {

@@ -2,7 +2,7 @@
 
 use crate::{
     confined::output,
-    daemons::{Cluster, PATIENCE, ask, greeted},
+    daemons::{Cluster, PATIENCE, ask, greeted, request},
 };
 use deploy_parcel::{Packed, tree};
 use deploy_trust::{client::Client, subject::Role};
@@ -163,18 +163,9 @@ fn a_program_finds_the_files_that_were_sent_with_it() {
         bytes,
     });
     let run = |files| {
-        let words = [&b"cat"[..], b"data/x.txt"];
         Ask::Run(Box::new(RunRequest {
-            image: cat.digest,
-            worker: "cat::main".to_string(),
-            args: words.map(<[u8]>::to_vec).to_vec(),
-            env: Vec::new(),
-            resources: None,
-            stdout_is_terminal: false,
-            stderr_is_terminal: false,
-            is_detached: false,
             files,
-            is_here: false,
+            ..request(cat.digest, &["cat", "data/x.txt"])
         }))
     };
     for program in [&cat, &files] {

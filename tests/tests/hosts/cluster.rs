@@ -168,31 +168,28 @@ pub fn what_cannot_begin_says_why() {
         return;
     };
     let run = |host: &str, words: &str| cluster.run(host, words);
-    refused(
-        &run("head", "master 10.77.0.1:9999 --state /var/lib/other"),
-        "cannot listen at 10.77.0.1:9999",
-    );
-    refused(
-        &run("head", "master 10.77.0.1:7777"),
-        "is in use by a fabric that runs",
-    );
-    refused(
-        &run("laptop", "master 10.9.9.9:9999"),
-        "address of this machine",
-    );
-    refused(
-        &run("laptop", "master 10.77.0.3:9999 lots 3"),
-        "\"lots\" stands",
-    );
-    refused(
-        &run("n1", "master 10.77.0.2:1 --state /proc/x"),
-        "--state DIR",
-    );
+    for (host, words, why) in [
+        (
+            "head",
+            "master 10.77.0.1:9999 --state /var/lib/other",
+            "cannot listen at 10.77.0.1:9999",
+        ),
+        (
+            "head",
+            "master 10.77.0.1:7777",
+            "is in use by a fabric that runs",
+        ),
+        ("laptop", "master 10.9.9.9:9999", "address of this machine"),
+        ("laptop", "master 10.77.0.3:9999 lots 3", "\"lots\" stands"),
+        ("n1", "master 10.77.0.2:1 --state /proc/x", "--state DIR"),
+        ("n1", "nodes", "type this on the head"),
+        ("n1", "token list", "type this on the head"),
+    ] {
+        refused(&run(host, words), why);
+    }
     for wrong in ["--wrong", "nods", "master"] {
         assert_eq!(run("n1", wrong).code, 78, "{wrong}");
     }
-    refused(&run("n1", "nodes"), "type this on the head");
-    refused(&run("n1", "token list"), "type this on the head");
     refused(&run("head", "drain nobody"), "nobody");
     cluster.hosts.cut("head");
     let begun = Instant::now();

@@ -15,6 +15,7 @@ use deploy_wire::{
     event::Event,
     exit::{End, ExitStatus, Reason},
     job::{JobOrder, JobReport},
+    pid::Pid,
 };
 
 impl Job {
@@ -45,9 +46,7 @@ impl Job {
                 stream,
                 bytes,
             } => {
-                self.announce(number);
-                self.way.handle_output(node, bytes.len() as u64);
-                let pid = self.roster.pid(number);
+                let pid = self.handle_output(node, number, bytes.len());
                 self.tell_watchers(Event::Output { pid, stream, bytes });
             }
             JobReport::Packed {
@@ -55,10 +54,7 @@ impl Job {
                 stream,
                 packed,
             } => {
-                self.announce(number);
-                let len = packed.stands_for() as u64;
-                self.way.handle_output(node, len);
-                let pid = self.roster.pid(number);
+                let pid = self.handle_output(node, number, packed.stands_for());
                 self.deeds.push_back(Deed::Pass {
                     pid,
                     stream,
@@ -185,6 +181,13 @@ impl Job {
         if is_initial {
             self.settle_input();
         }
+    }
+
+    /// So much was written, and is to be paid for. Returns who has.
+    fn handle_output(&mut self, node: NodeId, number: u32, len: usize) -> Pid {
+        self.announce(number);
+        self.way.handle_output(node, len as u64);
+        self.roster.pid(number)
     }
 
     /// A person is told this of a process.
