@@ -74,7 +74,8 @@ pub struct Given {
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = Variable::parser(), action = clap::ArgAction::Append)]
     pub env: Vec<Variable>,
     /// Files and directories that the program finds in its directory there, as they lie below the one that you are in.
-    #[arg(long, value_name = "PATH", num_args = 1.., action = clap::ArgAction::Append)]
+    /// May be given again.
+    #[arg(long, value_name = "PATH", action = clap::ArgAction::Append)]
     pub files: Vec<PathBuf>,
     /// Below which directory the files lie, if not below this one.
     #[arg(skip)]
@@ -440,7 +441,7 @@ mod tests {
 
     #[test]
     fn a_runner_is_given_the_program_by_cargo() {
-        let words = "runner lab --mem 1GiB --env A=b --files data x.txt -- target/debug/deps/it-0123 --exact name";
+        let words = "runner --mem 1GiB --env A=b --files data lab --files x.txt -- target/debug/deps/it-0123 --exact name";
         let Some(Command::Runner(runner)) = parse(words).unwrap().command else {
             panic!("it is no runner");
         };
