@@ -1,7 +1,10 @@
 //! What the command line says. Deliberately absent: doing it, and cargo's own flags (`flags.rs`).
 
 use crate::{flags::CargoFlags, variable::Variable};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue},
+};
 use deploy_manual::Manual;
 use deploy_wire::{
     code::OwnCode,
@@ -339,6 +342,21 @@ impl FormatName {
     }
 }
 
+/// The command whose name is like this word, if there is one.
+pub fn similar_command(word: &str) -> Option<String> {
+    // Clap knows, but does not say so where a word may be a target.
+    let alone = clap::Command::new("cargo-deploy")
+        .no_binary_name(true)
+        .subcommands(Cli::command().get_subcommands().cloned());
+    let error = alone.try_get_matches_from([word]).err()?;
+    match error.get(ContextKind::SuggestedSubcommand)? {
+        ContextValue::String(name) => Some(name.clone()),
+        // The most similar is the last.
+        ContextValue::Strings(names) => names.last().cloned(),
+        _ => None,
+    }
+}
+
 /// An amount of memory in which a program can at least begin.
 pub fn memory(text: &str) -> Result<Mem, String> {
     let mem: Mem = text
@@ -390,7 +408,6 @@ Exit codes:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use std::path::Path;
 
     fn parse(words: &str) -> Result<Cli, String> {
@@ -437,6 +454,18 @@ mod tests {
             (kill.what.as_str(), kill.target.as_deref()),
             ("ab12/3fecd01", Some("lab"))
         );
+    }
+
+    #[test]
+    fn a_word_that_is_like_a_command_is_known() {
+        let check = |word, expected: Option<&str>| {
+            assert_eq!(similar_command(word).as_deref(), expected, "{word}");
+        };
+        check("psx", Some("ps"));
+        check("hlep", Some("help"));
+        check("atach", Some("attach"));
+        check("two", None);
+        check("input.txt", None);
     }
 
     #[test]

@@ -48,10 +48,10 @@ pub fn place(target: Option<&str>, settings: &Settings) -> Result<Place, Failure
     };
     let identity = match name {
         cli::LOCAL => None,
-        name => Some(named(name).map_err(|failure| match &why {
-            Some(why) => failure.because(why),
-            None => failure,
-        })?),
+        name => Some(match &why {
+            Some(why) => named(name, "").map_err(|failure| failure.because(why))?,
+            None => named(name, &no_target(name))?,
+        }),
     };
     let name = name.to_string();
     Ok(Place {
@@ -64,11 +64,11 @@ pub fn place(target: Option<&str>, settings: &Settings) -> Result<Place, Failure
 /// The identity for a target, where it has to be a cluster.
 pub fn find(target: Option<&str>) -> Result<Identity, Failure> {
     if let Some(target) = target {
-        return named(target);
+        return named(target, &no_cluster(target));
     }
     match Settings::find()?.target() {
         Some((target, path)) if target != cli::LOCAL => {
-            named(target).map_err(|failure| failure.because(&as_said(path)))
+            named(target, "").map_err(|failure| failure.because(&as_said(path)))
         }
         _ => only(),
     }
@@ -112,7 +112,8 @@ pub fn join(token: &Token) -> Result<Identity, Failure> {
     join::join(token, &own_name(), PATIENCE).map_err(not_joined)
 }
 
-fn named(target: &str) -> Result<Identity, Failure> {
+/// What is saved for it. `otherwise` ends the sentence for a name under which nothing is.
+fn named(target: &str, otherwise: &str) -> Result<Identity, Failure> {
     if let Some(identity) = saved::find(target)? {
         return Ok(identity);
     }
@@ -140,10 +141,27 @@ fn named(target: &str) -> Result<Identity, Failure> {
                 false => String::new(),
             };
             Err(Failure::setting(format!(
-                "there is no cluster saved as `{target}`{port}: {HOW_TO}{}",
+                "there is no cluster saved as `{target}`{port}: {HOW_TO}{}{otherwise}",
                 known()?
             )))
         }
+    }
+}
+
+/// What the first word behind `cargo deploy` may be meant as, if not as a target.
+fn no_target(word: &str) -> String {
+    match cli::similar_command(word) {
+        Some(command) => format!("; or is `cargo deploy {command}` meant?"),
+        None => format!("; an argument of the program stands behind `--`, as in `-- {word}`"),
+    }
+}
+
+/// What the word behind a job may be meant as, if not as a cluster.
+fn no_cluster(word: &str) -> String {
+    let is_like_job = word.len() >= JOB_DIGITS_MIN && word.bytes().all(|b| b.is_ascii_hexdigit());
+    match is_like_job {
+        true => "; if it is a job: a command takes one, and behind it the cluster".to_string(),
+        false => String::new(),
     }
 }
 
@@ -238,5 +256,7 @@ pub fn known() -> Result<String, Failure> {
 
 const HOW_TO: &str =
     "ask whoever runs it for a user token, and type `cargo deploy login <USER TOKEN>`";
+/// Fewer digits of a job are seldom typed, and many words are like them.
+const JOB_DIGITS_MIN: usize = 6;
 /// Longer than any cluster takes that is there.
 const PATIENCE: Duration = Duration::from_secs(15);

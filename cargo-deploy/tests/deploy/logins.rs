@@ -150,6 +150,11 @@ fn what_is_missing_is_said() {
         78,
         "no cluster saved as `lab`",
     );
+    check(&stranger, &["psx"], 78, "or is `cargo deploy ps` meant?");
+    let argument = "stands behind `--`, as in `-- two`";
+    check(&stranger, &["--bin", "one", "two"], 78, argument);
+    let two_jobs = "a command takes one, and behind it the cluster";
+    check(&stranger, &["kill", "3fecd01a", "9ab0c12d"], 78, two_jobs);
     check(
         &stranger,
         &["login", "nonsense"],
