@@ -7,7 +7,8 @@ use crate::{
     saved,
     session::Bridge,
 };
-use deploy_trust::{subject::Role, token::Token};
+use deploy_trust::{identity::Identity, subject::Role, token::Token};
+use deploy_wire::code::OwnCode;
 use std::io;
 
 /// Joins as a user, and saves who we are from then on.
@@ -26,18 +27,15 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
         // Who is there is known by the digest in the token, wherever it is.
         token.address.clone_from(address);
     }
-    // The cluster remembers whom it has let in: it is asked only where that can be kept.
-    saved::try_place(&token.address)?;
-    // Whoever has logged in before stays the same user, to whom the jobs that run now belong.
-    let known = clusters::of_token(&token)?
-        .filter(|identity| Bridge::connect(identity).map(Bridge::finish).is_ok());
-    let identity = match known {
-        Some(identity) => identity,
-        None => clusters::join(&token)?,
-    };
-    saved::save(&identity, &identity.address)?;
-    if let Some(name) = &login.name {
-        saved::save(&identity, name)?;
+    let places: Vec<&str> = [&*token.address]
+        .into_iter()
+        .chain(login.name.as_deref())
+        .collect();
+    let identity = identify(&token, &places, login.at.is_some()).inspect_err(|_| {
+        places.iter().for_each(|place| saved::clear(place));
+    })?;
+    for place in &places {
+        saved::save(&identity, place)?;
     }
     let target = login.name.as_deref().unwrap_or(&identity.address);
     println!(
@@ -46,6 +44,32 @@ pub fn login(login: &Login) -> Result<i32, Failure> {
     );
     println!("Next, in the directory of a program:\n    cargo deploy {target} --release");
     Ok(0)
+}
+
+/// Who we are in the cluster of this token, which is to be kept in these places.
+fn identify(token: &Token, places: &[&str], is_elsewhere: bool) -> Result<Identity, Failure> {
+    // The cluster remembers whom it has let in: it is asked only where that can be kept.
+    for place in places {
+        saved::try_place(place)?;
+    }
+    // Whoever has logged in before stays the same user, to whom the jobs that run now belong.
+    if let Some(identity) = clusters::of_token(token)? {
+        match Bridge::connect(&identity) {
+            Ok(bridge) => {
+                bridge.finish();
+                return Ok(identity);
+            }
+            // There somebody new is let in no more than we are.
+            Err(failure) if failure.code() == OwnCode::Connection.number() => return Err(failure),
+            Err(_) => {}
+        }
+    }
+    let identity = clusters::join(token)?;
+    if is_elsewhere {
+        // The token is good at the port for nodes too, and who we are by it is not.
+        Bridge::connect(&identity)?.finish();
+    }
+    Ok(identity)
 }
 
 /// Forgets that we ever joined. The cluster is not asked: it may be gone for good.

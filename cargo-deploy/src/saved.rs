@@ -29,6 +29,14 @@ pub fn try_place(target: &str) -> Result<(), Failure> {
     tried.map_err(Failure::setting)
 }
 
+/// Takes away what was made to save something under a name or an address, where nothing was.
+pub fn clear(target: &str) {
+    if let (Ok(None), Some(path)) = (find(target), places::user(target)) {
+        // What stays is nothing that is ever read.
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
 fn place(target: &str) -> Result<StateDir, Failure> {
     home()?;
     let path = places::user(target).ok_or_else(|| {

@@ -60,19 +60,28 @@ type Script = Arc<dyn Fn(Client) + Send + Sync>;
 impl Bridge {
     /// Each client that comes is given to `script`, in a thread of its own.
     pub fn start(script: impl Fn(Client) + Send + Sync + 'static) -> Bridge {
-        Bridge::start_of(|dir| Authority::open(dir, SystemTime::now()), script)
+        let open = |dir: &StateDir| Authority::open(dir, SystemTime::now());
+        Bridge::start_of(open, &[Role::User], script)
+    }
+
+    /// The same, but that nodes only are let in.
+    pub fn start_for_nodes(script: impl Fn(Client) + Send + Sync + 'static) -> Bridge {
+        let open = |dir: &StateDir| Authority::open(dir, SystemTime::now());
+        Bridge::start_of(open, &[Role::Node], script)
     }
 
     /// The same, of a cluster without authentication.
     pub fn start_insecure(script: impl Fn(Client) + Send + Sync + 'static) -> Bridge {
         Bridge::start_of(
             |dir| insecure::authority(dir, &[], SystemTime::now()),
+            &[Role::User],
             script,
         )
     }
 
     fn start_of(
         authority: impl FnOnce(&StateDir) -> Result<Authority, AuthorityError>,
+        roles: &'static [Role],
         script: impl Fn(Client) + Send + Sync + 'static,
     ) -> Bridge {
         let path =
@@ -83,7 +92,7 @@ impl Bridge {
         let own = authority
             .identity(Role::Master, &name, "", SystemTime::now())
             .unwrap();
-        let tls = Acceptor::new(&own, &[Role::User], authority.revocations(), true).unwrap();
+        let tls = Acceptor::new(&own, roles, authority.revocations(), true).unwrap();
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let any = "127.0.0.1:0".parse().unwrap();

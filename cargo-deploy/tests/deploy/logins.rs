@@ -101,6 +101,25 @@ fn whoever_logs_in_at_another_address_is_the_same_user() {
 }
 
 #[test]
+fn a_login_at_the_port_for_nodes_is_refused_and_leaves_nothing() {
+    let nodes = Bridge::start_for_nodes(|_| panic!("no user is let in"));
+    let (address, token) = (nodes.address.to_string(), nodes.token(Role::User));
+    let person = Person::new();
+    let check = |expected: &str| {
+        let words = ["login", &token, "--at", &address, "--name", "lab"];
+        let output = person.deploy(&words).output().unwrap();
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(75), "{told}");
+        assert!(told.contains(expected), "{told}");
+        let left = fs::read_dir(person.home().join("deploy/clusters")).unwrap();
+        assert_eq!(left.count(), 0);
+    };
+    check("is this the port for nodes?");
+    drop(nodes);
+    check(&address);
+}
+
+#[test]
 fn whoever_logged_out_is_a_stranger() {
     let (one, other) = (empty_cluster(), empty_cluster());
     let person = Person::of(&one);
