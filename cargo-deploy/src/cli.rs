@@ -402,8 +402,8 @@ Standard input is read for the program whether it wants it or not, as by ssh: in
 
 Exit codes:
   The program's own; 128 + N after signal N; 101 if the build failed. Of ours: 70 internal, 71 the program cannot be
-  started, 72 it needs more than there is, 74 its output could not be written, 75 no connection, 78 a wrong flag,
-  setting or login.";
+  started, 72 it needs more than any machine has, 73 it needs more than is free now, 74 its output could not be
+  written, 75 no connection, 78 a wrong flag, setting or login.";
 
 #[cfg(test)]
 mod tests {

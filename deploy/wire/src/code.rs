@@ -10,8 +10,10 @@ pub enum OwnCode {
     Internal = 70,
     /// The machine could not start or watch the initial process.
     Launch = 71,
-    /// The initial process asks for more than there is.
+    /// The initial process asks for more than any machine has: it never fits.
     NeverFits = 72,
+    /// The initial process asks for more than is free now: later it may fit.
+    NoRoom = 73,
     /// What the processes wrote could not be written on, for another reason than a reader that had seen enough.
     Output = 74,
     /// The cluster cannot be reached, or the connection to it broke while the job ran.

@@ -337,6 +337,7 @@ impl Cluster {
 fn explain(refusal: &Refusal) -> (OwnCode, String) {
     match refusal {
         Refusal::NeverFits { .. } => (OwnCode::NeverFits, refusal.to_string()),
-        _ => (OwnCode::Launch, refusal.to_string()),
+        Refusal::OutOfResources { .. } => (OwnCode::NoRoom, refusal.to_string()),
+        Refusal::Launch { .. } => (OwnCode::Launch, refusal.to_string()),
     }
 }

@@ -1,6 +1,7 @@
 //! Where processes go, and what does not fit.
 
 use super::*;
+use crate::master::cluster::explain;
 
 #[test]
 fn what_does_not_fit_is_refused_and_room_comes_back() {
@@ -158,6 +159,24 @@ fn a_job_that_never_fits_is_refused_with_its_code() {
         panic!("it was refused");
     };
     assert!(why.contains("64GiB"), "{why}");
+}
+
+#[test]
+fn what_fits_later_has_another_code_than_what_never_does() {
+    let (asked, nodes) = (gib_and_cores(3, 1), Vec::new());
+    let check = |refusal, expected| assert_eq!(explain(&refusal).0, expected, "{refusal}");
+    let full = Refusal::OutOfResources {
+        asked,
+        nodes: nodes.clone(),
+        others: 0,
+    };
+    check(full, OwnCode::NoRoom);
+    let never = Refusal::NeverFits {
+        asked,
+        nodes,
+        others: 0,
+    };
+    check(never, OwnCode::NeverFits);
 }
 
 #[test]
