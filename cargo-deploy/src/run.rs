@@ -29,6 +29,9 @@ use std::{
 pub fn run(mut run: Run) -> Result<i32, Failure> {
     // What can be wrong without a build is told before it.
     let settings = Settings::find()?;
+    if !run.cargo.quiet {
+        Variable::tell_unset(&run.given.env);
+    }
     settings.complete(&mut run.given);
     let format = settings.format(&run.watched);
     let place = clusters::place(run.target.as_deref(), &settings)?;

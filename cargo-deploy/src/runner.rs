@@ -32,6 +32,8 @@ type Variable = (Vec<u8>, Vec<u8>);
 /// Sends the program, runs and shows it; returns the code to exit with.
 pub fn run(mut runner: Runner) -> Result<i32, Failure> {
     let settings = Settings::find()?;
+    // What deploy.toml names is passed on where it is set: others share the file.
+    variable::Variable::tell_unset(&runner.given.env);
     settings.complete(&mut runner.given);
     let runner = &runner;
     let (program, args) = runner.program();

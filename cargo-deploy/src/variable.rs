@@ -3,6 +3,7 @@
 //! Deliberately absent: the rest of the environment, which stays here.
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use deploy_sys::tell;
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -23,6 +24,14 @@ impl Variable {
         let value = self.value.clone();
         let value = value.or_else(|| env::var_os(&self.name))?;
         Some((self.name.as_bytes().to_vec(), value.into_vec()))
+    }
+
+    /// Says which of these were to be passed on, and are not set here.
+    pub fn tell_unset(all: &[Variable]) {
+        for variable in all.iter().filter(|variable| variable.here().is_none()) {
+            let name = variable.name.display();
+            tell!("cargo deploy: {name} is not set here: with --env {name} nothing is passed on");
+        }
     }
 
     /// How clap reads one.

@@ -53,7 +53,7 @@ fn what_is_not_said_is_as_the_file_says_and_the_place_is_named() {
     let person = Person::of(&bridge);
     let address = bridge.address.to_string();
     let toml = format!(
-        "target = {address:?}\nenv = [\"A=file\", \"B=file\"]\nmem = \"2GiB\"\nformat = \"fold\"\n"
+        "target = {address:?}\nenv = [\"A=file\", \"B=file\", \"DEPLOY_TEST_UNSET\"]\nmem = \"2GiB\"\nformat = \"fold\"\n"
     );
     let words = ["--exe", BINARY, "--env", "B=flag"];
     let output = deploy(&person, &toml, &words);
@@ -70,6 +70,20 @@ fn what_is_not_said_is_as_the_file_says_and_the_place_is_named() {
     let words = ["runner", "--env", "B=flag", "--", BINARY];
     let output = deploy(&person, &toml, &words);
     assert!(output.status.success(), "{}", said(&output));
+    // What is not set here, and was to be passed on, is named; what only the file names need not be.
+    assert!(!stderr(&output).contains("is not set here"));
+    let words = [
+        "--exe",
+        BINARY,
+        "--env",
+        "B=flag",
+        "--env",
+        "DEPLOY_TEST_UNSET",
+    ];
+    let output = deploy(&person, &toml, &words);
+    assert!(output.status.success(), "{}", said(&output));
+    let unset = "cargo deploy: DEPLOY_TEST_UNSET is not set here";
+    assert!(stderr(&output).contains(unset), "{}", said(&output));
     // What is said wins.
     let words = ["nowhere", "--exe", BINARY];
     let output = deploy(&person, &toml, &words);
