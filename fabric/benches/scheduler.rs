@@ -80,6 +80,7 @@ impl Simulation {
             node: None,
             near: Some(self.nodes[near]),
             wait: false,
+            apart: Vec::new(),
         });
         let is_granted = matches!(verdict, Verdict::Granted(_));
         if is_granted {

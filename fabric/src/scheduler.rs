@@ -43,7 +43,7 @@ pub use terms::{Ask, NodeId, NodeSpec, NodeState, Ticket, Verdict};
 /// let mut scheduler = Scheduler::new();
 /// let capacity = Resources { mem: Mem::GIB, cpu: Cpu::CORE, gpu: 0 };
 /// let node = scheduler.handle_node(NodeSpec { name: "a".into(), capacity, labels: vec!["disk=ssd".into()] });
-/// let ask = |ticket| Ask { ticket: Ticket(ticket), resources: capacity, node: None, near: None, wait: true };
+/// let ask = |ticket| Ask { ticket: Ticket(ticket), resources: capacity, node: None, near: None, wait: true, apart: vec![] };
 /// assert_eq!(scheduler.handle_ask(ask(1)), Verdict::Granted(node));
 /// assert_eq!(scheduler.handle_ask(ask(2)), Verdict::AfterOthers);
 /// scheduler.handle_release(Ticket(1));
@@ -230,7 +230,10 @@ impl Scheduler {
             };
         };
         let place = &self.places[id.0];
-        if place.all.closest(ask.resources, |_| false).is_none() {
+        if !place.can_hold(&ask) {
+            if let Some([node, _]) = place.all.closest(ask.resources, |_| false) {
+                return Verdict::Apart(node);
+            }
             let (capacity, others) = self.list(place, &place.all);
             return Verdict::NeverFits { capacity, others };
         }
@@ -246,6 +249,13 @@ impl Scheduler {
         if ask.wait {
             self.join(id, ask);
             return Verdict::AfterOthers;
+        }
+        let anywhere = Ask {
+            apart: Vec::new(),
+            ..ask
+        };
+        if let Some(node) = self.search(id, &anywhere, None) {
+            return Verdict::Apart(node);
         }
         let place = &self.places[id.0];
         let (free, others) = self.list(place, &place.open);
@@ -317,14 +327,15 @@ impl Scheduler {
             let first = keeper.and_then(|keeper| self.places[keeper.0].line.first_key_value());
             first.is_some_and(|(first, _)| turn.is_some_and(|turn| *first < turn))
         };
-        let closest = place.open.closest(ask.resources, is_kept)?;
+        let is_out = |node: NodeId| ask.apart.contains(&node) || is_kept(node);
+        let closest = place.open.closest(ask.resources, is_out)?;
         let near = ask.near.filter(|near| {
             let node = self.nodes.get(near);
             node.is_some_and(|node| {
                 node.is_open()
                     && node.places.contains(&id)
                     && fits(ask.resources, node.state.free)
-                    && !is_kept(*near)
+                    && !is_out(*near)
             })
         });
         let rank = |node: &NodeId| {

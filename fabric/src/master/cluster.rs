@@ -254,6 +254,7 @@ impl Cluster {
                     node,
                     near,
                     wait,
+                    apart: Vec::new(),
                 };
                 self.ask_or_wait(id, ask, room);
                 return wait;
@@ -285,6 +286,7 @@ impl Cluster {
                 });
             }
             job::Deed::TellTaken { bytes } => self.answer_owner(id, Answer::InputTaken { bytes }),
+            job::Deed::Shun { node, why } => self.shun(node, &why),
             job::Deed::Refuse { refusal } => owned.refusal = Some(explain(&refusal)),
             job::Deed::Finish => {
                 let refusal = owned.refusal.take();

@@ -12,6 +12,7 @@
 //!    person is told that the job has finished, and it is over when the last warden has closed.
 
 mod credit;
+mod elsewhere;
 mod input;
 mod kept;
 mod processes;
@@ -70,6 +71,8 @@ pub struct Job {
     killers: BTreeMap<u32, Killer>,
     /// By what nodes were lost that something of it was on.
     losses: BTreeMap<NodeId, String>,
+    /// The nodes that could not take it in, and why.
+    apart: BTreeMap<NodeId, String>,
     /// Who sent the latest signal for all, or ended the job.
     interrupter: String,
     is_closing: bool,
@@ -126,6 +129,13 @@ pub enum Deed {
     TellTaken {
         /// Bytes.
         bytes: u64,
+    },
+    /// Tell whoever looks after the master that a node could not take the job in.
+    Shun {
+        /// Which.
+        node: NodeId,
+        /// Why not.
+        why: String,
     },
     /// Tell the client that the job could not begin.
     Refuse {
@@ -194,6 +204,7 @@ impl Job {
             unread: BTreeSet::new(),
             killers: BTreeMap::new(),
             losses: BTreeMap::new(),
+            apart: BTreeMap::new(),
             interrupter: String::new(),
             is_closing: false,
             is_finished: false,
@@ -201,7 +212,7 @@ impl Job {
         match job.request.is_here {
             // There it takes nobody's room.
             true => job.begin(0, resources, None, Place::here()),
-            false => job.ask(Want::Initial(resources), resources, None, None, false),
+            false => job.ask(Want::Initial(resources)),
         }
         job
     }

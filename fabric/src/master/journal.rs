@@ -254,7 +254,7 @@ const NAME: &str = "journal";
 /// How an entry begins that says what the job has become. No happening does.
 const CONDENSED: u8 = 255;
 /// To be raised whenever a job would want something else done if it was told the same as before.
-const FORM: u32 = 4;
+const FORM: u32 = 5;
 /// Some million processes, and read again in seconds.
 const BYTES_MAX: u64 = 512 << 20;
 

@@ -31,12 +31,12 @@ impl Scheduler {
     /// Has the first of a line step out of it if no node can hold it now. Says whether it did.
     pub(super) fn strand(&mut self, id: PlaceId) -> bool {
         let place = &mut self.places[id.0];
-        let is_held = |ask: &Ask| place.all.closest(ask.resources, |_| false).is_some();
-        let first = place.line.first_entry();
-        let Some(first) = first.filter(|first| !is_held(first.get())) else {
+        let first = place.line.first_key_value();
+        let Some((turn, _)) = first.filter(|(_, ask)| !place.can_hold(ask)) else {
             return false;
         };
-        let (turn, ask) = first.remove_entry();
+        let turn = *turn;
+        let ask = place.line.remove(&turn).expect("it was just found");
         place.stranded.insert(turn, ask);
         self.unkeep(id);
         true
@@ -51,21 +51,22 @@ impl Scheduler {
 
     /// Sees to it that a node is kept for the first of a line: the smallest that can ever hold it.
     pub(super) fn keep(&mut self, id: PlaceId, ask: &Ask) {
-        let can_be_kept = |node: &Node| {
+        let can_be_kept = |candidate: NodeId, node: &Node| {
             node.is_open()
+                && !ask.apart.contains(&candidate)
                 && fits(ask.resources, node.state.capacity)
                 && node.kept_for.is_none_or(|keeper| keeper == id)
         };
         let place = &self.places[id.0];
         if place
             .kept
-            .is_some_and(|node| can_be_kept(&self.nodes[&node]))
+            .is_some_and(|node| can_be_kept(node, &self.nodes[&node]))
         {
             return;
         }
         self.unkeep(id);
         let place = &self.places[id.0];
-        let is_other = |node: NodeId| !can_be_kept(&self.nodes[&node]);
+        let is_other = |node: NodeId| !can_be_kept(node, &self.nodes[&node]);
         let Some([node, _]) = place.all.closest(ask.resources, is_other) else {
             return;
         };

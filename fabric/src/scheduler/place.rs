@@ -27,6 +27,12 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whether one of its nodes has enough for this, if nobody else had anything, and it may be there.
+    pub(super) fn can_hold(&self, ask: &Ask) -> bool {
+        let is_apart = |node: NodeId| ask.apart.contains(&node);
+        self.all.closest(ask.resources, is_apart).is_some()
+    }
+
     /// Whether it is of no use any more.
     pub(super) fn is_empty(&self) -> bool {
         self.all.len() == 0 && self.line.is_empty() && self.stranded.is_empty()

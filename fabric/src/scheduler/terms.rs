@@ -51,6 +51,8 @@ pub struct Ask {
     pub near: Option<NodeId>,
     /// Whether to queue for it.
     pub wait: bool,
+    /// Where it may not be all the same.
+    pub apart: Vec<NodeId>,
 }
 
 /// What becomes of a request.
@@ -67,6 +69,8 @@ pub enum Verdict {
         /// How many other nodes there are, with less.
         others: u32,
     },
+    /// There is none but on nodes such as this one, where it may not be.
+    Apart(NodeId),
     /// None of the nodes that there are could ever hold it.
     NeverFits {
         /// What the largest nodes have in all.

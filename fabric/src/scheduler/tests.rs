@@ -11,7 +11,7 @@ enum Step {
     Lost(usize),
     Suspected(usize, bool),
     Drain(usize, bool),
-    Ask(Resources, u8, usize, bool),
+    Ask(Resources, u8, usize, bool, Vec<usize>),
     Release(usize),
     /// Nobody asks who was granted room until here.
     Poll,
@@ -51,8 +51,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0usize..9).prop_map(Step::Lost),
         1 => (0usize..9, any::<bool>()).prop_map(|(node, on)| Step::Suspected(node, on)),
         1 => (0usize..9, any::<bool>()).prop_map(|(node, on)| Step::Drain(node, on)),
-        20 => (resources(16), 0u8..12, 0usize..9, any::<bool>())
-            .prop_map(|(asked, node, near, wait)| Step::Ask(asked, node, near, wait)),
+        20 => (resources(16), 0u8..12, 0usize..9, any::<bool>(), prop::collection::vec(0usize..9, 0..3))
+            .prop_map(|(asked, node, near, wait, apart)| Step::Ask(asked, node, near, wait, apart)),
         12 => (0usize..60).prop_map(Step::Release),
         8 => Just(Step::Poll),
     ]
@@ -67,9 +67,8 @@ impl Plain {
 
     fn goes_by(&self, ask: &Ask, node: NodeId) -> bool {
         let spec = &self.nodes[&node].0;
-        ask.node
-            .as_ref()
-            .is_none_or(|word| *word == spec.name || spec.labels.contains(word))
+        let is_it = |word: &String| *word == spec.name || spec.labels.contains(word);
+        !ask.apart.contains(&node) && ask.node.as_ref().is_none_or(is_it)
     }
 
     fn ever(&self, ask: &Ask) -> bool {
@@ -170,14 +169,14 @@ impl Pair {
                 self.scheduler.handle_drain(node, on);
                 self.plain.nodes.get_mut(&node).unwrap().2 = on;
             }
-            Step::Ask(asked, node, near, wait) => self.ask(asked, node, near, wait),
+            Step::Ask(asked, node, near, wait, apart) => self.ask(asked, node, near, wait, apart),
             Step::Release(index) => self.release(index),
             Step::Poll => self.poll(),
         }
         self.check();
     }
 
-    fn ask(&mut self, resources: Resources, node: u8, near: usize, wait: bool) {
+    fn ask(&mut self, resources: Resources, node: u8, near: usize, wait: bool, apart: Vec<usize>) {
         self.plain.asks_made += 1;
         let ask = Ask {
             ticket: Ticket(self.plain.asks_made),
@@ -189,15 +188,34 @@ impl Pair {
             },
             near: self.plain.pick(near),
             wait,
+            apart: apart
+                .iter()
+                .filter_map(|node| self.plain.pick(*node))
+                .collect(),
+        };
+        let anywhere = Ask {
+            apart: Vec::new(),
+            ..ask.clone()
         };
         let is_possible = self.plain.ever(&ask);
         let best = self.plain.best(&ask);
         let has_keeper = |(id, node): (&NodeId, &Node)| node.kept_for.map(|_| *id);
         let kept: Vec<NodeId> = self.scheduler.nodes.iter().filter_map(has_keeper).collect();
         match self.scheduler.handle_ask(ask.clone()) {
-            Verdict::NeverFits { .. } => assert!(!is_possible, "{ask:?}"),
+            Verdict::NeverFits { .. } => assert!(!self.plain.ever(&anywhere), "{ask:?}"),
+            Verdict::Apart(node) => {
+                assert!(ask.apart.contains(&node), "{ask:?}");
+                let is_open = self.plain.fitting(&anywhere).contains(&node);
+                assert!(
+                    !is_possible || !wait && best.is_none() && is_open,
+                    "{ask:?}"
+                );
+            }
             _ if !is_possible => panic!("nothing can hold {ask:?}"),
-            Verdict::OutOfResources { .. } => assert!(!wait && best.is_none(), "{ask:?}"),
+            Verdict::OutOfResources { .. } => {
+                let is_nowhere = self.plain.best(&anywhere).is_none();
+                assert!(!wait && is_nowhere, "{ask:?}");
+            }
             Verdict::AfterOthers => {
                 assert!(wait);
                 self.plain.waiting.push(ask);
@@ -352,6 +370,7 @@ fn ask(ticket: u64, size: u64, node: Option<&str>) -> Ask {
         node: node.map(str::to_string),
         near: None,
         wait: true,
+        apart: Vec::new(),
     }
 }
 

@@ -112,6 +112,50 @@ pub fn a_program_that_a_nodes_disk_has_no_room_for_is_refused() {
     check("n1", "node/images", &words);
 }
 
+pub fn a_job_goes_elsewhere_where_a_nodes_disk_has_no_room_for_it() {
+    let Some(mut cluster) = Cluster::bare(&["n1", "n2"]) else {
+        return;
+    };
+    cluster.hosts.host("n1").shrink("5m");
+    cluster.master("10.77.0.1:9999 1MiB 1 bridge 10.77.0.1:8888");
+    // Of two that fit the smaller one is the better.
+    for (host, room) in [("n1", "256MiB 1"), ("n2", "512MiB 2")] {
+        let address = cluster.hosts.host(host).address;
+        let words = format!("join {} {address}:9999 {room}", cluster.node_token);
+        cluster.serve(host, &words);
+    }
+    cluster.login();
+    let n1 = cluster.hosts.host("n1");
+    n1.within(|| assert!(fs::exists("/var/lib/fabric/node").unwrap()));
+    fill(n1);
+    for _ in 0..2 {
+        let script = "echo it runs on $(uname -n)";
+        let done = start(&cluster, Path::new("/bin/sh"), script);
+        let done = done.wait_with_output().unwrap();
+        let why = String::from_utf8_lossy(&done.stderr);
+        let (code, said) = (done.status.code(), String::from_utf8_lossy(&done.stdout));
+        assert_eq!((code, &*said), (Some(0), "it runs on n2\n"), "{why}");
+        assert!(cluster.node("n1").contains("failing"));
+    }
+    let line = cluster.daemon("head").expect("node n1 cannot take jobs in");
+    for words in [
+        "go elsewhere",
+        "/var/lib/fabric/node/images",
+        "No space left",
+    ] {
+        assert!(line.contains(words), "{words:?} is not in: {line}");
+    }
+    assert_eq!(cluster.said().matches("cannot take jobs in").count(), 1);
+    let n1 = cluster.hosts.host("n1");
+    assert_eq!(kept(n1, "node/images"), [""; 0]);
+    // With room it takes jobs again.
+    n1.within(|| fs::remove_file(FILLER)).unwrap();
+    let done = start(&cluster, Path::new("/bin/sh"), "uname -n");
+    assert_eq!(done.wait_with_output().unwrap().stdout, b"n1\n");
+    assert!(!cluster.node("n1").contains("failing"));
+    cluster.finish();
+}
+
 /// Puts something on a host's disk until no room is left.
 fn fill(host: &Host) {
     host.within(|| {

@@ -53,6 +53,7 @@ fn main() {
         cluster::hosts_of_one_name_are_two_nodes,
         full::a_program_that_the_masters_disk_has_no_room_for_is_refused,
         full::a_program_that_a_nodes_disk_has_no_room_for_is_refused,
+        full::a_job_goes_elsewhere_where_a_nodes_disk_has_no_room_for_it,
         full::a_job_that_the_masters_disk_has_no_room_for_is_refused_and_what_runs_goes_on,
     ];
     harness::run(tests, AT_ONCE_MIN)

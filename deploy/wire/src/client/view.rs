@@ -16,7 +16,7 @@ pub struct NodeView {
     pub name: String,
     /// Where its data port is.
     pub address: String,
-    /// How it is: `up`, `suspected`, `draining`, `lost`, `expected`.
+    /// How it is: `up`, `suspected`, `draining`, `failing`, `lost`, `expected`.
     pub state: String,
     /// What it has.
     pub capacity: Resources,

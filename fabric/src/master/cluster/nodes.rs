@@ -41,6 +41,8 @@ pub(super) struct Member {
     /// An earlier master knew it, and this one has not heard of it.
     pub is_awaited: bool,
     pub is_draining: bool,
+    /// It could not take the latest job in that was sent there.
+    pub is_failing: bool,
     /// The jobs that something was ordered of there.
     pub jobs: BTreeSet<pid::Job>,
 }
@@ -58,6 +60,7 @@ impl Member {
             is_cut: false,
             is_awaited: false,
             is_draining: false,
+            is_failing: false,
             jobs: BTreeSet::new(),
         }
     }
@@ -324,6 +327,21 @@ impl Cluster {
         self.grant(now);
     }
 
+    /// A node could not take a job in. Until it takes one in that is said once.
+    pub(super) fn shun(&mut self, node: NodeId, why: &str) {
+        if let Some(member) = self.nodes.get_mut(&node)
+            && !std::mem::replace(&mut member.is_failing, true)
+        {
+            let name = &member.name;
+            let plain = why.chars().filter(|char| !char.is_control());
+            let why: String = plain.take(WORD_BYTES_MAX).collect();
+            let note = format!(
+                "node {name} cannot take jobs in, which go elsewhere where they fit: {why}"
+            );
+            self.actions.push_back(Action::Note(note));
+        }
+    }
+
     pub(super) fn drain(&mut self, client: ClientId, name: &str, on: bool, now: Instant) {
         let found = self.nodes.iter().find(|(_, node)| node.name == name);
         let Some((node, _)) = found else {
@@ -349,6 +367,7 @@ impl Cluster {
                 let word = match (state.is_suspected, state.is_draining) {
                     (true, _) => "suspected",
                     (false, true) => "draining",
+                    (false, false) if member.is_failing => "failing",
                     (false, false) => "up",
                 };
                 Some(NodeView {

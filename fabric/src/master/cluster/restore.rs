@@ -215,6 +215,7 @@ impl Cluster {
                     node: room.only,
                     near: room.near,
                     wait: room.wait,
+                    apart: Vec::new(),
                 };
                 self.asked.push((id, ask, room));
             }
@@ -261,7 +262,7 @@ impl Owned {
                     let bytes = vec![0; packed.stands_for()]; // Only how many they are counts.
                     told(Event::Output { pid, stream, bytes }, None);
                 }
-                Deed::TellTaken { .. } => {}
+                Deed::TellTaken { .. } | Deed::Shun { .. } => {}
                 Deed::Refuse { refusal } => self.refusal = Some(explain(&refusal)),
                 Deed::Finish => over = Some(self.refusal.take()),
             }

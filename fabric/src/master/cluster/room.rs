@@ -32,6 +32,9 @@ impl Cluster {
         if let (Some(LOCAL), Some(near)) = (room.node.as_deref(), near) {
             room.node = Some(near.name.clone());
         }
+        let apart = self.jobs.get(&id).map(|owned| owned.job.apart().clone());
+        let apart = apart.unwrap_or_default();
+        room.apart = apart.keys().copied().collect();
         let asked = room.resources;
         let wanted = room.node.clone();
         let refusal = match self.scheduler.handle_ask(room) {
@@ -41,6 +44,9 @@ impl Cluster {
                 asked,
                 nodes: free,
                 others,
+            },
+            Verdict::Apart(node) => Refusal::Launch {
+                why: apart[&node].clone(),
             },
             Verdict::NeverFits { capacity, others } => match wanted.as_deref() {
                 Some(LOCAL) if capacity.is_empty() => Refusal::Launch {

@@ -106,6 +106,11 @@ impl Cluster {
             let taken = Order::Taken { job: id, reports };
             self.actions.push_back(Action::Order(node, taken));
         }
+        if report == JobReport::Opened
+            && let Some(member) = self.nodes.get_mut(&node)
+        {
+            member.is_failing = false;
+        }
         let happening = Happening::Report(node, report, file);
         owned.hear_waits(&happening, now);
         self.tell(id, happening)?;

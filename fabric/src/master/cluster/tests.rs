@@ -1,5 +1,6 @@
 //! Scenarios of whole clusters, without a session: each test plays the nodes and the clients.
 
+mod elsewhere;
 mod flow;
 mod lives;
 mod losses;

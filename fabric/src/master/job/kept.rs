@@ -48,6 +48,11 @@ impl Job {
         w.u32(self.begun).u32(self.gone).u32(self.initial);
         w.list(self.wardens.values(), |w, warden| {
             warden.place.write(w);
+            w.option(warden.early.as_ref(), |w, early| {
+                w.list(early.iter(), |w, (number, spawn)| {
+                    spawn.write(w.u32(*number));
+                });
+            });
             w.bool(warden.is_closed);
         });
         w.u64(self.asks_made);
@@ -71,6 +76,9 @@ impl Job {
         w.list(self.losses.iter(), |w, (node, why)| {
             w.u32(node.number()).text(why);
         });
+        w.list(self.apart.iter(), |w, (node, why)| {
+            w.u32(node.number()).text(why);
+        });
         w.text(&self.interrupter);
         Some(w.finish())
     }
@@ -87,8 +95,14 @@ impl Job {
         job.processes = Processes::read(r)?;
         (job.begun, job.gone, job.initial) = (r.u32()?, r.u32()?, r.u32()?);
         let warden = |r: &mut Reader<'_>| {
-            let (place, is_closed) = (Place::read(r)?, r.bool()?);
-            Ok((place.node, Warden { place, is_closed }))
+            let place = Place::read(r)?;
+            let early = |r: &mut Reader<'_>| r.list(|r| Ok((r.u32()?, Spawn::read(r)?)));
+            let warden = Warden {
+                early: r.option(early)?,
+                is_closed: r.bool()?,
+                place,
+            };
+            Ok((warden.place.node, warden))
         };
         job.wardens = r.list(warden)?;
         job.asks_made = r.u64()?;
@@ -106,10 +120,12 @@ impl Job {
             };
             Ok((number, killer))
         })?;
-        job.losses = r.list(|r| {
+        let about_node = |r: &mut Reader<'_>| {
             let node = NodeId::from_number(r.u32()?);
             Ok((node, r.text()?.to_string()))
-        })?;
+        };
+        job.losses = r.list(about_node)?;
+        job.apart = r.list(about_node)?;
         job.interrupter = r.text()?.to_string();
         match job.is_consistent() {
             true => Ok(job),
@@ -168,7 +184,7 @@ impl Job {
         held.chain(self.asks.iter().map(waits)).collect()
     }
 
-    fn room_of(&self, want: &Want) -> Room {
+    pub(super) fn room_of(&self, want: &Want) -> Room {
         let (resources, only, near, wait) = match want {
             Want::Initial(resources) => (*resources, None, None, false),
             Want::Need { resources, .. } => {
@@ -231,13 +247,7 @@ impl Want {
         match self {
             Want::Initial(resources) => write_resources(w.u8(1), *resources),
             Want::Need { id, resources } => write_resources(w.u8(2).u64(*id), *resources),
-            Want::Spawn(spawn) => {
-                let request = Request::Spawn(spawn.request.clone());
-                w.u8(3).u32(spawn.from).bytes(&request.encode());
-                w.option(spawn.file.as_ref(), |w, file| {
-                    w.bytes(file);
-                });
-            }
+            Want::Spawn(spawn) => spawn.write(w.u8(3)),
         }
     }
 
@@ -248,15 +258,29 @@ impl Want {
                 id: r.u64()?,
                 resources: read_resources(r)?,
             },
-            3 => Want::Spawn(Spawn {
-                from: r.u32()?,
-                request: match Request::decode(r.bytes()?)? {
-                    Request::Spawn(request) => request,
-                    _ => return Err(Malformed("room is wanted for something else")),
-                },
-                file: r.option(|r| Ok(r.bytes()?.to_vec()))?,
-            }),
+            3 => Want::Spawn(Spawn::read(r)?),
             _ => return Err(Malformed("an unknown want")),
+        })
+    }
+}
+
+impl Spawn {
+    fn write(&self, w: &mut Writer) {
+        let request = Request::Spawn(self.request.clone());
+        w.u32(self.from).bytes(&request.encode());
+        w.option(self.file.as_ref(), |w, file| {
+            w.bytes(file);
+        });
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Spawn, Malformed> {
+        Ok(Spawn {
+            from: r.u32()?,
+            request: match Request::decode(r.bytes()?)? {
+                Request::Spawn(request) => request,
+                _ => return Err(Malformed("room is wanted for something else")),
+            },
+            file: r.option(|r| Ok(r.bytes()?.to_vec()))?,
         })
     }
 }

@@ -30,7 +30,7 @@ impl Job {
             return Err(Nonsense(format!("{}: {why}", brief(&in_short(report)))));
         }
         match report {
-            JobReport::Opened => {}
+            JobReport::Opened => self.handle_opened(node),
             JobReport::Failed { why } => self.handle_failed(node, &why),
             JobReport::Asked { from, request } => self.handle_request(from, request, file),
             JobReport::Begun { number } => self.handle_begun(number),
@@ -86,6 +86,7 @@ impl Job {
         if let Some(warden) = self.wardens.get(&node) {
             let why = format!("node {} was lost, by {by}", warden.place.name);
             self.losses.insert(node, by);
+            self.apart.remove(&node);
             self.end_all_on(node, &why, Reason::NodeLost);
             self.follow();
         }
@@ -94,8 +95,9 @@ impl Job {
     /// No warden can work on this node, or it works no more: then its node has killed it, and all that it had started.
     fn handle_failed(&mut self, node: NodeId, why: &str) {
         let name = self.wardens.get(&node).map(|warden| &warden.place.name);
-        let why = name.map_or(why.to_string(), |name| format!("on node {name}: {why}"));
-        self.end_all_on(node, &why, Reason::Orphaned);
+        let told = name.map_or(why.to_string(), |name| format!("on node {name}: {why}"));
+        self.go_elsewhere(node, why, &told);
+        self.end_all_on(node, &told, Reason::Orphaned);
     }
 
     /// Nothing of the job is left on this node, for this reason; what was to begin there did not, and that is `why`.
@@ -124,16 +126,13 @@ impl Job {
         }
         match request {
             Request::Spawn(request) => {
-                let (resources, wait) = (request.resources, request.wait);
-                let near = Some(self.node_of(from)).filter(|near| *near != NodeId::HERE);
-                let node = request.node.clone();
                 let spawn = Spawn {
                     from,
                     request,
                     file,
                 };
                 if !self.is_closing {
-                    self.ask(Want::Spawn(spawn), resources, node, near, wait);
+                    self.ask(Want::Spawn(spawn));
                 }
             }
             Request::Waits(_) => {} // Whoever has a clock hears that.
@@ -202,6 +201,7 @@ impl Job {
         self.begun += 1;
         let process = &self.processes[number];
         let (node, asked) = (process.node, process.asked);
+        self.handle_opened(node);
         if asked.is_some() {
             self.announce(number);
         }
@@ -223,18 +223,24 @@ impl Job {
     }
 
     fn handle_not_begun(&mut self, number: u32, why: String) {
-        self.roster.handle_stillbirth(number);
-        let process = &self.processes[number];
-        let (ask, asked) = (process.ask, process.asked);
-        self.processes.forget(number);
-        self.begun += 1; // It counts as one that has come and gone.
-        self.gone += 1;
-        self.deeds.push_back(Deed::Release { ask });
+        let asked = self.processes[number].asked;
+        self.never_begins(number);
         let refusal = Refusal::Launch { why };
         match asked {
             Some((from, id)) => self.refuse_spawn(from, id, refusal),
             None => self.fail(refusal),
         }
+    }
+
+    pub(super) fn never_begins(&mut self, number: u32) {
+        self.roster.handle_stillbirth(number);
+        let process = &self.processes[number];
+        let (node, ask) = (process.node, process.ask);
+        self.forget_early(node, number);
+        self.processes.forget(number);
+        self.begun += 1; // It counts as one that has come and gone.
+        self.gone += 1;
+        self.deeds.push_back(Deed::Release { ask });
     }
 
     fn handle_death(&mut self, number: u32, end: End, reason: Option<Reason>) {

@@ -33,7 +33,7 @@ pub(super) enum Want {
 }
 
 /// What a process asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Spawn {
     pub from: u32,
     pub request: Box<SpawnRequest>,
@@ -77,23 +77,17 @@ impl Job {
     }
 
     /// Asks for room.
-    pub(super) fn ask(
-        &mut self,
-        want: Want,
-        resources: Resources,
-        node: Option<String>,
-        near: Option<NodeId>,
-        wait: bool,
-    ) {
+    pub(super) fn ask(&mut self, want: Want) {
         self.asks_made += 1;
         let ask = self.asks_made;
+        let room = self.room_of(&want);
         self.asks.insert(ask, want);
         self.deeds.push_back(Deed::Ask {
             ask,
-            resources,
-            node,
-            near,
-            wait,
+            resources: room.resources,
+            node: room.only,
+            near: room.near,
+            wait: room.wait,
         });
     }
 
@@ -118,6 +112,7 @@ impl Job {
         if spawn.is_none() {
             self.initial = number;
         }
+        self.remember(node, number, spawn.as_ref());
         self.processes.push(Process {
             node,
             ask,
@@ -208,7 +203,7 @@ impl Job {
         if process.node == NodeId::HERE {
             return self.need_here(from, id, resources);
         }
-        let (has, near) = (process.resources, Some(process.node));
+        let has = process.resources;
         if self.request.resources.is_some() || has == resources {
             let resources = has;
             return self.tell(from, Notice::Granted { id, resources });
@@ -217,8 +212,7 @@ impl Job {
             // What it has is given back first, or it might not fit beside itself.
             let ask = process.ask;
             self.deeds.push_back(Deed::Release { ask });
-            let want = Want::Need { id, resources };
-            self.ask(want, resources, None, near, false);
+            self.ask(Want::Need { id, resources });
         }
     }
 

@@ -2,16 +2,19 @@
 //!
 //! Deliberately absent: what they report (`report.rs`), and when to close them.
 
-use super::{Deed, Job, Place};
+use super::{Deed, Job, Place, room::Spawn};
 use crate::scheduler::NodeId;
 use deploy_wire::{
     client::CREDIT_BYTES_FIRST,
     job::{JobOrder, OpenJob},
 };
+use std::collections::BTreeMap;
 
 #[derive(Debug)]
 pub(super) struct Warden {
     pub place: Place,
+    /// What was asked for of those that are to begin here, by their numbers; nothing, once it is opened.
+    pub early: Option<BTreeMap<u32, Spawn>>,
     pub is_closed: bool,
 }
 
@@ -36,8 +39,12 @@ impl Job {
         if self.has_warden(node) {
             return;
         }
-        let is_closed = false;
-        self.wardens.insert(node, Warden { place, is_closed });
+        let warden = Warden {
+            place,
+            early: Some(BTreeMap::new()),
+            is_closed: false,
+        };
+        self.wardens.insert(node, warden);
         self.order_warden(node, JobOrder::Open(Box::new(open)));
         let bytes = CREDIT_BYTES_FIRST;
         self.order_warden(node, JobOrder::Credit { bytes });
