@@ -401,7 +401,7 @@ impl Watch {
                     Stream::Stdout => self.terminals.0,
                     Stream::Stderr => self.terminals.1,
                 };
-                if was_terminal {
+                if was_terminal && !signal::is_ignored(SIGHUP) {
                     signal::reraise(SIGHUP);
                 }
                 self.say(Ask::Unread { stream });

@@ -2,7 +2,8 @@
 //!
 //! Bincode's own encoder leaves a field out where `skip_serializing_if` has it do so. Its decoder, to which nothing says so,
 //! then takes the next field for it, and often finds some other value. Here it is an error, as every part is of which the
-//! decoder would not know where it ends.
+//! decoder would not know where it ends. Serde says so of named fields alone: of a tuple struct, and of `skip_serializing` without
+//! its counterpart, nothing shows here.
 //!
 //! Deliberately absent: numbers of another width or order, and any way back.
 

@@ -26,8 +26,8 @@ use std::{
 /// Where a newborn waits for its certificate.
 pub(super) struct Cradle {
     socket: OwnedFd,
-    /// Whether the monitor that it is told of is its parent.
-    is_near: bool,
+    /// The monitor that it is told of.
+    monitor: Option<u32>,
     /// What it will be, most likely.
     pub(super) expected: Option<Expected>,
     prepared: io::Result<Prepared>,
@@ -52,7 +52,7 @@ impl Cradle {
         }
         Some(Cradle {
             socket: adopted.ok()?,
-            is_near,
+            monitor: cue.monitor,
             expected: cue.expected.filter(|_| is_near),
             // A spare waits after this, and has done by then what needs no certificate.
             prepared: prepare(),
@@ -80,7 +80,7 @@ impl Cradle {
         let birth = match Birth::decode(&bytes) {
             Ok(birth) => birth,
             // Its own, and it cannot read it. As a first process it would run the whole program here.
-            Err(why) if self.is_near => cannot_read(why),
+            Err(why) if self.monitor.is_some_and(os::is_ancestor) => cannot_read(why),
             Err(_) => return None,
         };
         let own = if birth.wrapped {

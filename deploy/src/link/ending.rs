@@ -89,8 +89,11 @@ impl Link {
         self.handle_parted(Lost::Broken);
         match self.socket() {
             // What the monitor relays ends by itself, behind what it still has.
-            Some(socket) if stream::is_tcp(socket) => stream::shutdown(socket),
-            Some(_) => {}
+            Some(socket) if !self.keeps.load(Relaxed) && stream::is_tcp(socket) => {
+                stream::shutdown(socket)
+            }
+            // Where the program closed the number, nobody is told of the end by the socket.
+            Some(_) => self.rouse(),
             None => self.handle_lost(Lost::Broken),
         }
     }

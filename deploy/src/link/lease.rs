@@ -8,7 +8,11 @@
 
 use super::Link;
 use deploy_sys::poller::Interest;
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
 
 impl Link {
     /// Takes the socket from the reactor, which takes it back when it is no longer used.
@@ -58,9 +62,11 @@ impl Link {
         }
     }
 
-    /// The reactor has nothing more to do with the socket, whoever still holds it.
+    /// The reactor has nothing more to do with the socket, whoever still holds it. It hears of it no more: whoever is about to
+    /// sleep without the socket has to find the end there.
     pub(crate) fn let_go(&self) {
         self.turn.set_leased(true, || self.deregister());
+        self.rouse();
     }
 
     /// The reactor is told when there is room to write, though it does not listen to this connection. That is all it is told.
@@ -75,7 +81,7 @@ impl Link {
     fn register(&self) {
         let Some(socket) = self.socket() else { return };
         // It fails only for want of kernel memory: then those who wait still read by themselves.
-        let _ = self.hub.poller.add(socket, self.token, self.interest());
+        let _ = self.listen_for(socket, self.interest());
     }
 
     /// Whether bytes wait for the socket has changed, and the reactor listens to it.
@@ -92,9 +98,17 @@ impl Link {
         }
         let Some(socket) = self.socket() else { return };
         self.end_is_told.store(true, SeqCst); // Before it can be told.
-        let told = self.hub.poller.add(socket, self.token, Interest::End);
-        if told.is_err() {
+        if self.listen_for(socket, Interest::End).is_err() {
             self.rouse();
+        }
+    }
+
+    /// With a ring it stays registered, for the one or the other.
+    fn listen_for(&self, socket: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+        let poller = &self.hub.poller;
+        match self.has_ring() && poller.change(socket, self.token, interest).is_ok() {
+            true => Ok(()),
+            false => poller.add(socket, self.token, interest),
         }
     }
 

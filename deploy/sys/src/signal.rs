@@ -123,6 +123,11 @@ pub fn keep_ends_of_children() -> io::Result<()> {
     }
 }
 
+/// Whether this signal has no effect, as whoever started us may have wished (`nohup`).
+pub fn is_ignored(signal: i32) -> bool {
+    disposition(signal).is_ok_and(|disposition| disposition == libc::SIG_IGN)
+}
+
 /// Gives every signal that was ignored when we were started its usual effect again, but for SIGPIPE, which Rust ignores.
 ///
 /// For a process whose children are nobody's background job, whoever started it: a shell ignores SIGINT on behalf of what

@@ -30,9 +30,8 @@ impl Bed {
     /// Whoever sleeps here, or is about to, looks again.
     pub fn rouse(&self) {
         let mark = self.0.reader_sleeps();
-        if mark.fetch_and(!IN_BED, SeqCst) & IN_BED != 0 {
-            wake(mark);
-        }
+        mark.fetch_and(!IN_BED, SeqCst);
+        wake(mark); // Also where it was taken: a writer that was killed just then has woken nobody.
     }
 }
 

@@ -95,10 +95,23 @@ fn marks_are_found_and_taken_once() {
 
 #[test]
 fn who_sleeps_in_its_bed_can_be_roused() {
-    let (writer, mut reader) = pair(4096);
-    let bed = reader.bed();
+    let (writer, reader) = pair(4096);
     assert!(writer.wake(), "it is born so");
-    bed.sleep(); // Nobody has lain down there.
+    reader.bed().sleep(); // Nobody has lain down there.
+    rouse_after(reader, |_| {});
+    assert!(!writer.wake(), "its mark is taken");
+}
+
+#[test]
+fn a_writer_that_is_killed_before_it_wakes_whose_mark_it_took_leaves_nobody_asleep() {
+    rouse_after(pair(4096).1, |memory| {
+        assert_eq!(memory.reader_sleeps().swap(0, SeqCst) & IN_BED, IN_BED);
+    });
+}
+
+/// Has a thread sleep in its bed, and rouses it when this has been done to the marks.
+fn rouse_after(mut reader: Reader, done: impl FnOnce(&Memory)) {
+    let bed = reader.bed();
     assert!(reader.lie_down());
     let (about_to, soon) = mpsc::channel();
     let sleeper = thread::spawn(move || {
@@ -110,10 +123,10 @@ fn who_sleeps_in_its_bed_can_be_roused() {
     while !fs::read_to_string(&asleep).unwrap().starts_with(&futex) {
         thread::yield_now();
     }
+    done(&reader.memory);
     assert!(!sleeper.is_finished());
     reader.bed().rouse();
     sleeper.join().unwrap();
-    assert!(!writer.wake(), "its mark is taken");
 }
 
 #[test]
