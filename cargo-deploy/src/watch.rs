@@ -29,8 +29,10 @@ use crate::{
     stdin::{self, Input},
 };
 use deploy_bridge::Terminal;
-use deploy_sys::signal::{self, Caught};
-use deploy_sys::tell;
+use deploy_sys::{
+    signal::{self, Caught},
+    tell,
+};
 use deploy_trust::session::Session;
 use deploy_wire::{
     client::{Answer, Ask, CREDIT_BYTES_FIRST, Position},

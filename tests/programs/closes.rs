@@ -36,7 +36,10 @@
 //= main: exits 78, err "deploy: descriptor * was closed before init: let init be the first statement of main\n"
 
 use deploy::*;
-use deploy_tests::{say, threads};
+use deploy_tests::{
+    say,
+    threads::{self, Rest},
+};
 use std::{
     env,
     fs::{self, File},
@@ -71,7 +74,11 @@ fn worker(parent: Pid, how: String) {
     }
     // The last that the parent says of it: from then on nothing comes by which who is awake finds out what was closed.
     sender.flush().unwrap();
-    threads::await_rest();
+    threads::await_rest(match how.as_str() {
+        "receives" => Rest::BeyondTick,
+        // Whoever is about to look at what this process waits for would find out, too.
+        _ => Rest::WithoutEnd,
+    });
     if how == "receives" {
         // Who receives looks after a second, and is to find out well before the parent asks, a second behind the end.
         thread::sleep(Duration::from_millis(500));

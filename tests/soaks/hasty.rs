@@ -5,7 +5,10 @@
 //! Deliberately absent: who lives on after it (`programs/closes.rs`).
 
 use deploy::*;
-use deploy_tests::{soak::number, threads};
+use deploy_tests::{
+    soak::number,
+    threads::{self, Rest},
+};
 use std::{env, fs, os::fd::RawFd};
 
 fn main() {
@@ -29,7 +32,7 @@ fn worker(parent: Pid, values: u64) {
     let sender = Sender::<u64>::new(parent);
     // Until nothing moves on the connection.
     sender.flush().unwrap();
-    threads::await_rest();
+    threads::await_rest(Rest::BeyondTick);
     let open = open();
     // Some are still to leave; the reactor is awake for them, and finds nothing out before it sleeps again.
     (0..values).for_each(|number| sender.send(number).unwrap());

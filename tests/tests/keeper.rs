@@ -56,13 +56,7 @@ fn a_killed_monitor_leaves_no_spare() {
 
 #[test]
 fn who_loses_its_monitor_before_it_knows_who_it_is_ends_quietly() {
-    let (ours, theirs) = socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )
-    .unwrap();
+    let (ours, theirs) = packets();
     drop(ours);
     let output = born(theirs).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -75,13 +69,7 @@ fn who_loses_its_monitor_before_it_knows_who_it_is_ends_quietly() {
 /// A program that must not run on its own: it would do all the work of its job, in one place, where nobody expects that.
 #[test]
 fn who_cannot_read_what_its_monitor_wrote_says_so_and_does_not_begin() {
-    let (ours, theirs) = socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )
-    .unwrap();
+    let (ours, theirs) = packets();
     const OF_ANOTHER_VERSION: [u8; 64] = [0xff; 64];
     nix::unistd::write(&ours, &OF_ANOTHER_VERSION).unwrap();
     let output = born(theirs).output().unwrap();
@@ -93,6 +81,17 @@ fn who_cannot_read_what_its_monitor_wrote_says_so_and_does_not_begin() {
         err.contains("a monitor of another version wrote it; build this program"),
         "{err}"
     );
+}
+
+/// As between a monitor and its process.
+fn packets() -> (OwnedFd, OwnedFd) {
+    let packets = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    );
+    packets.unwrap()
 }
 
 /// A program that is told of this process as its monitor, and of its end of a socket.

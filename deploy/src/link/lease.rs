@@ -117,7 +117,6 @@ impl Link {
         let Some(socket) = self.socket() else { return };
         // It fails only if it was not registered.
         let _ = self.hub.poller.remove(socket);
-        self.rouse();
     }
 
     fn interest(&self) -> Interest {

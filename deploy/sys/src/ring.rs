@@ -14,8 +14,8 @@
 //! Who sleeps leaves its mark, then looks once more; who moves a count stores that first, and then looks at the mark. With
 //! a fence between the two on either side, at least one of them sees what the other stored: either the sleeper finds
 //! that it need not sleep, or its peer finds the mark, takes it, and wakes it. A reader that takes many bytes looks for the
-//! writer's mark without a fence, which can miss it; but before it sleeps, in [`Reader::listen`], it looks behind the fence,
-//! and then the ring is empty and there is room for whatever the writer waits for.
+//! writer's mark without a fence, which can miss it; but before it sleeps, in [`Reader::listen`] or [`Reader::lie_down`], it
+//! looks behind the fence, and then the ring is empty and there is room for whatever the writer waits for.
 
 mod bed;
 mod memory;
