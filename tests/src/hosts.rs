@@ -6,6 +6,8 @@
 //!
 //! Deliberately absent: what runs on the hosts.
 
+mod loss;
+
 use crate::leftovers;
 use nix::{
     mount::{MsFlags, mount},
@@ -525,7 +527,7 @@ mod tests {
     use super::*;
     use std::{
         io::{Read, Write},
-        net::{SocketAddr, TcpListener, TcpStream},
+        net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
         process::Stdio,
     };
 
@@ -567,6 +569,37 @@ mod tests {
         check(&hosts, [true, false, false]);
         hosts.power_on("n2");
         check(&hosts, [true; 3]);
+        hosts.finish();
+    }
+
+    #[test]
+    fn a_cable_loses_as_many_packets_as_it_should() {
+        let Some(hosts) = Hosts::raise(&["head", "n1"]) else {
+            return;
+        };
+        let (head, n1) = (hosts.host("head"), hosts.host("n1"));
+        let bound = |host: &Host| {
+            let address = SocketAddr::new(host.address, 7000);
+            host.within(|| UdpSocket::bind(address)).unwrap()
+        };
+        let (from, to) = (bound(head), bound(n1));
+        to.set_nonblocking(true).unwrap();
+        // What is sent has come when the call returns: the cable's two ends are one kernel's.
+        let arrived = || {
+            let sent = |_: &u32| {
+                from.send_to(b"x", (n1.address, 7000)).unwrap();
+                to.recv(&mut [0]).is_ok()
+            };
+            (0..1000).filter(sent).count()
+        };
+        assert_eq!(arrived(), 1000);
+        if !hosts.lose("n1", 200) {
+            return;
+        }
+        let some = arrived();
+        assert!((650..950).contains(&some), "{some} of 1000");
+        hosts.heal_loss("n1");
+        assert_eq!(arrived(), 1000);
         hosts.finish();
     }
 

@@ -27,6 +27,7 @@ fn main() {
         here::a_network_that_is_away_for_a_while_ends_nothing_and_for_long_it_does,
         cluster::a_node_that_is_cut_off_is_suspected_then_lost_and_comes_back,
         network::a_node_on_a_slow_line_is_there_whatever_waits_for_the_line,
+        network::a_network_that_loses_packets_is_slower_and_nothing_else,
         partitions::nothing_runs_twice_over_partitions,
         spread::three_nodes_take_a_program_from_the_head_once,
         cluster::a_node_that_loses_its_power_is_lost_and_one_that_is_killed_returns_at_once,

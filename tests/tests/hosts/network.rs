@@ -1,5 +1,5 @@
-//! Networks that fail in one direction, come back as somebody else, or are slow, under a job that goes on: the times that are
-//! promised, and that nothing runs when it is said to have ended.
+//! Networks that fail in one direction, come back as somebody else, are slow or lose packets, under a job that goes on: the
+//! times that are promised, and that nothing runs when it is said to have ended.
 //!
 //! Deliberately absent: cables that are pulled, and daemons that are killed (`cluster.rs`); all of it at random
 //! (`soaks/nemesis`).
@@ -15,6 +15,7 @@ use std::{
 };
 
 const TICKS: &str = env!("CARGO_BIN_EXE_ticks");
+const APART: &str = env!("CARGO_BIN_EXE_apart");
 
 /// A cluster of a head and n1 on which a process of the job ticks; its files go last.
 struct Ticking {
@@ -202,6 +203,33 @@ pub fn a_node_on_a_slow_line_is_there_whatever_waits_for_the_line() {
     cluster.hosts.heal_slow("n1");
     job.signal(Signal::SIGTERM);
     job.end();
+    cluster.finish();
+}
+
+pub fn a_network_that_loses_packets_is_slower_and_nothing_else() {
+    let Some(mut cluster) = Cluster::start(&["n1", "n2"]) else {
+        return;
+    };
+    cluster.login();
+    let hosts = ["n1", "n2", "laptop"];
+    if !hosts.iter().all(|name| cluster.hosts.lose(name, 50)) {
+        return cluster.finish();
+    }
+    let begun = Instant::now();
+    let args = ["beside", "n2", "n1"].map(str::to_string);
+    let mut command = cluster.deploy(Path::new(APART), &args, &[]);
+    let done = cluster.finish_deploy(&mut command, b"").unwrap();
+    assert_eq!(done.code, 0, "{}", done.err_text());
+    let longest = done.out_text();
+    println!(
+        "one packet of twenty lost at each of three cables: a program and 100 MB of values after {:.1?}, beside 300 turns of talk of \
+         {} ms at most",
+        begun.elapsed(),
+        longest.trim()
+    );
+    let said = cluster.daemon("head").said();
+    assert!(!said.contains("has not answered"), "{said}");
+    hosts.iter().for_each(|name| cluster.hosts.heal_loss(name));
     cluster.finish();
 }
 
