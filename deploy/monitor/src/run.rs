@@ -182,6 +182,7 @@ impl Loop {
         let signals_blocked = process::blocked_signals();
         let descriptor_limit = process::raise_descriptor_limit()?;
         process::become_subreaper()?;
+        process::can_reap()?;
         let signals = Signals::catch(&CAUGHT)?;
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), Watched::Waker.token())?);

@@ -24,6 +24,10 @@ pub fn explain(error: &io::Error) -> String {
             "put the program, or the command in DEPLOY_WRAP, where it can be found"
         }
         Some(libc::ENOSYS) => "use Linux 5.4 or newer; valgrind and the like go into DEPLOY_WRAP",
+        Some(libc::EPERM) => {
+            "what runs this program forbids a system call, as an old Docker does: use a newer one, or let it (--security-opt \
+             seccomp=unconfined)"
+        }
         Some(libc::EACCES) => "make the program's file executable",
         _ => return error.to_string(),
     };

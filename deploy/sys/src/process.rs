@@ -145,6 +145,22 @@ pub fn dead_child() -> Option<u32> {
     (dead != 0).then_some(dead as u32)
 }
 
+/// Whether this process may hear of the ends of its children: what runs it may forbid that.
+///
+/// # Errors
+/// What the kernel says, if it may not.
+pub fn can_reap() -> io::Result<()> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: a null `siginfo` is allowed and says that we want none.
+    match unsafe { libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), flags) } {
+        0 => Ok(()),
+        _ => match io::Error::last_os_error() {
+            none if none.raw_os_error() == Some(libc::ECHILD) => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
 /// The signals that the calling thread blocks; bit `n - 1` is signal `n`.
 pub fn blocked_signals() -> u64 {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
@@ -244,6 +260,45 @@ mod tests {
         assert!(!is_ancestor(std::process::id()));
         let grandparent = parent_of(parent()).unwrap();
         assert!(grandparent == 0 || is_ancestor(grandparent));
+    }
+
+    #[test]
+    fn what_a_sandbox_forbids_is_told_before_there_are_children() {
+        can_reap().unwrap();
+        let within = || {
+            // It holds for this thread alone.
+            forbid(libc::SYS_waitid);
+            can_reap().unwrap_err()
+        };
+        let error = std::thread::spawn(within).join().unwrap();
+        let said = crate::limit::explain(&error);
+        assert!(said.contains("seccomp=unconfined"), "{said}");
+    }
+
+    /// Has the kernel refuse this call to this thread, as what runs containers does.
+    fn forbid(call: libc::c_long) {
+        let step = |code: u32, jt, jf, k| libc::sock_filter {
+            code: code as u16,
+            jt,
+            jf,
+            k,
+        };
+        let refusal = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        let mut steps = [
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, refusal),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let filter = libc::sock_fprog {
+            len: steps.len() as u16,
+            filter: steps.as_mut_ptr(),
+        };
+        prctl::set_no_new_privs().unwrap();
+        let mode = libc::SECCOMP_MODE_FILTER;
+        // SAFETY: the filter and its steps are alive, and the kernel copies them.
+        let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const filter) };
+        assert_eq!(done, 0, "{}", io::Error::last_os_error());
     }
 
     #[test]
