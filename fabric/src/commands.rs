@@ -46,6 +46,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 pub fn run(cli: Cli) -> Result<()> {
     // Keys and certificates pass through this process; jobs may run as the same user.
     cli.check()?;
+    if let Some(Command::Warden { .. }) = cli.command {
+        confine::offer_memory();
+    }
     confine::hide_memory()?;
     // What a shell has left open is not for jobs.
     fd::close_on_exec_from(3)?;

@@ -12,7 +12,12 @@ use nix::{
     },
     unistd::geteuid,
 };
-use std::{fs::File, io, os::fd::AsFd, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::AsFd,
+    path::Path,
+};
 
 /// Confines this process. It holds its job's key from now on, so its memory is nobody's to read: neither a core, nor by
 /// `/proc`, nor with a debugger, by the processes that run as the same user.
@@ -49,6 +54,17 @@ pub fn hide_memory() -> io::Result<()> {
     Ok(prctl::set_dumpable(false)?)
 }
 
+/// Has the kernel end this process, or what it starts, before any daemon where it is the machine that has too little memory,
+/// however little a service manager lets it take from the daemon that started us. For who has not hidden its memory yet.
+pub fn offer_memory() {
+    let file = "/proc/self/oom_score_adj";
+    let now = fs::read_to_string(file).unwrap_or_default();
+    if now.trim().parse().is_ok_and(|now: i32| now < OOM_SCORE_MIN) {
+        // Fails where `/proc` is for reading alone, and then the kernel ends the largest.
+        let _ = fs::write(file, OOM_SCORE_MIN.to_string());
+    }
+}
+
 /// Whether this process runs as a user that one job alone has.
 fn is_own_user() -> bool {
     (USERS_FIRST..USERS_FIRST + USERS).contains(&geteuid().as_raw())
@@ -63,6 +79,8 @@ fn lower(resource: Resource, most: u64) -> io::Result<()> {
 pub const USERS_FIRST: u32 = 0x7000_0000;
 /// How many of them there are.
 pub const USERS: u32 = 1 << 24;
+/// As if each had half of the machine's memory beside its own.
+const OOM_SCORE_MIN: i32 = 500;
 /// Some thirty for each of two thousand connections, and a warden's five for each of ten thousand processes.
 const DESCRIPTORS_MAX: u64 = 1 << 16;
 /// Of one job on one node. A thousand processes have three thousand; a program that starts itself for ever is stopped

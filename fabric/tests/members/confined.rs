@@ -161,6 +161,14 @@ fn a_process_has_no_way_to_more_than_it_was_given() {
             .map(str::to_string)
             .collect::<Vec<_>>()
     };
+    let adjusted = output(begin(
+        &cluster,
+        "ada",
+        "/usr/bin/cat",
+        &["/proc/self/oom_score_adj"],
+    ));
+    let adjusted: i32 = adjusted.trim().parse().unwrap();
+    assert!(adjusted >= 500, "the kernel would rather end a daemon");
     assert_eq!(field("NoNewPrivs:"), ["1"]);
     assert_eq!(field("Umask:"), ["0077"]);
     assert_eq!(field("Max core file size")[..2], ["0", "0"]);
