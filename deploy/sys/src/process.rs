@@ -286,7 +286,12 @@ mod tests {
         let refusal = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
         let mut steps = [
             step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
+            step(
+                libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+                0,
+                1,
+                call as u32,
+            ),
             step(libc::BPF_RET | libc::BPF_K, 0, 0, refusal),
             step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
         ];
