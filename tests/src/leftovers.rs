@@ -3,6 +3,7 @@
 //! Each run carries a variable of its own in its environment ([`Mark`]), which all its processes inherit, however
 //! far they wander from their group and session. Sockets and descriptors go with the processes that hold them.
 
+use crate::job_groups;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -110,14 +111,9 @@ impl Mark {
         let mut left: Vec<String> = self.processes().into_iter().map(describe).collect();
         let zombies = every_process().filter(|pid| group_of(*pid) == Some(first));
         left.extend(zombies.map(|pid| format!("of the group: {}", describe(pid))));
-        // Other runs of this moment have groups too; ours carry the number of our first process.
-        let number = first.to_string();
-        let groups = control_groups();
-        let ours = groups.difference(&self.groups_before).filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.split(|c: char| !c.is_ascii_digit())
-                .any(|part| part == number)
-        });
+        // Other runs of this moment have groups too, which mostly have owners: what stays is somebody's mistake.
+        let groups = job_groups::without_owner(&control_groups());
+        let ours = groups.difference(&self.groups_before);
         left.extend(ours.map(|path| format!("control group {}", path.display())));
         let files = fs::read_dir(&self.temporary)
             .into_iter()

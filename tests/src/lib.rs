@@ -15,6 +15,7 @@ pub mod family;
 pub mod harness;
 pub mod header;
 pub mod hosts;
+mod job_groups;
 pub mod leftovers;
 pub mod memory;
 pub mod pattern;
