@@ -10,6 +10,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::AsFd,
     sync::{
@@ -23,7 +24,8 @@ use std::{
 /// What has come so far.
 #[derive(Default, Debug)]
 pub struct Interrupts {
-    last_sigint: Option<Instant>,
+    /// The signals that came, and when each did last.
+    last: BTreeMap<i32, Instant>,
     has_killed: bool,
     /// The last signal that was passed on, for whom the kill stands.
     asked: Option<i32>,
@@ -34,6 +36,8 @@ pub struct Interrupts {
 pub enum Meaning {
     /// The job's processes are to get this signal; SIGKILL ends the job.
     PassOn(i32),
+    /// So they are, but they were to get the same before; whoever could not be reached for that is not waited for any more.
+    Again(i32),
     /// The person goes, since the terminal does, or has had enough of waiting for the kill, too. The job hears nothing of it.
     Leave(i32),
     /// We are to be stopped, and the job not: it will wait for us when it has written what we have granted.
@@ -43,23 +47,23 @@ pub enum Meaning {
 impl Interrupts {
     /// A signal came.
     pub fn handle(&mut self, caught: Caught, now: Instant) -> Meaning {
-        match caught.signal {
-            SIGINT => {}
-            SIGTSTP => return Meaning::Stop,
-            SIGHUP => return Meaning::Leave(SIGHUP),
-            other => return self.pass_on(other),
-        }
         // Programs such as `timeout` signal us and at once our group: that is one request.
-        let last = self.last_sigint.replace(now);
+        let last = self.last.insert(caught.signal, now);
         let is_again =
             last.is_some_and(|last| caught.from_kernel || now.duration_since(last) > REPEAT_MIN);
-        match is_again {
-            false => self.pass_on(SIGINT),
-            true if self.has_killed => Meaning::Leave(SIGINT),
-            true => {
+        match (caught.signal, is_again) {
+            (SIGTSTP, _) => Meaning::Stop,
+            (SIGHUP, _) => Meaning::Leave(SIGHUP),
+            (SIGINT, true) if self.has_killed => Meaning::Leave(SIGINT),
+            (SIGINT, true) => {
                 self.has_killed = true;
                 Meaning::PassOn(SIGKILL)
             }
+            (signal, true) => {
+                self.asked = Some(signal);
+                Meaning::Again(signal)
+            }
+            (signal, false) => self.pass_on(signal),
         }
     }
 
@@ -121,7 +125,8 @@ mod tests {
             assert_eq!(interrupts.handle(caught, now), expected, "at {at_ms} ms");
         };
         check(SIGTERM, false, 0, Meaning::PassOn(SIGTERM));
-        check(SIGTERM, false, 900, Meaning::PassOn(SIGTERM));
+        check(SIGTERM, false, 1, Meaning::PassOn(SIGTERM));
+        check(SIGTERM, false, 900, Meaning::Again(SIGTERM));
         check(SIGHUP, true, 950, Meaning::Leave(SIGHUP));
         check(SIGINT, false, 1000, Meaning::PassOn(SIGINT));
         check(SIGINT, false, 1001, Meaning::PassOn(SIGINT));

@@ -1,15 +1,18 @@
 //! Standard input on its way to the job's first process.
 //!
 //! A terminal is read only while this is its foreground job, as by any program: in the background the read would stop us.
+//! Where the terminal goes away there is no end of the input: the one who typed it, or who wrote it into a pipe and was ended by
+//! the same hangup, did not say that that was all. We are to end then as by SIGHUP, which may come a little later.
+//!
 //! How much the other side wants is not known before it has taken it. So [`INPUT_BYTES_MAX`] are read ahead, and kept until
 //! they were taken: when a connection is lost, what had not arrived is sent on the next one.
 
-use deploy_sys::process;
+use deploy_sys::{process, signal};
 use deploy_wire::client::INPUT_BYTES_MAX;
 use mio::Waker;
 use nix::{
     errno::Errno,
-    libc::SIGTTIN,
+    libc::{SIGHUP, SIGTTIN},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     unistd::{getpgrp, tcgetpgrp},
 };
@@ -112,8 +115,10 @@ impl Input {
     }
 }
 
-/// Starts the thread that reads, until the end of the input.
-pub fn read_into(kept: Arc<Input>) -> io::Result<()> {
+/// Starts the thread that reads, until the end of the input. Where there is none, because the terminal went away, it calls
+/// `tell_hangup` instead; but not where SIGHUP is ignored, since whoever had that done wants to go on without a terminal.
+pub fn read_into(kept: Arc<Input>, tell_hangup: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let has_terminal = has_terminal() && !signal::is_ignored(SIGHUP);
     let stdin = io::stdin();
     let is_terminal = stdin.is_terminal();
     // Std's own reader would take more than it gives.
@@ -121,7 +126,11 @@ pub fn read_into(kept: Arc<Input>) -> io::Result<()> {
     let run = move || {
         // Blocked, so that a read that is too late to see that we went to the background fails, and nobody is stopped.
         process::set_blocked_signals(process::blocked_signals() | 1 << (SIGTTIN - 1));
-        while let Some(bytes) = next(&input, is_terminal) {
+        loop {
+            let bytes = next(&input, is_terminal);
+            if bytes.is_empty() && has_terminal && !self::has_terminal() {
+                return tell_hangup();
+            }
             kept.push(&bytes);
             if bytes.is_empty() {
                 return;
@@ -132,8 +141,13 @@ pub fn read_into(kept: Arc<Input>) -> io::Result<()> {
     Ok(())
 }
 
-/// The next piece; an empty one at the end. Nothing if it cannot be known any more.
-fn next(mut input: &File, is_terminal: bool) -> Option<Vec<u8>> {
+/// Whether there is a terminal whose keys reach us. The kernel takes it away before it sends SIGHUP to anybody.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
+/// The next piece; an empty one at the end.
+fn next(mut input: &File, is_terminal: bool) -> Vec<u8> {
     let mut bytes = vec![0; PIECE_BYTES];
     loop {
         if is_terminal && !is_in_foreground(input) {
@@ -142,21 +156,15 @@ fn next(mut input: &File, is_terminal: bool) -> Option<Vec<u8>> {
             continue;
         }
         match input.read(&mut bytes) {
-            Ok(len) if len > 0 || !is_terminal || input.is_terminal() => {
+            Ok(len) => {
                 bytes.truncate(len);
-                return Some(bytes);
+                return bytes;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait(input),
             Err(error) if is_terminal && is(&error, Errno::EIO) && !is_in_foreground(input) => {}
             // The terminal has gone, or it is no input at all: nothing will come.
-            Ok(_) | Err(_) => {
-                if is_terminal {
-                    // Mostly SIGHUP comes too, and we leave: then the job is to hear nothing of it.
-                    thread::sleep(HANGUP_PATIENCE);
-                }
-                return Some(Vec::new());
-            }
+            Err(_) => return Vec::new(),
         }
     }
 }
@@ -181,8 +189,6 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 
 /// Half of what a pipe holds: enough for full speed.
 const PIECE_BYTES: usize = 32 << 10;
-/// A shell that is told first tells us far sooner.
-const HANGUP_PATIENCE: Duration = Duration::from_secs(1);
 /// Sooner than a person types after `fg`.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const UNPOISONED: &str = "nobody panics while holding it";

@@ -13,8 +13,8 @@
 //! gets SIGPIPE or an error, as a program run alone would. Who only looks on ends.
 //!
 //! # A terminal that goes away
-//! Nobody has asked anything of the job: we end as by SIGHUP, which may come later than the error of a write, and the job goes
-//! on as when the connection is lost.
+//! Nobody has asked anything of the job: we end as by SIGHUP, which may come later than the error of a write or the end of the
+//! input, and the job goes on as when the connection is lost.
 
 mod conclusion;
 
@@ -65,6 +65,8 @@ enum Told {
     Signal(Caught),
     /// By a writer: it has room again, or is broken.
     Written,
+    /// By who reads: the terminal has gone.
+    Hangup,
 }
 
 /// Ready for a job.
@@ -182,7 +184,10 @@ impl Watch {
         self.start_line(session)?;
         if errand.is_owner && !self.is_here {
             self.input.begin_at(input);
-            stdin::read_into(self.input.clone()).map_err(Failure::internal)?;
+            let hangup = self.teller.clone();
+            // Where nobody listens any more, nothing is to be told.
+            let tell = move || drop(hangup.send(Told::Hangup));
+            stdin::read_into(self.input.clone(), tell).map_err(Failure::internal)?;
         }
         let end = self.follow(errand)?;
         if let (true, Some(line)) = (self.is_here, self.line.take()) {
@@ -224,6 +229,7 @@ impl Watch {
                         return Ok(end);
                     }
                 }
+                Some(Told::Hangup) => signal::reraise(SIGHUP),
                 Some(Told::Heard(..) | Told::Written) | None => {}
             }
             if self.terminal.poll_timeout().is_some_and(|at| at <= now) {
@@ -272,16 +278,18 @@ impl Watch {
 
     fn handle_signal(&mut self, caught: Caught, now: Instant) -> Option<End> {
         match self.interrupts.handle(caught, now) {
-            Meaning::PassOn(SIGKILL) if self.line.is_none() => {
+            Meaning::PassOn(SIGKILL) | Meaning::Again(_) if self.line.is_none() => {
                 return Some(End::Lost("you did not want to wait for it".to_string()));
             }
-            Meaning::PassOn(signal) if self.is_here && signal != SIGKILL => {
+            Meaning::PassOn(signal) | Meaning::Again(signal)
+                if self.is_here && signal != SIGKILL =>
+            {
                 // What the terminal's keys send has reached it, too, and it says so.
                 if let Some(line) = self.line.as_ref().filter(|_| !caught.from_kernel) {
                     line.signal(signal);
                 }
             }
-            Meaning::PassOn(signal) => {
+            Meaning::PassOn(signal) | Meaning::Again(signal) => {
                 if self.line.is_none() {
                     self.note(UNHEARD.to_string(), now);
                 }
@@ -424,6 +432,6 @@ impl Watch {
 const GRANT_MIN: u64 = CREDIT_BYTES_FIRST / 16;
 /// What a signal comes to that cannot be passed on now.
 const UNHEARD: &str =
-    "the job hears of that when there is a connection again; Ctrl-C once more leaves it";
+    "the job hears of that when there is a connection again; the same once more leaves it";
 /// As long as somebody waits for the shell after Ctrl-Z.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);

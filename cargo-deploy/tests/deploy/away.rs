@@ -9,6 +9,7 @@ use crate::{
 use deploy_sys::signal;
 use deploy_wire::{
     client::{Answer, Ask, GONE_AFTER, GRACE},
+    code::OwnCode,
     exit::{End, ExitStatus},
 };
 use nix::{
@@ -19,6 +20,8 @@ use std::{
     io::{BufRead, BufReader},
     process::Stdio,
     sync::{Mutex, OnceLock, mpsc},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// The first process has ended before the connection is lost: what there is to tell stands below one that lives.
@@ -90,9 +93,55 @@ fn a_connection_that_is_lost_is_told_whoever_lives() {
     );
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     let unheard = note();
-    assert!(unheard.contains("Ctrl-C once more leaves it"), "{unheard}");
+    assert!(
+        unheard.contains("the same once more leaves it"),
+        "{unheard}"
+    );
     go_on.send(()).unwrap();
     assert_eq!(note(), "connected again");
     assert_eq!(next("exit")["pid"], second["pid"]);
     assert_eq!(code(child.wait().unwrap()), Signal::SIGINT as i32);
+}
+
+/// A service manager, say, or `kill` typed twice.
+#[test]
+fn who_asks_again_for_what_nobody_can_be_told_is_not_kept_waiting() {
+    let (go_on, may_go_on) = mpsc::channel();
+    let may_go_on = Mutex::new(may_go_on);
+    let begun = OnceLock::new();
+    let bridge = Bridge::start(move |mut client| {
+        if begun.set(()).is_ok() {
+            let (request, _) = client.take_program();
+            client.born(&request);
+        }
+        let wait = may_go_on.lock().unwrap();
+        let _ = wait.recv_timeout(PATIENCE); // Later ones are let go when the test is over.
+    });
+    let person = Person::of(&bridge);
+    let mut child = person
+        .run(&bridge, &["--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut expect = |text: &str| {
+        let line = lines.next().expect("it goes on").unwrap();
+        assert!(line.contains(text), "{line}");
+    };
+    expect("spawn");
+    go_on.send(()).unwrap();
+    expect("is lost");
+    let id = Pid::from_raw(child.id() as i32);
+    kill(id, Signal::SIGTERM).unwrap();
+    expect("the same once more leaves it");
+    let begun = Instant::now();
+    // One that comes at once is the same request.
+    while child.try_wait().unwrap().is_none() {
+        thread::sleep(Duration::from_millis(200));
+        kill(id, Signal::SIGTERM).unwrap();
+    }
+    assert!(begun.elapsed() < GRACE / 2);
+    drop(go_on);
+    assert_eq!(code(child.wait().unwrap()), OwnCode::Connection.number());
 }

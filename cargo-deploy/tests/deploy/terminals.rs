@@ -67,17 +67,16 @@ fn a_terminal_that_is_closed_takes_nothing_from_the_job() {
     });
     let person = Person::of(&bridge);
     let command = format!("{BINARY} deploy {} --exe {BINARY}", bridge.address);
-    for _ in 0..5 {
+    // Whether its input is what is typed, or what somebody writes who is ended by the same hangup.
+    for producer in ["", "sleep 1000 | "].repeat(3) {
         let mut inner = Command::new("script");
         // Under `nohup` the tests ignore the hangup, and so would the program.
-        inner.args([
-            "-qc",
-            &format!(
-                "env --default-signal=HUP XDG_CONFIG_HOME={} {command}",
-                person.home().display()
-            ),
-            "/dev/null",
-        ]);
+        let script = format!(
+            "{producer}env XDG_CONFIG_HOME={} {command}",
+            person.home().display()
+        );
+        let words = format!("env --default-signal=HUP sh -c '{script}'");
+        inner.args(["-qc", &words, "/dev/null"]);
         let mut terminal = Terminal::with(&inner);
         terminal.expect("running");
         kill(terminal.first(), Signal::SIGKILL).unwrap();
