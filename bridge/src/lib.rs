@@ -30,7 +30,7 @@ pub use human::Human;
 pub use json::Json;
 pub use lane::Write;
 pub use last_word::LastWord;
-pub use nodes::node_table;
+pub use nodes::{duration, node_table};
 pub use options::{Destination, Format, Layout, Options, UnknownFormat};
 pub use plain::Plain;
 pub use sanitise::harmless;

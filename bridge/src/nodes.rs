@@ -12,7 +12,7 @@ fn node_row(node: &NodeView) -> [String; 9] {
     [
         node.name.clone(),
         node.address.clone(),
-        node.state.clone(),
+        state(node),
         format!("{} of {}", gib(node.free), gib(node.capacity)),
         format!("{} of {}", node.free.cpu, node.capacity.cpu),
         format!("{} of {}", node.free.gpu, node.capacity.gpu),
@@ -20,6 +20,27 @@ fn node_row(node: &NodeView) -> [String; 9] {
         node.labels.join(" "),
         node.isolation.clone(),
     ]
+}
+
+fn state(node: &NodeView) -> String {
+    match node.lost_seconds {
+        Some(seconds) => format!("{} for {}", node.state, duration(seconds)),
+        None => node.state.clone(),
+    }
+}
+
+/// As people read how long something has taken.
+///
+/// ```
+/// let times = [7, 245, 93_840].map(deploy_bridge::duration);
+/// assert_eq!(times, ["7 s", "4:05 min", "26:04 h"]);
+/// ```
+pub fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{}:{:02} min", seconds / 60, seconds % 60),
+        _ => format!("{}:{:02} h", seconds / 3600, seconds / 60 % 60),
+    }
 }
 
 /// To a tenth: the exact amount is for programs.

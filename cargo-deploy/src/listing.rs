@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     session::Bridge,
 };
-use deploy_bridge::{Format, Options, node_table, table};
+use deploy_bridge::{Format, Options, duration, node_table, table};
 use deploy_wire::{
     client::{Answer, Ask, JobView, NodeView},
     resources::Resources,
@@ -119,20 +119,12 @@ fn job_row(job: &JobView) -> [String; 6] {
     ]
 }
 
-/// `7 s`, `4:05 min` or `26:04 h`.
-fn duration(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{}:{:02} min", seconds / 60, seconds % 60),
-        _ => format!("{}:{:02} h", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
 fn node_json(node: &NodeView) -> Value {
     json!({
         "node": node.name,
         "address": node.address,
         "state": node.state,
+        "lost_seconds": node.lost_seconds,
         "capacity": resources_json(node.capacity),
         "free": resources_json(node.free),
         "processes": node.processes,
@@ -159,14 +151,3 @@ pub fn resources_json(resources: Resources) -> Value {
 }
 
 const JOB_HEAD: [&str; 6] = ["JOB", "PROGRAM", "USER", "PROCESSES", "TIME", "STATE"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_short() {
-        let times = [7, 245, 93_840].map(duration);
-        assert_eq!(times, ["7 s", "4:05 min", "26:04 h"]);
-    }
-}

@@ -265,6 +265,7 @@ mod tests {
             isolation: String::new(),
             labels: Vec::new(),
             glibc: glibc.into(),
+            lost_seconds: None,
         };
         let check = |nodes: &[NodeView]| check_nodes(&image, nodes);
         let (new, old, older) = (node("n1", "2.39"), node("n2", "2.36"), node("n3", "2.4"));

@@ -16,7 +16,7 @@ fn cluster() -> Bridge {
         while let Some(ask) = client.hear() {
             match ask {
                 Ask::Hello { .. } => client.greet(),
-                Ask::Nodes => client.tell(&Answer::Nodes(vec![node()])),
+                Ask::Nodes => client.tell(&Answer::Nodes(vec![node(), lost()])),
                 Ask::Jobs => client.tell(&Answer::Jobs(vec![job()])),
                 Ask::Past => client.tell(&Answer::Jobs(vec![JobView {
                     state: "failed: 3".into(),
@@ -51,6 +51,17 @@ fn node() -> NodeView {
         isolation: "own user, control group".into(),
         labels: vec!["gpu-box".into(), "disk=ssd".into()],
         glibc: "2.36".into(),
+        lost_seconds: None,
+    }
+}
+
+fn lost() -> NodeView {
+    NodeView {
+        name: "n3".into(),
+        state: "lost".into(),
+        free: Resources::default(),
+        lost_seconds: Some(245),
+        ..node()
     }
 }
 

@@ -16,6 +16,7 @@ mod spread;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod views;
 mod waiting;
 
 use super::{
@@ -43,6 +44,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     time::Instant,
 };
+use views::Lost;
 
 /// Nodes, jobs and clients.
 #[derive(Debug)]
@@ -50,6 +52,7 @@ pub struct Cluster {
     name: String,
     scheduler: Scheduler,
     nodes: BTreeMap<NodeId, Member>,
+    lost: Lost,
     jobs: BTreeMap<pid::Job, Owned>,
     clients: BTreeMap<ClientId, Client>,
     /// Whose room each ticket is.
@@ -116,6 +119,7 @@ impl Cluster {
             name,
             scheduler: Scheduler::new(),
             nodes: BTreeMap::new(),
+            lost: Lost::default(),
             jobs: BTreeMap::new(),
             clients: BTreeMap::new(),
             tickets: HashMap::new(),
@@ -161,7 +165,7 @@ impl Cluster {
         let job = self.clients.get(&client).and_then(|client| client.job);
         match ask {
             Ask::Hello { version } => self.greet(client, version),
-            Ask::Nodes => self.answer(client, Answer::Nodes(self.node_views())),
+            Ask::Nodes => self.answer(client, Answer::Nodes(self.node_views(now))),
             Ask::Jobs => self.answer(client, Answer::Jobs(self.job_views(client, now))),
             Ask::Kill { job, process } => self.kill(client, &job, process.as_deref(), now),
             Ask::Drain { node, on } => self.drain(client, &node, on, now),

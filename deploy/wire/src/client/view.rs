@@ -30,6 +30,8 @@ pub struct NodeView {
     pub labels: Vec<String>,
     /// Its glibc, such as `2.36`; nothing if that is not known.
     pub glibc: String,
+    /// For how many seconds it is lost; nothing if it is not.
+    pub lost_seconds: Option<u64>,
 }
 
 /// A job, as people see it.
@@ -82,6 +84,9 @@ impl NodeView {
             w.text(label);
         });
         w.text(&self.glibc);
+        w.option(self.lost_seconds, |w, seconds| {
+            w.u64(seconds);
+        });
     }
 
     pub(super) fn read(r: &mut Reader<'_>) -> Result<NodeView, Malformed> {
@@ -95,6 +100,7 @@ impl NodeView {
             isolation: r.text()?.to_string(),
             labels: r.list(|r| Ok(r.text()?.to_string()))?,
             glibc: r.text()?.to_string(),
+            lost_seconds: r.option(|r| r.u64())?,
         })
     }
 }

@@ -93,6 +93,7 @@ pub fn answers() -> Vec<Answer> {
         isolation: "own user, control group".into(),
         labels: vec!["gpu".into()],
         glibc: "2.36".into(),
+        lost_seconds: Some(7),
     };
     let view = JobView {
         job,

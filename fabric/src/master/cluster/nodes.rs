@@ -14,11 +14,10 @@ use crate::{
     scheduler::{NodeId, NodeSpec},
 };
 use deploy_wire::{
-    client::{Answer, NodeView},
+    client::Answer,
     code::OwnCode,
     node::{NodeHello, Order, Report, VERSION},
     pid,
-    resources::Resources,
 };
 use std::{
     collections::BTreeSet,
@@ -117,6 +116,7 @@ impl Cluster {
         let id = self.scheduler.handle_node(self.spec(&name, &hello));
         self.scheduler.handle_drain(id, is_draining);
         self.welcome(id, &name, Vec::new());
+        self.lost.forget(&name);
         let mut member = Member::new(name, hello, now);
         member.is_draining = is_draining;
         self.nodes.insert(id, member);
@@ -317,6 +317,9 @@ impl Cluster {
         let note = loss.note(&member.name);
         self.actions.push_back(Action::Note(note));
         self.are_nodes_changed = true;
+        if !matches!(loss, Loss::Stopped | Loss::Removed) {
+            self.lost.add(&member, now);
+        }
         self.actions.push_back(Action::Dismiss(node));
         self.scheduler.handle_lost(node);
         self.spread.handle_lost(node);
@@ -356,51 +359,6 @@ impl Cluster {
         self.are_nodes_changed = true;
         self.answer(client, Answer::Done);
         self.grant(now);
-    }
-
-    pub(super) fn node_views(&self) -> Vec<NodeView> {
-        let mut views: Vec<NodeView> = self
-            .scheduler
-            .nodes()
-            .filter_map(|(id, state)| {
-                let member = self.nodes.get(&id)?;
-                let word = match (state.is_suspected, state.is_draining) {
-                    (true, _) => "suspected",
-                    (false, true) => "draining",
-                    (false, false) if member.is_failing => "failing",
-                    (false, false) => "up",
-                };
-                Some(NodeView {
-                    name: state.name.clone(),
-                    address: member.hello.address.to_string(),
-                    state: word.to_string(),
-                    capacity: state.capacity,
-                    free: state.free,
-                    processes: state.grants,
-                    isolation: member.hello.isolation.clone(),
-                    labels: member.hello.labels.clone(),
-                    glibc: member.hello.glibc.clone(),
-                })
-            })
-            .collect();
-        for (address, most) in &self.expected {
-            if !views.iter().any(|view| view.address == *address) {
-                let (mem, cpu) = most.unwrap_or_default();
-                let capacity = Resources { mem, cpu, gpu: 0 };
-                views.push(NodeView {
-                    name: address.clone(),
-                    address: address.clone(),
-                    state: "expected".to_string(),
-                    capacity,
-                    free: capacity,
-                    processes: 0,
-                    isolation: String::new(),
-                    labels: Vec::new(),
-                    glibc: String::new(),
-                });
-            }
-        }
-        views
     }
 }
 

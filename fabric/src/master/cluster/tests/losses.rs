@@ -42,11 +42,42 @@ fn a_silent_node_is_suspected_then_lost_and_its_processes_with_it() {
     assert!(world.events().iter().any(lost));
     let by = world.told.iter().filter_map(|(_, by)| by.as_deref());
     assert_eq!(by.collect::<Vec<_>>(), ["12 s of silence"]);
+    world.now += Duration::from_secs(100);
+    assert_eq!(states(&mut world)[1], ("lost".to_string(), Some(100)));
     assert!(world.was_told(0, |notice| {
         matches!(notice, Notice::Ended { peer, .. } if *peer == pid(1))
     }));
     // What it still says is not heard.
     world.report(there, JobReport::Left { number: 1 });
+}
+
+/// What people read of each node: how it is, and for how long it is lost.
+fn states(world: &mut World) -> Vec<(String, Option<u64>)> {
+    let now = world.now;
+    world.cluster.handle_ask(CLIENT, Ask::Nodes, now);
+    world.settle();
+    let Some((_, Answer::Nodes(nodes))) = world.answers.pop() else {
+        panic!("that was asked");
+    };
+    let states = nodes.into_iter();
+    states.map(|node| (node.state, node.lost_seconds)).collect()
+}
+
+#[test]
+fn a_lost_node_is_shown_as_such_until_it_is_there_again_or_for_an_hour() {
+    let (mut world, nodes) = World::new(&[4, 4]);
+    let now = world.now;
+    let nonsense = || Report::Leave;
+    world.cluster.handle_report(nodes[0], nonsense(), now);
+    world.cluster.handle_report(nodes[1], nonsense(), now);
+    let lost = ("lost".to_string(), Some(0));
+    assert_eq!(states(&mut world), [lost.clone(), lost]);
+    world.node(0, 4);
+    let up = ("up".to_string(), None);
+    let lost = ("lost".to_string(), Some(0));
+    assert_eq!(states(&mut world), [up.clone(), lost]);
+    world.now += Duration::from_secs(3600);
+    assert_eq!(states(&mut world), [up]);
 }
 
 #[test]
