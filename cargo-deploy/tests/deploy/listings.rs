@@ -59,7 +59,6 @@ fn lost() -> NodeView {
     NodeView {
         name: "n3".into(),
         state: "lost".into(),
-        free: Resources::default(),
         lost_seconds: Some(245),
         ..node()
     }
@@ -87,8 +86,9 @@ fn tables_for_people_and_lines_for_programs() {
     };
     assert_eq!(
         shown(&["nodes"]),
-        "NODE  ADDRESS        STATE  GiB FREE      CORES FREE  GPUs FREE  PROCESSES  LABELS            ISOLATION\n\
-         n2    10.0.0.2:9999  up     48.0 of 64.0  8 of 8      1 of 1     3          gpu-box disk=ssd  own user, control group\n"
+        "NODE  ADDRESS        STATE              GiB FREE      CORES FREE  GPUs FREE  PROCESSES  LABELS            ISOLATION\n\
+         n2    10.0.0.2:9999  up                 48.0 of 64.0  8 of 8      1 of 1     3          gpu-box disk=ssd  own user, control group\n\
+         n3    10.0.0.2:9999  lost for 4:05 min  48.0 of 64.0  8 of 8      1 of 1     3          gpu-box disk=ssd  own user, control group\n"
     );
     assert_eq!(
         shown(&["ps"]),
@@ -102,8 +102,13 @@ fn tables_for_people_and_lines_for_programs() {
         "{once}"
     );
     let lines = shown(&["nodes", "--format", "json"]);
-    let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
-    assert_eq!(line["free"]["mem"], 48_u64 << 30);
+    let lines: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["free"]["mem"], 48_u64 << 30);
+    let told = lines.iter().map(|line| line["lost_seconds"].as_u64());
+    assert_eq!(told.collect::<Vec<_>>(), [None, Some(245)]);
     let lines = shown(&["ps", "--format", "json"]);
     let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
     assert_eq!(line["worker"], "hello::main");

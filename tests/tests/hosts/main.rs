@@ -39,6 +39,7 @@ fn main() {
         spread::two_people_send_one_program_at_once,
         spread::a_node_that_vanishes_halfway_is_replaced,
         here::what_cuts_it_off_is_the_end_of_the_process_here_and_of_no_other,
+        network::an_end_is_told_on_another_node_at_once_and_of_a_killed_job_nothing_is_left,
         network::a_node_that_lost_its_power_returns_at_once_and_its_processes_are_known_to_be_gone,
         reset::what_is_reset_is_lost_also_where_its_sender_has_ended_since,
         reset::what_is_reset_is_lost_also_for_who_talks_over_tcp_alone,

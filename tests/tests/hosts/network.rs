@@ -4,8 +4,11 @@
 //! Deliberately absent: cables that are pulled, and daemons that are killed (`cluster.rs`); all of it at random
 //! (`soaks/nemesis`).
 
-use deploy_tests::{cluster::Cluster, daemon::Daemon};
-use nix::sys::signal::Signal;
+use deploy_tests::{cluster::Cluster, daemon::Daemon, hosts::Host};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -41,10 +44,14 @@ impl Ticking {
         })
     }
 
-    /// Waits for word of its end, and says how many milliseconds before that it ticked last.
+    /// Waits for word that it was lost, and says how many milliseconds before that it ticked last.
     fn ended(&mut self) -> u64 {
+        self.ended_as("SIGKILL (lost with its node)")
+    }
+
+    fn ended_as(&mut self, how: &str) -> u64 {
         let line = self.job.expect("told ");
-        assert!(line.ends_with("SIGKILL (lost with its node)"), "{line}");
+        assert!(line.ends_with(how), "{line}");
         let told = line.trim().split(' ').nth(1).unwrap();
         let last = fs::read_to_string(self.files.path().join("ticks")).unwrap();
         let (told, last): (u64, u64) = (told.parse().unwrap(), last.parse().unwrap());
@@ -65,9 +72,27 @@ impl Ticking {
 
     /// How it came to that, as somebody hears who asks.
     fn why(&self) -> String {
+        self.ask(&["why", &self.job()])
+    }
+
+    /// The job's name.
+    fn job(&self) -> String {
         let jobs = self.ask(&["ps", "--all"]);
         let job = jobs.lines().nth(1).and_then(|line| line.split(' ').next());
-        self.ask(&["why", job.unwrap_or_else(|| panic!("no job in:\n{jobs}"))])
+        job.unwrap_or_else(|| panic!("no job in:\n{jobs}"))
+            .to_string()
+    }
+
+    /// The job's processes and its wardens, on whichever node: those on n1 last, and there the process.
+    fn running(&self) -> Vec<u32> {
+        let hosts = ["head", "n1"].map(|name| self.cluster.hosts.host(name));
+        let all = hosts.into_iter().flat_map(Host::processes);
+        let is_its = |pid: &u32| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words);
+            words.contains("\0warden\0") || words.contains("ticks\0")
+        };
+        all.filter(is_its).collect()
     }
 
     fn finish(self) {
@@ -118,6 +143,33 @@ fn check_one_way(from: &str, to: &str) {
     );
     ticking.cluster.hosts.heal_way(from, to);
     ticking.cluster.daemon("head").expect("node n1 is up");
+    ticking.finish();
+}
+
+pub fn an_end_is_told_on_another_node_at_once_and_of_a_killed_job_nothing_is_left() {
+    let Some(mut ticking) = Ticking::start() else {
+        return;
+    };
+    let ticks = ticking.running().pop().expect("it ticks there");
+    kill(Pid::from_raw(ticks as i32), Signal::SIGKILL).unwrap();
+    let told_ms = ticking.ended_as("SIGKILL");
+    ticking.finish();
+
+    let Some(ticking) = Ticking::start() else {
+        return;
+    };
+    ticking.ask(&["kill", &ticking.job()]);
+    let begun = Instant::now();
+    while let left @ [_, ..] = &ticking.running()[..] {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{left:?}");
+        std::thread::sleep(Duration::from_millis(2)); // Nothing announces it.
+    }
+    let left = begun.elapsed();
+    println!(
+        "told on another node after {told_ms} ms at most; of a killed job nothing is left after {left:.0?}"
+    );
+    // As late as on a machine that has other things to do.
+    assert!(told_ms < 2_000 && left < Duration::from_secs(5));
     ticking.finish();
 }
 

@@ -5,7 +5,10 @@
 //! one before it lost.
 
 use super::{Cluster, nodes::Member};
-use deploy_wire::{client::NodeView, resources::Resources};
+use deploy_wire::{
+    client::NodeView,
+    resources::{Cpu, Mem, Resources},
+};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -52,8 +55,12 @@ fn view(member: &Member, state: &str) -> NodeView {
         name: member.name.clone(),
         address: hello.address.to_string(),
         state: state.to_string(),
-        capacity: Resources::default(),
-        free: Resources::default(),
+        capacity: hello.capacity,
+        free: Resources {
+            mem: Mem::default(),
+            cpu: Cpu::default(),
+            gpu: 0,
+        },
         processes: 0,
         isolation: hello.isolation.clone(),
         labels: hello.labels.clone(),
