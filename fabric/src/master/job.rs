@@ -11,6 +11,7 @@
 //! 3. A process gives its room back when nothing of it is left. When that is true of all, the wardens are closed, the
 //!    person is told that the job has finished, and it is over when the last warden has closed.
 
+mod asks;
 mod credit;
 mod elsewhere;
 mod input;
@@ -26,6 +27,7 @@ pub use report::Nonsense;
 
 use super::{happening::Happening, place::Place};
 use crate::scheduler::NodeId;
+use asks::Asks;
 use credit::Way;
 use deploy_monitor::{Action, Roster};
 use deploy_wire::{
@@ -57,7 +59,7 @@ pub struct Job {
     gone: u32,
     wardens: BTreeMap<NodeId, Warden>,
     /// What waits for the scheduler's word, by the ask's number.
-    asks: BTreeMap<u64, Want>,
+    asks: Asks,
     asks_made: u64,
     /// The number of the initial process, once there is one.
     initial: u32,
@@ -194,7 +196,7 @@ impl Job {
             begun: 0,
             gone: 0,
             wardens: BTreeMap::new(),
-            asks: BTreeMap::new(),
+            asks: Asks::default(),
             asks_made: 0,
             initial: 0,
             deeds: VecDeque::new(),
@@ -334,8 +336,8 @@ impl Job {
         self.interrupter = who.to_string();
         self.is_closing = true;
         // Who asked is killed with the rest.
-        for ask in std::mem::take(&mut self.asks).into_keys() {
-            self.deeds.push_back(Deed::Release { ask });
+        for ask in std::mem::take(&mut self.asks).keys() {
+            self.deeds.push_back(Deed::Release { ask: *ask });
         }
         self.roster.handle_persons_kill();
         self.follow();

@@ -106,7 +106,8 @@ impl Job {
         };
         job.wardens = r.list(warden)?;
         job.asks_made = r.u64()?;
-        job.asks = r.list(|r| Ok((r.u64()?, Want::read(r)?)))?;
+        let asks: Vec<_> = r.list(|r| Ok((r.u64()?, Want::read(r)?)))?;
+        job.asks = asks.into_iter().collect();
         job.way.read(r)?;
         job.input.read(r)?;
         job.relays.read(r)?;

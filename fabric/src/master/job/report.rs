@@ -2,10 +2,7 @@
 //!
 //! Deliberately absent: room (`room.rs`).
 
-use super::{
-    Deed, Job, Killer, SIGKILL, Stage,
-    room::{Spawn, Want},
-};
+use super::{Deed, Job, Killer, SIGKILL, Stage, room::Spawn};
 use crate::{
     master::brief::{self, brief},
     scheduler::NodeId,
@@ -132,7 +129,7 @@ impl Job {
                     file,
                 };
                 if !self.is_closing {
-                    self.ask(Want::Spawn(spawn));
+                    self.ask_for(spawn);
                 }
             }
             Request::Waits(_) => {} // Whoever has a clock hears that.

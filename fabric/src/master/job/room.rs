@@ -8,7 +8,7 @@
 //!
 //! Deliberately absent: what fits where.
 
-use super::{Deed, Job, Place, Process, Stage};
+use super::{Deed, Job, Place, Process, Stage, asks};
 use crate::scheduler::NodeId;
 use deploy_wire::{
     birth::Work,
@@ -43,7 +43,7 @@ pub(super) struct Spawn {
 impl Job {
     /// There is room for what was asked.
     pub(super) fn handle_granted(&mut self, ask: u64, place: Place) {
-        let want = self.asks.remove(&ask).expect("room is granted to who asks");
+        let want = self.asks.remove(ask).expect("room is granted to who asks");
         let asker = match &want {
             Want::Initial(_) => None,
             Want::Need { .. } => Some(self.initial),
@@ -71,9 +71,22 @@ impl Job {
 
     /// There is no room for what was asked.
     pub(super) fn handle_refused(&mut self, ask: u64, refusal: Refusal) {
-        let want = self.asks.remove(&ask).expect("who asks is refused");
+        let want = self.asks.remove(ask).expect("who asks is refused");
         self.refuse(want, refusal);
         self.follow();
+    }
+
+    /// Asks for room for what a process wants, unless too much waits for that already.
+    pub(super) fn ask_for(&mut self, spawn: Spawn) {
+        if self.asks.has_room_for(&spawn) {
+            return self.ask(Want::Spawn(spawn));
+        }
+        let why = format!(
+            "{} processes of this job wait for room, with {} MiB of arguments: wait for some of them before asking for more",
+            self.asks.len(),
+            asks::BYTES_MAX >> 20
+        );
+        self.refuse_spawn(spawn.from, spawn.request.id, Refusal::Launch { why });
     }
 
     /// Asks for room.
@@ -228,7 +241,7 @@ impl Job {
         let asks = self.asks.iter().filter(|(_, want)| meant(want));
         let withdrawn: Vec<u64> = asks.map(|(ask, _)| *ask).collect();
         for ask in withdrawn {
-            self.asks.remove(&ask);
+            self.asks.remove(ask);
             self.deeds.push_back(Deed::Release { ask });
         }
     }
