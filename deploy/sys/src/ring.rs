@@ -41,7 +41,6 @@ use nix::{
 use std::{
     io,
     os::fd::{BorrowedFd, OwnedFd},
-    ptr,
     sync::atomic::{Ordering::*, fence},
     time::Instant,
 };
@@ -221,7 +220,7 @@ impl Reader {
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let there = self.unread()?;
         let count = there.min(buffer.len());
-        // SAFETY: `buffer` is borrowed exclusively, and has room for `count` bytes.
+        // SAFETY: `buffer` is borrowed exclusively, and has room for `count` bytes, of which no fewer are there.
         unsafe { self.take(buffer.as_mut_ptr(), count, there) };
         Ok(count)
     }
@@ -234,7 +233,7 @@ impl Reader {
         let there = self.unread()?;
         let spare = buffer.spare_capacity_mut();
         let count = there.min(count).min(spare.len());
-        // SAFETY: the spare room belongs to `buffer` alone, and is at least `count` bytes.
+        // SAFETY: the spare room belongs to `buffer` alone, and is at least `count` bytes, of which no fewer are there.
         unsafe { self.take(spare.as_mut_ptr().cast(), count, there) };
         // SAFETY: the first `count` bytes of the spare room have just been written.
         unsafe { buffer.set_len(buffer.len() + count) };
@@ -287,13 +286,13 @@ impl Reader {
     /// Takes `count` bytes of those that are `there`.
     ///
     /// # Safety
-    /// `to` may be written for `count` bytes, which nobody else sees.
+    /// `to` may be written for `count` bytes, which nobody else sees; and `count` is no more than is there.
     unsafe fn take(&mut self, to: *mut u8, count: usize, there: usize) {
-        match self.memory.short(self.head, there) {
-            // SAFETY: by this function's own condition; of which `count` are no more, and what is short is as long as `there` or longer.
-            Some(short) => unsafe { ptr::copy_nonoverlapping(short.as_ptr(), to, count) },
+        // SAFETY: by this function's own condition.
+        let is_short = unsafe { self.memory.take_short(self.head, there, to, count) };
+        if !is_short {
             // SAFETY: by this function's own condition; and the ring holds `there` bytes from `head` on, by `unread`.
-            None => unsafe { self.memory.copy_out(self.head, to, count) },
+            unsafe { self.memory.copy_out(self.head, to, count) };
         }
         self.head += count as u64;
         self.memory.head().store(self.head, Release);
