@@ -302,7 +302,7 @@ impl Inbound {
         self.end += count;
         self.fills_reads |= count >= READ_BYTES_FIRST;
         self.reads += 1;
-        while self.scan()? {}
+        while self.scanned < self.end && self.scan()? {}
         self.skip_forsaken()?;
         if self.end - self.start > WAITING_BYTES_MAX {
             return Err(Malformed("more waits than any window lets in"));

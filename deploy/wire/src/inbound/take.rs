@@ -142,6 +142,7 @@ impl Inbound {
 
     /// The frame to take from for our receiver `generation`, if there is one: not where the sender has ended, and not
     /// where a later one has begun, whose receiver is not made yet. (An earlier one's frames were skipped.)
+    #[inline]
     fn frame_of(&mut self, generation: u32) -> Result<Option<Frame>, Malformed> {
         while self.end_of(generation) == Taken::Pending {
             if let Some(frame) = self.taking {
@@ -222,6 +223,7 @@ impl Inbound {
     }
 
     /// Begins to take the next frame, if its header was scanned.
+    #[inline]
     fn enter(&mut self) -> Result<bool, Malformed> {
         if self.start >= self.scanned {
             return Ok(false);
@@ -300,6 +302,9 @@ impl Inbound {
 
     /// Passes over what was sent to receivers that are gone, and over a long value that nobody wants.
     pub(super) fn skip_forsaken(&mut self) -> Result<(), Malformed> {
+        if self.forsaken == 0 && !self.skipping {
+            return Ok(()); // Most often: no receiver was ever dropped.
+        }
         loop {
             let Some(frame) = self.taking else {
                 let next = self.start < self.scanned && self.next_is_forsaken()?;
