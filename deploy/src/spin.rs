@@ -47,11 +47,9 @@ impl Spin {
     /// have been quicker.
     pub(crate) fn handle_won(&self) {
         self.pause.store(0, Relaxed);
-        if !self
-            .wins
-            .fetch_add(1, Relaxed)
-            .is_multiple_of(SPIN_WINS_PER_LOOK)
-        {
+        let wins = self.wins.load(Relaxed);
+        self.wins.store(wins.wrapping_add(1), Relaxed); // Of two threads at once one may not count: that is cheaper.
+        if !wins.is_multiple_of(SPIN_WINS_PER_LOOK) {
             return;
         }
         let gave_way = process::times_preempted();
