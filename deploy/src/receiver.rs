@@ -8,7 +8,6 @@ pub(crate) use {looking::Found, received::Received};
 
 use crate::{
     aside::Slot,
-    codec,
     error::{ChannelError, RecvTimeoutError, TryRecvError},
     link::{Link, Seat},
     long::{self, Claim},
@@ -17,7 +16,7 @@ use crate::{
 };
 use deploy_sys::fork;
 use deploy_wire::frame::Stop;
-use looking::SHORT_RECORD_BYTES;
+use looking::Short;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::type_name,
@@ -112,16 +111,17 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     /// not be decoded, after which others can still be received.
     #[track_caller]
     pub fn recv(&self) -> Result<T, ChannelError> {
-        let mut short = [0; SHORT_RECORD_BYTES];
+        let mut short = Short::new();
         if let Some(len) = self.take_short(&mut short) {
-            return codec::decode(&short[..len]).map_err(ChannelError::Codec);
+            return short.decode(len);
         }
         let at = Some(Location::caller());
         loop {
-            let found = self
-                .wait(None, at)
-                .expect("a wait without deadline finds something");
-            match found {
+            let mut found = None;
+            if let Some(len) = self.wait(None, at, &mut short, &mut found) {
+                return short.decode(len);
+            }
+            match found.expect("a wait without deadline finds something") {
                 Found::Value(value) => return value,
                 Found::Panicked => return Err(self.link.end_after_panic()),
                 Found::Long { total, begun } => {
@@ -165,8 +165,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         // A time too long to be told ends never.
         let deadline = Instant::now().checked_add(timeout);
+        let mut short = Short::new();
         loop {
-            match self.wait(deadline, None) {
+            let mut found = None;
+            if let Some(len) = self.wait(deadline, None, &mut short, &mut found) {
+                return short.decode(len).map_err(RecvTimeoutError::Channel);
+            }
+            match found {
                 Some(Found::Value(value)) => return value.map_err(RecvTimeoutError::Channel),
                 Some(Found::Panicked) => {
                     let end = self.link.end_after_panic_until(deadline);

@@ -47,7 +47,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
     /// Takes a short value, where one lies ready and there is nothing else to look at: most often so, where many come.
     /// Returns its length. Without it, what any of them may be (an end, a long value, an error) would be moved for each.
     #[inline]
-    pub(super) fn take_short(&self, short: &mut [u8; SHORT_RECORD_BYTES]) -> Option<usize> {
+    pub(super) fn take_short(&self, short: &mut Short) -> Option<u8> {
         let is_plain = !codec::is_bulk::<T>() && !codec::is_byte::<T>();
         if !is_plain || !self.matched.load(Acquire) || fork::happened() {
             return None;
@@ -56,11 +56,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         if rx.long || self.slot.is_full() {
             return None;
         }
-        let record = rx.inbound.take_short(self.generation, short.len())?;
-        let len = record.len();
-        short[..len].copy_from_slice(record);
+        let record = rx.inbound.take_short(self.generation, short.0.len())?;
+        let len = short.put(record);
         self.link.settle_taken(rx);
-        Some(len)
+        len
     }
 
     /// Whether what comes next is to be had as it comes: of our type, and with no long value before it.
@@ -68,30 +67,28 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
         self.matched.load(Acquire) && !rx.long && !self.slot.is_full()
     }
 
-    /// Takes a value, where a whole one has come and there is nothing else to look at, to `scratch`.
-    pub(super) fn take_record(&self, rx: &mut Rx, scratch: &mut Vec<u8>) -> bool {
+    /// Takes a value by `keep`, where a whole one has come and there is nothing else to look at.
+    pub(super) fn take_record<R>(&self, rx: &mut Rx, keep: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if !self.is_plain(rx) {
-            return false;
+            return None;
         }
-        let taken = self.take_next(&mut rx.inbound);
-        if let Ok(Taken::Record(record)) = taken {
-            scratch.clear();
-            scratch.extend_from_slice(record);
+        match self.take_next(&mut rx.inbound) {
+            Ok(Taken::Record(record)) => Some(keep(record)),
+            _ => None,
         }
-        matches!(taken, Ok(Taken::Record(_)))
     }
 
-    /// The same, by itself: what is yet to be decoded.
+    /// The same, by itself, to `scratch`: what is yet to be decoded.
     pub(super) fn take_ready(&self, scratch: &mut Vec<u8>) -> bool {
         if codec::is_bulk::<T>() || fork::happened() {
             return false;
         }
         let mut rx = self.link.rx();
-        let is_taken = self.take_record(&mut rx, scratch);
-        if is_taken {
+        let taken = self.take_record(&mut rx, |record| replace(scratch, record));
+        if taken.is_some() {
             self.link.settle_taken(rx);
         }
-        is_taken
+        taken.is_some()
     }
 
     /// What lies next in the window.
@@ -122,8 +119,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
                 Some(Polled::Value(value.map_err(ChannelError::Codec)))
             }
             Ok(Taken::Record(record)) => {
-                scratch.clear();
-                scratch.extend_from_slice(record);
+                replace(scratch, record);
                 Some(Polled::Record)
             }
             Ok(Taken::Long { total }) => Some(Polled::Long { total, begun: None }),
@@ -236,5 +232,32 @@ pub(super) fn finish<T: DeserializeOwned>(polled: Polled<T>, scratch: &[u8]) -> 
     }
 }
 
+/// The record, and nothing else.
+pub(super) fn replace(scratch: &mut Vec<u8>, record: &[u8]) {
+    scratch.clear();
+    scratch.extend_from_slice(record);
+}
+
+/// Where the bytes of a short value are until it is decoded. Its length alone goes from hand to hand.
+pub(super) struct Short([u8; SHORT_RECORD_BYTES]);
+
+impl Short {
+    pub(super) fn new() -> Short {
+        Short([0; SHORT_RECORD_BYTES])
+    }
+
+    /// Keeps the record, if it is short; says how long it is.
+    #[inline]
+    pub(super) fn put(&mut self, record: &[u8]) -> Option<u8> {
+        self.0.get_mut(..record.len())?.copy_from_slice(record);
+        Some(record.len() as u8)
+    }
+
+    /// The value in the record that was kept, which is so long.
+    pub(super) fn decode<T: DeserializeOwned>(&self, len: u8) -> Result<T, ChannelError> {
+        codec::decode(&self.0[..usize::from(len)]).map_err(ChannelError::Codec)
+    }
+}
+
 /// A number, or a few: what is worth a way of its own.
-pub(super) const SHORT_RECORD_BYTES: usize = 64;
+const SHORT_RECORD_BYTES: usize = 64;

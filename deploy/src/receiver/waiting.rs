@@ -4,7 +4,7 @@
 
 use super::{
     Receiver,
-    looking::{Found, Polled, finish},
+    looking::{Found, Polled, Short, finish, replace},
 };
 use crate::{
     carrier::Came,
@@ -18,40 +18,71 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{any::type_name, cell::RefCell, time::Instant};
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
-    /// Blocks until something is found, or until the deadline. It waits in this line.
-    pub(super) fn wait(&self, deadline: Option<Instant>, at: Option<Line>) -> Option<Found<T>> {
+    /// Blocks until something is found, or until the deadline. It waits in this line. Returns the length of a value that was
+    /// left in `short`; all else is left in `found`. So what may be large is moved once, and not with each short value.
+    pub(super) fn wait(
+        &self,
+        deadline: Option<Instant>,
+        at: Option<Line>,
+        short: &mut Short,
+        found: &mut Option<Found<T>>,
+    ) -> Option<u8> {
         scratch::with(|scratch| {
             let mut room = None;
-            let scratch = RefCell::new(scratch);
-            let look = || self.look(&mut scratch.borrow_mut());
+            let (scratch, polled) = (RefCell::new(scratch), RefCell::new(None));
+            let look = || {
+                let look = self.look(&mut scratch.borrow_mut());
+                leave(look, &mut polled.borrow_mut())
+            };
             let read = |who| match deadline {
                 _ if who == Who::Sleeper => {
                     room = None; // Who sleeps has no room for what may come.
                     self.link.read_as(who).into()
                 }
-                None if codec::is_bulk::<T>() => self.read_ahead(who, &mut room),
+                None if codec::is_bulk::<T>() => {
+                    let look = self.read_ahead(who, &mut room);
+                    leave(look, &mut polled.borrow_mut())
+                }
                 _ if codec::is_bulk::<T>() || codec::is_byte::<T>() => {
                     self.link.read_as(who).into()
                 }
-                _ => self.read_and_take(who, &mut scratch.borrow_mut()),
+                _ => self.read_and_take(who, short, &mut scratch.borrow_mut()),
             };
             let waiting = Some(self.waiting(at));
-            let polled = self.link.wait_reading(deadline, waiting, look, read)?;
-            Some(finish(polled, scratch.into_inner()))
+            let short_len = self.link.wait_reading(deadline, waiting, look, read)?;
+            if short_len.is_none() {
+                let polled = polled.into_inner().unwrap_or(Polled::Record);
+                *found = Some(finish(polled, scratch.into_inner()));
+            }
+            short_len
         })
     }
 
-    /// Reads once, and takes the value that came, under one lock: most often it is what this thread waits for.
-    fn read_and_take(&self, who: Who, scratch: &mut Vec<u8>) -> Look<Polled<T>> {
-        let mut is_taken = false;
+    /// Reads once, and takes the value that came, under one lock: most often it is what this thread waits for. Where it is not
+    /// short it is left in `scratch`.
+    fn read_and_take(
+        &self,
+        who: Who,
+        short: &mut Short,
+        scratch: &mut Vec<u8>,
+    ) -> Look<Option<u8>> {
+        let mut taken = None;
         let read = self.link.read_by(who == Who::Owner, |rx, socket| {
             let came = rx.way.read(socket, &mut rx.inbound);
-            is_taken = matches!(came, Came::Something) && self.take_record(rx, scratch);
+            if let Came::Something = came {
+                taken = self.take_record(rx, |record| {
+                    let len = short.put(record);
+                    if len.is_none() {
+                        replace(scratch, record);
+                    }
+                    len
+                });
+            }
             came
         });
-        match is_taken {
-            true => Look::Found(Polled::Record),
-            false => read.into(),
+        match taken {
+            Some(short_len) => Look::Found(short_len),
+            None => read.into(),
         }
     }
 
@@ -88,5 +119,18 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Receiver<T> {
             type_name: type_name::<T>(),
             at,
         }
+    }
+}
+
+/// Leaves what was found here; nothing of it is short.
+fn leave<R>(look: Look<R>, found: &mut Option<R>) -> Look<Option<u8>> {
+    match look {
+        Look::Found(something) => {
+            *found = Some(something);
+            Look::Found(None)
+        }
+        Look::Something => Look::Something,
+        Look::Nothing => Look::Nothing,
+        Look::Idle => Look::Idle,
     }
 }
