@@ -37,6 +37,26 @@ fn who_sleeps_beside_the_ring_hears_that_the_network_is_cut() {
     assert_eq!(sleeper.found(), ChannelError::Lost(Lost::Cut));
 }
 
+/// The kernel then tells nobody of that number, not even that it is none any more.
+#[test]
+fn who_sleeps_beside_the_ring_hears_that_its_own_program_closed_the_socket() {
+    let sleeper = Sleeper::in_bed();
+    let socket = sleeper.own.socket().unwrap();
+    sleeper.own.hub.poller.remove(socket).unwrap();
+    sleeper.peer.shut_down();
+    sleeper.own.handle_broken(); // The peer found the end, and the monitor says so.
+    assert_eq!(sleeper.found(), ChannelError::Lost(Lost::Broken));
+}
+
+/// The reactor knows it no more, and would pass over the end of its socket.
+#[test]
+fn who_sleeps_beside_the_ring_hears_that_an_ended_connection_is_let_go() {
+    let sleeper = Sleeper::in_bed();
+    sleeper.own.handle_lost(Lost::Broken);
+    sleeper.own.let_go();
+    assert_eq!(sleeper.found(), ChannelError::Lost(Lost::Broken));
+}
+
 #[test]
 fn who_sleeps_beside_the_ring_is_woken_for_every_value() {
     let sleeper = Sleeper::in_bed();
