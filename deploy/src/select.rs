@@ -286,6 +286,9 @@ fn random_below(count: usize) -> usize {
 /// chosen at random. With `default => ..` it does not wait; with `default(timeout) => ..` it waits no longer than that.
 /// The arms' values are the macro's.
 ///
+/// A value longer than some 16 KiB may still wait for room once its arm is chosen, and nothing is received meanwhile: two
+/// processes that do so to each other wait for ever. Send such values from another thread or task than the one that receives.
+///
 /// ```no_run
 /// # use deploy::*; use std::time::Duration;
 /// fn serve(orders: &Receiver<String>, ticks: &Receiver<u64>, answers: &Sender<usize>) {
