@@ -122,12 +122,12 @@ impl Writer {
     /// `WouldBlock` where nothing fits; `InvalidData` where the peer's count cannot be.
     pub fn write(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let mut written = 0;
-        for (mut bytes, may_go_past) in [(first, false), (second, true)] {
+        'written: for (mut bytes, may_go_past) in [(first, false), (second, true)] {
             while !bytes.is_empty() {
                 let wanted = bytes.len().min(STEP_BYTES);
                 let count = wanted.min(self.room_for(wanted)?);
                 if count == 0 {
-                    break;
+                    break 'written; // And nothing of the second behind a part of the first, though there may be room again.
                 }
                 match may_go_past && count >= LONG_BYTES {
                     true => self.put_long(&bytes[..count]),
