@@ -63,7 +63,8 @@ fn is_taken_in(link: &Link, sequence: u64) -> bool {
         return true;
     }
     let has_ended = link.has_ended();
-    if has_ended && link.was_closed_here() {
+    // A thread that sleeps on the socket holds it, whoever closed its number, and finds no end: so the number is looked at, too.
+    if has_ended && link.was_closed_here() || link.has_lost_its_number() {
         fatal::closed_ours();
     }
     has_ended

@@ -24,6 +24,13 @@
 //= main: exits 0, out "exited SIGABRT\n"
 //=   worker: killed SIGABRT, err "deploy: this process closed descriptors that it did not open*\n"
 
+//= run of its connections alone and exits while another thread receives
+//= args exits
+//= env DEPLOY_CHANNELS=tcp
+//= code 134
+//= main: exits 0, out "exited SIGABRT\n"
+//=   worker: killed SIGABRT, err "deploy: this process closed descriptors that it did not open*\n"
+
 //= run and opens files under the same numbers
 //= args files
 //= code 134
@@ -43,15 +50,15 @@ use deploy_tests::{
 use std::{
     env,
     fs::{self, File},
-    os::fd::OwnedFd,
-    thread,
+    os::fd::{OwnedFd, RawFd},
+    process, thread,
     time::Duration,
 };
 
 fn main() {
     let how = env::args().nth(1).unwrap();
     if how == "before" {
-        close_all();
+        close(|_| true);
     }
     init(Resources::default());
     let path = env::temp_dir().join("users");
@@ -68,14 +75,14 @@ fn main() {
 
 fn worker(parent: Pid, how: String) {
     let sender = Sender::<u64>::new(parent);
-    if how == "receives" {
+    if ["receives", "exits"].contains(&&*how) {
         let receiver = Receiver::<u64>::new(parent);
         thread::spawn(move || receiver.recv());
     }
     // The last that the parent says of it: from then on nothing comes by which who is awake finds out what was closed.
     sender.flush().unwrap();
     threads::await_rest(match how.as_str() {
-        "receives" => Rest::BeyondTick,
+        "receives" | "exits" => Rest::BeyondTick,
         // Whoever is about to look at what this process waits for would find out, too.
         _ => Rest::WithoutEnd,
     });
@@ -83,7 +90,10 @@ fn worker(parent: Pid, how: String) {
         // Who receives looks after a second, and is to find out well before the parent asks, a second behind the end.
         thread::sleep(Duration::from_millis(500));
     }
-    close_all();
+    match &*how {
+        "exits" => close(is_connection),
+        _ => close(|_| true),
+    }
     match how.as_str() {
         "files" => {
             let file = File::options()
@@ -99,6 +109,8 @@ fn worker(parent: Pid, how: String) {
         "sends" => loop {
             let _ = sender.send(7);
         },
+        // Who receives still has the connection, and finds nothing out. (Through shared memory all may have arrived.)
+        "exits" => process::exit(0),
         "spawns" => {
             let _ = spawn(worker, how, Resources::default());
         }
@@ -109,9 +121,9 @@ fn worker(parent: Pid, how: String) {
 }
 
 /// As programs do that make themselves daemons.
-fn close_all() {
+fn close(is_wanted: impl Fn(RawFd) -> bool) {
     let open = fs::read_dir("/proc/self/fd").unwrap();
-    let numbers: Vec<i32> = open
+    let numbers: Vec<RawFd> = open
         .map(|entry| {
             entry
                 .unwrap()
@@ -122,8 +134,25 @@ fn close_all() {
                 .unwrap()
         })
         .collect();
-    for number in numbers.into_iter().filter(|number| *number > 2) {
+    for number in numbers
+        .into_iter()
+        .filter(|number| *number > 2 && is_wanted(*number))
+    {
         // The directory's own is closed already.
         let _ = nix::unistd::close(number);
     }
+}
+
+/// Whether it is a socket to another process of the job; that to the monitor carries packets, and no other does.
+fn is_connection(number: RawFd) -> bool {
+    let file = fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
+    let inode = file.to_str().and_then(|file| file.strip_prefix("socket:["));
+    let Some(inode) = inode.and_then(|inode| inode.strip_suffix(']')) else {
+        return false;
+    };
+    // NUMBER REFERENCES PROTOCOL FLAGS TYPE STATE INODE ..
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+    let mut sockets = sockets.lines().map(|line| line.split_whitespace());
+    const PACKETS: &str = "0005";
+    !sockets.any(|mut fields| fields.nth(4) == Some(PACKETS) && fields.nth(1) == Some(inode))
 }

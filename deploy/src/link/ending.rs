@@ -65,6 +65,12 @@ impl Link {
         matches!(self.lost.get(), Some(Lost::OwnDescriptor))
     }
 
+    /// Whether the number of the socket is none any more, or a file's of the user's.
+    pub(crate) fn has_lost_its_number(&self) -> bool {
+        self.socket()
+            .is_some_and(|socket| !stream::is_socket(socket))
+    }
+
     /// The peer lives, and yet nothing more comes from it.
     pub(crate) fn handle_severed(&self) {
         if self.is_doubtful() {
