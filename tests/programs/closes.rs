@@ -27,6 +27,7 @@
 //= run of its connections alone and exits while another thread receives
 //= args exits
 //= env DEPLOY_CHANNELS=tcp
+//= only alone
 //= code 134
 //= main: exits 0, out "exited SIGABRT\n"
 //=   worker: killed SIGABRT, err "deploy: this process closed descriptors that it did not open*\n"

@@ -32,7 +32,7 @@ pub fn await_rest(rest: Rest) {
     }
 }
 
-/// Of what `/proc/self/task/*/syscall` says: `running`, or a number and its arguments.
+/// Of what `/proc/self/task/*/syscall` says: `running`, or a number and its arguments; -1 is no call, but such as a wait for a page.
 fn is_rest(call: &str, rest: Rest) -> bool {
     let mut words = call.split_whitespace();
     let Some(Ok(number)) = words.next().map(str::parse::<i64>) else {
@@ -44,7 +44,8 @@ fn is_rest(call: &str, rest: Rest) -> bool {
         Rest::BeyondTick => |ms| !(0..=TICK_MS_MAX).contains(&ms),
         Rest::WithoutEnd => |ms| ms < 0,
     };
-    !EVENTS.contains(&number) || time_ms.is_none_or(|ms| is_long(ms as i32))
+    let is_wait = EVENTS.contains(&number);
+    number >= 0 && (!is_wait || time_ms.is_none_or(|ms| is_long(ms as i32)))
 }
 
 /// The calls that wait for events; the fourth argument is for how many milliseconds.
