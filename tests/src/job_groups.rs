@@ -1,10 +1,8 @@
-//! Control groups that jobs have left with processes in them: whoever owns a job's group holds a lock on it for as long as it
-//! lives, so one without is left, or about to be taken or removed.
+//! Control groups that jobs have left: whoever owns a job's group holds a lock on it for as long as it lives, so one without
+//! is left, or about to be taken or removed.
 //!
-//! Deliberately absent: groups of other names, and empty ones, which the next job clears away where a monitor was killed before
-//! it had a keeper.
+//! Deliberately absent: groups of other names.
 
-use crate::leftovers::groups_below;
 use nix::sys::stat::{major, minor, stat};
 use std::{
     collections::BTreeSet,
@@ -30,18 +28,9 @@ pub(crate) fn without_owner(groups: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
         .filter(is_locked)
         .filter_map(|path| name(path))
         .collect();
-    let is_left = |path: &PathBuf| {
-        name(path).is_some_and(|name| !owned.contains(&name)) && has_processes(path)
-    };
+    let is_left =
+        |path: &PathBuf| path.exists() && name(path).is_some_and(|name| !owned.contains(&name));
     jobs.into_iter().filter(is_left).collect()
-}
-
-fn has_processes(group: &Path) -> bool {
-    let mut all = groups_below(vec![group.to_path_buf()]);
-    all.insert(group.to_path_buf());
-    let members = |group: PathBuf| fs::read(group.join("cgroup.procs"));
-    all.into_iter()
-        .any(|group| members(group).is_ok_and(|members| !members.is_empty()))
 }
 
 /// What tells the job, if it is a job's.
@@ -68,7 +57,6 @@ mod tests {
     use super::*;
     use crate::leftovers::own_groups;
     use nix::fcntl::{Flock, FlockArg};
-    use std::process::{Command, Stdio};
 
     #[test]
     fn the_group_of_a_job_without_an_owner_is_left() {
@@ -82,17 +70,12 @@ mod tests {
             fs::create_dir(group).unwrap();
         }
         let groups = BTreeSet::from([job.clone(), other.clone()]);
-        assert_eq!(without_owner(&groups), BTreeSet::new());
-        let mut member = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        fs::write(job.join("cgroup.procs"), member.id().to_string()).unwrap();
         assert_eq!(without_owner(&groups), BTreeSet::from([job.clone()]));
         let file = fs::File::open(&job).unwrap();
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
         assert_eq!(without_owner(&groups), BTreeSet::new());
         drop(lock);
         assert_eq!(without_owner(&groups), BTreeSet::from([job.clone()]));
-        drop(member.stdin.take());
-        member.wait().unwrap();
         for group in [&job, &other] {
             fs::remove_dir(group).unwrap();
         }

@@ -17,8 +17,8 @@ use nix::{
     unistd::Pid,
 };
 use std::{
-    io::{BufRead, BufReader},
-    process::Stdio,
+    io::{BufRead, BufReader, Lines},
+    process::{Child, ChildStdout, Stdio},
     sync::{Mutex, OnceLock, mpsc},
     thread,
     time::{Duration, Instant},
@@ -62,13 +62,7 @@ fn a_connection_that_is_lost_is_told_whoever_lives() {
     // A suite that was started with `&` ignores SIGINT, and so would what it starts.
     signal::forget_ignored().unwrap();
     let person = Person::of(&bridge);
-    let mut child = person
-        .run(&bridge, &["--format", "json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (mut child, mut lines) = events(&person, &bridge);
     let mut next = |event: &str| -> serde_json::Value {
         let line = lines.next().expect("it goes on").unwrap();
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -118,13 +112,7 @@ fn who_asks_again_for_what_nobody_can_be_told_is_not_kept_waiting() {
         let _ = wait.recv_timeout(PATIENCE); // Later ones are let go when the test is over.
     });
     let person = Person::of(&bridge);
-    let mut child = person
-        .run(&bridge, &["--format", "json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (mut child, mut lines) = events(&person, &bridge);
     let mut expect = |text: &str| {
         let line = lines.next().expect("it goes on").unwrap();
         assert!(line.contains(text), "{line}");
@@ -144,4 +132,16 @@ fn who_asks_again_for_what_nobody_can_be_told_is_not_kept_waiting() {
     assert!(begun.elapsed() < GRACE / 2);
     drop(go_on);
     assert_eq!(code(child.wait().unwrap()), OwnCode::Connection.number());
+}
+
+/// A run of which each event is a line.
+fn events(person: &Person, bridge: &Bridge) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut child = person
+        .run(bridge, &["--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines)
 }
