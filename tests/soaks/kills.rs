@@ -1,6 +1,6 @@
 //! `cargo run --release -p deploy-tests --bin kills -- --kills 1000 --seed 1`: jobs with checked traffic, in each of which
 //! one process is killed by SIGKILL at a random moment: the one that sends, the one that receives, one that has nothing
-//! to do with it, or the first one, which watches. It prints what it counted, and fails with the seed of the job where
+//! to do with it, the keeper, or the first one, which watches. It prints what it counted, and fails with the seed of the job where
 //! something was lost, doubled, reordered or torn, where a cut looked like a clean end, or where anything is left; and
 //! where an end is usually noticed later than after 50 ms, or a job usually there for more than 100 ms after its first
 //! process. How late it is at worst is printed, and as much the machine's affair as ours.
@@ -110,12 +110,20 @@ fn run(kind: &str, seed: u64, seen: &mut Seen) -> Result<(), String> {
     if kind == "monitor" {
         return Ok(());
     }
+    // A keeper is no process of the program: nobody notices its end, and nothing has failed.
+    let code = if kind == "keeper" { 0 } else { 137 };
     let words: Vec<&str> = out.split_whitespace().collect();
     match words[..] {
-        ["ok", values, micros] if output.status.code() == Some(137) => {
+        ["ok", values, ref noticed @ ..] if output.status.code() == Some(code) => {
             seen.values += values.parse::<u64>().map_err(|error| error.to_string())?;
-            let micros = micros.parse().map_err(|_| out.clone())?;
-            seen.noticed.push(Duration::from_micros(micros));
+            for micros in noticed {
+                let micros = micros.parse().map_err(|_| out.clone())?;
+                seen.noticed.push(Duration::from_micros(micros));
+            }
+            Ok(())
+        }
+        ["skipped"] => {
+            println!("skipped: without control groups there is no keeper to kill");
             Ok(())
         }
         _ => Err(format!("{}: {out}{err}", output.status)),
@@ -130,10 +138,11 @@ fn clear(mark: &Mark) -> Result<(), String> {
     }
     let mut next = Command::new(env::current_exe().unwrap());
     next.args(["job", "nothing", "0", "."]);
-    let status = next.envs(mark.variables()).stdin(Stdio::null()).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        other => Err(format!("the job after it: {other:?}")),
+    let output = next.envs(mark.variables()).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| error.to_string())?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("the job after it: {}", text(&output.stderr))),
     }
 }
 
@@ -157,6 +166,7 @@ fn job(kind: &str, seed: u64, directory: &Path) {
             expect_killed(&end);
             (sent, killed.join().unwrap().elapsed())
         }
+        "keeper" => return job_without_keeper(seed, flushed),
         "bystander" => {
             let partner = spawn(sends, (flushed, Some(COUNT)), Resources::default()).unwrap();
             let bystander = spawn(
@@ -199,6 +209,44 @@ fn job(kind: &str, seed: u64, directory: &Path) {
         }
     };
     println!("ok {values} {}", noticed.as_micros());
+}
+
+/// The keeper is killed while values flow; they all come, and those of a process that begins after it too.
+fn job_without_keeper(seed: u64, flushed: PathBuf) {
+    let partner = || {
+        let pid = spawn(sends, (flushed.clone(), Some(COUNT)), Resources::default()).unwrap();
+        let receiver = Receiver::<Value>::new(pid);
+        receiver.recv().unwrap(); // Who it is.
+        receiver
+    };
+    let during = partner();
+    let Some(keeper) = keeper() else {
+        return println!("skipped");
+    };
+    let killed = kill_later(keeper, seed);
+    assert_eq!(check(&during), (COUNT, ChannelError::Closed));
+    killed.join().unwrap();
+    assert_eq!(check(&partner()), (COUNT, ChannelError::Closed));
+    println!("ok {}", 2 * COUNT);
+}
+
+/// The keeper of this job, once it keeps: the monitor's child, as this process is.
+fn keeper() -> Option<u32> {
+    let deadline = Instant::now() + LEFT_MAX;
+    let children = format!("/proc/{0}/task/{0}/children", unistd::getppid());
+    while Instant::now() < deadline {
+        let children = fs::read_to_string(&children).expect("the kernel says who the children are");
+        let mut children = children.split(' ').filter_map(|child| child.parse().ok());
+        let found = children.find(|child: &u32| {
+            fs::read_to_string(format!("/proc/{child}/comm"))
+                .is_ok_and(|name| name == "deploy-keeper\n")
+        });
+        if found.is_some() {
+            return found;
+        }
+        thread::yield_now();
+    }
+    None
 }
 
 /// A number, and bytes that follow from it.
@@ -306,7 +354,7 @@ fn spread(times: &mut [Duration]) -> String {
     )
 }
 
-const KINDS: [&str; 4] = ["sender", "receiver", "bystander", "monitor"];
+const KINDS: [&str; 5] = ["sender", "receiver", "bystander", "keeper", "monitor"];
 
 /// How soon most ends are to be noticed, and most jobs to be gone.
 const NOTICED_MAX: Duration = Duration::from_millis(50);

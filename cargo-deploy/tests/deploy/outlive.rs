@@ -81,6 +81,22 @@ impl Cluster {
         self.person.deploy(words).output().unwrap()
     }
 
+    /// What the audit log says this person has done, and with which job.
+    fn audited(&self) -> Vec<(String, String)> {
+        let log = fs::read_to_string(self.state.join("audit.jsonl")).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines
+            .map(|line: serde_json::Value| {
+                let word = |name: &str| line[name].as_str().unwrap_or_default().to_string();
+                assert!(
+                    word("who").starts_with("user ") && word("from").starts_with("127."),
+                    "{line}"
+                );
+                (word("event"), word("job"))
+            })
+            .collect()
+    }
+
     /// Another address of the bridge, whose connections are cut after so many bytes to the client, the first so many of them.
     fn bad_line(&self, bytes: u64, cuts: u64) -> BadLine {
         let line = BadLine::start(self.bridge.parse().unwrap(), bytes, cuts);
@@ -351,6 +367,16 @@ fn a_detached_job_is_followed_to_its_code_and_killed_by_name() {
     let why: serde_json::Value = serde_json::from_str(&why).unwrap();
     assert_eq!(why["status"]["reason"], "interrupted");
     assert!(why["by"].is_string(), "{why}");
+    let events = cluster.audited();
+    let known = [
+        ("joined", ""),
+        ("run", &*job),
+        ("run", &*running),
+        ("kill", &running[..8]),
+        ("kill", &running[..8]),
+    ];
+    let of = |(event, job): &(&str, &str)| (event.to_string(), job.to_string());
+    assert_eq!(events, known.iter().map(of).collect::<Vec<_>>());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use deploy_trust::{
     subject::{Name, Role},
 };
 use deploy_wire::client::{Answer, Ask, Digest, RunRequest, VERSION};
+use serde_json::Value;
 use std::{
     fs::{self, Permissions},
     os::unix::{
@@ -19,6 +20,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Output},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 use tempfile::TempDir;
@@ -164,6 +166,23 @@ impl Cluster {
     /// What happened here, as the master has written it down.
     pub fn audit(&self) -> String {
         fs::read_to_string(self.state("head").join("audit.jsonl")).unwrap()
+    }
+
+    /// The first line about such an event there, once there is one: it is written while the daemons go on.
+    pub fn audited(&self, event: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let audit = self.audit();
+            let whole = audit
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            let mut lines = whole.map(|line| serde_json::from_str::<Value>(line).unwrap());
+            if let Some(line) = lines.find(|line| line["event"] == event) {
+                return line;
+            }
+            assert!(Instant::now() < deadline, "{event} is not in {audit}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

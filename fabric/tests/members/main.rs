@@ -11,6 +11,7 @@ mod confined;
 mod daemons;
 mod hostile;
 mod insecure;
+mod joining;
 mod leaving;
 mod matrix;
 mod own_node;
