@@ -6,23 +6,24 @@
 //!
 //! Deliberately absent: what runs on the hosts.
 
+mod cables;
+mod host;
 mod loss;
+mod spaces;
+
+pub use host::{Frozen, Host};
 
 use crate::leftovers;
 use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, setns, unshare},
-    sys::signal::{Signal, kill},
-    unistd::{Pid, geteuid, sethostname},
+    sched::{CloneFlags, unshare},
+    unistd::geteuid,
 };
+use spaces::{Spaces, on_a_thread};
 use std::{
-    collections::HashSet,
-    ffi::OsStr,
-    fs::{self, File},
-    io,
+    fs,
     net::{IpAddr, Ipv4Addr},
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
-    path::{Path, PathBuf},
+    os::fd::AsRawFd,
+    path::PathBuf,
     process::Command,
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -35,29 +36,6 @@ pub struct Hosts {
     switch: Spaces,
     hosts: Vec<Host>,
     directory: PathBuf,
-}
-
-/// One of them.
-#[derive(Debug)]
-pub struct Host {
-    /// What it calls itself.
-    pub name: String,
-    /// Where the others reach it.
-    pub address: IpAddr,
-    /// The switch's end of its cable.
-    port: String,
-    disk: PathBuf,
-    /// What is started here is in these.
-    groups: Vec<PathBuf>,
-    spaces: Spaces,
-}
-
-/// Namespaces that exist for as long as these are open.
-#[derive(Debug)]
-struct Spaces {
-    net: File,
-    /// Of the host's name and of its mounts; the switch has none.
-    own: Option<(File, File)>,
 }
 
 impl Hosts {
@@ -105,83 +83,10 @@ impl Hosts {
         found.unwrap_or_else(|| panic!("there is no host {name}"))
     }
 
-    /// Pulls a host's cable out at the switch: it hears and says nothing, and nobody is told.
-    pub fn cut(&self, name: &str) {
-        self.ip(&format!("link set {} nomaster", self.host(name).port));
-    }
-
-    /// Plugs it in again.
-    pub fn heal(&self, name: &str) {
-        self.plug_in(&self.host(name).port);
-    }
-
-    fn plug_in(&self, port: &str) {
-        self.ip(&format!("link set {port} master br0"));
-        // The switch forwards a little later, and what is lost until then is asked for again only after a second.
-        let show = format!("link show dev {port}");
-        let deadline = Instant::now() + READY_MAX;
-        while !self.tool("bridge", &show).contains("state forwarding") {
-            assert!(Instant::now() < deadline, "{port} is never ready");
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    /// These two do not reach each other any more, but everybody else does reach both.
-    pub fn cut_pair(&self, one: &str, other: &str) {
-        self.isolate([one, other], "on");
-    }
-
-    /// They do again.
-    pub fn heal_pair(&self, one: &str, other: &str) {
-        self.isolate([one, other], "off");
-    }
-
-    /// What the one sends to the other is lost, and nothing else is.
-    pub fn cut_way(&self, from: &str, to: &str) {
-        self.believe(from, to, NOBODY);
-    }
-
-    /// It arrives again.
-    pub fn heal_way(&self, from: &str, to: &str) {
-        let to_card = card(self.number(to));
-        self.believe(from, to, &to_card);
-    }
-
-    /// Has one host take this for the card of the other.
-    fn believe(&self, host: &str, other: &str, card: &str) {
-        let address = self.host(other).address;
-        let words = format!("neigh replace {address} lladdr {card} dev eth0 nud permanent");
-        self.host(host).tool("ip", &words);
-    }
-
     fn number(&self, name: &str) -> u8 {
         let index = self.hosts.iter().position(|host| host.name == name);
         let index = index.unwrap_or_else(|| panic!("there is no host {name}"));
         index as u8 + 1
-    }
-
-    /// A host's cable carries no more than this in either direction, such as `8mbit`, and loses what comes faster.
-    pub fn slow(&self, name: &str, rate: &str) {
-        let host = self.host(name);
-        let words = |device: &str| {
-            format!("qdisc replace dev {device} root tbf rate {rate} burst 16kb latency 50ms")
-        };
-        host.tool("tc", &words("eth0"));
-        self.tool("tc", &words(&host.port));
-    }
-
-    /// It is as quick as ever.
-    pub fn heal_slow(&self, name: &str) {
-        let host = self.host(name);
-        host.tool("tc", "qdisc del dev eth0 root");
-        self.tool("tc", &format!("qdisc del dev {} root", host.port));
-    }
-
-    fn isolate(&self, names: [&str; 2], state: &str) {
-        for name in names {
-            let port = &self.host(name).port;
-            self.tool("bridge", &format!("link set dev {port} isolated {state}"));
-        }
     }
 
     /// Takes the power from a host: its processes are gone, and not one packet more leaves it.
@@ -264,156 +169,6 @@ impl Hosts {
     }
 }
 
-impl Host {
-    /// Does something on this host: what is started within runs there, and so do connections made within.
-    pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
-        self.spaces.within(act)
-    }
-
-    /// A program that is to run here, with these arguments.
-    pub fn command(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Command {
-        let mut command = Command::new("sh");
-        let script = "n=$1; shift; while [ $n -gt 0 ]; do echo $$ >\"$1/cgroup.procs\"; shift; n=$((n-1)); done; exec \"$@\"";
-        command.args(["-c", script, "host", &self.groups.len().to_string()]);
-        command.args(&self.groups).arg(program).args(args);
-        command
-    }
-
-    /// What the host has in `/var/lib`.
-    pub fn disk(&self) -> &Path {
-        &self.disk
-    }
-
-    /// How many bytes have left it by its cable.
-    ///
-    /// # Panics
-    /// If its kernel does not say.
-    pub fn sent(&self) -> u64 {
-        let all = self.within(|| fs::read_to_string("/proc/thread-self/net/dev"));
-        let all = all.expect("the kernel counts");
-        let line = all
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("eth0:"));
-        let mut counts = line.expect("it has a cable").split_whitespace();
-        let sent = counts.nth(8).and_then(|sent| sent.parse().ok());
-        sent.expect("the ninth is what was sent")
-    }
-
-    /// Gives it another disk, which is empty and of this size, such as `5m`, until it is off.
-    pub fn shrink(&self, size: &str) {
-        let words = format!("-t tmpfs -o size={size},mode=755 none /var/lib");
-        self.tool("mount", &words);
-    }
-
-    /// Gives it another disk, which is empty and can be [frozen](Host::freeze), until it is off. False, and a line that says so,
-    /// where none can be made.
-    ///
-    /// # Panics
-    /// Where it should be possible but is not.
-    pub fn give_disk(&self, mib: u64) -> bool {
-        for program in ["mkfs.ext4", "fsfreeze"] {
-            if let Err(error) = Command::new(program).arg("-V").output() {
-                eprintln!("skipped: no disk can be made here: {program}: {error}");
-                return false;
-            }
-        }
-        let image = self.disk.with_extension("image");
-        let file = File::create(&image).expect("the directory is ours");
-        file.set_len(mib << 20).expect("it takes no room yet");
-        let image = image.display();
-        self.tool("mkfs.ext4", &format!("-q {image}"));
-        self.tool("mount", &format!("-o loop {image} /var/lib"));
-        true
-    }
-
-    /// Whoever writes to its disk waits from now on, until this is dropped.
-    pub fn freeze(&self) -> Frozen<'_> {
-        self.tool("fsfreeze", "-f /var/lib");
-        Frozen(self)
-    }
-
-    /// Has this host's kernel reset all TCP connections that it has with these addresses, and tell their other ends so by a packet:
-    /// as who is between two hosts does to both. False, and a line that says so, where it cannot.
-    ///
-    /// # Panics
-    /// If there is nothing to reset.
-    pub fn reset(&self, peers: &str) -> bool {
-        let show = format!("-Htn state established dst {peers}");
-        let listed = || self.within(|| run("ss", &show));
-        let before = listed();
-        assert!(!before.is_empty(), "no connection with {peers}");
-        self.tool("ss", &format!("-K {show}"));
-        let after = listed();
-        let left: HashSet<_> = after.lines().map(ends_of).collect();
-        let is_done = !before.lines().any(|line| left.contains(&ends_of(line)));
-        if !is_done {
-            eprintln!("skipped: the kernel resets no connections (CONFIG_INET_DIAG_DESTROY)");
-        }
-        is_done
-    }
-
-    /// All that run here.
-    pub fn processes(&self) -> Vec<u32> {
-        let about = self.spaces.net.metadata().expect("it is open");
-        let is_here = |pid: &u32| {
-            fs::metadata(format!("/proc/{pid}/ns/net"))
-                .is_ok_and(|net| (net.dev(), net.ino()) == (about.dev(), about.ino()))
-        };
-        leftovers::every_process().filter(is_here).collect()
-    }
-
-    /// How many control groups there are within its own.
-    pub fn control_groups(&self) -> usize {
-        leftovers::groups_below(self.groups.clone()).len()
-    }
-
-    /// All that is here and may not stay: processes and control groups, in words.
-    pub fn left(&self) -> Vec<String> {
-        let groups = leftovers::groups_below(self.groups.clone());
-        let groups = groups.iter().map(|group| group.display().to_string());
-        let processes = self.processes().into_iter().map(leftovers::describe);
-        processes.chain(groups).collect()
-    }
-
-    /// Removes the control groups, whose processes are dead or dying.
-    fn remove_groups(&self) {
-        let deadline = Instant::now() + LEFT_MAX;
-        let all = leftovers::groups_below(self.groups.clone());
-        // Those within others come later in their order.
-        for group in self.groups.iter().chain(&all).rev() {
-            while fs::remove_dir(group).is_err() && group.exists() {
-                if Instant::now() > deadline {
-                    return eprintln!("{} is left", group.display());
-                }
-                thread::sleep(Duration::from_millis(2)); // Dying announces itself only in cgroup2.
-            }
-        }
-    }
-
-    /// Ends all that run here.
-    fn kill(&self) {
-        for pid in self.processes() {
-            // One that has ended meanwhile needs no signal.
-            let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
-        }
-    }
-
-    /// Runs a tool of the network's here.
-    pub(crate) fn tool(&self, program: &str, words: &str) {
-        self.within(|| run(program, words));
-    }
-}
-
-/// A disk that stands still.
-#[derive(Debug)]
-pub struct Frozen<'a>(&'a Host);
-
-impl Drop for Frozen<'_> {
-    fn drop(&mut self) {
-        self.0.tool("fsfreeze", "-u /var/lib");
-    }
-}
-
 /// A test that fails leaves nothing either.
 impl Drop for Hosts {
     fn drop(&mut self) {
@@ -423,62 +178,6 @@ impl Drop for Hosts {
             eprintln!("{}: {error}", self.directory.display());
         }
     }
-}
-
-impl Spaces {
-    fn of_switch() -> io::Result<Spaces> {
-        on_a_thread(|| {
-            unshare(CloneFlags::CLONE_NEWNET)?;
-            Ok(Spaces {
-                net: File::open("/proc/thread-self/ns/net")?,
-                own: None,
-            })
-        })
-    }
-
-    fn of_host(name: &str, disk: &Path) -> io::Result<Spaces> {
-        on_a_thread(|| {
-            unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNS)?;
-            sethostname(name)?;
-            let nothing: Option<&str> = None;
-            let is_own = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-            mount(nothing, "/", nothing, is_own, nothing)?;
-            mount(Some(disk), "/var/lib", nothing, MsFlags::MS_BIND, nothing)?;
-            let open = |kind| File::open(format!("/proc/thread-self/ns/{kind}"));
-            Ok(Spaces {
-                net: open("net")?,
-                own: Some((open("uts")?, open("mnt")?)),
-            })
-        })
-    }
-
-    fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
-        on_a_thread(|| {
-            self.enter().expect("the superuser may enter namespaces");
-            act()
-        })
-    }
-
-    fn enter(&self) -> nix::Result<()> {
-        setns(&self.net, CloneFlags::CLONE_NEWNET)?;
-        let Some((uts, mounts)) = &self.own else {
-            return Ok(());
-        };
-        setns(uts, CloneFlags::CLONE_NEWUTS)?;
-        // Threads that share a working directory cannot be in different mount namespaces.
-        unshare(CloneFlags::CLONE_FS)?;
-        let here = std::env::current_dir();
-        setns(mounts, CloneFlags::CLONE_NEWNS)?;
-        here.map_or(Ok(()), |here| nix::unistd::chdir(&here))
-    }
-}
-
-/// Namespaces belong to threads, and are inherited by those and the processes that a thread starts.
-fn on_a_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| {
-        let ended = scope.spawn(act).join();
-        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }
 
 /// Why no hosts can be made here.
@@ -510,15 +209,6 @@ fn run(program: &str, words: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Which connection is on this line: both its addresses, behind two queues whose lengths change.
-fn ends_of(line: &str) -> Vec<&str> {
-    line.split_whitespace().skip(2).take(2).collect()
-}
-
-/// A card that no host has.
-const NOBODY: &str = "02:00:de:ad:00:00";
-/// How long a cable may take to carry anything.
-const READY_MAX: Duration = Duration::from_secs(5);
 /// How long what was killed may take to go.
 const LEFT_MAX: Duration = Duration::from_secs(5);
 
