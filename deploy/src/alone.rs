@@ -209,7 +209,11 @@ fn setting(name: &str) -> Result<Option<String>, Failure> {
 }
 
 fn internal(error: io::Error) -> Failure {
-    (OwnCode::Internal, limit::explain(&error))
+    let why = limit::explain(&error);
+    (
+        OwnCode::Internal,
+        format!("this program could not begin: {why}"),
+    )
 }
 
 /// The one node there is.

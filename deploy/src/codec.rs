@@ -5,7 +5,10 @@
 
 use super::encoder::{Encoder, Refusal};
 use bincode::error::DecodeError;
-use deploy_sys::same::{WithoutLifetimes, as_type, into_type, is_same};
+use deploy_sys::{
+    limit,
+    same::{WithoutLifetimes, as_type, into_type, is_same},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     any::{Any, TypeId},
@@ -269,7 +272,8 @@ fn number_room<N: bytemuck::Pod>(bytes: u64) -> Result<Bulk, CodecError> {
 }
 
 fn no_memory(bytes: u64) -> CodecError {
-    format!("there is no memory for a value of {bytes} bytes")
+    let why = limit::explain(&limit::no_memory());
+    format!("there is no memory for a value of {bytes} bytes: {why}")
 }
 
 fn whole_numbers<N>(bytes: usize) -> Result<(), CodecError> {

@@ -1,7 +1,7 @@
 //! A function and its argument become a process.
 
 use crate::{codec, error::SpawnError, itself, pid::Pid, process};
-use deploy_sys::{code, memfd};
+use deploy_sys::{code, limit, memfd};
 use deploy_wire::{
     control::{ARGUMENT_INLINE_BYTES_MAX, Argument, Function, SpawnRequest},
     resources::Resources,
@@ -231,8 +231,10 @@ fn encode<A: Serialize>(arg: &A) -> Result<(Argument, Option<File>), SpawnError>
     if bytes.len() <= ARGUMENT_INLINE_BYTES_MAX {
         return Ok((Argument::Inline(bytes.into_owned()), None));
     }
-    let file = memfd::sealed("deploy-argument", &bytes)
-        .map_err(|error| SpawnError::Launch(format!("no memory for its argument: {error}")))?;
+    let file = memfd::sealed("deploy-argument", &bytes).map_err(|error| {
+        let why = limit::explain(&error);
+        SpawnError::Launch(format!("its argument cannot be handed over: {why}"))
+    })?;
     Ok((
         Argument::File {
             len: bytes.len() as u64,

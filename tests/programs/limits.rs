@@ -11,6 +11,21 @@
 //= main: exits 0, out "8 files\nall is well again\n"
 //=   worker x2: exits 0
 
+//= run turns on a connection that becomes busy
+//= args turns 5000
+//= main: exits 0, out "5000 turns\n"
+//=   worker: exits 0
+
+//= run an argument that has a file of its own
+//= args argument 1000000
+//= main: exits 0, out "1000000 bytes\n"
+//=   worker: exits 0
+
+//= run values that are kept
+//= args keeps 1000
+//= main: exits 0, out "all of them, and the last\n"
+//=   worker: exits 0
+
 use deploy::*;
 use std::{env, fs::File, process};
 
@@ -20,7 +35,11 @@ fn main() {
     let count = args[1].parse().unwrap();
     match args[0].as_str() {
         "workers" => workers(count),
-        _ => files(count),
+        "files" => files(count),
+        "turns" => turns(count),
+        "argument" => argument(count),
+        "keeps" => keeps(count),
+        other => panic!("{other}?"),
     }
 }
 
@@ -62,6 +81,68 @@ fn worker(parent: Pid, (): ()) {
     Sender::new(parent).send(number + 1).unwrap();
 }
 
+/// Talks so often to a worker.
+fn turns(count: usize) {
+    let pid = spawn(echoes, (), Resources::default()).unwrap();
+    let (sender, receiver) = (Sender::<u64>::new(pid), Receiver::<u64>::new(pid));
+    for turn in 0..count as u64 {
+        sender.send(turn).unwrap();
+        assert_eq!(receiver.recv(), Ok(turn));
+    }
+    println!("{count} turns");
+}
+
+fn echoes(parent: Pid, (): ()) {
+    let sender = Sender::<u64>::new(parent);
+    for turn in Receiver::<u64>::new(parent).iter().map_while(Result::ok) {
+        sender.send(turn).unwrap();
+    }
+}
+
+/// Starts a worker with so many bytes.
+fn argument(count: usize) {
+    match spawn(counts, vec![1_u8; count], Resources::default()) {
+        Ok(pid) => println!("{} bytes", Receiver::<usize>::new(pid).recv().unwrap()),
+        Err(error) => println!("{error}"),
+    }
+}
+
+fn counts(parent: Pid, bytes: Vec<u8>) {
+    let sum: usize = bytes.iter().map(|byte| usize::from(*byte)).sum();
+    Sender::new(parent).send(sum).unwrap();
+}
+
+/// Keeps values of so many bytes, until one does not come whole. What comes behind it is whole again.
+fn keeps(count: usize) {
+    let pid = spawn(sends, count, Resources::default()).unwrap();
+    let receiver = Receiver::<Vec<u8>>::new(pid);
+    let mut kept = Vec::new();
+    for _ in 0..KEPT {
+        match receiver.recv() {
+            Ok(value) => kept.push(value),
+            Err(error) => {
+                println!("{error}");
+                kept.clear();
+            }
+        }
+    }
+    if kept.len() == KEPT {
+        print!("all of them, ");
+    }
+    drop(kept);
+    assert_eq!(receiver.recv(), Ok(vec![7; count]));
+    assert_eq!(receiver.recv(), Err(ChannelError::Closed));
+    println!("and the last");
+}
+
+fn sends(parent: Pid, count: usize) {
+    let sender = Sender::<Vec<u8>>::new(parent);
+    for _ in 0..KEPT {
+        sender.send(vec![1; count]).unwrap();
+    }
+    sender.send(vec![7; count]).unwrap();
+}
+
 /// Opens files until there are as many, or no more can be, and then does what takes descriptors.
 fn files(count: usize) {
     let early = spawn(worker, (), Resources::default()).unwrap();
@@ -89,3 +170,6 @@ fn files(count: usize) {
     ask(spawn(worker, (), Resources::default()).unwrap()).unwrap();
     println!("all is well again");
 }
+
+/// How many values are kept.
+const KEPT: usize = 4;

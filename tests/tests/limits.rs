@@ -146,3 +146,37 @@ fn too_few_descriptors_to_begin() {
         );
     }
 }
+
+/// A worker's stack is no reason to fail, and what is one says so.
+#[test]
+fn too_little_memory() {
+    let finished = sh(
+        None,
+        "ulimit -s unlimited; ulimit -v 800000; $LIMITS workers 5",
+    );
+    let (out, err) = (finished.out_text(), finished.err_text());
+    assert_eq!(out, "5 workers\n5 answered, and one more\n", "{err}");
+    // Three of four values fit.
+    let finished = sh(None, "ulimit -v 400000; $LIMITS keeps 110000000");
+    let (out, err) = (finished.out_text(), finished.err_text());
+    let lines: Vec<&str> = out.lines().collect();
+    let [error, "and the last"] = lines[..] else {
+        panic!("{out}{err}");
+    };
+    let why = "raise the limit on it (ulimit -v, which is 400000)";
+    assert!(error.contains("for a value of 110000000 bytes"), "{out}");
+    assert!(error.ends_with(why), "{out}");
+}
+
+/// Those in memory count, too, and whoever makes one that is too long gets a signal of which programs die.
+#[test]
+fn too_short_files() {
+    let finished = sh(None, "ulimit -f 100; $LIMITS turns 20000");
+    assert_eq!(finished.out_text(), "20000 turns\n", "{finished:?}");
+    let finished = sh(None, "ulimit -f 100; $LIMITS argument 1000000");
+    let out = finished.out_text();
+    let why = "raise the limit on the size of files, also of those in memory (ulimit -f)\n";
+    assert!(out.ends_with(why), "{finished:?}");
+    let finished = sh(None, "ulimit -f 4000; $LIMITS argument 1000000");
+    assert_eq!(finished.out_text(), "1000000 bytes\n", "{finished:?}");
+}

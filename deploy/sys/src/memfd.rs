@@ -2,6 +2,7 @@
 //!
 //! Such a file is handed to another process without copying; reading it never depends on a shared position.
 
+use crate::limit;
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, SealFlag, fcntl},
@@ -17,7 +18,11 @@ use std::{
 };
 
 /// A new file with these bytes, sealed against every change. The name is for people who look into `/proc`.
+///
+/// # Errors
+/// If there is no memory or descriptor for it, or a limit on the size of files does not let it be so long.
 pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<File> {
+    limit::check_file(bytes.len() as u64)?;
     let name = CString::new(name)?;
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut file = File::from(memfd_create(name.as_c_str(), flags)?);
@@ -42,7 +47,8 @@ fn seal(file: &File) -> io::Result<()> {
 pub fn read_all(file: &File) -> io::Result<Vec<u8>> {
     let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len).map_err(io::Error::other)?;
+    let room = bytes.try_reserve_exact(len);
+    room.map_err(|_| limit::no_memory())?;
     while bytes.len() < len {
         let (from, missing) = (bytes.len() as i64, len - bytes.len());
         let at = bytes.spare_capacity_mut()[..missing].as_mut_ptr();

@@ -1,5 +1,6 @@
 //! What a new process does with what it was given: an environment, and a stack.
 
+use crate::limit;
 use nix::{
     sched::{CpuSet, sched_getaffinity},
     sys::{
@@ -29,14 +30,15 @@ pub fn name_process() {
     }
 }
 
-/// How large the stack of a main thread may grow: what a thread that stands in for it should have.
+/// How large the stack of a main thread may grow: what a thread that stands in for it should have. Where address space is
+/// limited no more than a part of that, since a thread's stack takes it from the beginning.
 pub fn main_stack_bytes() -> usize {
-    match getrlimit(Resource::RLIMIT_STACK) {
-        Ok((soft, _)) => usize::try_from(soft)
-            .unwrap_or(STACK_BYTES_MAX)
-            .min(STACK_BYTES_MAX),
+    let bytes = match getrlimit(Resource::RLIMIT_STACK) {
+        Ok((soft, _)) => soft.min(STACK_BYTES_MAX),
         Err(_) => STACK_BYTES_USUAL,
-    }
+    };
+    let space = limit::address_space().unwrap_or(u64::MAX);
+    bytes.min(space / STACK_PART) as usize
 }
 
 /// Whether there is more than one processor for this process to run on. Control groups that give it less than one are
@@ -52,7 +54,10 @@ pub fn has_processors() -> bool {
 }
 
 /// Address space only, until it is used; what `ulimit -s unlimited` amounts to.
-const STACK_BYTES_MAX: usize = 1 << 30;
+const STACK_BYTES_MAX: u64 = 1 << 30;
 
 /// What Linux gives where nobody said anything.
-const STACK_BYTES_USUAL: usize = 8 << 20;
+const STACK_BYTES_USUAL: u64 = 8 << 20;
+
+/// Of the address space, where that is limited, one in so many bytes.
+const STACK_PART: u64 = 8;

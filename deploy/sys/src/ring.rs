@@ -27,7 +27,7 @@ mod ways;
 
 pub use bed::Bed;
 
-use crate::fd::raise;
+use crate::{fd::raise, limit};
 use bed::{IN_BED, WANTS_BELL};
 use memory::{MARKS_BYTES, Memory};
 use nix::{
@@ -70,11 +70,15 @@ pub struct Reader {
 
 /// A new ring of `capacity` bytes, a power of two: the file that the writer maps, and the end that reads. It is born
 /// with the mark of a reader that wants a bell.
+///
+/// # Errors
+/// If there is no memory or descriptor for it, or a limit on the size of files does not let it be so long.
 pub fn make(capacity: usize) -> io::Result<(OwnedFd, Reader)> {
     assert!(is_capacity(capacity), "a ring has a power of two");
+    let bytes = (MARKS_BYTES + capacity) as libc::off_t;
+    limit::check_file(bytes as u64)?;
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let file = raise(memfd_create(c"deploy-ring", flags)?)?;
-    let bytes = (MARKS_BYTES + capacity) as libc::off_t;
     while let Err(error) = fallocate(&file, FallocateFlags::empty(), 0, bytes) {
         if error != Errno::EINTR {
             return Err(error.into());
