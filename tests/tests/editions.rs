@@ -126,6 +126,10 @@ fn functions_that_cannot_run_on_a_pool_are_refused() {
             "#[with(POOL, cpu = 1, cpu = 2)] fn twice() {}",
             "cpu is said twice",
         ),
+        (
+            "#[on(POOL)] #[with(POOL, cpu = 1)] fn both() {}",
+            "write one of the two",
+        ),
     ];
     let all: Vec<&str> = functions.iter().map(|(function, _)| *function).collect();
     let built = check_pool("pool-functions", &all.join("\n"));

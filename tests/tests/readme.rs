@@ -173,6 +173,13 @@ fn a_first_program(person: &Person) {
     fs::copy(lock, person.crate_directory().join("Cargo.lock")).unwrap();
     let output = person.types(&person.crate_directory(), run);
     check_greetings(&output.stdout, &output.stderr);
+    let pool = block("## Functions on a pool", "rust", 1);
+    let beside = person.crate_directory().join("src/bin");
+    fs::create_dir(&beside).unwrap();
+    fs::write(beside.join("primes.rs"), pool).unwrap();
+    let output = person.types(&person.crate_directory(), "cargo run --bin primes");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "78498 primes\n");
+    fs::remove_dir_all(beside).unwrap(); // The crate has one program again.
 }
 
 /// What the program prints, and the notes around it.

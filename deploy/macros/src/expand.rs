@@ -10,7 +10,7 @@ use crate::{
 };
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{FnArg, ItemFn, Result, Type, ext::IdentExt, spanned::Spanned};
+use syn::{Attribute, FnArg, ItemFn, Result, Type, ext::IdentExt, spanned::Spanned};
 
 /// The function that takes the place of `item`; where that cannot be, the error, beside the function as it was, so that
 /// those who call it are not told of a second error.
@@ -25,12 +25,29 @@ pub(crate) fn expand(terms: Result<Terms>, item: TokenStream) -> TokenStream {
             return error.into_compile_error();
         }
     };
-    let expanded =
-        terms.and_then(|terms| Ok(put_together(&terms, &function, Function::read(&function)?)));
+    let expanded = terms.and_then(|terms| {
+        refuse_another(&function)?;
+        Ok(put_together(&terms, &function, Function::read(&function)?))
+    });
     expanded.unwrap_or_else(|error| {
         let error = error.into_compile_error();
         quote!(#error #item)
     })
+}
+
+/// The function below one attribute of ours has none more.
+fn refuse_another(item: &ItemFn) -> Result<()> {
+    let is_ours = |attribute: &&Attribute| {
+        let name = attribute.path().segments.last();
+        name.is_some_and(|name| name.ident == "on" || name.ident == "with")
+    };
+    match item.attrs.iter().find(is_ours) {
+        None => Ok(()),
+        Some(other) => Err(syn::Error::new(
+            other.span(),
+            "#[with(POOL, ..)] says what #[on(POOL)] does, and what a call needs: write one of the two",
+        )),
+    }
 }
 
 fn put_together(terms: &Terms, item: &ItemFn, function: Function) -> TokenStream {
