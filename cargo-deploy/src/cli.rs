@@ -1,10 +1,7 @@
 //! What the command line says. Deliberately absent: doing it, and cargo's own flags (`flags.rs`).
 
-use crate::{flags::CargoFlags, variable::Variable};
-use clap::{
-    Args, CommandFactory, Parser, Subcommand, ValueEnum,
-    error::{ContextKind, ContextValue},
-};
+use crate::{flags::CargoFlags, variable::Variable, words};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use deploy_manual::Manual;
 use deploy_wire::{
     code::OwnCode,
@@ -183,7 +180,7 @@ pub struct Login {
     /// The token, or `-` to read it from standard input, so that it stays out of the shell's history.
     pub token: String,
     /// Save the cluster under this name as well as its address.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = words::cluster_name)]
     pub name: Option<String>,
     /// Where the cluster is reached from here, if that is not its own address, as through a tunnel.
     #[arg(long, value_name = "HOST:PORT")]
@@ -342,21 +339,6 @@ impl FormatName {
     }
 }
 
-/// The command whose name is like this word, if there is one.
-pub fn similar_command(word: &str) -> Option<String> {
-    // Clap knows, but does not say so where a word may be a target.
-    let alone = clap::Command::new("cargo-deploy")
-        .no_binary_name(true)
-        .subcommands(Cli::command().get_subcommands().cloned());
-    let error = alone.try_get_matches_from([word]).err()?;
-    match error.get(ContextKind::SuggestedSubcommand)? {
-        ContextValue::String(name) => Some(name.clone()),
-        // The most similar is the last.
-        ContextValue::Strings(names) => names.last().cloned(),
-        _ => None,
-    }
-}
-
 /// An amount of memory in which a program can at least begin.
 pub fn memory(text: &str) -> Result<Mem, String> {
     let mem: Mem = text
@@ -408,6 +390,7 @@ Exit codes:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
     use std::path::Path;
 
     fn parse(words: &str) -> Result<Cli, String> {
@@ -457,18 +440,6 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_like_a_command_is_known() {
-        let check = |word, expected: Option<&str>| {
-            assert_eq!(similar_command(word).as_deref(), expected, "{word}");
-        };
-        check("psx", Some("ps"));
-        check("hlep", Some("help"));
-        check("atach", Some("attach"));
-        check("two", None);
-        check("input.txt", None);
-    }
-
-    #[test]
     fn a_runner_is_given_the_program_by_cargo() {
         let words = "runner --mem 1GiB --env A=b --files data lab --files x.txt -- target/debug/deps/it-0123 --exact name";
         let Some(Command::Runner(runner)) = parse(words).unwrap().command else {
@@ -498,6 +469,7 @@ mod tests {
             "lab --fold --format json",
             "lab --output results",
             "runner lab",
+            "login TOKEN --name ps",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: how it is kept who a person is there (`saved.rs`).
 
-use crate::{cli, failure::Failure, saved, session::Bridge, settings::Settings};
+use crate::{cli, failure::Failure, saved, session::Bridge, settings::Settings, words};
 use deploy_sys::tell;
 use deploy_trust::{
     client::ClientError,
@@ -150,7 +150,7 @@ fn named(target: &str, otherwise: &str) -> Result<Identity, Failure> {
 
 /// What the first word behind `cargo deploy` may be meant as, if not as a target.
 fn no_target(word: &str) -> String {
-    match cli::similar_command(word) {
+    match words::similar_command(word) {
         Some(command) => format!("; or is `cargo deploy {command}` meant?"),
         None => format!("; an argument of the program stands behind `--`, as in `-- {word}`"),
     }

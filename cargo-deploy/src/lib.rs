@@ -37,6 +37,7 @@ mod upload;
 mod variable;
 mod watch;
 mod why;
+mod words;
 
 use clap::CommandFactory;
 use cli::{Cli, Command};

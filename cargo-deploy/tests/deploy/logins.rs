@@ -57,6 +57,21 @@ fn whoever_logged_in_is_known_by_address_name_and_alone() {
     );
 }
 
+/// It could never be meant, or hide what it means.
+#[test]
+fn a_name_that_means_something_else_is_refused_before_anything_is_joined() {
+    let bridge = Bridge::start(|_| panic!("nobody asks to be let in"));
+    let person = Person::new();
+    for name in ["ps", "local"] {
+        let login = ["login", &bridge.token(Role::User), "--name", name];
+        let output = person.deploy(&login).output().unwrap();
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(78), "{told}");
+        assert!(told.contains("take another name"), "{told}");
+        assert!(!person.home().join("deploy").exists());
+    }
+}
+
 /// As behind a tunnel: the address in the token leads nowhere from here.
 #[test]
 fn a_cluster_may_be_reached_by_another_address_than_its_own() {
