@@ -156,6 +156,7 @@ fn values_come_whole_whether_they_are_as_long_as_expected_or_not() {
     there_and_back(lengths.map(|length| (0..length).map(|n| n as u8).collect::<Vec<u8>>()));
     there_and_back(lengths.map(|length| (0..length / 4).collect::<Vec<u32>>()));
     there_and_back(lengths.map(|length| "é".repeat(length as usize / 2)));
+    there_and_back([(0..1 << 19).map(|n| n as i16).collect::<Vec<i16>>()]);
 }
 
 /// Each value is sent when the one before has come back, and then all of them without a pause.
