@@ -14,7 +14,7 @@ use deploy::*;
 use std::{
     env,
     error::Error,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::{self, ExitCode},
 };
@@ -38,9 +38,17 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     fs::create_dir_all(target)?;
     let contents = files.iter().map(|file| fs::read(file).unwrap_or_default());
     let packed = POOL.map(pack, contents);
-    let (mut before, mut after) = (0, 0);
+    let (mut count, mut before, mut after) = (0, 0, 0);
     for (file, packed) in files.iter().zip(packed) {
-        let (read, packed) = (fs::read(file)?, packed??);
+        let packed = packed??;
+        let read = match fs::read(file) {
+            Ok(read) => read,
+            Err(why) => {
+                tell_unread(file, &why);
+                is_well = false;
+                continue;
+            }
+        };
         if zstd::bulk::decompress(&packed, read.len())? != read {
             eprintln!("compress_files: {} changed meanwhile", file.display());
             is_well = false;
@@ -48,8 +56,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
         fs::write(packed_path(file, target), &packed)?;
         (before, after) = (before + read.len(), after + packed.len());
+        count += 1;
     }
-    println!("{} files, {before} bytes packed into {after}", files.len());
+    println!("{count} files, {before} bytes packed into {after}");
     Ok(if is_well {
         ExitCode::SUCCESS
     } else {
@@ -57,7 +66,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     })
 }
 
-/// The files of the directory, in order; and whether all can be read.
+/// The files of the directory, in order; and whether all can be opened.
 fn readable(directory: &Path) -> Result<(Vec<PathBuf>, bool), Box<dyn Error>> {
     let read = fs::read_dir(directory)
         .map_err(|why| format!("cannot read {}: {why}", directory.display()))?;
@@ -69,13 +78,17 @@ fn readable(directory: &Path) -> Result<(Vec<PathBuf>, bool), Box<dyn Error>> {
             Ok(_) if path.is_dir() => {}
             Ok(_) => files.push(path),
             Err(why) => {
-                eprintln!("compress_files: cannot read {}: {why}", path.display());
+                tell_unread(&path, &why);
                 is_well = false;
             }
         }
     }
     files.sort();
     Ok((files, is_well))
+}
+
+fn tell_unread(file: &Path, why: &io::Error) {
+    eprintln!("compress_files: cannot read {}: {why}", file.display());
 }
 
 fn packed_path(file: &Path, target: &Path) -> PathBuf {

@@ -29,16 +29,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         process::exit(2);
     };
     let mut files = Vec::new();
-    if let Err(error) = collect(&directory, &mut files) {
-        eprintln!("word_count: cannot read {}: {error}", directory.display());
-        return Ok(ExitCode::FAILURE);
-    }
+    let mut failed = !collect(&directory, &mut files);
 
     let mut workers = Vec::new();
     for share in share_out(files, processes) {
         workers.push(spawn(count, share, Resources::default())?);
     }
-    let (mut words, mut failed) = (HashMap::new(), false);
+    let mut words = HashMap::new();
     for worker in workers {
         let counts = Receiver::<Counts>::new(worker).recv()?;
         for (word, times) in counts.0 {
@@ -73,7 +70,7 @@ fn count(parent: Pid, files: Vec<OsString>) {
     let mut counts = Counts::default();
     for file in files {
         if let Err(error) = count_file(Path::new(&file), &mut counts.0) {
-            eprintln!("word_count: cannot read {}: {error}", file.display());
+            tell_unread(Path::new(&file), &error);
             counts.1 = true;
         }
     }
@@ -95,18 +92,29 @@ fn count_file(file: &Path, words: &mut HashMap<String, u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// All files below a directory, with their sizes; links are not followed.
-fn collect(directory: &Path, files: &mut Vec<(u64, PathBuf)>) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            collect(&entry.path(), files)?;
-        } else if kind.is_file() {
-            files.push((entry.metadata()?.len(), entry.path()));
+/// Takes all files below a directory, with their sizes; links are not followed. Whether every directory could be read.
+fn collect(directory: &Path, files: &mut Vec<(u64, PathBuf)>) -> bool {
+    let mut collect_all = || -> io::Result<bool> {
+        let mut is_whole = true;
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                is_whole &= collect(&entry.path(), files);
+            } else if kind.is_file() {
+                files.push((entry.metadata()?.len(), entry.path()));
+            }
         }
-    }
-    Ok(())
+        Ok(is_whole)
+    };
+    collect_all().unwrap_or_else(|error| {
+        tell_unread(directory, &error);
+        false
+    })
+}
+
+fn tell_unread(path: &Path, error: &io::Error) {
+    eprintln!("word_count: cannot read {}: {error}", path.display());
 }
 
 /// Gives each file, the largest first, to the process that has least to do; no process without files.

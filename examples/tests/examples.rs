@@ -10,8 +10,9 @@ use std::{
     ffi::OsStr,
     fmt::Write,
     fs,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::symlink},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 #[test]
@@ -246,6 +247,34 @@ fn compress_files() {
     refused("compress_files", "only");
 }
 
+/// Once a file that could be opened and not read ended it.
+#[test]
+fn compress_files_packs_the_rest_where_some_cannot_be_read() {
+    let texts = Texts::new("compress_files_unread");
+    texts.write("from/one", b"one");
+    texts.write("from/three", b"three");
+    let (from, to) = (texts.directory.join("from"), texts.directory.join("to"));
+    symlink("nowhere", from.join("gone")).unwrap();
+    // Its first page is never there.
+    symlink("/proc/self/mem", from.join("opens")).unwrap();
+    check(
+        "compress_files",
+        &format!(
+            "//= args \"{0}\" \"{1}\"\n//= code 1\n\
+             //= main: exits 1, out \"2 files, 8 bytes packed into *\\n\", err\n\
+             //=   \"compress_files: cannot read {0}/gone: No such file or directory (os error 2)\\n\"\n\
+             //=   \"compress_files: cannot read {0}/opens: Input/output error (os error 5)\\n\"\n\
+             //=   pool_worker x4: exits 0\n",
+            from.display(),
+            to.display()
+        ),
+    );
+    let packed = fs::read_dir(to).unwrap();
+    let mut names: Vec<_> = packed.map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["one.zst", "three.zst"]);
+}
+
 #[test]
 fn word_count() {
     let texts = Texts::new("word_count");
@@ -286,6 +315,38 @@ fn word_count() {
     refused("word_count", "");
     refused("word_count", ". many");
     refused("word_count", ". 10 0");
+}
+
+/// Once a directory that could not be read ended it.
+#[test]
+fn word_count_counts_the_rest_where_some_cannot_be_read() {
+    let texts = Texts::new("word_count_unread");
+    texts.write("one", b"common rare");
+    // Root can read all that has a path, which may have 4095 bytes.
+    let mut deep = texts.directory.clone();
+    while deep.as_os_str().len() < 3900 {
+        deep.push("d".repeat(100));
+    }
+    texts.write(deep.join("two"), b"common");
+    let (file, directory) = ("f".repeat(250), "e".repeat(250));
+    let script = format!("echo common >{file} && mkdir {directory}");
+    let made = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(&deep)
+        .status();
+    assert!(made.unwrap().success());
+    check(
+        "word_count",
+        &format!(
+            "//= args \"{0}\" 10 2\n//= code 1\n\
+             //= main: exits 1, out \"       2 common\\n       1 rare\\n\", \
+             err \"word_count: cannot read {1}/{directory}: File name too long (os error 36)\\n\"\n\
+             //=   count: exits 0\n\
+             //=   count: exits 0, err \"word_count: cannot read {1}/{file}: File name too long (os error 36)\\n\"\n",
+            texts.directory.display(),
+            deep.display()
+        ),
+    );
 }
 
 #[test]
