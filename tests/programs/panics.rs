@@ -1,26 +1,31 @@
-//! Values whose own code panics while they are encoded or decoded, also in the middle of megabytes: that value is told,
-//! none is torn, and the channel goes on. And ends that are dropped while their thread unwinds: the peer learns that it
-//! was no farewell, and the next channel of these processes is as good as any.
+//! Values whose own code panics while they are encoded or decoded, or refuses to be encoded, also in the middle of megabytes:
+//! that value is told, none is torn, and the channel goes on. And ends that are dropped while their thread or task unwinds:
+//! the peer learns that it was no farewell, and the next channel of these processes is as good as any.
 
 //= run threads that block
 //= args blocking
-//= main: exits 0, out "0 2 4 panicked 6 panicked 8 closed\n"
-//=   worker: exits 0, out "0 panicked 2 panicked 4 5 6 7 8\n"
+//= main: exits 0, out "0 2 4 panicked 6 panicked 8 10 12 closed\n"
+//=   worker: exits 0, out "0 panicked 2 panicked 4 5 6 7 8 refused 10 refused 12\n"
 
 //= run tasks
 //= args tasks
-//= main: exits 0, out "0 2 4 panicked 6 codec 8 closed\n"
-//=   worker: exits 0, out "0 panicked 2 codec 4 5 6 7 8\n"
+//= main: exits 0, out "0 2 4 panicked 6 codec 8 10 12 closed\n"
+//=   worker: exits 0, out "0 panicked 2 codec 4 5 6 7 8 refused 10 refused 12\n"
 
 //= run select
 //= args select
-//= main: exits 0, out "0 2 4 panicked 6 codec 8 closed\n"
-//=   worker: exits 0, out "0 panicked 2 panicked 4 5 6 7 8\n"
+//= main: exits 0, out "0 2 4 panicked 6 codec 8 10 12 closed\n"
+//=   worker: exits 0, out "0 panicked 2 panicked 4 5 6 7 8 refused 10 refused 12\n"
 
 //= run ends dropped by a panic
 //= args unwinding
 //= main: exits 0, out "sender: lost; receiver: lost; half a value: lost; again: 7\n"
 //=   unwinding: exits 0
+
+//= run senders dropped by a panic of their task or scoped thread
+//= args unwinding-tasks
+//= main: exits 0, out "7 of 7 are lost by a panic\n"
+//=   unwinding_task x7: exits 0
 
 //= run an argument that panics while it is encoded
 //= args encoding
@@ -35,13 +40,14 @@
 
 use deploy::*;
 use deploy_tests::say;
-use futures::executor::block_on;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use futures::{FutureExt, executor::block_on};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use std::{
     env,
     panic::{self, AssertUnwindSafe, catch_unwind},
     thread,
 };
+use tokio::runtime;
 
 fn main() {
     init(Resources::default());
@@ -49,6 +55,7 @@ fn main() {
     panic::set_hook(Box::new(|_| {}));
     match way().as_str() {
         "unwinding" => ends(),
+        "unwinding-tasks" => ends_of_tasks(),
         "encoding" => {
             let refused = catch_unwind(|| spawn(argued, VALUES[1].make(1), Resources::default()));
             assert!(refused.is_err());
@@ -108,6 +115,7 @@ fn worker(parent: Pid, (): ()) {
         }));
         saw.push(match sent {
             Ok(Ok(())) => number.to_string(),
+            Ok(Err(ChannelError::Codec(why))) if why.contains(REFUSAL) => "refused".into(),
             Ok(Err(ChannelError::Codec(_))) => "codec".into(),
             Ok(Err(error)) => say::end(&error),
             Err(_) => "panicked".into(),
@@ -153,6 +161,87 @@ fn unwinding(parent: Pid, (): ()) {
     let (sender, receiver) = (Sender::<u32>::new(parent), Receiver::<u32>::new(parent));
     sender.send(receiver.recv().unwrap() + 1).unwrap();
 }
+
+fn ends_of_tasks() {
+    // It takes a second until nobody waits for the end of a process any more, so they do it at once.
+    let heard = (0..WAYS.len()).map(|way| {
+        let pid = spawn(unwinding_task, way, Resources::default()).unwrap();
+        let hear = move || {
+            let receiver = Receiver::<u32>::new(pid);
+            let heard = (receiver.recv(), receiver.recv());
+            Sender::new(pid).send(()).unwrap();
+            heard
+        };
+        thread::spawn(hear)
+    });
+    let heard: Vec<_> = heard.collect();
+    let mut lost = 0;
+    for (heard, (name, _)) in heard.into_iter().zip(WAYS) {
+        match heard.join().unwrap() {
+            (Ok(7), Err(ChannelError::Lost(Lost::Panicked))) => lost += 1,
+            other => println!("{name}: {other:?}"),
+        }
+    }
+    println!("{lost} of {} are lost by a panic", WAYS.len());
+}
+
+/// Panics in that way, and lives on until its parent has heard of it.
+fn unwinding_task(parent: Pid, way: usize) {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let (name, panics) = WAYS[way];
+    let did_panic = panics(Sender::new(parent));
+    panic::set_hook(hook);
+    assert!(did_panic, "{name}");
+    Receiver::<()>::new(parent).recv().unwrap();
+}
+
+async fn panic_in_a_task(sender: Sender<u32>) {
+    sender.send_async(7).await.unwrap();
+    panic!("with the sender alive");
+}
+
+fn panic_in_a_thread(sender: Sender<u32>) {
+    sender.send(7).unwrap();
+    panic!("with the sender alive");
+}
+
+/// What gets a sender, panics, and is outlived by its process: whether it did panic.
+type Way = (&'static str, fn(Sender<u32>) -> bool);
+
+const WAYS: [Way; 7] = [
+    ("a task of several threads", |sender| {
+        let runtime = runtime::Builder::new_multi_thread().build().unwrap();
+        let task = runtime.spawn(panic_in_a_task(sender));
+        runtime.block_on(task).is_err_and(|error| error.is_panic())
+    }),
+    ("a task of one thread", |sender| {
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        let task = runtime.spawn(panic_in_a_task(sender));
+        runtime.block_on(task).is_err_and(|error| error.is_panic())
+    }),
+    ("a task that blocks", |sender| {
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        let task = runtime.spawn_blocking(|| panic_in_a_thread(sender));
+        runtime.block_on(task).is_err_and(|error| error.is_panic())
+    }),
+    ("a task that blocks a thread of several", |sender| {
+        let runtime = runtime::Builder::new_multi_thread().build().unwrap();
+        let task = runtime.spawn_blocking(|| panic_in_a_thread(sender));
+        runtime.block_on(task).is_err_and(|error| error.is_panic())
+    }),
+    ("a task of smol", |sender| {
+        let task = smol::spawn(panic_in_a_task(sender));
+        catch_unwind(AssertUnwindSafe(|| block_on(task))).is_err()
+    }),
+    ("a future that is caught", |sender| {
+        let caught = AssertUnwindSafe(panic_in_a_task(sender)).catch_unwind();
+        block_on(caught).is_err()
+    }),
+    ("a scoped thread", |sender| {
+        thread::scope(|scope| scope.spawn(|| panic_in_a_thread(sender)).join()).is_err()
+    }),
+];
 
 /// Text on both sides of what may panic.
 #[derive(Debug, Serialize, Deserialize)]
@@ -200,11 +289,16 @@ enum Fuse {
     Never,
     Encoding,
     Decoding,
+    /// Says that it cannot be encoded.
+    Refusing,
 }
 
 impl Serialize for Fuse {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         assert!(*self != Fuse::Encoding, "while it is encoded");
+        if *self == Fuse::Refusing {
+            return Err(ser::Error::custom(REFUSAL));
+        }
         serializer.serialize_bool(*self == Fuse::Decoding)
     }
 }
@@ -216,11 +310,13 @@ impl<'de> Deserialize<'de> for Fuse {
     }
 }
 
+const REFUSAL: &str = "its fuse is wet";
+
 const SHORT: usize = 10;
 const LONG: usize = 5 << 20;
 
 /// By their numbers.
-const VALUES: [Kind; 9] = [
+const VALUES: [Kind; 13] = [
     kind(SHORT, Fuse::Never),
     kind(SHORT, Fuse::Encoding),
     kind(SHORT, Fuse::Never),
@@ -229,6 +325,10 @@ const VALUES: [Kind; 9] = [
     kind(SHORT, Fuse::Decoding),
     kind(SHORT, Fuse::Never),
     kind(LONG, Fuse::Decoding),
+    kind(LONG, Fuse::Never),
+    kind(SHORT, Fuse::Refusing),
+    kind(SHORT, Fuse::Never),
+    kind(LONG, Fuse::Refusing),
     kind(LONG, Fuse::Never),
 ];
 
