@@ -71,10 +71,11 @@ fn is_alone(run: &Run) -> bool {
     run.place != header::Place::Cluster
 }
 
-/// The sizes of the machines that a program is to be run on, where that matters.
+/// The sizes of the nodes that a program is to be run on, where that matters.
 pub fn capacities(source: &str) -> Result<BTreeSet<String>, String> {
     let runs = header::parse(source)?;
-    let capacities = runs.iter().filter_map(|run| run.variable(CAPACITY));
+    let on_nodes = runs.iter().filter(|run| run.place != header::Place::Alone);
+    let capacities = on_nodes.filter_map(|run| run.variable(CAPACITY));
     Ok(capacities.map(str::to_string).collect())
 }
 
