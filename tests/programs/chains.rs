@@ -21,6 +21,22 @@
 //=   leader: exits 0
 //=     forever: killed SIGKILL (linked)
 
+//= run linked to one that is killed by a stranger
+//= args linked-sigkill
+//= code 137
+//= main: exits 0, out "child: SIGKILL (its parent ended), grandchild: SIGKILL (its parent ended)\n"
+//=   doomed: killed SIGKILL
+//=     middle: killed SIGKILL (linked)
+//=       forever: killed SIGKILL (linked)
+
+//= run linked to one that panics
+//= args linked-panic
+//= code 101
+//= main: exits 0, out "child: SIGKILL (its parent ended), grandchild: SIGKILL (its parent ended)\n"
+//=   doomed: exits 101, err "**as it was told to\n**"
+//=     middle: killed SIGKILL (linked)
+//=       forever: killed SIGKILL (linked)
+
 //= run linked to the initial process
 //= args linked-main
 //= main: exits 0
@@ -28,6 +44,10 @@
 
 use deploy::*;
 use deploy_tests::say;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd,
+};
 use std::{env, thread};
 
 fn main() {
@@ -40,6 +60,13 @@ fn main() {
             let leader = spawn(leader, (), Resources::default()).unwrap();
             let linked: Pid = Receiver::new(leader).recv().unwrap();
             println!("the linked one: {}", say::status(&linked.wait().unwrap()));
+        }
+        "linked-sigkill" | "linked-panic" => {
+            let doomed = spawn(doomed, (), Resources::default()).unwrap();
+            let [child, grandchild] = Receiver::<[Pid; 2]>::new(doomed).recv().unwrap();
+            Sender::new(doomed).send(()).unwrap();
+            let [child, grandchild] = [child, grandchild].map(|pid| pid.wait().unwrap());
+            println!("child: {child}, grandchild: {grandchild}");
         }
         _ => {
             let linked = Builder::new().link(true).spawn(forever, ()).unwrap();
@@ -72,8 +99,31 @@ fn leader(parent: Pid, (): ()) {
     Sender::new(parent).send(linked).unwrap();
 }
 
+/// Does not end by itself, and leaves nobody the time to end before.
+fn doomed(parent: Pid, (): ()) {
+    let child = Builder::new().link(true).spawn(middle, ()).unwrap();
+    let grandchild: Pid = Receiver::new(child).recv().unwrap();
+    Sender::new(parent).send([child, grandchild]).unwrap();
+    Receiver::<()>::new(parent).recv().unwrap();
+    match env::args().nth(1).unwrap().as_str() {
+        "linked-panic" => panic!("as it was told to"),
+        _ => kill(unistd::getpid(), Signal::SIGKILL).unwrap(),
+    }
+}
+
+fn middle(parent: Pid, (): ()) {
+    let linked = Builder::new().link(true).spawn(forever, ()).unwrap();
+    Receiver::<()>::new(linked).recv().unwrap();
+    Sender::new(parent).send(linked).unwrap();
+    park();
+}
+
 fn forever(parent: Pid, (): ()) {
     Sender::new(parent).send(()).unwrap();
+    park();
+}
+
+fn park() {
     loop {
         thread::park();
     }

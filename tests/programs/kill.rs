@@ -11,6 +11,17 @@
 //= main: exits 0, out "channel: exited SIGKILL, wait: SIGKILL, reason: None\n"
 //=   worker: killed SIGKILL
 
+//= run by a sibling
+//= args sibling
+//= main: exits 0, out "channel: exited SIGKILL, wait: SIGKILL, reason: Some(Killed)\n"
+//=   worker: killed SIGKILL (killed)
+//=   sibling: exits 0, out "wait: SIGKILL, reason: Some(Killed)\n"
+
+//= run by itself
+//= args itself
+//= main: exits 0, out "channel: exited SIGKILL, wait: SIGKILL, reason: Some(Killed)\n"
+//=   worker: killed SIGKILL (killed)
+
 //= run when it has ended
 //= args ended
 //= main: exits 0, out "wait: 0, again: 0\n"
@@ -25,6 +36,10 @@ fn main() {
     match env::args().nth(1).unwrap().as_str() {
         "ended" => ended(),
         "job" => killed(|pid, _| pid.kill().unwrap()),
+        "sibling" => killed(|pid, _| {
+            spawn(sibling, pid, Resources::default()).unwrap();
+        }),
+        "itself" => killed(|_, _| {}),
         _ => killed(|_, number| {
             let status = Command::new("kill")
                 .args(["-9", &number.to_string()])
@@ -39,9 +54,18 @@ fn killed(kill: impl Fn(Pid, u32)) {
     let receiver = Receiver::<u32>::new(pid);
     kill(pid, receiver.recv().unwrap());
     let end = say::end(&receiver.recv().unwrap_err());
+    println!("channel: {end}, {}", waited(pid));
+}
+
+fn waited(pid: Pid) -> String {
     let status = pid.wait().unwrap();
     let (wait, reason) = (say::status(&status), status.reason());
-    println!("channel: {end}, wait: {wait}, reason: {reason:?}");
+    format!("wait: {wait}, reason: {reason:?}")
+}
+
+fn sibling(_: Pid, other: Pid) {
+    other.kill().unwrap();
+    println!("{}", waited(other));
 }
 
 fn ended() {
@@ -57,6 +81,11 @@ fn ended() {
 fn worker(parent: Pid, (): ()) {
     let sender = Sender::new(parent);
     sender.send(process::id()).unwrap();
+    if env::args().nth(1).unwrap() == "itself" {
+        // What is on its way might go with it.
+        sender.flush().unwrap();
+        pid().kill().unwrap();
+    }
     loop {
         thread::park();
     }
