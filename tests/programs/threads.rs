@@ -18,7 +18,7 @@
 //=   count: exits 0
 
 use deploy::*;
-use std::{collections::BTreeSet, env, sync::Mutex, thread};
+use std::{cell::Cell, collections::BTreeSet, env, sync::Mutex, thread};
 
 fn main() {
     init(Resources::default());
@@ -28,6 +28,13 @@ fn main() {
         _ => shared_receiver(),
     }
 }
+
+/// Threads share the ends, also where they could not share the values.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Sender<Cell<u32>>>();
+    is_shared::<Receiver<Cell<u32>>>();
+};
 
 type Message = (usize, usize, Vec<u8>);
 
