@@ -62,6 +62,43 @@ fn whatever_is_done_to_a_record_what_comes_is_right_and_the_end_has_words() {
     }
 }
 
+/// Somebody who cannot prove anything says at once what a peer would say after the proof, as if nobody asked for one.
+#[test]
+fn what_comes_before_the_proof_is_no_value() {
+    let (ours, our_monitor) = end(1 << 30);
+    let (peer, peer_monitor) = end(1 << 30);
+    std::mem::forget([our_monitor, peer_monitor]);
+    let pid = |number| Pid::new(Job::from_bits(1), number);
+    for (number, is_dialler) in [(1, true), (2, false)] {
+        let (open, mut said) = tcp_pair();
+        let link = peer.handle_connected(pid(number), open.into(), None);
+        Sender::<u64>::on(link).send(7).unwrap();
+        let mut frames = vec![0; 4096];
+        let count = said.read(&mut frames).unwrap();
+        frames.truncate(count);
+        let (plain, mut believed) = tcp_pair();
+        let link = ours.handle_connected(pid(number + 2), plain.into(), None);
+        believed.write_all(&frames).unwrap();
+        assert_eq!(
+            Receiver::<u64>::on(link).recv(),
+            Ok(7),
+            "who is asked for no proof is heard"
+        );
+
+        frames.resize(count + 200, 0); // Longer than any greeting.
+        let (sealed, mut stranger) = tcp_pair();
+        let (seal, other) = Secret::from_bytes([1; 32]).seals(pid(0), pid(number), true);
+        let seal = if is_dialler { seal } else { other };
+        let link = ours.handle_connected(pid(number), sealed.into(), Some(seal));
+        let (sender, receiver) = (Sender::<u64>::on(link.clone()), Receiver::<u64>::on(link));
+        stranger.write_all(&frames).unwrap();
+        for error in [receiver.recv().unwrap_err(), sender.send(8).unwrap_err()] {
+            let is_refused = matches!(error, ChannelError::Lost(Lost::Protocol(_)));
+            assert!(is_refused, "{error:?}");
+        }
+    }
+}
+
 struct Tamper {
     fault: Fault,
     index: usize,
