@@ -100,6 +100,41 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Stream for Receiver<T> {
 /// accepted when it was sent, and `flush` completes when the last one was. Dropped before, the sender drops it too. `close`,
 /// which `forward` ends with too, does to the peer what dropping the sender does, and whatever is sent after it returns
 /// [`ChannelError::Closed`].
+///
+/// # `send` and `flush` in a task
+/// The sender's own [`send`](Sender::send) and [`flush`](Sender::flush) hide those of `futures::SinkExt`: `sender.send(value)`
+/// blocks the task's thread, also where the trait is imported, and only an `.await` behind it is an error of the compiler's.
+/// A task writes `sender.send_async(value).await`, or says which one it means. `feed`, `send_all` and `close` are the sink's
+/// alone; and on a variable that is itself a `&mut Sender`, so are all of them.
+///
+/// ```
+/// use deploy::*;
+/// use futures::{SinkExt, executor::block_on};
+///
+/// fn main() {
+///     init(Resources::default());
+///     let pid = spawn(sum, (), Resources::default()).expect("Out of resources!");
+///     let mut sender = Sender::<u64>::new(pid);
+///     block_on(talk(&mut sender)).unwrap();
+///     assert_eq!(Receiver::<u64>::new(pid).recv(), Ok(15));
+/// }
+///
+/// async fn talk(sender: &mut Sender<u64>) -> Result<(), ChannelError> {
+///     sender.send_async(1).await?;
+///     SinkExt::send(sender, 2).await?;
+///     sender.feed(3).await?; // It may be kept until the next one, or until `flush`.
+///     sender.send(4).await?; // The sink's, since `sender` is a `&mut Sender`.
+///     let own: &Sender<u64> = sender;
+///     own.send(5)?; // Blocks, until there is room.
+///     sender.close().await
+/// }
+///
+/// fn sum(parent: Pid, (): ()) {
+///     let numbers = Receiver::<u64>::new(parent);
+///     let sum: u64 = numbers.iter().map(Result::unwrap).sum();
+///     Sender::new(parent).send(sum).unwrap();
+/// }
+/// ```
 impl<T: Serialize + DeserializeOwned + Send + 'static> Sink<T> for Sender<T> {
     type Error = ChannelError;
 

@@ -71,7 +71,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Sender<T> {
     }
 
     /// Sends a value. Blocks while the receiver's window is full: 64 KiB at first, and up to 4 MiB for a receiver that
-    /// keeps up. A value that is longer streams through, and is never held a second time.
+    /// keeps up. A value that is longer streams through, and is never held a second time. In a task, write
+    /// [`send_async`](Sender::send_async): this one blocks also where `futures::SinkExt`, whose `send` it
+    /// [hides](Sender#impl-Sink<T>-for-Sender<T>), is imported.
     ///
     /// `Vec<u8>`, `String` and vectors of numbers travel at the speed of memory, where `T` is one of them. Within another
     /// type a `Vec<u8>` is encoded byte by byte, some hundred times slower: annotate such a field with
