@@ -96,6 +96,9 @@ mod carrier;
 #[cfg(test)]
 #[cfg(feature = "distributed")]
 mod channel_tests;
+#[cfg(test)]
+#[cfg(feature = "distributed")]
+mod choice_tests;
 #[cfg(feature = "distributed")]
 mod codec;
 #[cfg(feature = "distributed")]

@@ -1,28 +1,17 @@
 //! The first of several channels that is ready.
 //!
-//! To look whether something came is to take it: between a look and a later `recv` another thread could take the value, and
-//! whoever had chosen it would wait there, for as long as it likes, and hear neither the other operations nor the deadline.
-//!
-//! A thread that waits for several connections sleeps on none of them: the reactor reads them all and rings their bells,
-//! which wake it as they wake a task.
+//! Deliberately absent: which one is chosen, and how a thread waits for it (`select/choice.rs`).
 
-use crate::{
-    error::ChannelError,
-    link::{self, Link, Seat},
-    park,
-    receiver::{Received, Receiver},
-    sender::Sender,
-    waits::{Line, Waiting},
-};
-use deploy_wire::wait::Awaited;
+mod choice;
+
+pub(crate) use choice::{Arm, Arms, Begun, Chosen};
+
+use crate::{error::ChannelError, receiver::Receiver, sender::Sender};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    cell::Cell,
     fmt,
-    hash::{BuildHasher, RandomState},
     panic::Location,
     ptr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -42,52 +31,7 @@ use std::{
 /// ```
 #[derive(Default)]
 pub struct Select<'a> {
-    arms: Vec<&'a dyn Arm>,
-}
-
-/// One end of a channel, as `Select` sees it.
-pub(crate) trait Arm: Sync {
-    /// Begins the operation, if it can be done without waiting.
-    fn begin(&self) -> Option<Begun>;
-    /// What was begun will not be done.
-    fn leave(&self, begun: Begun);
-    fn link(&self) -> &Arc<Link>;
-    fn waiting(&self, at: Line) -> Waiting;
-}
-
-impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Receiver<T> {
-    fn begin(&self) -> Option<Begun> {
-        self.receive_for_later().map(Begun::Received)
-    }
-
-    fn leave(&self, begun: Begun) {
-        self.put_back(begun.received());
-    }
-
-    fn link(&self) -> &Arc<Link> {
-        &self.link
-    }
-
-    fn waiting(&self, at: Line) -> Waiting {
-        Receiver::waiting(self, Some(at))
-    }
-}
-
-impl<T: Serialize + DeserializeOwned + Send + 'static> Arm for Sender<T> {
-    fn begin(&self) -> Option<Begun> {
-        let is_ready = link::end_of_fork().is_some() || self.outlet.has_room();
-        is_ready.then_some(Begun::Room)
-    }
-
-    fn leave(&self, _: Begun) {}
-
-    fn link(&self) -> &Arc<Link> {
-        &self.outlet.link
-    }
-
-    fn waiting(&self, at: Line) -> Waiting {
-        self.outlet.waiting(Awaited::Room, Some(at))
-    }
+    arms: Arms<'a>,
 }
 
 impl<'a> Select<'a> {
@@ -101,7 +45,7 @@ impl<'a> Select<'a> {
         &mut self,
         receiver: &'a Receiver<T>,
     ) -> usize {
-        self.add(receiver)
+        self.arms.add(receiver)
     }
 
     /// Adds sending to `sender`; returns its index. It is ready when sending can start, or when there is an end.
@@ -109,49 +53,36 @@ impl<'a> Select<'a> {
         &mut self,
         sender: &'a Sender<T>,
     ) -> usize {
-        self.add(sender)
+        self.arms.add(sender)
     }
 
-    /// Blocks until an operation is ready; among several, one is chosen at random.
+    /// Blocks until an operation is ready; among several, one is chosen at random, each as likely as the others.
     ///
     /// # Panics
     /// If the set is empty.
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         assert!(
-            !self.arms.is_empty(),
+            self.arms.len() > 0,
             "deploy: a select without operations would wait for ever"
         );
-        let chosen = wait(&self.arms, None, Location::caller());
-        self.selected(chosen)
+        let chosen = self.arms.wait(None, Location::caller());
+        chosen
+            .map(SelectedOperation::new)
             .expect("a wait without deadline finds something")
     }
 
     /// An operation that is ready, if any is.
     pub fn try_select(&mut self) -> Option<SelectedOperation<'a>> {
-        self.selected(begin_one(&self.arms))
+        self.arms.begin_one().map(SelectedOperation::new)
     }
 
     /// Blocks until an operation is ready, or until `timeout` is over.
     #[track_caller]
     pub fn select_timeout(&mut self, timeout: Duration) -> Option<SelectedOperation<'a>> {
         let deadline = Instant::now().checked_add(timeout);
-        let chosen = wait(&self.arms, deadline, Location::caller());
-        self.selected(chosen)
-    }
-
-    fn selected(&self, chosen: Option<(usize, Begun)>) -> Option<SelectedOperation<'a>> {
-        let (index, begun) = chosen?;
-        Some(SelectedOperation {
-            index,
-            arm: self.arms[index],
-            begun: Some(begun),
-        })
-    }
-
-    fn add(&mut self, arm: &'a dyn Arm) -> usize {
-        self.arms.push(arm);
-        self.arms.len() - 1
+        let chosen = self.arms.wait(deadline, Location::caller());
+        chosen.map(SelectedOperation::new)
     }
 }
 
@@ -172,26 +103,15 @@ pub struct SelectedOperation<'a> {
     begun: Option<Begun>,
 }
 
-/// What was done of an operation when it was chosen.
-#[derive(Debug)]
-pub(crate) enum Begun {
-    /// There was room to send, or an end.
-    Room,
-    /// A value or an end was received.
-    Received(Received),
-}
-
-impl Begun {
-    /// What a receiver has begun.
-    pub(crate) fn received(self) -> Received {
-        match self {
-            Begun::Received(received) => received,
-            Begun::Room => unreachable!("a receiver receives"),
+impl<'a> SelectedOperation<'a> {
+    fn new(chosen: Chosen<'a>) -> SelectedOperation<'a> {
+        SelectedOperation {
+            index: chosen.index,
+            arm: chosen.arm,
+            begun: Some(chosen.begun),
         }
     }
-}
 
-impl SelectedOperation<'_> {
     /// Which one it is, in the order of adding.
     pub fn index(&self) -> usize {
         self.index
@@ -215,12 +135,19 @@ impl SelectedOperation<'_> {
     }
 
     /// Sends to the sender that was added.
+    ///
+    /// # Panics
+    /// If it is another one.
     #[track_caller]
     pub fn send<T: Serialize + DeserializeOwned + Send + 'static>(
         self,
         sender: &Sender<T>,
         value: T,
     ) -> Result<(), ChannelError> {
+        assert!(
+            ptr::addr_eq(self.arm, sender),
+            "deploy: a selected operation is done with the sender that was added"
+        );
         sender.send(value)
     }
 }
@@ -239,51 +166,11 @@ impl fmt::Debug for SelectedOperation<'_> {
     }
 }
 
-/// Blocks until an arm is ready, or until the deadline.
-pub(crate) fn wait(
-    arms: &[&dyn Arm],
-    deadline: Option<Instant>,
-    at: Line,
-) -> Option<(usize, Begun)> {
-    if let Some(begun) = begin_one(arms) {
-        return Some(begun);
-    }
-    let mut seats: Vec<Seat> = arms.iter().map(|_| Seat::default()).collect();
-    park::until(deadline, |waker| {
-        for (seat, arm) in seats.iter_mut().zip(arms) {
-            seat.listen(arm.link(), waker, Some(arm.waiting(at)));
-        }
-        // What came before the bells could ring for this thread.
-        begin_one(arms)
-    })
-}
-
-/// Begins an arm that is ready, at random among several.
-fn begin_one(arms: &[&dyn Arm]) -> Option<(usize, Begun)> {
-    let start = random_below(arms.len());
-    let mut order = (start..arms.len()).chain(0..start);
-    order.find_map(|index| {
-        let begun = arms[index].begin()?;
-        Some((index, begun))
-    })
-}
-
-/// A number below `count`, each about as likely. Nobody is to be fooled by it, so it is Marsaglia's xorshift.
-fn random_below(count: usize) -> usize {
-    thread_local!(static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0) | 1));
-    let mut state = STATE.get();
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    STATE.set(state);
-    (((state >> 32) * count as u64) >> 32) as usize
-}
-
 /// Waits for the first of several channel operations, and does it.
 ///
 /// `recv(receiver) -> result => ..` is ready when there is a value or an end; `send(sender, value) -> result => ..` is
 /// ready when sending can start, and evaluates its value only when it is chosen. Among several that are ready, one is
-/// chosen at random. With `default => ..` it does not wait; with `default(timeout) => ..` it waits no longer than that.
+/// chosen at random, each as likely as the others. With `default => ..` it does not wait; with `default(timeout) => ..` it waits no longer than that.
 /// The arms' values are the macro's.
 ///
 /// A value longer than some 16 KiB may still wait for room once its arm is chosen, and nothing is received meanwhile: two

@@ -3,7 +3,7 @@
 use crate::{
     error::ChannelError,
     receiver::Receiver,
-    select::{self, Arm, Begun},
+    select::{Arm, Arms, Begun, Chosen},
     sender::Sender,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -76,10 +76,12 @@ pub fn select<'a>(mut operations: Vec<Box<dyn Selectable + 'a>>) -> Vec<Box<dyn 
         !operations.is_empty(),
         "deploy: a select without operations would wait for ever"
     );
-    let arms: Vec<&dyn Arm> = operations.iter().map(|operation| operation.arm()).collect();
-    let at = Location::caller();
-    let chosen = select::wait(&arms, None, at);
-    let (index, begun) = chosen.expect("a wait without deadline finds something");
+    let mut arms = Arms::default();
+    for operation in &operations {
+        arms.add(operation.arm());
+    }
+    let chosen = arms.wait(None, Location::caller());
+    let Chosen { index, begun, .. } = chosen.expect("a wait without deadline finds something");
     operations.remove(index).perform(begun);
     operations
 }
