@@ -141,6 +141,9 @@ mod lying_tests;
 #[cfg(test)]
 #[cfg(feature = "distributed")]
 mod many_tests;
+#[cfg(test)]
+#[cfg(feature = "distributed")]
+mod midst_tests;
 #[cfg(feature = "distributed")]
 mod outlet;
 mod park;
