@@ -253,9 +253,11 @@ impl Watch {
             Heard::Lost(why) => {
                 self.line = None;
                 self.is_here = false;
-                let patience = errand.patience().as_secs();
-                self.note(
-                    format!("the connection is lost ({why}): trying again for {patience} s"),
+                let (address, patience) = (&errand.identity.address, errand.patience().as_secs());
+                self.note_line(
+                    format!(
+                        "the connection to {address} is lost ({why}): trying again for {patience} s"
+                    ),
                     now,
                 );
                 let teller = self.teller.clone();
@@ -269,7 +271,7 @@ impl Watch {
     }
 
     fn handle_back(&mut self, back: Back, now: Instant) -> Result<(), Failure> {
-        self.note("connected again".to_string(), now);
+        self.note_line("connected again".to_string(), now);
         // Output before this connection was paid for when it was lost.
         self.owed = 0;
         self.input.send_again_from(back.input);
@@ -395,12 +397,25 @@ impl Watch {
 
     /// A line for the person, below the oldest process that lives: mostly that is the first.
     fn note(&mut self, text: String, now: Instant) {
-        let living = self.terminal.family().living();
-        match living.map(|(pid, _)| pid).min_by_key(|pid| pid.number()) {
+        match self.oldest() {
             Some(pid) => self.terminal.handle_event(Event::Noted { pid, text }, now),
             None if self.is_for_a_person => tell!("cargo deploy: {text}"),
             None => {} // What programs read has lines of processes only.
         }
+    }
+
+    /// The same of the connection. Where nobody lives any more it is told to everybody, as the error is that there may be in
+    /// the end: else a job that seems to be over would not end, and nobody knew why.
+    fn note_line(&mut self, text: String, now: Instant) {
+        match self.oldest() {
+            Some(_) => self.note(text, now),
+            None => tell!("cargo deploy: {text}"),
+        }
+    }
+
+    fn oldest(&self) -> Option<Pid> {
+        let living = self.terminal.family().living();
+        living.map(|(pid, _)| pid).min_by_key(|pid| pid.number())
     }
 
     /// Looks whether somebody has stopped to read what we write, and says so. True if somebody has.

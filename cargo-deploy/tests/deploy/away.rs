@@ -4,7 +4,7 @@
 
 use crate::{
     bridge::{Bridge, PATIENCE},
-    person::{Person, code},
+    person::{Person, code, said, stderr},
 };
 use deploy_sys::signal;
 use deploy_wire::{
@@ -95,6 +95,47 @@ fn a_connection_that_is_lost_is_told_whoever_lives() {
     assert_eq!(note(), "connected again");
     assert_eq!(next("exit")["pid"], second["pid"]);
     assert_eq!(code(child.wait().unwrap()), Signal::SIGINT as i32);
+}
+
+/// As when the master ends with the processes that it looked after: no header is left to stand below, and whoever reads
+/// standard error by a program, or wants to hear little, would wait without a word.
+#[test]
+fn a_connection_that_is_lost_is_told_when_nobody_lives() {
+    let begun = OnceLock::new();
+    let bridge = Bridge::start(move |mut client| {
+        let Some(job) = begun.get() else {
+            begun.set(client.pid().job()).unwrap();
+            let (request, _) = client.take_program();
+            client.born(&request);
+            return client.died_as(0, ExitStatus::new(End::Code(3)));
+        };
+        client.be(*job);
+        let from = client.attached();
+        let (input, is_detached) = (0, false);
+        client.tell(&Answer::Attached {
+            job: *job,
+            input,
+            is_detached,
+        });
+        client.go_on(from.sequence);
+        client.finished();
+    });
+    let person = Person::of(&bridge);
+    let output = person.run(&bridge, &["-q"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let told = stderr(&output);
+    let ours = told
+        .lines()
+        .filter_map(|l| l.strip_prefix("cargo deploy: "));
+    let ours: Vec<&str> = ours.collect();
+    let lost = format!("the connection to {} is lost", bridge.address);
+    let patience = (GRACE + GONE_AFTER).as_secs();
+    let patience = format!("trying again for {patience} s");
+    assert!(
+        ours[0].starts_with(&lost) && ours[0].ends_with(&patience),
+        "{told}"
+    );
+    assert_eq!(ours[1], "connected again", "{told}");
 }
 
 /// A service manager, say, or `kill` typed twice.
