@@ -1,10 +1,16 @@
 //! What is said of a job that failed, when all else has been: who failed first, and why. Of hundreds of ends it is the one
 //! that the others follow from.
 //!
-//! Deliberately absent: how to see the rest, which whoever has the job knows.
+//! Deliberately absent: how to see the rest, which whoever has the job knows; what is kept of what a process wrote
+//! (`last_word/words.rs`).
 
-use crate::{sanitise::harmless, style::paint};
+mod words;
+
+pub(crate) use words::Words;
+
+use crate::style::paint;
 use deploy_wire::{
+    event::POOL_OF,
     exit::{End, ExitStatus, Reason},
     pid::Pid,
 };
@@ -29,15 +35,6 @@ pub(crate) struct Failed {
     pub node: String,
     pub status: ExitStatus,
     pub words: Words,
-}
-
-/// What of a process's standard error may say why it ended.
-#[derive(Default, Debug)]
-pub(crate) struct Words {
-    /// Its end.
-    tail: Vec<u8>,
-    /// The beginning of the last panic in it, which a backtrace may have pushed out of the tail.
-    panic: Vec<u8>,
 }
 
 impl LastWord<'_> {
@@ -73,6 +70,7 @@ impl Failed {
         // What another thread panicked with, or this one and went on, did not end the process.
         let is_own = |thread: &str| thread == MAIN || thread == self.worker;
         let panic = match status.end() {
+            _ if self.has_returned_panic() => None,
             End::Code(PANICKED) => self.words.panic(is_own),
             End::Signal(ABORTED) if self.words.end_with_panic() => self.words.panic(|_| true),
             _ => None,
@@ -99,84 +97,20 @@ impl Failed {
     }
 
     fn after_words(&self, how: String) -> String {
-        match self.words.line() {
+        let is_told = self.has_returned_panic() && self.words.end_with_panic();
+        match self.words.line().filter(|_| !is_told) {
             Some(line) => format!("{how}, after it wrote \"{line}\""),
             None => how,
         }
     }
-}
 
-impl Words {
-    /// Takes in what comes next.
-    pub fn hear(&mut self, bytes: &[u8]) {
-        if let Some(panic) = last_panic(bytes) {
-            self.panic = panic.to_vec();
-        }
-        let tail = &bytes[bytes.len().saturating_sub(WORDS_MAX)..];
-        let surplus = (self.tail.len() + tail.len()).saturating_sub(WORDS_MAX);
-        self.tail.drain(..surplus);
-        self.tail.extend_from_slice(tail);
-        // It may have come in pieces; one whose line is cut was seen before.
-        let is_whole = |panic: &&[u8]| panic.len() < self.tail.len() || surplus == 0;
-        if let Some(panic) = last_panic(&self.tail).filter(is_whole) {
-            self.panic = panic.to_vec();
-        }
-    }
-
-    /// `panicked at PLACE: MESSAGE`, as the standard library tells of the last panic, if it was on such a thread, as far as
-    /// that is said.
-    fn panic(&self, is_meant: impl Fn(&str) -> bool) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.panic);
-        let (before, panic) = text.split_at(text.find(PANIC)?);
-        let thread = before
-            .strip_prefix("thread '")
-            .and_then(|before| Some(before.rsplit_once('\'')?.0));
-        if !thread.is_none_or(is_meant) {
-            return None;
-        }
-        let mut lines = panic.lines();
-        let place = lines.next()?;
-        let message = lines.next().unwrap_or_default();
-        Some(shown(&format!("{place} {message}")))
-    }
-
-    /// Whether nothing was written behind the last panic but what the standard library adds.
-    fn end_with_panic(&self) -> bool {
-        let text = String::from_utf8_lossy(&self.tail);
-        let behind = &text[text.rfind(PANIC).unwrap_or(0)..];
-        let Some(note) = behind.rfind("\nnote: ") else {
-            return !self.panic.is_empty();
-        };
-        let mut lines = behind[note + 1..].lines().skip(1);
-        lines.all(|line| line.is_empty() || line.ends_with("aborting."))
-    }
-
-    /// The last line that is not empty, and no advice of the standard library.
-    fn line(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.tail);
-        let mut lines = text.lines().map(str::trim);
-        let line = lines.rfind(|line| !line.is_empty() && !line.starts_with("note: run with"))?;
-        Some(shown(line))
+    /// Whether the last panic, if there was any, is no reason: a pool's worker returns it to its caller and goes on, but for
+    /// one that aborts, which is always told.
+    fn has_returned_panic(&self) -> bool {
+        self.worker.starts_with(POOL_OF) && !self.words.end_with_abort()
     }
 }
 
-/// The line with which the last panic begins, and some of what follows.
-fn last_panic(text: &[u8]) -> Option<&[u8]> {
-    let at = memchr::memmem::rfind(text, PANIC.as_bytes())?;
-    let start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |end| end + 1);
-    Some(&text[start..text.len().min(at + PANIC_MAX)])
-}
-
-/// Short, on one line, and nothing that a terminal obeys.
-fn shown(text: &str) -> String {
-    let text = harmless(text.trim());
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((at, _)) => format!("{}..", &text[..at]),
-        None => text,
-    }
-}
-
-const PANIC: &str = "panicked at ";
 /// The exit code of a program whose `main` panicked, and of a worker.
 const PANICKED: i32 = 101;
 const ABORTED: i32 = 6;
@@ -184,13 +118,6 @@ const ABORTED: i32 = 6;
 const MAIN: &str = "main";
 /// The node of a program that runs alone, which nobody asks about.
 const ALONE: &str = "local";
-/// Of each living process: enough for a panic's message and what the library says behind it.
-const WORDS_MAX: usize = 1 << 10;
-/// More than is shown of a panic.
-const PANIC_MAX: usize = 512;
-/// Two lines of a terminal.
-const SHOWN_CHARS_MAX: usize = 160;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,6 +268,36 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_that_a_pool_has_returned_is_not_the_cause() {
+        let check_one = |behind: &str, end: End, how: &str| {
+            let text = format!(
+                "\nthread 'pool of hello::square' (7) panicked at src/main.rs:3:5:\nno room\n{behind}"
+            );
+            let expected = format!("<2> (pool of hello::square on n2) failed first: {how}");
+            let events = [wrote(2, &text), exited(2, end), exited(0, End::Code(0))];
+            check_with("pool of hello::square", &events, Some(&expected));
+        };
+        let aborted = End::Signal(6);
+        let note = "note: run with `RUST_BACKTRACE=1` environment variable\n";
+        for behind in ["", note] {
+            check_one(behind, aborted, "it was ended by SIGABRT");
+            check_one(behind, End::Code(101), "exit code 101");
+        }
+        check_one(
+            &format!("{note}no database\n"),
+            aborted,
+            "it was ended by SIGABRT, after it wrote \"no database\"",
+        );
+        for behind in ["", note] {
+            check_one(
+                &format!("{behind}thread caused non-unwinding panic. aborting.\n"),
+                aborted,
+                "it was ended by SIGABRT, after it panicked at src/main.rs:3:5: no room",
+            );
+        }
+    }
+
+    #[test]
     fn a_pool_answers_for_its_workers() {
         let died = exited(2, End::Signal(11));
         let check = |events: &[Event], expect| {
@@ -380,16 +337,5 @@ mod tests {
             status,
         };
         check(&[killed, exited(0, End::Code(0))], None);
-    }
-
-    #[test]
-    fn only_the_end_of_what_was_written_is_kept() {
-        let mut words = Words::default();
-        for _ in 0..1000 {
-            words.hear(&[b'x'; 700]);
-        }
-        words.hear(&[b'y'; 3000]);
-        assert_eq!(words.tail, [b'y'; WORDS_MAX]);
-        assert_eq!(words.line().unwrap().len(), SHOWN_CHARS_MAX + 2);
     }
 }

@@ -28,6 +28,19 @@ pub(crate) fn watch() {
     });
 }
 
+/// Where the program is built so that panics abort, a panic's last line says so from now on: a worker survives any other, and
+/// so whoever reads its words would take this one, too, for one that its caller has heard of.
+#[cfg(feature = "distributed")]
+pub(crate) fn tell_aborts() {
+    if cfg!(panic = "abort") {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            deploy_sys::tell!("this program is built with panic = \"abort\". aborting.");
+        }));
+    }
+}
+
 /// The panic that this thread has caught just now.
 pub(crate) fn caught(payload: &(dyn Any + Send)) -> Panicked {
     let text = payload.downcast_ref::<&str>().copied();

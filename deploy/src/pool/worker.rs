@@ -42,6 +42,7 @@ use std::{
 /// What a worker process runs.
 pub(crate) fn pool_worker(pool: Pid, (): ()) {
     panics::watch();
+    panics::tell_aborts();
     let worker = Worker::new(process::link_to(pool.0));
     // Where the pool is gone nothing more comes either.
     let _ = worker.serve();
