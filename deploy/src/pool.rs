@@ -38,6 +38,10 @@ mod worker;
 #[cfg(not(feature = "distributed"))]
 mod in_place;
 
+#[cfg(feature = "distributed")]
+use self::call::Serving;
+#[cfg(not(feature = "distributed"))]
+use self::in_place::Serving;
 #[cfg(not(feature = "distributed"))]
 pub use self::in_place::{Broadcast, Call, call, call_async, returns};
 #[cfg(feature = "distributed")]
@@ -128,6 +132,9 @@ impl Pool {
     /// How many workers there are at least, from the first call on, and at most, where calls would wait for long. That
     /// there is no room for more is no error, as long as there is room for one. At least none: the last one goes too.
     ///
+    /// Workers are alike in what they have. So functions that need other resources than the pool's have workers of their
+    /// own, which are counted by themselves: `1..=4` allows four of the pool's, and four more for each other need.
+    ///
     /// # Panics
     /// If it is nothing, as `0..=0` and `2..=1` are; in a `static` or `const` the program does not compile.
     pub const fn replicas(mut self, replicas: RangeInclusive<usize>) -> Pool {
@@ -177,7 +184,7 @@ impl Pool {
         self
     }
 
-    /// How many workers it has in this process now.
+    /// How many workers it has in this process now, whatever they have.
     pub fn workers(&self) -> usize {
         #[cfg(feature = "distributed")]
         return registry::workers(self);

@@ -8,7 +8,7 @@
 //= run silent where nobody watches
 //= args slow
 //= main: exits 0, out "40 naps\n"
-//=   pool_worker x2: exits 0
+//=   pool_worker x4: exits 0
 
 use deploy::*;
 use futures::StreamExt;
@@ -40,9 +40,14 @@ fn nap(_: u32) {
     thread::sleep(Duration::from_millis(60));
 }
 
+/// Which has workers of its own.
+#[with(POOL, mem = "64MiB")]
+fn ready() {}
+
 fn main() {
     init(Resources::default());
     if env::args().nth(1).is_some() {
+        ready().wait().unwrap();
         println!("{} naps", POOL.map(nap, 0..40).count());
         return;
     }

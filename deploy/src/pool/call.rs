@@ -50,6 +50,9 @@ pub struct Call<T> {
     decode: fn(&mut &[u8]) -> Result<T, CodecError>,
 }
 
+/// The workers that calls with the same needs have.
+pub(crate) type Serving = Arc<Crew>;
+
 enum State {
     /// Not begun.
     Prepared(Arc<Crew>, Job),
@@ -98,6 +101,14 @@ impl<T> Call<T> {
     pub(crate) fn burst(&self) -> Option<Burst> {
         match &self.state {
             State::Called(crew, ..) => Some(Burst::new(crew.clone())),
+            _ => None,
+        }
+    }
+
+    /// Who does it, if it is out.
+    pub(crate) fn crew(&self) -> Option<&Serving> {
+        match &self.state {
+            State::Called(crew, ..) => Some(crew),
             _ => None,
         }
     }

@@ -25,6 +25,16 @@ use std::{
 #[must_use = "a call begins when it is awaited"]
 pub struct Call<T>(State<T>);
 
+/// The caller.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Serving;
+
+impl Serving {
+    pub(crate) fn size(&self) -> usize {
+        1
+    }
+}
+
 enum State<T> {
     Function(Box<dyn FnOnce() -> T + Send>),
     Future(Pin<Box<dyn Future<Output = T> + Send>>),
@@ -38,6 +48,11 @@ impl<T> Call<T> {
     /// Why there is none.
     pub fn wait(self) -> DistributedResult<T> {
         park::block_on(self)
+    }
+
+    /// Who does it.
+    pub(crate) fn crew(&self) -> Option<&Serving> {
+        Some(&Serving)
     }
 
     /// It begins when it is polled.

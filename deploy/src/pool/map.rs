@@ -4,7 +4,7 @@
 //! endless. Deliberately absent: a thread. Calls that are out go on while nobody asks for a result; the next ones begin
 //! when somebody does.
 
-use super::{Call, Pool, error::DistributedResult, progress::Progress};
+use super::{Call, Pool, Serving, error::DistributedResult, progress::Progress};
 use crate::park;
 use futures_core::Stream;
 use std::{
@@ -80,6 +80,8 @@ pub struct Map<I: Iterator, F, T> {
     /// Those that are out, or done and not asked for, in the order of their inputs.
     calls: VecDeque<Call<T>>,
     is_ordered: bool,
+    /// Who did any of it: as many as the calls have different needs.
+    crews: Vec<Serving>,
     progress: Progress,
 }
 
@@ -92,6 +94,7 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T> Map<I, F, T> {
             progress: Progress::new(type_name::<F>(), most.filter(|most| *most == least)),
             inputs: inputs.fuse(),
             calls: VecDeque::new(),
+            crews: Vec::new(),
             is_ordered,
         }
     }
@@ -120,7 +123,7 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T> Map<I, F, T> {
     fn poll(&mut self, waker: &Waker) -> Poll<Option<DistributedResult<T>>> {
         self.fill_if_low();
         if self.calls.is_empty() {
-            self.progress.finish(self.pool.workers());
+            self.progress.finish(|| workers(&self.crews));
             return Poll::Ready(None);
         }
         let Some(place) = self.ready(waker).or_else(|| self.look()) else {
@@ -130,7 +133,7 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T> Map<I, F, T> {
         let result = ready!(Pin::new(call).poll(&mut Context::from_waker(waker)));
         self.calls.remove(place);
         self.fill_if_low(); // Before the result is looked at, which may take its time.
-        self.progress.step(|| self.pool.workers());
+        self.progress.step(|| workers(&self.crews));
         Poll::Ready(Some(result))
     }
 
@@ -149,6 +152,8 @@ impl<I: Iterator, F: FnMut(I::Item) -> Call<T>, T> Map<I, F, T> {
             let mut call = (self.function)(input);
             call.begin();
             burst = burst.or_else(|| call.burst());
+            let crew = call.crew().filter(|crew| !self.crews.contains(crew));
+            self.crews.extend(crew.cloned());
             self.calls.push_back(call);
         }
     }
@@ -207,6 +212,11 @@ impl<I: Iterator, F, T> fmt::Debug for Map<I, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Map<{}>", type_name::<F>())
     }
+}
+
+/// How many workers there are for these calls; the pool may have others, which do not.
+fn workers(crews: &[Serving]) -> usize {
+    crews.iter().map(|crew| crew.size()).sum()
 }
 
 struct MapStream<I: Iterator, F, T>(Map<I, F, T>);

@@ -52,11 +52,11 @@ impl Progress {
     }
 
     /// All are done: that is told where anything was.
-    pub(crate) fn finish(&mut self, workers: usize) {
+    pub(crate) fn finish(&mut self, workers: impl FnOnce() -> usize) {
         if let Some(shown) = self.shown.take()
             && shown.start.elapsed() >= FIRST
         {
-            say(&shown.line(shown.start.elapsed(), workers));
+            say(&shown.line(shown.start.elapsed(), workers()));
         }
     }
 }
