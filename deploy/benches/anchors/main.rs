@@ -22,6 +22,7 @@ mod buffer;
 mod choice;
 mod cpu;
 mod floors;
+mod held;
 mod itself;
 mod measure;
 mod ours;

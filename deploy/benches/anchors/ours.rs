@@ -2,7 +2,7 @@
 //! The process that runs the rounds sleeps meanwhile.
 
 use crate::{
-    pooled,
+    held, pooled,
     samples::{STREAM, median, median_of, median_trip_us},
 };
 use deploy::{Builder, ChannelError, Pid, Receiver, Sender};
@@ -19,6 +19,8 @@ pub enum Task {
     RoundTrip { bytes: usize },
     /// Messages a second, one way, numbers of eight bytes or a `Vec` of so many.
     Stream { bytes: usize },
+    /// The same with text, or with numbers of eight bytes.
+    StreamOf { kind: Kind, bytes: usize },
     /// Microseconds for a call on a pool, awaited before the next.
     CallLatency,
     /// Calls a second on a pool, a thousand begun at once.
@@ -35,6 +37,17 @@ pub enum Task {
     StartAlive { count: usize },
     /// How many MiB each of so many that are alive has for itself: the median.
     MemoryAlive { count: usize },
+    /// MiB beside a value of 1 GiB.
+    BesideHuge,
+    /// MiB of what is offered to who does not read.
+    WhileStalled,
+}
+
+/// Values that go as one piece of memory, as bytes do.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub enum Kind {
+    Text,
+    Numbers,
 }
 
 impl Task {
@@ -51,6 +64,8 @@ impl Task {
             ["stream", bytes] => Task::Stream {
                 bytes: number(bytes),
             },
+            ["beside-huge"] => Task::BesideHuge,
+            ["while-stalled"] => Task::WhileStalled,
             ["call-latency"] => Task::CallLatency,
             ["call-throughput"] => Task::CallThroughput,
             ["calls-in-flight"] => Task::CallsInFlight,
@@ -80,6 +95,10 @@ fn measure(parent: Pid, task: Task) {
         Task::RoundTrip { bytes } => round_trip(vec![7_u8; bytes]),
         Task::Stream { bytes: 8 } => stream(0_u64, |last| last + 1),
         Task::Stream { bytes } => stream(vec![7_u8; bytes], Vec::clone),
+        Task::StreamOf { kind, bytes } => match kind {
+            Kind::Text => stream("7".repeat(bytes), String::clone),
+            Kind::Numbers => stream(vec![7.0_f64; bytes / 8], Vec::clone),
+        },
         Task::CallLatency => pooled::latency(),
         Task::CallThroughput => pooled::throughput(),
         Task::CallsInFlight => pooled::in_flight(),
@@ -88,6 +107,8 @@ fn measure(parent: Pid, task: Task) {
         Task::StartMany { count } => median_of(1, BURSTS, || start_many(count)),
         Task::StartAlive { count } => start_alive(count).0,
         Task::MemoryAlive { count } => start_alive(count).1,
+        Task::BesideHuge => held::beside_huge(),
+        Task::WhileStalled => held::while_stalled(),
     };
     let sender = Sender::<f64>::new(parent);
     sender.send(result).expect("whoever asked waits");

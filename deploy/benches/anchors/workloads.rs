@@ -2,7 +2,7 @@
 
 use crate::{
     measure::{self, Measure},
-    ours::Task,
+    ours::{self, Task},
     programs::{Kind, Run},
 };
 use Measure::{Difference, Floor, Ours, OursOnOne, OursOver, Program};
@@ -134,6 +134,18 @@ pub fn all() -> Vec<Workload> {
             )
         },
         memory_alive(),
+        held(
+            "1 GiB value/memory beside it",
+            Task::BesideHuge,
+            "beside-huge",
+            16.0,
+        ),
+        held(
+            "stalled receiver/memory of the sender",
+            Task::WhileStalled,
+            "while-stalled",
+            5.0,
+        ),
         hello(),
         stdout(),
     ]
@@ -240,6 +252,15 @@ fn stream_large() -> Workload {
         Bound::TimesFloorMin(0.95),
         Bound::Min(1.5),
     );
+    for (label, kind) in [
+        ("deploy, String", ours::Kind::Text),
+        ("deploy, Vec<f64>", ours::Kind::Numbers),
+    ] {
+        workload
+            .rows
+            .push(row(label, Ours(Task::StreamOf { kind, bytes })));
+        workload.aims.push(aim(label, &[DEPLOY], Bound::None));
+    }
     let values = aim(DEPLOY_TCP, &[TCP_VALUES], Bound::TimesFloorMin(0.95));
     workload.aims.push(values);
     workload.scale = bytes as f64 / 1e9;
@@ -310,6 +331,15 @@ fn memory_alive() -> Workload {
     Workload {
         only_if_named: true,
         ..workload("1000 alive/memory of each", "MiB", rows, aims)
+    }
+}
+
+fn held(name: &'static str, task: Task, words: &str, most: f64) -> Workload {
+    let rows = vec![row(DEPLOY, Ours(task))];
+    let workload = workload(name, "MiB", rows, vec![aim(DEPLOY, &[], Bound::Max(most))]);
+    Workload {
+        only_if_named: true,
+        ..with_tcp(workload, &[], words, Bound::Max(most), Bound::Max(most))
     }
 }
 
