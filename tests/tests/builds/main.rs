@@ -70,6 +70,20 @@ fn profiles_change_nothing_but_what_a_panic_is() {
         ];
         let built = workers.cargo(&words, "lean");
         check_workers(&built.program(), end, &level);
+        let call = finish(Command::new(built.program()).arg("call"), b"").unwrap();
+        let (out, err) = (call.out_text(), call.err_text());
+        let last = err.lines().next_back().unwrap();
+        // Only where the worker does not live on is the panic its end.
+        match end {
+            "101" => assert!(
+                out.contains("as asked, too") && !last.contains("failed first"),
+                "{out}{err}"
+            ),
+            _ => assert!(
+                out.contains("SIGABRT") && last.ends_with(": as asked, too"),
+                "{out}{err}"
+            ),
+        }
     }
 }
 

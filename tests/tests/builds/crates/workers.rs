@@ -3,8 +3,19 @@
 use deploy::*;
 use library::{Answer, in_library, of_any_type};
 
+static POOL: Pool = Pool::new().retries(0);
+
+#[on(POOL)]
+fn panics_when_called() {
+    panic!("as asked, too");
+}
+
 fn main() {
     init(Resources::default());
+    if std::env::args().nth(1).is_some() {
+        println!("call: {}", panics_when_called().wait().unwrap_err());
+        return;
+    }
     ask("function", one, 1u64);
     ask("its twin", two, 2u64);
     ask("library", in_library, 3u64);
