@@ -66,15 +66,15 @@ impl<'a> Arms<'a> {
     /// Begins an arm that is ready, each of several with the same chance: the shuffle of Fisher and Yates, as far as it is
     /// needed. It begins with the order of the last time, which is as good as any.
     pub(crate) fn begin_one(&mut self) -> Option<Chosen<'a>> {
-        (1..=self.0.len()).rev().find_map(|left| {
+        for left in (1..=self.0.len()).rev() {
             let drawn = random_below(left);
             let (index, arm) = self.0[drawn];
             if let Some(begun) = arm.begin() {
                 return Some(Chosen { index, arm, begun });
             }
             self.0.swap(drawn, left - 1);
-            None
-        })
+        }
+        None
     }
 }
 
@@ -143,9 +143,16 @@ impl Begun {
 }
 
 /// A number below `count`, each about as likely. Nobody is to be fooled by it, so it is Marsaglia's xorshift.
+#[inline]
 fn random_below(count: usize) -> usize {
-    thread_local!(static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0) | 1));
+    if count == 1 {
+        return 0; // The last one.
+    }
+    thread_local!(static STATE: Cell<u64> = const { Cell::new(0) });
     let mut state = STATE.get();
+    if state == 0 {
+        state = RandomState::new().hash_one(0) | 1;
+    }
     state ^= state << 13;
     state ^= state >> 7;
     state ^= state << 17;
