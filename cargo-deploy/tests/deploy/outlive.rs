@@ -379,6 +379,28 @@ fn a_detached_job_is_followed_to_its_code_and_killed_by_name() {
     assert_eq!(events, known.iter().map(of).collect::<Vec<_>>());
 }
 
+/// What runs on its machine ends with it, and whoever watched that has nothing to go back to.
+#[test]
+fn a_master_that_is_stopped_says_that_its_jobs_are_over() {
+    let mut cluster = Cluster::start();
+    let program = ["/bin/sh", "-c", "echo begun; exec sleep 1000"];
+    let mut command = cluster.run(&cluster.bridge, &[], &program);
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    let mut line = [0; 6];
+    let stdout = child.stdout.as_mut().unwrap();
+    stdout.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"begun\n");
+    let master = cluster.master.take().unwrap();
+    master.signal(Signal::SIGTERM);
+    let (status, told) = master.end();
+    assert!(status.success(), "{told}");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(output.status), 137, "{}", said(&output));
+    let told = stderr(&output);
+    assert!(!told.contains("connection"), "{told}");
+}
+
 #[test]
 fn who_writes_where_nobody_reads_learns_it_as_at_home() {
     let cluster = Cluster::start();

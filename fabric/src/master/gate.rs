@@ -77,6 +77,11 @@ impl Gate {
         batch <= self.written
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty() && self.free.is_empty()
+    }
+
     /// The next that may leave.
     pub fn poll(&mut self) -> Option<(Token, Parcel)> {
         self.free.pop_front()
@@ -113,9 +118,10 @@ mod tests {
         assert_eq!(free(&mut gate), []);
         gate.handle_written(3);
         assert_eq!(free(&mut gate), [(1, 10), (1, 11)]);
-        assert!(gate.is_written(3) && !gate.is_written(4));
+        assert!(gate.is_written(3) && !gate.is_written(4) && !gate.is_empty());
         gate.handle_written(4);
         push(&mut gate, slow, 4, 2, 13);
         assert_eq!(free(&mut gate), [(2, 12), (2, 13)]);
+        assert!(gate.is_empty());
     }
 }

@@ -241,6 +241,11 @@ impl Party {
         self.waiting.is_empty() && !self.session.is_full()
     }
 
+    /// Whether all that it is told has been handed to the kernel.
+    pub fn is_flushed(&self) -> bool {
+        self.waiting.is_empty() && self.bulk.is_empty() && self.session.is_flushed()
+    }
+
     /// Sends what waits, as far as the session takes it: until nothing waits, or the stream takes no more and will say
     /// when it does.
     ///

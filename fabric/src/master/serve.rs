@@ -145,14 +145,13 @@ impl Master {
         self.act(); // What has come of going on with earlier jobs.
         self.hand_over();
         let mut now = Instant::now();
-        while !self.ending.is_over(now) {
+        while !self.is_over(now) {
             let deadlines = self.doors.iter().filter_map(Door::deadline);
             let own = [
                 Some(self.membership.deadline()),
                 self.cluster.poll_timeout(),
                 self.desk.poll_timeout(),
-                self.own_node.deadline(),
-                self.ending.deadline(),
+                self.own_deadline(),
             ];
             let next = deadlines.chain(own.into_iter().flatten()).min();
             let timeout = match self.is_desk_busy() || !self.unheard.is_empty() {

@@ -117,6 +117,12 @@ impl Desk {
         behind.any(|client| has_room(*client))
     }
 
+    /// Whether somebody watches a job that is over, and has not been told yet that it is.
+    pub fn has_untold_ends(&self) -> bool {
+        let mut files = self.files.values();
+        files.any(|file| file.over.is_some() && !file.readers.is_empty())
+    }
+
     /// Has the next piece of what was kept read for somebody who is behind.
     fn send_on(&mut self, client: ClientId) {
         let Some(reader) = self.readers.get_mut(&client) else {

@@ -19,16 +19,14 @@ pub(super) struct Ending {
     until: Option<Instant>,
     /// Its node has ended by itself, for this reason.
     why: Option<String>,
+    /// Nothing is left of its node: whoever hears of that is all that it is still there for.
+    is_alone: bool,
     is_over: bool,
 }
 
 impl Ending {
-    pub(super) fn is_over(&self, now: Instant) -> bool {
+    fn is_over(&self, now: Instant) -> bool {
         self.is_over || self.until.is_some_and(|until| until <= now)
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.until
     }
 
     /// How it ended.
@@ -58,7 +56,10 @@ impl Master {
                 self.stop(now);
             }
             Some(Said::Over(_)) | None => {}
-            Some(Said::Ended) if self.ending.until.is_some() => self.ending.is_over = true,
+            Some(Said::Ended) if self.ending.until.is_some() => {
+                self.ending.is_alone = true;
+                self.ending.until = Some(now + TOLD_MAX);
+            }
             Some(Said::Ended) => tell!("the node on this machine was killed: another begins"),
         }
         let registry = self.poll.registry();
@@ -67,6 +68,25 @@ impl Master {
         {
             tell!("{error}; trying again");
         }
+    }
+
+    /// When to look after the node, or to end; a node that ended with the master is not begun again.
+    pub(super) fn own_deadline(&self) -> Option<Instant> {
+        self.ending.until.or_else(|| self.own_node.deadline())
+    }
+
+    /// Whether nothing is left to do: the jobs that were over with its node are told to be, so that no client looks for a way
+    /// back to them.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.ending.is_over(now) || (self.ending.is_alone && !self.has_more_to_tell())
+    }
+
+    fn has_more_to_tell(&self) -> bool {
+        let mut clients = self.parties.values().filter(|p| p.client_id().is_some());
+        !self.unheard.is_empty()
+            || self.desk.has_untold_ends()
+            || !self.gate.is_empty()
+            || clients.any(|client| !client.is_flushed())
     }
 
     /// Its node kills what runs there, and says goodbye; when nothing is left of it the master ends, too.
@@ -84,3 +104,5 @@ pub(super) const OWN_NODE: Token = Token(usize::MAX - 2);
 pub(super) const SIGNALS: Token = Token(usize::MAX - 3);
 /// A node that takes longer to kill its jobs goes on with that by itself.
 const STOPPED_MAX: Duration = Duration::from_secs(20);
+/// Longer than a disk takes for the ends of jobs, and the network for telling them; clients that are stopped are not waited for.
+const TOLD_MAX: Duration = Duration::from_secs(2);
