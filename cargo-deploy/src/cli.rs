@@ -276,7 +276,8 @@ impl Cli {
         if words.get(1).is_some_and(|word| word == "deploy") {
             words.remove(1);
         }
-        Cli::try_parse_from(words).map_err(|error| {
+        Cli::try_parse_from(&words).map_err(|error| {
+            let error = words::advised(error, words.get(1..).unwrap_or_default());
             let is_mistake = error.use_stderr();
             // If nobody reads it, so be it.
             let _ = error.print();
@@ -380,11 +381,13 @@ directory above; flags win:
   target = \"lab\"    env = [\"RUST_LOG=info\", \"LANG\"]    files = [\"data\"]
   mem = \"2GiB\"    cpu = 0.5    gpu = 0    format = \"fold\"
 
-Standard input is read for the program whether it wants it or not, as by ssh: in a `while read` loop add `< /dev/null`.
+Standard input is read for the program whether it wants it or not, as by ssh:
+in a `while read` loop add `< /dev/null`.
 
 Exit codes:
-  The program's own; 128 + N after signal N; 101 if the build failed. Of ours: 70 internal, 71 the program cannot be
-  started, 72 it needs more than any machine has, 73 it needs more than is free now, 74 its output could not be
+  The program's own; 128 + N after signal N; 101 if the build failed. Of ours:
+  70 internal, 71 the program cannot be started, 72 it needs more than any
+  machine has, 73 it needs more than is free now, 74 its output could not be
   written, 75 no connection, 78 a wrong flag, setting or login.";
 
 #[cfg(test)]

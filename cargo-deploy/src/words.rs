@@ -5,8 +5,9 @@
 use crate::cli::{Cli, LOCAL};
 use clap::{
     CommandFactory,
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
+use std::ffi::OsString;
 
 /// The command whose name is like this word, if there is one.
 pub fn similar_command(word: &str) -> Option<String> {
@@ -34,6 +35,23 @@ pub fn cluster_name(word: &str) -> Result<String, String> {
     }
 }
 
+/// The error about these words, which may be of arguments of a program that stand where none is expected.
+pub fn advised(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let words = words.iter().take_while(|word| *word != "--");
+    let is_run = !words.filter_map(|word| word.to_str()).any(is_command);
+    if let (true, ErrorKind::UnknownArgument, Some(ContextValue::String(word))) = (
+        is_run,
+        error.kind(),
+        error.get(ContextKind::InvalidArg).cloned(),
+    ) && !word.starts_with('-')
+    {
+        let tip = format!("arguments of the program stand behind `--`, as in `-- {word}`");
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
+}
+
 fn is_command(word: &str) -> bool {
     let mut command = Cli::command();
     command.build(); // Only now there is `help`.
@@ -43,6 +61,7 @@ fn is_command(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
 
     #[test]
     fn a_word_that_is_like_a_command_is_known() {
@@ -54,6 +73,22 @@ mod tests {
         check("atach", Some("attach"));
         check("two", None);
         check("input.txt", None);
+    }
+
+    #[test]
+    fn arguments_that_stand_with_the_target_are_told_their_place() {
+        let check = |line: &str, expected: bool| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let error = Cli::try_parse_from(&words).unwrap_err();
+            let told = advised(error, &words[1..]).to_string();
+            assert_eq!(told.contains("stand behind `--`"), expected, "{told}");
+        };
+        check("cargo-deploy lab:1 --bin x a b c", true);
+        check("cargo-deploy --bin x a b c", true);
+        check("cargo-deploy lab:1 a -- ps", true);
+        check("cargo-deploy lab:1 --no-such-flag", false);
+        check("cargo-deploy ps lab stray", false);
+        check("cargo-deploy lab ps", false);
     }
 
     #[test]
