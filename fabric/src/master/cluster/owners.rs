@@ -284,7 +284,9 @@ impl Cluster {
         match number.transpose() {
             Ok(number) => drop(self.tell(job, Happening::Kill(number, user))),
             Err(name) => {
-                let why = format!("the job has no process {name:?}");
+                let why = format!(
+                    "the job has no process {name:?}: say its pid, as its lines have it and `cargo deploy why`"
+                );
                 return self.refuse(client, OwnCode::Setting, why);
             }
         }

@@ -176,7 +176,9 @@ impl Master {
         let lives = self.desk.lives(job, process, &waits);
         match process {
             Some(process) if lives.is_empty() => {
-                let why = format!("the job has no process {process:?}, or had it long ago");
+                let why = format!(
+                    "the job has no process {process:?}, or had it long ago: say its pid, as its lines have it"
+                );
                 self.refuse(client, why);
             }
             _ => self.answer(client, &Answer::Lives(lives)),
