@@ -20,6 +20,7 @@
 //!
 //! A writer that lacks room first says so here (`starved`), then leaves its mark, then looks again. The reader that takes
 //! the mark sends an `Ack`, which is read like any frame; whoever reads anything tries to write again ([`Link::refill`]).
+//! A thread that has read it may be slow to come to that, and an owner hears no bell: so it tries, too, before it sleeps.
 //! Where that `Ack` itself finds no room, the other ring is full of what is going to be read.
 
 use super::{Link, Read, Rx, Tx, Who};
@@ -132,23 +133,11 @@ impl Link {
 
     /// How long a piece may be: as much as a ring takes at once, as far as that is worth a frame, and none where its reader
     /// will say when there is more; where there is no ring, about what the socket takes.
-    ///
-    /// It is looked at anew also where somebody lacked room before: the word of room may have been read by a thread that has not
-    /// come to [`Link::refill`] yet, and no other comes for an owner that goes to sleep now.
-    pub(crate) fn room_at_once(self: &Arc<Link>, tx: &mut Tx) -> usize {
-        if tx.way.ring_room().is_none() {
-            return tx.piece_bytes_max();
-        }
-        let was_starved = self.is_starved();
-        if self.starves(tx) {
-            return 0;
-        }
-        if was_starved {
-            self.flush(tx); // What waited for room, too.
-        }
+    pub(crate) fn room_at_once(&self, tx: &mut Tx) -> usize {
         match tx.way.ring_room() {
-            Some(room) if !self.is_starved() => room,
-            _ => 0,
+            None => tx.piece_bytes_max(),
+            Some(_) if self.is_starved() || self.starves(tx) => 0,
+            Some(room) => room,
         }
     }
 

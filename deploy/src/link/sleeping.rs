@@ -83,6 +83,8 @@ impl Link {
     ) -> Option<R> {
         self.turn.begin_to_own(held, waiting);
         drop(self.rx()); // Who is reading now is done; whoever comes later finds the owner.
+        // What was read may be the peer's word of room, and who read it not have come to this yet: the owner hears no bell.
+        self.refill();
         let found = self.read_as_owner(deadline, look);
         self.leave();
         found
