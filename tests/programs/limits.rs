@@ -14,17 +14,17 @@
 //= run turns on a connection that becomes busy
 //= args turns 5000
 //= main: exits 0, out "5000 turns\n"
-//=   worker: exits 0
+//=   echoes: exits 0
 
 //= run an argument that has a file of its own
 //= args argument 1000000
 //= main: exits 0, out "1000000 bytes\n"
-//=   worker: exits 0
+//=   counts: exits 0
 
 //= run values that are kept
 //= args keeps 1000
 //= main: exits 0, out "all of them, and the last\n"
-//=   worker: exits 0
+//=   sends: exits 0
 
 use deploy::*;
 use std::{env, fs::File, process};
