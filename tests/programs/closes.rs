@@ -12,7 +12,7 @@
 //= main: exits 0, out "exited SIGABRT\n"
 //=   worker: killed SIGABRT, err "deploy: this process closed descriptors that it did not open*\n"
 
-//= run and does nothing more with channels
+//= run of the one to the first process alone, and does nothing more
 //= args parks
 //= code 137
 //= main: exits 0, out "exited SIGKILL\n"
@@ -92,7 +92,9 @@ fn worker(parent: Pid, how: String) {
         thread::sleep(Duration::from_millis(500));
     }
     match &*how {
-        "exits" => close(is_connection),
+        "exits" => close(|number| is_socket(number, false)),
+        // What it still hears of other processes is no reason to look.
+        "parks" => close(|number| is_socket(number, true)),
         _ => close(|_| true),
     }
     match how.as_str() {
@@ -144,8 +146,9 @@ fn close(is_wanted: impl Fn(RawFd) -> bool) {
     }
 }
 
-/// Whether it is a socket to another process of the job; that to the monitor carries packets, and no other does.
-fn is_connection(number: RawFd) -> bool {
+/// Whether it is a socket, to the first process or else to another of the job: that to the first one carries packets, and no
+/// other does.
+fn is_socket(number: RawFd, to_first: bool) -> bool {
     let file = fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
     let inode = file.to_str().and_then(|file| file.strip_prefix("socket:["));
     let Some(inode) = inode.and_then(|inode| inode.strip_suffix(']')) else {
@@ -155,5 +158,6 @@ fn is_connection(number: RawFd) -> bool {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap();
     let mut sockets = sockets.lines().map(|line| line.split_whitespace());
     const PACKETS: &str = "0005";
-    !sockets.any(|mut fields| fields.nth(4) == Some(PACKETS) && fields.nth(1) == Some(inode))
+    to_first
+        == sockets.any(|mut fields| fields.nth(4) == Some(PACKETS) && fields.nth(1) == Some(inode))
 }
