@@ -1,12 +1,13 @@
 //! Control groups that jobs have left: whoever owns a job's group holds a lock on it for as long as it lives, so one without
 //! is left, or about to be taken or removed.
 //!
-//! Deliberately absent: groups of other names.
+//! Deliberately absent: groups of other names, and those on hosts that were made for tests, of which others run at this moment:
+//! whoever made the hosts looks when they are taken down (`hosts.rs`).
 
 use nix::sys::stat::{major, minor, stat};
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
 };
@@ -14,7 +15,9 @@ use std::{
 /// Those of these groups that are a job's and have no owner. Where limits are kept in hierarchies of their own, there are more
 /// groups of the name, and the owner has locked one of them.
 pub(crate) fn without_owner(groups: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
-    let jobs = groups.iter().filter(|path| name(path).is_some());
+    let jobs = groups
+        .iter()
+        .filter(|path| name(path).is_some() && !is_on_a_host(path));
     let jobs: BTreeSet<PathBuf> = jobs.cloned().collect();
     let locked = locked();
     let is_locked = |path: &&PathBuf| {
@@ -31,6 +34,11 @@ pub(crate) fn without_owner(groups: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let is_left =
         |path: &PathBuf| path.exists() && name(path).is_some_and(|name| !owned.contains(&name));
     jobs.into_iter().filter(is_left).collect()
+}
+
+fn is_on_a_host(group: &Path) -> bool {
+    let is_hosts = |part: &OsStr| part.to_string_lossy().starts_with("deploy-hosts-");
+    group.iter().any(is_hosts)
 }
 
 /// What tells the job, if it is a job's.
@@ -65,18 +73,24 @@ mod tests {
         let Some(first) = outer.first() else {
             return eprintln!("skipped: no control group may be made here");
         };
-        let [job, other] = ["deploy-job-x", "other"].map(|name| first.join(name));
-        for group in [&job, &other] {
+        let names = [
+            "deploy-job-x",
+            "other",
+            "deploy-hosts-1-0-n1",
+            "deploy-hosts-1-0-n1/deploy-job-y",
+        ];
+        let [job, other, host, elsewhere] = names.map(|name| first.join(name));
+        for group in [&job, &other, &host, &elsewhere] {
             fs::create_dir(group).unwrap();
         }
-        let groups = BTreeSet::from([job.clone(), other.clone()]);
+        let groups = BTreeSet::from([job.clone(), other.clone(), elsewhere.clone()]);
         assert_eq!(without_owner(&groups), BTreeSet::from([job.clone()]));
         let file = fs::File::open(&job).unwrap();
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
         assert_eq!(without_owner(&groups), BTreeSet::new());
         drop(lock);
         assert_eq!(without_owner(&groups), BTreeSet::from([job.clone()]));
-        for group in [&job, &other] {
+        for group in [&job, &other, &elsewhere, &host] {
             fs::remove_dir(group).unwrap();
         }
         assert_eq!(without_owner(&groups), BTreeSet::new());
