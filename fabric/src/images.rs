@@ -20,6 +20,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -28,6 +29,8 @@ use std::{
 pub struct Images {
     dir: PathBuf,
     bytes_max: u64,
+    /// Held by whoever puts a program here or gives one up.
+    changing: Arc<Mutex<()>>,
 }
 
 /// A program of which another is made.
@@ -85,6 +88,7 @@ impl Images {
         let images = Images {
             dir: dir.into(),
             bytes_max,
+            changing: Arc::default(),
         };
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(|error| images.trouble(error))?;
@@ -154,6 +158,12 @@ impl Images {
         file.map(Older).map_err(|error| self.trouble(error))
     }
 
+    /// Nobody else puts a program here or gives one up meanwhile.
+    fn change(&self) -> MutexGuard<'_, ()> {
+        let changing = self.changing.lock();
+        changing.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn path(&self, digest: &Digest) -> PathBuf {
         self.dir.join(hex(digest))
     }
@@ -168,7 +178,7 @@ impl Images {
     }
 }
 
-/// Opens a program and locks it, if it is there still when that is done; and it was wanted now.
+/// Opens a program and locks it, if it was not given up before that is done; and it was wanted now.
 fn hold(path: &Path) -> io::Result<Option<File>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -147,7 +147,7 @@ impl Intake {
         }
     }
 
-    /// Keeps the program that was taken in.
+    /// Keeps the program that was taken in, unless somebody else has brought the same.
     ///
     /// # Errors
     /// The disk's.
@@ -203,6 +203,11 @@ impl Intake {
         // Executed by everybody's jobs, written by nobody any more.
         self.file.set_permissions(Permissions::from_mode(0o555))?;
         self.file.sync_all()?;
+        let _changing = self.images.change();
+        // In its place, those who are opening the one that is here, or have it open, would have none.
+        if self.images.has(&self.digest) {
+            return Ok(());
+        }
         // No program is found before its frame is.
         if let Some(frame) = &self.frame {
             fs::rename(frame, self.images.packed_path(&self.digest))?;

@@ -33,6 +33,7 @@ impl Images {
     }
 
     fn try_make_room(&self, file: &File, len: u64) -> io::Result<()> {
+        let _changing = self.change();
         self.sweep()?;
         let mut kept = self.kept()?;
         let mut bytes: u64 = kept.iter().map(|kept| kept.bytes).sum();

@@ -141,7 +141,7 @@ fn what_is_cut_anywhere_is_continued() {
 }
 
 #[test]
-fn two_who_send_the_same_do_not_meet() {
+fn two_who_send_the_same_do_not_meet_and_it_stays_for_who_has_it() {
     let (_dir, images) = images();
     let bytes = noise(5, 500_000);
     let digest = digest_of(&bytes);
@@ -155,7 +155,9 @@ fn two_who_send_the_same_do_not_meet() {
         .take_in(Cursor::new(frame(&bytes, &[])), None)
         .unwrap();
     one.keep().unwrap();
+    let found = images.find(&digest).unwrap().unwrap();
     other.keep().unwrap();
+    assert_eq!(found.metadata().unwrap().nlink(), 1, "it is the one here");
     assert!(read(&images, &digest).unwrap() == bytes);
     assert_eq!(files(&images), 1);
 }
