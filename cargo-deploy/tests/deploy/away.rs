@@ -8,7 +8,7 @@ use crate::{
 };
 use deploy_sys::signal;
 use deploy_wire::{
-    client::{Answer, Ask, GONE_AFTER, GRACE},
+    client::{Ask, GONE_AFTER, GRACE},
     code::OwnCode,
     exit::{End, ExitStatus},
 };
@@ -41,15 +41,7 @@ fn a_connection_that_is_lost_is_told_whoever_lives() {
             return wait();
         };
         wait();
-        client.be(*job);
-        let from = client.attached();
-        let (input, is_detached) = (0, false);
-        client.tell(&Answer::Attached {
-            job: *job,
-            input,
-            is_detached,
-        });
-        client.go_on(from.sequence);
+        client.resumed(*job);
         let signalled = loop {
             match client.hear() {
                 Some(Ask::Signal { signal }) => break signal,
@@ -109,15 +101,7 @@ fn a_connection_that_is_lost_is_told_when_nobody_lives() {
             client.born(&request);
             return client.died_as(0, ExitStatus::new(End::Code(3)));
         };
-        client.be(*job);
-        let from = client.attached();
-        let (input, is_detached) = (0, false);
-        client.tell(&Answer::Attached {
-            job: *job,
-            input,
-            is_detached,
-        });
-        client.go_on(from.sequence);
+        client.resumed(*job);
         client.finished();
     });
     let person = Person::of(&bridge);

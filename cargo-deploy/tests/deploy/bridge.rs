@@ -365,9 +365,21 @@ impl Client {
                 other => panic!("{other:?} comes too early"),
             }
         }
-        let (job, input, is_detached) = (self.job, 0, true);
+        self.tell_attached(0, true);
+    }
+
+    /// Goes on with that job where a client that comes back to it has stopped.
+    pub fn resumed(&mut self, job: Job) {
+        self.be(job);
+        let from = self.attached();
+        self.tell_attached(0, false);
+        self.go_on(from.sequence);
+    }
+
+    /// The client is with its job now, of whose input so many bytes have arrived.
+    pub fn tell_attached(&mut self, input: u64, is_detached: bool) {
         self.tell(&Answer::Attached {
-            job,
+            job: self.job,
             input,
             is_detached,
         });

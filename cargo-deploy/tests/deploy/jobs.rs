@@ -378,13 +378,7 @@ fn a_lost_connection_is_made_again_and_nothing_is_lost_or_doubled() {
             let from = client.attached();
             assert_eq!(from.sequence, u64::from(visit) + 1);
             assert_eq!(from.output, 2 * u64::from(visit));
-            let (input, is_detached) = (u64::from(visit) * 2, false);
-            let job = client.pid().job();
-            client.tell(&Answer::Attached {
-                job,
-                input,
-                is_detached,
-            });
+            client.tell_attached(u64::from(visit) * 2, false);
             client.go_on(from.sequence - 1);
             client.wrote(Stream::Stdout, format!("{}\n", visit - 1).as_bytes());
         }
@@ -451,12 +445,7 @@ fn logs_end_with_what_there_was_or_with_the_job() {
                 matches!(&asked, Some(Ask::Logs { job, follow: told, .. }) if job == "ab" && *told == follow),
                 "{asked:?}"
             );
-            let job = client.pid().job();
-            client.tell(&Answer::Attached {
-                job,
-                input: 0,
-                is_detached: true,
-            });
+            client.tell_attached(0, true);
             client.tell(&Answer::Missed { bytes: 1000 });
             client.born_as("a::main");
             client.wrote(Stream::Stdout, b"what it said\n");
