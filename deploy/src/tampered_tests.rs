@@ -70,22 +70,20 @@ fn what_comes_before_the_proof_is_no_value() {
     std::mem::forget([our_monitor, peer_monitor]);
     let pid = |number| Pid::new(Job::from_bits(1), number);
     for (number, is_dialler) in [(1, true), (2, false)] {
-        let (open, mut said) = tcp_pair();
+        let (open, said) = tcp_pair();
         let link = peer.handle_connected(pid(number), open.into(), None);
         Sender::<u64>::on(link).send(7).unwrap();
-        let mut frames = vec![0; 4096];
-        let count = said.read(&mut frames).unwrap();
-        frames.truncate(count);
-        let (plain, mut believed) = tcp_pair();
+        let (plain, believed) = tcp_pair();
         let link = ours.handle_connected(pid(number + 2), plain.into(), None);
-        believed.write_all(&frames).unwrap();
-        assert_eq!(
-            Receiver::<u64>::on(link).recv(),
-            Ok(7),
-            "who is asked for no proof is heard"
-        );
+        let (came, mut frames) = thread::scope(|scope| {
+            let handed_on = scope.spawn(|| hand_on(&said, &believed).unwrap());
+            let came = Receiver::<u64>::on(link).recv();
+            said.shutdown(Shutdown::Read).unwrap();
+            (came, handed_on.join().unwrap())
+        });
+        assert_eq!(came, Ok(7), "who is asked for no proof is heard");
 
-        frames.resize(count + 200, 0); // Longer than any greeting.
+        frames.resize(frames.len() + 200, 0); // Longer than any greeting.
         let (sealed, mut stranger) = tcp_pair();
         let (seal, other) = Secret::from_bytes([1; 32]).seals(pid(0), pid(number), true);
         let seal = if is_dialler { seal } else { other };
@@ -95,6 +93,20 @@ fn what_comes_before_the_proof_is_no_value() {
         for error in [receiver.recv().unwrap_err(), sender.send(8).unwrap_err()] {
             let is_refused = matches!(error, ChannelError::Lost(Lost::Protocol(_)));
             assert!(is_refused, "{error:?}");
+        }
+    }
+}
+
+/// Hands on what comes until its end, and returns it.
+fn hand_on(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<Vec<u8>> {
+    let (mut frames, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        match from.read(&mut part)? {
+            0 => return Ok(frames),
+            count => {
+                to.write_all(&part[..count])?;
+                frames.extend(&part[..count]);
+            }
         }
     }
 }
