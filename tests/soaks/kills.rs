@@ -86,6 +86,7 @@ fn run(kind: &str, seed: u64, seen: &mut Seen) -> Result<(), String> {
     let first = child.id();
     if kind == "monitor" {
         thread::sleep(moment(seed) + Duration::from_millis(5));
+        let is_kept = keeper(first).is_some();
         let start = Instant::now();
         signal(first);
         child.wait().map_err(|error| error.to_string())?;
@@ -93,7 +94,9 @@ fn run(kind: &str, seed: u64, seen: &mut Seen) -> Result<(), String> {
             thread::yield_now();
         }
         seen.gone.push(start.elapsed());
-        clear(&mark)?;
+        if !is_kept {
+            clear(&mark)?;
+        }
     }
     let output = child
         .wait_with_output()
@@ -220,7 +223,7 @@ fn job_without_keeper(seed: u64, flushed: PathBuf) {
         receiver
     };
     let during = partner();
-    let Some(keeper) = keeper() else {
+    let Some(keeper) = own_keeper() else {
         return println!("skipped");
     };
     let killed = kill_later(keeper, seed);
@@ -230,23 +233,28 @@ fn job_without_keeper(seed: u64, flushed: PathBuf) {
     println!("ok {}", 2 * COUNT);
 }
 
-/// The keeper of this job, once it keeps: the monitor's child, as this process is.
-fn keeper() -> Option<u32> {
+/// The keeper of this job, once it keeps.
+fn own_keeper() -> Option<u32> {
+    let monitor = unistd::getppid().as_raw() as u32;
     let deadline = Instant::now() + LEFT_MAX;
-    let children = format!("/proc/{0}/task/{0}/children", unistd::getppid());
     while Instant::now() < deadline {
-        let children = fs::read_to_string(&children).expect("the kernel says who the children are");
-        let mut children = children.split(' ').filter_map(|child| child.parse().ok());
-        let found = children.find(|child: &u32| {
-            fs::read_to_string(format!("/proc/{child}/comm"))
-                .is_ok_and(|name| name == "deploy-keeper\n")
-        });
-        if found.is_some() {
-            return found;
+        if let Some(keeper) = keeper(monitor) {
+            return Some(keeper);
         }
         thread::yield_now();
     }
     None
+}
+
+/// The keeper of that monitor, whose child it is, if it keeps already.
+fn keeper(monitor: u32) -> Option<u32> {
+    let children = format!("/proc/{monitor}/task/{monitor}/children");
+    let children = fs::read_to_string(children).expect("the kernel says who the children are");
+    let mut children = children.split(' ').filter_map(|child| child.parse().ok());
+    children.find(|child: &u32| {
+        fs::read_to_string(format!("/proc/{child}/comm"))
+            .is_ok_and(|name| name == "deploy-keeper\n")
+    })
 }
 
 /// A number, and bytes that follow from it.
