@@ -64,6 +64,15 @@
 //= main: exits 0, out "4 workers, later 1\n"
 //=   pool_worker x4: exits 0
 
+//= run the last one dies soon after there was no room for another
+//= only alone
+//= args room
+//= env DEPLOY_CAPACITY=512MiB 1
+//= code 134
+//= main: exits 0, out "2 runs, 1\n"
+//=   pool_worker: killed SIGABRT
+//=   pool_worker: exits 0
+
 //= run not even one fits
 //= args refused
 //= env DEPLOY_CAPACITY=512MiB 2
@@ -81,6 +90,7 @@ use std::{
 
 static POOL: Pool = Pool::new().replicas(1..=1);
 static TWO: Pool = Pool::new().replicas(2..=2);
+static UP_TO_TWO: Pool = Pool::new().replicas(1..=2);
 static FOUR: Pool = Pool::new().replicas(1..=4).idle(Duration::from_millis(200));
 
 #[on(POOL)]
@@ -118,13 +128,28 @@ fn exits(code: i32) {
 /// Kills its worker the first time, as a stranger would.
 #[on(POOL)]
 fn killed_once(file: String) -> (u32, usize) {
-    let runs = fs::read(&file).map_or(0, |runs| runs.len()) + 1;
-    fs::write(&file, vec![b'.'; runs]).unwrap();
+    let runs = note_run(Path::new(&file));
     if runs == 1 {
         kill(process::id());
     }
     fs::remove_file(file).unwrap();
     (7, runs)
+}
+
+/// Ends its worker the first time, while its pool pauses behind a refusal. Says how often it ran.
+#[on(UP_TO_TWO)]
+fn aborts_once(directory: &Path) -> usize {
+    let runs = note_run(&directory.join("runs"));
+    if runs == 1 {
+        thread::sleep(Duration::from_millis(50));
+        process::abort();
+    }
+    runs
+}
+
+#[on(UP_TO_TWO)]
+fn one_of_two(number: u32) -> u32 {
+    number
 }
 
 /// Says that it runs, and goes on when there is another file.
@@ -137,9 +162,13 @@ fn hold(directory: &Path) {
 /// How often it ran.
 #[on(POOL)]
 fn count(directory: &Path) -> usize {
-    let file = directory.join("runs");
-    let runs = fs::read(&file).map_or(0, |runs| runs.len()) + 1;
-    fs::write(&file, vec![b'.'; runs]).unwrap();
+    note_run(&directory.join("runs"))
+}
+
+/// How often something ran, with this time.
+fn note_run(file: &Path) -> usize {
+    let runs = fs::read(file).map_or(0, |runs| runs.len()) + 1;
+    fs::write(file, vec![b'.'; runs]).unwrap();
     runs
 }
 
@@ -188,6 +217,7 @@ fn main() {
             kill(process::id());
         }
         "idle" => idle(),
+        "room" => room(),
         _ => {
             println!("{}", large().wait().unwrap_err());
             println!("{}", poison(1).wait() == Ok(1));
@@ -237,6 +267,16 @@ fn dropped() {
     fs::write(directory.join("go"), "").unwrap();
     held.wait().unwrap();
     println!("ran: {}", count(&directory).wait().unwrap());
+    fs::remove_dir_all(directory).unwrap();
+}
+
+/// Two calls and room for one worker, which ends in the midst of the first.
+fn room() {
+    let directory = env::temp_dir().join(format!("room-{}", process::id()));
+    fs::create_dir(&directory).unwrap();
+    let calls = futures::future::join(aborts_once(&directory), one_of_two(1));
+    let (runs, other) = futures::executor::block_on(calls);
+    println!("{} runs, {}", runs.unwrap(), other.unwrap());
     fs::remove_dir_all(directory).unwrap();
 }
 

@@ -16,7 +16,8 @@
 //!
 //! # The crew
 //! The first call starts the workers that there are at least. Another is started where what waits would wait for longer
-//! than a worker takes to begin, one at a time. A refusal ends nothing but that try, unless there is no worker at all.
+//! than a worker takes to begin, one at a time. A refusal ends nothing but that try, unless there is no worker at all. The
+//! next try comes a while later, or at once where the last worker has died: its room is free before its end is told.
 
 mod deeds;
 

@@ -153,15 +153,35 @@ fn a_refusal_fails_nothing_as_long_as_there_is_a_worker() {
     let again = plan.poll_timeout().unwrap();
     assert_eq!(deeds(&mut plan, again), [Deed::Start(2)]);
     assert!(plan.handle_refused(again).is_empty());
-    // The only one dies, and none is to be had.
+    // The only one dies: the next is asked for at once, in its place, and is not to be had either.
     assert_eq!(plan.handle_end(0), []);
-    let later = plan.poll_timeout().unwrap();
-    assert_eq!(deeds(&mut plan, later), [Deed::Start(3)]);
-    assert_eq!(plan.handle_refused(later), [0, 1, 2]);
+    assert_eq!(deeds(&mut plan, again), [Deed::Start(3)]);
+    assert_eq!(plan.handle_refused(again), [0, 1, 2]);
     assert_eq!(
-        (deeds(&mut plan, later), plan.poll_timeout()),
+        (deeds(&mut plan, again), plan.poll_timeout()),
         (vec![], None)
     );
+}
+
+#[test]
+fn a_refusal_is_forgotten_with_the_last_worker_that_was_let_go() {
+    let (mut plan, now) = (plan(0, 2, 64), Instant::now());
+    for id in 0..2 {
+        plan.handle_call(id, 1, limits(2));
+    }
+    deeds(&mut plan, now);
+    plan.handle_started(0);
+    plan.handle_ready(0, now);
+    assert_eq!(deeds(&mut plan, now), [Deed::Hand(0, 0), Deed::Start(1)]);
+    let idle = now + Duration::from_secs(10);
+    assert!(plan.handle_refused(idle).is_empty());
+    for id in 0..2 {
+        plan.handle_answer(0, id, Some(Duration::from_secs(1)), now);
+        deeds(&mut plan, now);
+    }
+    assert_eq!(deeds(&mut plan, idle), [Deed::Dismiss(0)]);
+    plan.handle_call(2, 1, limits(2));
+    assert_eq!(deeds(&mut plan, idle), [Deed::Start(2)]);
 }
 
 #[test]
@@ -337,6 +357,10 @@ impl Run {
         );
         let handed: usize = self.workers.values().map(VecDeque::len).sum();
         assert!(handed <= self.in_flight, "seed {}", self.seed);
+        // Otherwise the time would pass unheard: workers are what rings.
+        let is_heard = self.workers.len() + self.starting.len() > 0;
+        let is_timed = self.plan.poll_timeout().is_some();
+        assert!(is_heard || !is_timed, "seed {}", self.seed);
     }
 
     /// A worker is asked for a call, which it may have begun.

@@ -85,6 +85,10 @@ impl Plan {
     /// Starts a worker where that is worth it.
     fn grow(&mut self, now: Instant) {
         let count = self.members.len() + self.starting;
+        if count == 0 {
+            // One pauses while others work; and the end of a pause is heard by the connection to a worker.
+            self.growth_after = None;
+        }
         let at_least = self.rules.replicas_min.max(1);
         let is_called = self.waiting + self.handed > 0;
         if is_called && self.growth_after.is_none_or(|after| after <= now) {
