@@ -15,7 +15,6 @@ mod cradle;
 
 use crate::{alone, process};
 use cradle::Cradle;
-use deploy_monitor::KEEPER_VARIABLE;
 use deploy_sys::{process as os, tell};
 use deploy_wire::{code::OwnCode, resources::Resources};
 
@@ -49,8 +48,8 @@ pub fn init(resources: Resources) {
         "deploy: init is called at the beginning of main, on its thread; a test that needs it sets `harness = false` and \
          has a main of its own"
     );
-    if let Err(error) = deploy_monitor::keep_if_asked() {
-        tell!("deploy: unset {KEEPER_VARIABLE}, which is for our own processes only: {error}");
+    if let Err(why) = deploy_monitor::keep_if_asked() {
+        tell!("deploy: {why}");
         std::process::exit(OwnCode::Setting.number())
     }
     let papers = Cradle::find().and_then(|mut cradle| match cradle.expected.take() {

@@ -7,8 +7,13 @@ use fabric::cli::Cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    glibc::keep_freed_memory();
     let refused = ExitCode::from(OwnCode::Setting.number() as u8);
+    // Wardens are this program, and so are their keepers.
+    if let Err(why) = deploy_monitor::keep_if_asked() {
+        tell!("fabric: {why}");
+        return refused;
+    }
+    glibc::keep_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

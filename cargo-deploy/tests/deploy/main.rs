@@ -7,11 +7,13 @@
 mod away;
 mod bridge;
 mod builds;
+mod cluster;
 mod frame;
 mod jobs;
 mod listings;
 mod logins;
 mod many;
+mod ordinary;
 mod outlive;
 mod person;
 mod runners;

@@ -4,9 +4,10 @@
 //! In the suite the numbered lines are few; `DEPLOY_TEST_MEGABYTES=100` before `cargo test --release -p cargo-deploy --test
 //! deploy outlive` has a hundred megabytes of them cross twenty cuts, and twenty clients be killed.
 
-use crate::person::{Person, code, said, stderr, stdout};
-use deploy_sys::random;
-use deploy_tests::{commands, daemon::Daemon};
+use crate::{
+    cluster::Cluster,
+    person::{code, said, stderr, stdout},
+};
 use deploy_trust::{identity::Identity, state::StateDir};
 use nix::{sys::signal::Signal, unistd::geteuid};
 use std::{
@@ -14,8 +15,8 @@ use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    path::Path,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,80 +24,7 @@ use std::{
     thread,
 };
 
-/// A master with its own node, and somebody who has logged in.
-struct Cluster {
-    master: Option<Daemon>,
-    bridge: String,
-    person: Person,
-    state: PathBuf,
-}
-
 impl Cluster {
-    fn start() -> Cluster {
-        Cluster::start_by(|fabric, _| fabric)
-    }
-
-    /// The same, but that the command is what `wrap` makes of it and of the state directory.
-    fn start_by(wrap: impl FnOnce(Command, &Path) -> Command) -> Cluster {
-        let person = Person::new();
-        let state = env::temp_dir().join(format!("deploy-state-{:032x}", random::bits().unwrap()));
-        fs::DirBuilder::new().mode(0o711).create(&state).unwrap();
-        let [a, b, c, _] = (random::bits().unwrap() as u32).to_le_bytes();
-        let host = format!("127.{a}.{b}.{}", 1 + c % 254);
-        let bridge = format!("{host}:8888");
-        let mut command = Command::new(commands::fabric());
-        let words = format!("master {host}:9999 1GiB 1 bridge {bridge} --state");
-        command.args(words.split(' ')).arg(&state);
-        let mut master = Daemon::start(&mut wrap(command, &state));
-        let login = master.expect("cargo deploy login ");
-        master.expect(" is up");
-        let token = login.split(' ').next_back().unwrap();
-        let output = person.deploy(&["login", token]).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-        Cluster {
-            master: Some(master),
-            bridge,
-            person,
-            state,
-        }
-    }
-
-    /// `cargo deploy` with these words, of a program of the system, where an address leads to.
-    fn run(&self, address: &str, flags: &[&str], program: &[&str]) -> Command {
-        let (path, args) = program.split_first().unwrap();
-        let mut command = self.person.deploy(&[address, "-q", "--exe", path]);
-        command.args(flags).arg("--").args(args);
-        command
-    }
-
-    /// A job that was started and left; its name.
-    fn detach(&self, program: &[&str]) -> String {
-        let mut command = self.run(&self.bridge, &["--detach"], program);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-        stdout(&output).trim().to_string()
-    }
-
-    fn deploy(&self, words: &[&str]) -> Output {
-        self.person.deploy(words).output().unwrap()
-    }
-
-    /// What the audit log says this person has done, and with which job.
-    fn audited(&self) -> Vec<(String, String)> {
-        let log = fs::read_to_string(self.state.join("audit.jsonl")).unwrap();
-        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
-        lines
-            .map(|line: serde_json::Value| {
-                let word = |name: &str| line[name].as_str().unwrap_or_default().to_string();
-                assert!(
-                    word("who").starts_with("user ") && word("from").starts_with("127."),
-                    "{line}"
-                );
-                (word("event"), word("job"))
-            })
-            .collect()
-    }
-
     /// Another address of the bridge, whose connections are cut after so many bytes to the client, the first so many of them.
     fn bad_line(&self, bytes: u64, cuts: u64) -> BadLine {
         let line = BadLine::start(self.bridge.parse().unwrap(), bytes, cuts);
@@ -107,19 +35,6 @@ impl Cluster {
         let other = StateDir::open(&clusters.join(&identity.address)).unwrap();
         identity.save(&other).unwrap();
         line
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if let Some(master) = self.master.take() {
-            master.signal(Signal::SIGTERM);
-            let (status, said) = master.end();
-            if !thread::panicking() {
-                assert!(status.success(), "{said}");
-            }
-        }
-        let _ = fs::remove_dir_all(&self.state);
     }
 }
 

@@ -15,7 +15,7 @@ use deploy_wire::{
     event::POOL_OF,
 };
 use std::{
-    ffi::{CStr, CString, OsStr, OsString},
+    ffi::{CString, OsStr, OsString},
     io,
     os::{
         fd::{AsRawFd, BorrowedFd, RawFd},
@@ -211,36 +211,6 @@ impl Launcher {
             None => launch.start(),
         }
     }
-
-    /// Starts the program under another name and apart from everything: `null` is all it can read and write. The
-    /// number of the one descriptor that it keeps stands in `variable`. No signal but SIGKILL ends it.
-    pub(crate) fn start_apart(
-        &self,
-        name: &CStr,
-        variable: &str,
-        null: BorrowedFd<'_>,
-        kept: BorrowedFd<'_>,
-    ) -> io::Result<Process> {
-        let environment = self.environment_with(&format!("{variable}={}", kept.as_raw_fd()))?;
-        // The program's own arguments, because what stands before `init` may read them.
-        let own = self.program.args.iter().skip(1);
-        let own = own.map(|word| text(word.as_bytes()));
-        let arguments = [Ok(name.to_owned())].into_iter().chain(own);
-        let launch = Launch {
-            program: &self.plain.program,
-            arguments: &Texts::new(arguments.collect::<io::Result<_>>()?),
-            environment: &environment,
-            stdin: Some(null),
-            stdout: null,
-            stderr: null,
-            kept,
-            kept_as: None,
-            inherits: false,
-            by: descriptor_of(&self.program.exe),
-            signals_blocked: u64::MAX,
-        };
-        launch.start_apart()
-    }
 }
 
 impl Command {
@@ -318,7 +288,8 @@ fn is_named(worker: &str, name: &str) -> bool {
             .is_some_and(|before| before.ends_with("::"))
 }
 
-fn text(bytes: &[u8]) -> io::Result<CString> {
+/// As the kernel takes them.
+pub(crate) fn text(bytes: &[u8]) -> io::Result<CString> {
     Ok(CString::new(bytes)?)
 }
 

@@ -52,7 +52,7 @@ pub use child::{Control, Overflow};
 pub use exchange::Channels;
 pub use far::Far;
 pub use head::{Deed, Head};
-pub use keeper::{KEEPER_VARIABLE, keep_if_asked};
+pub use keeper::keep_if_asked;
 pub use launcher::{Program, Wrap};
 pub use outpost::{Outpost, Posting};
 pub use roster::{Action, Roster};

@@ -64,6 +64,9 @@ impl Outpost {
     ///
     /// # Errors
     /// If the kernel fails us; the processes end with this one.
+    ///
+    /// # Panics
+    /// If this program's `main` has not called [`keep_if_asked`](crate::keep_if_asked).
     pub fn run(mut self, head: &mut dyn Head) -> io::Result<()> {
         self.0.household.expect_keeper(Instant::now());
         self.0.serve(head)?;

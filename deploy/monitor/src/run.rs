@@ -117,6 +117,9 @@ impl Monitor {
     }
 
     /// Starts the initial process and returns when every process has ended and all that they wrote was handed over.
+    ///
+    /// # Panics
+    /// If this program's `main` has not called [`keep_if_asked`](crate::keep_if_asked).
     pub fn run(mut self, audience: &mut dyn Audience) -> Result<Outcome, MonitorError> {
         let job = self.hands.household.about.job;
         let Alone {

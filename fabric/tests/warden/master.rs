@@ -22,6 +22,7 @@ use std::{
     io::{ErrorKind, Read},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -57,17 +58,27 @@ pub struct Node {
 impl Node {
     /// Starts a warden and opens the job: its processes live as `program` says.
     pub fn start(program: &str) -> Node {
+        let variable = (b"PROGRAM".to_vec(), program.into());
+        Node::open(Path::new("/proc/self/exe"), &["program"], vec![variable])
+    }
+
+    /// The same, but that the initial process is a shell that knows nothing of us, with this script.
+    pub fn start_shell(script: &str) -> Node {
+        Node::open(Path::new("/bin/sh"), &["sh", "-c", script], Vec::new())
+    }
+
+    fn open(program: &Path, args: &[&str], env: Vec<(Vec<u8>, Vec<u8>)>) -> Node {
         let node = Node::start_unopened();
         let open = OpenJob {
             job: JOB,
             key: KEY,
             node: "n".into(),
-            args: vec![b"program".to_vec()],
-            env: vec![(b"PROGRAM".to_vec(), program.into())],
+            args: args.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            env,
             stdout_is_terminal: false,
             stderr_is_terminal: false,
         };
-        let image = File::open("/proc/self/exe").unwrap();
+        let image = File::open(program).unwrap();
         node.order(&JobOrder::Open(Box::new(open)), Some(image.into()));
         assert_eq!(node.report().unwrap().0, JobReport::Opened);
         node

@@ -1,10 +1,11 @@
 //! What wardens are ordered, and what must come of it.
 
 use crate::{
+    keepers,
     master::{JOB, KEY, Master, Node, PATIENCE, assert_alone},
     programs::LOUD_BYTES,
 };
-use deploy_sys::{cgroup::Tree, process};
+use deploy_sys::cgroup::Tree;
 use deploy_wire::{
     birth::BIRTH_VARIABLE,
     exit::End,
@@ -42,7 +43,15 @@ pub const ALL: &[(&str, fn())] = &[
     ("an_argument_that_no_message_holds_is_refused", heavy),
     ("close_leaves_nothing", close),
     ("a_warden_ends_with_its_node", end_of_file),
-    ("a_warden_that_is_killed_leaves_nothing", killed),
+    ("a_warden_that_is_killed_leaves_nothing", keepers::killed),
+    (
+        "a_program_that_knows_nothing_of_us_runs_once",
+        keepers::ordinary,
+    ),
+    (
+        "a_warden_that_is_killed_leaves_nothing_of_a_program_that_knows_nothing_of_us",
+        keepers::ordinary_killed,
+    ),
     (
         "orders_that_make_no_sense_end_the_job_and_nothing_else",
         hostile,
@@ -232,35 +241,7 @@ fn end_of_file() {
     assert_alone();
 }
 
-fn killed() {
-    let mut master = littered();
-    let warden = &mut master.nodes[0].warden; // Whose socket stays open: without its node it would end by itself.
-    if Tree::create("warden-test-", "0").is_none() {
-        println!("skipped: without control groups nobody can tell what it leaves behind");
-        return drop((warden.kill(), warden.wait()));
-    }
-    let deadline = Instant::now() + PATIENCE;
-    while !has_keeper(warden.id()) {
-        assert!(Instant::now() < deadline, "there is no keeper");
-        thread::sleep(Duration::from_millis(1)); // It begins a little after the job.
-    }
-    warden.kill().unwrap();
-    warden.wait().unwrap();
-    while !process::children().is_empty() {
-        process::reap_adopted(|_| false);
-        assert!(Instant::now() < deadline, "{:?}", process::children());
-        thread::sleep(Duration::from_millis(1)); // Nobody says when a keeper is done.
-    }
-}
-
-fn has_keeper(warden: u32) -> bool {
-    children(warden).iter().any(|child| {
-        let name = fs::read_to_string(format!("/proc/{child}/comm"));
-        name.is_ok_and(|name| name.trim() == "deploy-keeper")
-    })
-}
-
-fn children(warden: u32) -> Vec<String> {
+pub fn children(warden: u32) -> Vec<String> {
     let children = fs::read_to_string(format!("/proc/{warden}/task/{warden}/children"));
     let children = children.unwrap();
     children.split_whitespace().map(str::to_string).collect()
@@ -375,7 +356,7 @@ fn early() {
 }
 
 /// One whose processes sleep, and one of which has started what left everything.
-fn littered() -> Master {
+pub fn littered() -> Master {
     let mut master = Master::start("litter", 1);
     while master.output.get(&0).is_none_or(|text| text != b"ready\n") {
         master.step();
@@ -384,7 +365,7 @@ fn littered() -> Master {
 }
 
 /// Begins the initial process.
-fn begin(node: &Node, number: u32) {
+pub fn begin(node: &Node, number: u32) {
     let begin = Begin {
         number,
         parent: None,
@@ -396,7 +377,7 @@ fn begin(node: &Node, number: u32) {
     assert_eq!(next(node), JobReport::Begun { number });
 }
 
-fn next(node: &Node) -> JobReport {
+pub fn next(node: &Node) -> JobReport {
     node.report().expect("the warden lives").0
 }
 

@@ -92,8 +92,7 @@ impl Household {
     /// without.
     pub(super) fn start_keeper(&mut self, now: Instant) {
         if self.keeper_due.take_if(|due| *due <= now).is_some() {
-            let started = |tree| Keeper::start(&mut self.launcher, tree).ok();
-            self.keeper = self.tree.as_ref().and_then(started);
+            self.keeper = (self.tree.as_ref()).and_then(|tree| Keeper::start(tree).ok());
         }
     }
 
