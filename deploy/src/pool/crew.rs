@@ -22,7 +22,7 @@ use super::{
 };
 use crate::waits::{self, Waiting};
 use callers::Tally;
-use deploy_wire::{pid::Pid, resources::Resources, wait::Awaited};
+use deploy_wire::{pid::Pid, resources::Resources};
 use state::State;
 use std::{
     sync::{
@@ -93,18 +93,11 @@ impl Crew {
 
     /// Which answers are waited for, as numbered waits, and of which workers; nothing, where something else may go on: a
     /// worker that is being born, a call that waits for one or that has a limit on its time.
-    pub(crate) fn awaited(&self) -> Option<Vec<(u64, (Pid, Waiting))>> {
+    pub(crate) fn awaited(self: &Arc<Crew>) -> Option<Vec<(u64, (Pid, Waiting))>> {
         let state = self.state.try_lock().ok()?;
-        let is_open = |ticket: &Arc<Ticket>| ticket.job.limits.timeout.is_some();
-        let is_moving = !state.births.is_empty() || state.plan.handed() < state.tickets.len();
-        if is_moving || state.tickets.values().any(is_open) {
-            return None;
-        }
-        let at_work = |id: &u64| {
-            let hand = state.hands.get(&state.plan.handed_to(*id)?.0)?;
-            Some((state.tickets[id].number, (hand.pid(), ANSWER)))
-        };
-        state.tickets.keys().map(at_work).collect()
+        let awaited = state.awaited();
+        self.finish(state);
+        awaited
     }
 
     /// Looks at the news there are, and lets go of the lock.
@@ -161,10 +154,3 @@ impl Reader for Crew {
         }
     }
 }
-
-/// What callers wait for.
-const ANSWER: Waiting = Waiting {
-    what: Awaited::Answer,
-    type_name: "",
-    at: None,
-};

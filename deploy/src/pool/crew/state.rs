@@ -18,8 +18,9 @@ use crate::{
     },
     process,
     spawn::Builder,
+    waits::Waiting,
 };
-use deploy_wire::event::POOL_OF;
+use deploy_wire::{event::POOL_OF, pid, wait::Awaited};
 use std::{
     collections::{BTreeMap, HashMap},
     pin::Pin,
@@ -245,6 +246,20 @@ impl State {
         }
     }
 
+    /// Which answers are waited for, and of which workers; nothing, where something else may go on.
+    pub(super) fn awaited(&self) -> Option<Vec<(u64, (pid::Pid, Waiting))>> {
+        let is_open = |ticket: &Arc<Ticket>| ticket.job.limits.timeout.is_some();
+        let is_moving = !self.births.is_empty() || self.plan.handed() < self.tickets.len();
+        if is_moving || self.tickets.values().any(is_open) {
+            return None;
+        }
+        let at_work = |id: &u64| {
+            let hand = self.hands.get(&self.plan.handed_to(*id)?.0)?;
+            Some((self.tickets[id].number, (hand.pid(), ANSWER)))
+        };
+        self.tickets.keys().map(at_work).collect()
+    }
+
     /// Whether the time of the alarm has come and nobody has looked since.
     pub(super) fn is_alarm_over(&self) -> bool {
         self.alarm.is_some_and(|alarm| alarm <= Instant::now())
@@ -277,3 +292,10 @@ fn death(end: &ChannelError, deaths: u32) -> DistributionError {
         other => DistributionError::Lost(other.to_string()),
     }
 }
+
+/// What callers wait for.
+const ANSWER: Waiting = Waiting {
+    what: Awaited::Answer,
+    type_name: "",
+    at: None,
+};

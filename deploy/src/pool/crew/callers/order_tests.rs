@@ -14,7 +14,7 @@ use crate::{
 };
 use deploy_wire::resources::Resources;
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering::SeqCst, mpsc},
     task::{Wake, Waker},
     time::{Duration, Instant},
 };
@@ -42,6 +42,15 @@ fn an_alarm_that_rings_during_a_callers_look_is_heeded_after_it() {
     let asked_back = messages.recv_timeout(PATIENCE);
     let is_right = matches!(asked_back, Ok(Message::CallOff { id }) if id == calls[1].0);
     assert!(is_right, "behind the long one: {asked_back:?}");
+}
+
+/// Who has news and finds the lock held leaves it to whoever holds it, also where that one only counts who waits.
+#[test]
+fn news_that_comes_while_waits_are_counted_is_looked_at() {
+    let crew = crew_of_one(connected().left);
+    crew.has_news.store(true, SeqCst);
+    assert!(crew.awaited().is_some());
+    assert!(!crew.has_news.load(SeqCst));
 }
 
 /// A crew with one worker, at the other end of this connection, which is known to do such calls quickly; another one is
