@@ -158,6 +158,9 @@ mod reactor;
 mod reactor_waker;
 #[cfg(feature = "distributed")]
 mod receiver;
+#[cfg(test)]
+#[cfg(feature = "distributed")]
+mod room_tests;
 #[cfg(feature = "distributed")]
 mod scratch;
 #[cfg(feature = "distributed")]

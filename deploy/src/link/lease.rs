@@ -69,12 +69,15 @@ impl Link {
         self.rouse();
     }
 
-    /// The reactor is told when there is room to write, though it does not listen to this connection. That is all it is told.
+    /// The reactor is told when there is room to write, though it does not listen to this connection. That is all it is told:
+    /// a connection that a task has handed over meanwhile is registered for more, room among it.
     pub(crate) fn await_room(&self) {
         let Some(socket) = self.socket() else { return };
-        self.rouse();
-        // It fails as `register` does.
-        let _ = self.hub.poller.add(socket, self.token, Interest::Room);
+        self.turn.if_leased(|| {
+            self.rouse();
+            // It fails as `register` does.
+            let _ = self.hub.poller.add(socket, self.token, Interest::Room);
+        });
     }
 
     /// The reactor listens to this connection from now on.
