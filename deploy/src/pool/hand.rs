@@ -37,6 +37,8 @@ pub(crate) struct Hand {
     broadcasts: HashMap<u64, Weak<Sent>>,
     /// Whether a caller looks at the socket itself, or did: then the reactor does not.
     is_kept: bool,
+    /// How often the socket had been read when such a caller last took all there was; nothing, if it left something.
+    emptied_at: Option<u64>,
     pub(crate) news: Arc<News>,
     waker: Waker,
 }
@@ -64,6 +66,7 @@ impl Hand {
             unsent: Vec::new(),
             broadcasts: HashMap::new(),
             is_kept: false,
+            emptied_at: None,
             waker: Waker::from(news.clone()),
             news,
         }
@@ -83,9 +86,9 @@ impl Hand {
             return self.hear_kept();
         }
         // Whoever has read has woken us: there is nothing more to read.
-        heard(self.replies.take_arrived()).or_else(|| {
+        self.hear_arrived().or_else(|| {
             self.seat.listen(&self.replies.link, &self.waker, None);
-            heard(self.replies.take_arrived()) // It came before the bell could ring.
+            self.hear_arrived() // It came before the bell could ring.
         })
     }
 
@@ -101,19 +104,31 @@ impl Hand {
 
     /// What it has said next, for a caller that looks again at once.
     pub(crate) fn hear_at_once(&mut self) -> Option<Heard> {
-        heard(self.replies.try_recv())
+        let reads = self.link().reads();
+        let heard = heard(self.replies.try_recv());
+        self.emptied_at = heard.is_none().then_some(reads);
+        heard
+    }
+
+    /// What it has said that was read already.
+    pub(crate) fn hear_arrived(&self) -> Option<Heard> {
+        heard(self.replies.take_arrived())
     }
 
     /// A caller looks at the socket itself from now on: what it reads is no news to anybody else.
     pub(crate) fn leave(&mut self) {
         self.seat = Seat::default();
+        self.emptied_at = None;
     }
 
-    /// It has looked, and the next one soon may.
-    pub(crate) fn keep(&mut self) {
+    /// It has looked, and the next one soon may. Says whether something may have arrived behind its last look, for which no
+    /// bell rang: most often not, and then not even a lock has to be taken to know it.
+    pub(crate) fn keep(&mut self) -> bool {
         self.is_kept = true;
         self.seat
             .listen_for_bell(&self.replies.link, &self.waker, None);
+        let link = self.link();
+        self.emptied_at != Some(link.reads()) || link.has_ended() || self.replies.slot.is_full()
     }
 
     pub(crate) fn is_kept(&self) -> bool {

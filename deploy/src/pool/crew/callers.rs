@@ -91,8 +91,11 @@ impl Crew {
     fn keep(self: &Arc<Crew>, worker: u32) {
         let mut state = self.lock();
         if let Some(hand) = state.hands.get_mut(&worker) {
-            hand.keep();
+            let may_have_more = hand.keep();
             self.is_keeping.store(true, SeqCst);
+            if may_have_more && state.hear_arrived(worker) {
+                self.has_news.store(true, SeqCst);
+            }
         }
         if state.is_alarm_over() {
             self.has_news.store(true, SeqCst); // It may have rung while nobody listened.
@@ -186,6 +189,18 @@ impl State {
             self.handle(worker, heard);
         }
         true
+    }
+
+    /// Takes all that a worker has said and was read already. Says whether that was anything.
+    fn hear_arrived(&mut self, worker: u32) -> bool {
+        let mut came = false;
+        while let Some(hand) = self.hands.get(&worker)
+            && let Some(heard) = hand.hear_arrived()
+        {
+            self.handle(worker, heard);
+            came = true;
+        }
+        came
     }
 }
 

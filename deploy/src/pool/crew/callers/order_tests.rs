@@ -7,10 +7,11 @@ use crate::{
     pool::{
         Limits, Rules,
         hand::Hand,
-        message::{Bytes, Message},
+        message::{Answer, Bytes, Message, Outcome, Reply},
         plan::{AHEAD, Deed},
     },
     receiver::Receiver,
+    sender::Sender,
 };
 use deploy_wire::resources::Resources;
 use std::{
@@ -42,6 +43,33 @@ fn an_alarm_that_rings_during_a_callers_look_is_heeded_after_it() {
     let asked_back = messages.recv_timeout(PATIENCE);
     let is_right = matches!(asked_back, Ok(Message::CallOff { id }) if id == calls[1].0);
     assert!(is_right, "behind the long one: {asked_back:?}");
+}
+
+/// What is read between a caller's last look and the time from which the bell is heard again rings for nobody.
+#[test]
+fn an_answer_that_is_read_right_after_a_callers_look_is_taken_when_it_leaves() {
+    let Ends { left, right } = connected();
+    let (messages, replies) = (
+        Receiver::<Message>::on(right.clone()),
+        Sender::<Reply>::on(right),
+    );
+    let crew = crew_of_one(left.clone());
+    let (id, ticket) = crew.call(job());
+    let handed = messages.recv();
+    assert!(matches!(handed, Ok(Message::Call { .. })));
+    let (worker, _) = crew.worth_a_look(id).expect("its function is quick");
+    assert!(!crew.lock().hear_at_once(worker), "it has said nothing");
+    let answer = Answer {
+        id,
+        nanoseconds: 1,
+        outcome: Outcome::Returned(Bytes(Arc::default())),
+    };
+    replies.send(Reply::Answers(vec![answer])).unwrap();
+    while left.rx().inbound.is_empty() {
+        left.read(false);
+    }
+    crew.keep(worker);
+    assert!(ticket.is_done());
 }
 
 /// Who has news and finds the lock held leaves it to whoever holds it, also where that one only counts who waits.
