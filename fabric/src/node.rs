@@ -22,6 +22,7 @@ mod lease;
 mod orders;
 mod session;
 mod shares;
+mod sweeper;
 mod tenants;
 mod transit;
 mod warden_link;

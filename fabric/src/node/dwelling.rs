@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: what runs there.
 
+use super::sweeper::{Leavings, Sweeper};
 use crate::confine::{USERS, USERS_FIRST};
 use deploy_sys::{
     cgroup::{self, Leaf, Tree},
@@ -21,6 +22,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
+    sync::mpsc::Sender,
 };
 
 /// All that a node has for jobs to live in.
@@ -29,6 +31,7 @@ pub struct Estate {
     directory: PathBuf,
     groups: Option<Tree>,
     keeper: Keeper,
+    sweeper: Sweeper,
 }
 
 /// What keeps jobs from the daemon's secrets and from each other's files.
@@ -42,7 +45,7 @@ enum Keeper {
     Nobody,
 }
 
-/// Where one job lives. Dropping this ends what is left of the job, and removes all of it.
+/// Where one job lives. Dropping this ends what is left of the job, and leaves its directory to be removed.
 #[derive(Debug)]
 pub(super) struct Dwelling {
     path: PathBuf,
@@ -50,6 +53,8 @@ pub(super) struct Dwelling {
     user: Option<User>,
     /// What it is kept out of.
     hidden: Option<PathBuf>,
+    /// Where its directory goes when nothing lives there.
+    bin: Sender<Leavings>,
 }
 
 /// The file by which all daemons of this machine agree on whose job has which user.
@@ -58,7 +63,7 @@ struct Users(PathBuf);
 
 /// A user that no other job on this machine has, of whichever daemon.
 #[derive(Debug)]
-struct User {
+pub(super) struct User {
     id: u32,
     _claim: Claim,
 }
@@ -95,6 +100,7 @@ impl Estate {
                 Some(state) if landlock::is_there() => Keeper::Landlock(state.canonicalize()?),
                 _ => Keeper::Nobody,
             },
+            sweeper: Sweeper::hire(Leavings::remove)?,
         })
     }
 
@@ -130,6 +136,7 @@ impl Estate {
             group: None,
             user,
             hidden,
+            bin: self.sweeper.bin(),
         };
         if let Some(groups) = &self.groups {
             dwelling.group = Some(groups.leaf(&name)?);
@@ -169,6 +176,14 @@ impl Dwelling {
             .map_or(Ok(()), |group| group.enter(process))
     }
 
+    /// Kills what lives here, and waits for none of it.
+    pub(super) fn kill(&mut self) {
+        if let Some(group) = &mut self.group {
+            // Fails where somebody has removed it under us. Then nothing lives in it.
+            let _ = group.kill();
+        }
+    }
+
     /// What lives here has this share of the processors, in millionths of one, where other jobs compete for them.
     pub(super) fn share(&self, cpu_millionths: u64) {
         if let Some(group) = &self.group {
@@ -198,12 +213,13 @@ impl Drop for Dwelling {
                 self.path.display()
             );
         }
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tell!("{} could not be removed: {error}", self.path.display());
-        }
-        if let Some(program) = self.program() {
-            let _ = fs::remove_file(program); // It may have got none.
-        }
+        let leavings = Leavings {
+            program: self.program(),
+            path: std::mem::take(&mut self.path),
+            user: self.user.take(),
+        };
+        // The sweeper lives as long as the estate, and that longer than any job.
+        let _ = self.bin.send(leavings);
     }
 }
 
@@ -257,6 +273,7 @@ const DRAWS_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc::channel;
 
     /// As two daemons of one machine, or two jobs of one daemon.
     #[test]
@@ -272,5 +289,40 @@ mod tests {
         let id = taken.id;
         drop(taken);
         assert!(other.claim(id).unwrap().is_some());
+    }
+
+    /// As where a job has made a million files, or the disk stands still.
+    #[test]
+    fn a_directory_that_goes_slowly_holds_up_nobody_and_keeps_its_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let users = Users(dir.path().join("users"));
+        let (go_on, held) = channel();
+        let estate = Estate {
+            directory: dir.path().into(),
+            groups: None,
+            keeper: Keeper::Nobody,
+            sweeper: Sweeper::hire(move |leavings: Leavings| {
+                held.recv().unwrap();
+                leavings.remove();
+            })
+            .unwrap(),
+        };
+        let mut dwellings = [1, 2].map(|job| estate.make(Job::from_bits(job)).unwrap());
+        let user = users.take().unwrap();
+        let id = user.id;
+        dwellings[0].user = Some(user);
+        let paths = dwellings.each_ref().map(|dwelling| dwelling.path.clone());
+        for path in &paths {
+            fs::write(path.join("left"), "").unwrap();
+        }
+        drop(dwellings);
+        assert!(paths.iter().all(|path| path.exists()));
+        assert!(users.claim(id).unwrap().is_none());
+        go_on.send(()).unwrap();
+        go_on.send(()).unwrap();
+        // Whoever ends in an orderly way waits for it.
+        drop(estate);
+        assert!(paths.iter().all(|path| !path.exists()));
+        assert!(users.claim(id).unwrap().is_some());
     }
 }

@@ -39,8 +39,9 @@ pub struct Tenants {
     /// Programs that are on their way here.
     transits: Transits,
     giver: Giver,
-    estate: Estate,
     wardens: BTreeMap<Job, Warden>,
+    /// It goes after all who live there.
+    estate: Estate,
     tokens_made: usize,
     /// The jobs by their warden's or fetch's token.
     jobs: BTreeMap<Token, Job>,
@@ -321,12 +322,18 @@ impl Tenants {
         }
     }
 
-    /// Kills all of them, and says which they were. Nothing is reported of them any more.
+    /// Kills all of them, and says which they were. Nothing is reported of them any more. None lives on while another is
+    /// waited for: their time is over.
     pub(super) fn end_all(&mut self, registry: &Registry) -> Vec<Job> {
-        let jobs: Vec<Job> = self.wardens.keys().copied().collect();
-        for job in &jobs {
-            self.end(*job, registry);
+        let mut wardens = std::mem::take(&mut self.wardens);
+        let jobs = wardens.keys().copied().collect();
+        for link in wardens.values_mut().flat_map(|warden| &mut warden.link) {
+            link.kill();
         }
+        for link in wardens.into_values().filter_map(|warden| warden.link) {
+            link.end(registry);
+        }
+        self.jobs.clear();
         self.streams.clear();
         self.relayed.clear();
         self.talkative.clear();

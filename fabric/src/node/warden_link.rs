@@ -87,12 +87,17 @@ impl WardenLink {
         self.tether.hear()
     }
 
-    /// Kills it, and by that all that it has started.
+    /// Kills it and all that it has started, and waits for none of them.
+    pub(super) fn kill(&mut self) {
+        let _ = self.child.kill(); // It is our child and not reaped, so this does not fail in a way that matters.
+        self.dwelling.kill();
+    }
+
+    /// Kills it, and by that all that it has started, and waits for that.
     pub(super) fn end(mut self, registry: &Registry) {
         let raw = self.tether.as_fd().as_raw_fd();
         let _ = registry.deregister(&mut SourceFd(&raw));
-        // It is our child and not reaped, so neither fails in a way that matters.
-        let _ = self.child.kill();
+        self.kill();
         let _ = self.child.wait();
     }
 }

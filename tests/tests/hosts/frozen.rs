@@ -1,4 +1,4 @@
-//! A disk of the master's that stands still: who writes waits, and nobody else.
+//! A disk of the master's or of a node's that stands still: who writes waits, and nobody else.
 //!
 //! Deliberately absent: disks that are full (`full.rs`).
 
@@ -91,6 +91,66 @@ pub fn a_disk_that_stands_still_holds_up_only_what_is_to_be_written() {
     assert!(loud.wait().unwrap().success());
     fs::write(directory.path().join("stop"), "").unwrap();
     assert!(quiet.wait().unwrap().success());
+    cluster.finish();
+}
+
+/// What ended there cannot be removed: the node's session and its other jobs go on, and when their time is over all of them
+/// are dead before that is told.
+pub fn a_disk_that_stands_still_keeps_no_node_from_answering_or_killing() {
+    let Some(mut cluster) = Cluster::bare(&["n1"]) else {
+        return;
+    };
+    if !cluster.hosts.host("n1").give_disk(64) {
+        return;
+    }
+    cluster.master("10.77.0.1:9999 bridge 10.77.0.1:8888");
+    cluster.join("n1");
+    cluster.login();
+    assert_eq!(cluster.run("head", "drain head").code, 0);
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let ticks = ["short", "one", "other"].map(|name| directory.path().join(name));
+    let [mut short, mut one, mut other] = ticks.each_ref().map(|tick| {
+        let tick = tick.display();
+        let script = format!("until test -e {tick}-stop; do date +%N > {tick}; sleep 0.05; done");
+        start(&cluster, &script)
+    });
+    let mut last = String::new();
+    for tick in &ticks {
+        next_tick(tick, &mut last);
+    }
+
+    let [mut head, mut node] = ["head", "n1"].map(|host| cluster.release(host));
+    let frozen = cluster.hosts.host("n1").freeze();
+    let ended = Instant::now();
+    fs::write(directory.path().join("short-stop"), "").unwrap();
+    // A node that does not answer is lost within that.
+    while ended.elapsed() < Duration::from_secs(13) {
+        next_tick(&ticks[1], &mut last);
+        let node = cluster.node("n1");
+        assert_eq!(node.split_whitespace().nth(2), Some("up"), "{node}");
+    }
+    assert!(short.wait().unwrap().success());
+    cluster.hosts.cut("n1");
+    head.expect("node n1 is lost");
+    let read = || {
+        ticks
+            .each_ref()
+            .map(|tick| fs::read_to_string(tick).unwrap())
+    };
+    let lost = read();
+    for _ in 0..2 {
+        node.expect("killed the processes of job");
+    }
+    drop(frozen);
+    cluster.hosts.heal("n1");
+    node.expect("in the cluster as n1");
+    assert_eq!(read(), lost);
+    for job in [&mut one, &mut other] {
+        assert!(!job.wait().unwrap().success());
+    }
+    cluster.keep("head", head);
+    cluster.keep("n1", node);
     cluster.finish();
 }
 

@@ -33,6 +33,7 @@ fn main() {
         cluster::a_node_that_loses_its_power_is_lost_and_one_that_is_killed_returns_at_once,
         network::a_node_that_is_not_heard_is_lost_in_time,
         network::a_node_that_does_not_hear_is_lost_in_time,
+        frozen::a_disk_that_stands_still_keeps_no_node_from_answering_or_killing,
         frozen::a_disk_that_stands_still_holds_up_only_what_is_to_be_written,
         deadlock::a_circle_over_three_nodes_is_told_and_explained,
         deadlock::a_circle_is_told_by_a_master_that_was_started_meanwhile,
