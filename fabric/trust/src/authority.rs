@@ -6,7 +6,7 @@ use crate::{
     identity::{Certified, Identity},
     keys::{KeyError, KeyPair, Pin, PublicKey},
     known_key,
-    members::{MemberRow, Members, Revocations, Serial},
+    members::{MemberRow, Members, NotRenewed, Revocations, Serial},
     peer::Peer,
     state::{StateDir, StateError},
     subject::{ClusterId, Name, Role, Subject},
@@ -70,9 +70,9 @@ pub enum AuthorityError {
     /// Everybody who can reach the address could run programs here.
     #[error("--insecure-no-auth is for addresses of the loopback only, and {0} is none")]
     NotLoopback(SocketAddr),
-    /// Whoever asks for a new certificate has none that counts.
-    #[error("this certificate was revoked: join again with a new token")]
-    Revoked,
+    /// Whoever asks for a new certificate gets none.
+    #[error(transparent)]
+    NotRenewed(#[from] NotRenewed),
 }
 
 impl Authority {
@@ -207,27 +207,39 @@ impl Authority {
     ) -> Result<Certified, AuthorityError> {
         let mut signed = None;
         self.members().add(role, wished, public, now, |name| {
-            let (certified, serial) = self.sign(role, name, public, now)?;
-            let row = MemberRow {
-                role,
-                name: name.clone(),
-                serial,
-                expires: certified.expires,
-                is_revoked: false,
-                public,
-            };
-            signed = Some(certified);
-            Ok::<_, AuthorityError>(row)
+            self.certify_as(role, name, public, now, &mut signed)
         })??;
         Ok(signed.expect("a row was added, so a certificate was signed"))
     }
 
     /// A new certificate for a member whose session has shown its present one, for the same key.
     pub fn renew(&self, peer: &Peer, now: SystemTime) -> Result<Certified, AuthorityError> {
-        if self.revocations().is_revoked(peer.serial) {
-            return Err(AuthorityError::Revoked);
-        }
-        self.certify(peer.subject.role, &peer.subject.name, peer.public, now)
+        let mut signed = None;
+        self.members().add_to(peer.serial, now, |held| {
+            self.certify_as(held.role, &held.name, held.public, now, &mut signed)
+        })??;
+        Ok(signed.expect("a row was added, so a certificate was signed"))
+    }
+
+    /// Signs a certificate, and returns its row.
+    fn certify_as(
+        &self,
+        role: Role,
+        name: &Name,
+        public: PublicKey,
+        now: SystemTime,
+        signed: &mut Option<Certified>,
+    ) -> Result<MemberRow, AuthorityError> {
+        let (certified, serial) = self.sign(role, name, public, now)?;
+        let expires = signed.insert(certified).expires;
+        Ok(MemberRow {
+            role,
+            name: name.clone(),
+            serial,
+            expires,
+            is_revoked: false,
+            public,
+        })
     }
 
     /// What becomes of somebody who asks to join, and has proved to hold the key; `is_proved` looks at the token's.

@@ -37,6 +37,19 @@ pub struct MemberRow {
     pub(crate) public: PublicKey,
 }
 
+/// Why a member gets no further certificate for the one that it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotRenewed {
+    /// That one does not count any more.
+    #[error("this certificate was revoked or has expired: join again with a new token")]
+    Revoked,
+    /// It asks for ever more.
+    #[error(
+        "this member has {CERTIFICATES_MAX} certificates already: use the newest, or wait until one expires"
+    )]
+    TooMany,
+}
+
 /// The table in a directory.
 #[derive(Clone, Debug)]
 pub struct Members {
@@ -94,6 +107,29 @@ impl Members {
                 .find(|name| !is_taken(name))
                 .expect("there are more numbers than members");
             let row = make(&name)?;
+            rows.push(row.clone());
+            Ok(row)
+        })
+    }
+
+    /// Adds another certificate for the member that has this one, made by `make` of its row. Whether that one still counts
+    /// is looked at under the lock: who is being removed just now has none any more behind it.
+    pub(crate) fn add_to<E: From<NotRenewed>>(
+        &self,
+        held: Serial,
+        now: SystemTime,
+        make: impl FnOnce(&MemberRow) -> Result<MemberRow, E>,
+    ) -> Result<Result<MemberRow, E>, StateError> {
+        self.update(now, |rows| {
+            let held = rows.iter().find(|row| row.serial == held);
+            let held = held
+                .filter(|row| !row.is_revoked)
+                .ok_or(NotRenewed::Revoked)?;
+            let same = rows.iter().filter(|row| row.public == held.public);
+            if same.count() >= CERTIFICATES_MAX {
+                return Err(NotRenewed::TooMany.into());
+            }
+            let row = make(held)?;
             rows.push(row.clone());
             Ok(row)
         })
@@ -221,14 +257,25 @@ fn read_rows(bytes: &[u8]) -> Result<Vec<MemberRow>, Malformed> {
     Ok(rows)
 }
 
+/// So many certificates of one key count at once: a user's commands that begin together on the day on which it is due each
+/// ask for one, and who asks on and on makes the table no longer.
+const CERTIFICATES_MAX: usize = 256;
+
 const FILE: &str = "members";
 const HEAD: &str = "fabric members 1";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::tests::Scratch;
-    use std::time::{Duration, UNIX_EPOCH};
+    use crate::{
+        authority::{Authority, AuthorityError},
+        peer::Peer,
+        state::tests::Scratch,
+    };
+    use std::{
+        thread,
+        time::{Duration, Instant, UNIX_EPOCH},
+    };
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
@@ -295,5 +342,68 @@ mod tests {
         let lock = scratch.0.lock().unwrap();
         scratch.0.replace(FILE, b"nonsense", &lock).unwrap();
         assert!(seen.is_revoked(Serial([1; 16])));
+    }
+
+    /// Somebody with a certificate of the authority in this directory.
+    fn member(dir: &StateDir, now: SystemTime) -> (Authority, Peer) {
+        let authority = Authority::open(dir, now).unwrap();
+        let name = Name::like("n");
+        let identity = authority.identity(Role::Node, &name, "h:1", now).unwrap();
+        let peer = Peer::of(&identity.certificate).unwrap();
+        (authority, peer)
+    }
+
+    /// Waits until somebody waits for the lock of a directory.
+    fn await_waiter(dir: &StateDir) {
+        let inode = fs::metadata(dir.path().join("lock")).unwrap().ino();
+        let is_its = |line: &str| line.contains("->") && line.contains(&format!(":{inode} "));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !fs::read_to_string("/proc/locks")
+            .unwrap()
+            .lines()
+            .any(is_its)
+        {
+            assert!(Instant::now() < deadline, "nobody waits for the lock");
+            thread::sleep(Duration::from_millis(1)); // The kernel announces nobody who waits.
+        }
+    }
+
+    #[test]
+    fn who_is_removed_while_it_renews_has_no_certificate_behind_it() {
+        let scratch = Scratch::new();
+        let now = SystemTime::now();
+        let (authority, peer) = member(&scratch.0, now);
+        let held = scratch.0.lock().unwrap();
+        let renewed = thread::scope(|scope| {
+            let renewing = scope.spawn(|| authority.renew(&peer, now));
+            await_waiter(&scratch.0);
+            // What `fabric remove` does, which had the lock first.
+            let mut rows = authority.members().list().unwrap();
+            rows.iter_mut().for_each(|row| row.is_revoked = true);
+            scratch.0.replace(FILE, &write_rows(&rows), &held).unwrap();
+            drop(held);
+            renewing.join().unwrap()
+        });
+        let rows = authority.members().list().unwrap();
+        assert!(rows.iter().all(|row| row.is_revoked), "{rows:?}");
+        let error = renewed.unwrap_err();
+        let revoked = AuthorityError::NotRenewed(NotRenewed::Revoked);
+        assert_eq!(error.to_string(), revoked.to_string());
+    }
+
+    #[test]
+    fn who_asks_on_and_on_makes_the_table_no_longer() {
+        let scratch = Scratch::new();
+        let now = SystemTime::now();
+        let (authority, peer) = member(&scratch.0, now);
+        assert!(authority.renew(&peer, now).is_ok());
+        let mut rows = authority.members().list().unwrap();
+        rows.resize(CERTIFICATES_MAX, rows[0].clone());
+        let lock = scratch.0.lock().unwrap();
+        scratch.0.replace(FILE, &write_rows(&rows), &lock).unwrap();
+        drop(lock);
+        let error = authority.renew(&peer, now).unwrap_err();
+        assert!(error.to_string().contains("256 certificates"), "{error}");
+        assert_eq!(authority.members().list().unwrap(), rows);
     }
 }
