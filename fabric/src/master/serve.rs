@@ -174,7 +174,7 @@ impl Master {
                 }
             }
             for token in std::mem::take(&mut self.unheard) {
-                self.hear(token, now);
+                self.hear(token);
             }
             while let Some((token, answer)) = self.uploads.poll() {
                 if let Some(party) = self.find(token) {

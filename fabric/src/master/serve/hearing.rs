@@ -24,8 +24,9 @@ use std::time::{Duration, Instant};
 
 impl Master {
     /// Takes in what a party says, for a while: one that never stops may not keep the others from being heard, nor nodes
-    /// from hearing that the master is there.
-    pub(super) fn hear(&mut self, token: Token, now: Instant) {
+    /// from hearing that the master is there. What it says was heard after it was said, and not when the turn began: a node
+    /// counts its lease from when it spoke, and must have killed its jobs when they are called lost.
+    pub(super) fn hear(&mut self, token: Token) {
         self.talkative.insert(token); // There may be room again for what waits.
         let begun = Instant::now();
         while begun.elapsed() < HEARD_FOR_MAX {
@@ -33,6 +34,7 @@ impl Master {
                 return;
             };
             let heard = party.hear();
+            let now = Instant::now();
             match heard {
                 Heard::Nothing => return,
                 Heard::Goodbye => return self.dismiss(token, now),

@@ -57,7 +57,7 @@ impl Master {
             Role::Master => return,
         };
         if let Some(token) = self.add(party) {
-            self.hear(token, now); // Its first words may be here already.
+            self.hear(token); // Its first words may be here already.
         }
     }
 
