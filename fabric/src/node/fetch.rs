@@ -7,15 +7,20 @@
 //! 1. The master is asked, over a session of its own, and sends the program's frame, or names another node that does.
 //! 2. What comes is kept as it comes, so that it can be passed on at once, and unpacked beside that.
 //! 3. If another node fails, the master is asked once more, from where the frame was cut; in the end it sends it itself.
-//! 4. What is not the program that was wanted is fetched once more from the master alone.
+//! 4. A master that is gone may be started again: it is asked for the rest for as long as the jobs here outlive it.
+//! 5. What is not the program that was wanted is fetched once more from the master alone.
 
 use super::{
+    LEASE,
     give::{BYTES, NOTHING_YET},
     lane::Lane,
     transit::{Arriving, End, Transits},
 };
 use crate::images::{ImageError, Images};
-use deploy_trust::{client::Client, endpoint::Connector};
+use deploy_trust::{
+    client::{Client, ClientError},
+    endpoint::Connector,
+};
 use deploy_wire::{
     client::Digest,
     node::{Order, Report},
@@ -83,28 +88,26 @@ impl Fetch {
 
 impl Road {
     fn fetch(&self, digest: Digest) -> Result<(), ImageError> {
-        // Another job's fetch may bring it.
-        let arriving = loop {
-            match self.transits.begin(digest) {
-                Ok(arriving) => break arriving,
+        let mut tries = 0;
+        loop {
+            let arriving = match self.transits.begin(digest) {
+                Ok(arriving) => arriving,
+                // Another job's fetch may bring it.
                 Err(other) if other.wait_for_end() == End::Whole => return Ok(()),
-                Err(_) => {}
-            }
-        };
-        match self.take_in(digest, &arriving, 0) {
-            Err(ImageError::Damaged(_) | ImageError::OtherDigest) => {
-                drop(arriving); // Whoever takes it from here has damaged bytes too, and is told so by this.
-                let arriving = self.transits.begin(digest);
-                let arriving = arriving.map_err(|_| ImageError::OtherDigest)?;
-                self.take_in(digest, &arriving, ALL_TRIES)?;
-                arriving.finish();
-            }
-            done => {
-                done?;
-                arriving.finish();
+                Err(_) => continue,
+            };
+            match self.take_in(digest, &arriving, tries) {
+                // Whoever takes it from here has damaged bytes too, and is told so by the end of this.
+                Err(ImageError::Damaged(_) | ImageError::OtherDigest) if tries < ALL_TRIES => {
+                    tries = ALL_TRIES;
+                }
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    arriving.finish();
+                    return Ok(());
+                }
             }
         }
-        Ok(())
     }
 
     fn take_in(&self, digest: Digest, arriving: &Arriving, tries: u8) -> Result<(), ImageError> {
@@ -151,6 +154,8 @@ struct Frame<'r> {
     source: Source,
     tries: u8,
     failed: Option<SocketAddr>,
+    /// Until when to ask a master that is gone, unless something comes.
+    until: Option<Instant>,
 }
 
 /// Who gives it.
@@ -163,7 +168,8 @@ enum Source {
 
 impl Frame<'_> {
     fn ask(road: &Road, digest: Digest, tries: u8) -> io::Result<Frame<'_>> {
-        let (len, source) = Source::ask(road, digest, 0, tries, None)?;
+        let until = Instant::now() + LEASE;
+        let (len, source) = Source::ask_until(until, road, digest, 0, tries, None)?;
         Ok(Frame {
             road,
             digest,
@@ -172,38 +178,71 @@ impl Frame<'_> {
             source,
             tries,
             failed: None,
+            until: None,
         })
+    }
+
+    /// Asks for the rest.
+    fn ask_again(&mut self) -> io::Result<()> {
+        let until = *self.until.get_or_insert_with(|| Instant::now() + LEASE);
+        let (road, digest, offset) = (self.road, self.digest, self.offset);
+        let asked = Source::ask_until(until, road, digest, offset, self.tries, self.failed);
+        self.source = asked?.1;
+        Ok(())
+    }
+
+    /// Whether to ask a master again that has failed like this: one that cuts each session off is not asked for ever.
+    fn may_come_back(&self, error: &io::Error) -> bool {
+        is_gone(error) && self.until.is_none_or(|until| Instant::now() < until)
     }
 }
 
 impl Read for Frame<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         loop {
-            let failed = match &mut self.source {
-                Source::Master(chunks) => {
-                    let read = chunks.read(bytes)?;
+            let (read, from) = match &mut self.source {
+                Source::Master(chunks) => (chunks.read(bytes), None),
+                Source::Nobody(at) => (Err(io::ErrorKind::NotConnected.into()), Some(*at)),
+                Source::Node(at, records) => (records.read(bytes), Some(*at)),
+            };
+            match (read, from) {
+                (Ok(read), _) => {
                     self.offset += read as u64;
+                    self.until = None;
                     return Ok(read);
                 }
-                Source::Nobody(at) => *at,
-                Source::Node(at, records) => match records.read(bytes) {
-                    Ok(read) => {
-                        self.offset += read as u64;
-                        return Ok(read);
-                    }
-                    Err(_) => *at,
-                },
-            };
-            self.tries = self.tries.saturating_add(1);
-            self.failed = Some(failed);
-            let (offset, tries) = (self.offset, self.tries);
-            let asked = Source::ask(self.road, self.digest, offset, tries, self.failed);
-            self.source = asked?.1;
+                (Err(_), Some(failed)) => {
+                    self.tries = self.tries.saturating_add(1);
+                    self.failed = Some(failed);
+                }
+                (Err(error), None) if !self.may_come_back(&error) => return Err(error),
+                (Err(_), None) => thread::sleep(ASKED_EVERY),
+            }
+            self.ask_again()?;
         }
     }
 }
 
 impl Source {
+    /// The same of a master that may be gone, and be started again until then.
+    fn ask_until(
+        until: Instant,
+        road: &Road,
+        digest: Digest,
+        offset: u64,
+        tries: u8,
+        failed: Option<SocketAddr>,
+    ) -> io::Result<(u64, Source)> {
+        loop {
+            match Source::ask(road, digest, offset, tries, failed) {
+                Err(error) if is_gone(&error) && Instant::now() < until => {
+                    thread::sleep(ASKED_EVERY);
+                }
+                asked => return asked,
+            }
+        }
+    }
+
     /// Asks the master for the rest of a program's frame. Also says how long the program is.
     fn ask(
         road: &Road,
@@ -214,14 +253,14 @@ impl Source {
     ) -> io::Result<(u64, Source)> {
         let deadline = Instant::now() + PATIENCE;
         let client = Client::connect(&road.master.to_string(), &road.connector, deadline);
-        let mut client = client.map_err(cut)?;
+        let mut client = client.map_err(gone)?;
         let ask = Report::Fetch {
             digest,
             offset,
             tries,
             failed,
         };
-        client.send(ask.encode(), deadline).map_err(cut)?;
+        client.send(ask.encode(), deadline).map_err(gone)?;
         let mut chunks = Chunks {
             client,
             current: Vec::new(),
@@ -239,7 +278,7 @@ impl Source {
                 };
                 Ok((len, source))
             }
-            _ => Err(cut("the master sends something else")),
+            _ => Err(io::Error::other("the master sends something else")),
         }
     }
 }
@@ -253,9 +292,9 @@ struct Chunks {
 
 impl Chunks {
     fn next(&mut self) -> io::Result<Order> {
-        let message = self.client.recv(Instant::now() + PATIENCE).map_err(cut)?;
-        match Order::decode(&message).map_err(cut)? {
-            Order::Refused { why } => Err(cut(why)),
+        let message = self.client.recv(Instant::now() + PATIENCE).map_err(gone)?;
+        match Order::decode(&message).map_err(io::Error::other)? {
+            Order::Refused { why } => Err(io::Error::other(why)),
             order => Ok(order),
         }
     }
@@ -266,7 +305,7 @@ impl Read for Chunks {
         if self.taken == self.current.len() {
             match self.next()? {
                 Order::Chunk { bytes, .. } => (self.current, self.taken) = (bytes, 0),
-                _ => return Err(cut("the master sends something else")),
+                _ => return Err(io::Error::other("the master sends something else")),
             }
         }
         let read = (&self.current[self.taken..]).read(bytes)?;
@@ -310,12 +349,22 @@ impl Read for Records {
     }
 }
 
-/// There is no more of it.
-fn cut(why: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, why.to_string())
+/// The session with the master is over.
+fn gone(error: ClientError) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, error.to_string())
+}
+
+/// Whether it is, rather than that the master refuses.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionAborted
 }
 
 /// A master that says nothing for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// As often as the node dials while jobs wait for its master.
+const ASKED_EVERY: Duration = Duration::from_millis(200);
 /// So that the master gives the program itself.
 const ALL_TRIES: u8 = u8::MAX;
+
+#[cfg(test)]
+mod tests;
