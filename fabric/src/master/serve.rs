@@ -299,11 +299,16 @@ impl Master {
             self.cluster.handle_node_gone(node);
         }
         if let Some(client) = party.client_id() {
-            self.desk.forget(client);
-            self.beginners.remove(&client);
-            self.cluster.handle_client_gone(client, Instant::now());
+            self.forget_client(client);
         }
         self.act();
+    }
+
+    /// A client says nothing any more that is heeded, whether its session has ended or not.
+    fn forget_client(&mut self, client: ClientId) {
+        self.desk.forget(client);
+        self.beginners.remove(&client);
+        self.cluster.handle_client_gone(client, Instant::now());
     }
 }
 

@@ -14,6 +14,7 @@ mod insecure;
 mod joining;
 mod leaving;
 mod matrix;
+mod misunderstood;
 mod own_node;
 mod renewal;
 mod slow;

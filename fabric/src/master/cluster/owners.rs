@@ -139,9 +139,8 @@ impl Cluster {
         // What is still on its way to somebody else was written down.
         let _ = self.tell(id, Happening::Credit(u64::MAX));
         if let Some(earlier) = earlier {
-            if let Some(earlier) = self.clients.get_mut(&earlier) {
-                earlier.job = None;
-            }
+            // That is the last that it is told, and nothing that it says is heeded.
+            self.clients.remove(&earlier);
             let answer = Answer::Refused {
                 code: OwnCode::Connection.number() as u8,
                 why: format!(

@@ -92,7 +92,8 @@ impl Master {
         }
     }
 
-    /// A client says what is not understood here: it is told so, and has nothing more to say.
+    /// A client says what is not understood here: it is told so, and has nothing more to say. What it had is left alone now,
+    /// for it may keep its session open as long as it likes.
     pub(super) fn handle_unknown(&mut self, token: Token, why: Malformed) {
         if let Some(party) = self.parties.get_mut(&token) {
             let release = party.session.peer_release();
@@ -101,7 +102,11 @@ impl Master {
                 "the master does not understand what `cargo deploy` says: {why}; it is of release {ours} and you are \
                  of {release}: bring both to the same"
             );
+            let client = party.client_id();
             party.leave(refused(why).encode());
+            if let Some(client) = client {
+                self.forget_client(client);
+            }
         }
     }
 

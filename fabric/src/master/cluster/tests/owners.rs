@@ -55,6 +55,12 @@ fn one_client_has_a_job_the_latest() {
     assert_eq!((handed.input, handed.input_taken), (5, 3));
     world.settle();
     assert_eq!(world.parted, [CLIENT]);
+    let known: Vec<_> = world.cluster.clients.keys().collect();
+    assert_eq!(
+        known,
+        [&other],
+        "else each who takes over leaves one behind"
+    );
     // Whoever had it before does nothing to it any more, also not by going.
     world
         .cluster
