@@ -234,8 +234,7 @@ fn join_as_node(token: &Token, how: &Serve, place: &Path) -> Result<()> {
         );
         return Ok(());
     }
-    let identity = join::join(token, &Name::like(&head::machine()), PATIENCE)?;
-    identity.save(&dir)?;
+    join::join_into(&dir, token, &Name::like(&head::machine()), PATIENCE)?;
     Ok(())
 }
 

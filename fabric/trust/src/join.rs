@@ -9,7 +9,7 @@
 //! 3. The master looks the token up, checks both, and answers with a certificate or a sentence.
 //!
 //! Who asks again with the same key (because the answer was lost) gets another certificate, also with a token for one
-//! use.
+//! use. So a [node](join_into) keeps its key before it asks.
 
 pub mod words;
 
@@ -22,14 +22,17 @@ use crate::{
     insecure,
     keys::{KeyError, KeyPair},
     session::Session,
-    state::StateError,
+    state::{StateDir, StateError},
     subject::Name,
     token::Token,
     tokens::TokenRefusal,
     verify,
 };
 use deploy_wire::bytes::Malformed;
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    fs,
+    time::{Duration, Instant, SystemTime},
+};
 use words::{BY_KEY, BY_TOKEN, Request, read_answer, write_answer};
 
 /// Why somebody did not become a member.
@@ -73,11 +76,45 @@ pub enum JoinError {
 ///
 /// The identity still has to be [saved](Identity::save).
 pub fn join(token: &Token, name: &Name, timeout: Duration) -> Result<Identity, JoinError> {
+    join_with(KeyPair::generate()?, token, name, timeout)
+}
+
+/// The same, and saves the identity in this directory. Whoever tries again there, because no answer came, is to the master
+/// the one that it was.
+pub fn join_into(
+    dir: &StateDir,
+    token: &Token,
+    name: &Name,
+    timeout: Duration,
+) -> Result<Identity, JoinError> {
+    let identity = join_with(keys_in(dir)?, token, name, timeout)?;
+    identity.save(dir)?;
+    // Where it stays, it is the key of this identity and of no other.
+    let _ = fs::remove_file(dir.path().join(KEY_FILE));
+    Ok(identity)
+}
+
+/// The key of an earlier try in this directory, or a new one that is kept there.
+fn keys_in(dir: &StateDir) -> Result<KeyPair, JoinError> {
+    let lock = dir.lock()?;
+    if let Some(kept) = dir.read(KEY_FILE)? {
+        return KeyPair::from_pkcs8(kept).map_err(|_| dir.damaged(KEY_FILE).into());
+    }
+    let keys = KeyPair::generate()?;
+    dir.replace(KEY_FILE, keys.to_pkcs8(), &lock)?;
+    Ok(keys)
+}
+
+fn join_with(
+    keys: KeyPair,
+    token: &Token,
+    name: &Name,
+    timeout: Duration,
+) -> Result<Identity, JoinError> {
     let address = token.address.clone();
     if token.is_insecure() && !insecure::is_loopback(&address) {
         return Err(JoinError::NotLoopback(address));
     }
-    let keys = KeyPair::generate()?;
     match ask(token, name, &keys, Instant::now() + timeout) {
         Ok(Answer::Welcome(certified, root)) => Ok(certified.into_identity(keys, root, address)),
         Ok(Answer::Refused(sentence)) => Err(JoinError::Refused { address, sentence }),
@@ -189,3 +226,6 @@ pub enum AnswerError {
     #[error(transparent)]
     Authority(#[from] AuthorityError),
 }
+
+/// Where a key waits for its certificate.
+const KEY_FILE: &str = "joining";

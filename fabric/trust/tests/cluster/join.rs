@@ -2,10 +2,18 @@
 
 use crate::master::{Master, TIMEOUT, dial, member, name, patience, random};
 use deploy_trust::{
-    endpoint::Connector, identity::Identity, insecure, join::join, state::StateDir, subject::Role,
+    endpoint::Connector,
+    identity::Identity,
+    insecure,
+    join::{join, join_into},
+    state::StateDir,
+    subject::Role,
 };
 use mio::{Events, Poll};
-use std::time::Instant;
+use std::{
+    os::unix::fs::MetadataExt,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn whoever_joined_comes_back_and_is_known() {
@@ -93,4 +101,34 @@ fn a_long_first_message_may_come_with_the_greeting() {
         }
     };
     assert!(answer == message);
+}
+
+#[test]
+fn who_tries_again_asks_with_the_same_key() {
+    let master = Master::start();
+    let path = std::env::temp_dir().join(format!("fabric-test-{:032x}", random()));
+    let dir = StateDir::open(&path).unwrap();
+    let token = master.token(Role::Node, true);
+    // The master takes so long for its answer that nobody is there any more to hear it.
+    let held = StateDir::open(&master.path).unwrap().lock().unwrap();
+    let inode = std::fs::metadata(master.path.join("lock")).unwrap().ino();
+    let is_asked = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let mut lines = locks.lines();
+        lines.any(|line| line.contains("->") && line.contains(&format!(":{inode} ")))
+    };
+    // On a busy machine it may take long to ask.
+    let mut waits = (0..6).map(|doubled| Duration::from_millis(300 << doubled));
+    assert!(waits.any(|wait| {
+        assert!(join_into(&dir, &token, &name("n1"), wait).is_err());
+        is_asked()
+    }));
+    drop(held);
+    let identity = join_into(&dir, &token, &name("n1"), TIMEOUT).unwrap();
+    assert_eq!(identity.subject.name, name("n1"));
+    let kept = Identity::load(&dir).unwrap().unwrap();
+    assert_eq!(kept.expires, identity.expires);
+    // Behind a member that has gone comes another.
+    assert!(!path.join("joining").exists());
+    std::fs::remove_dir_all(&path).unwrap();
 }

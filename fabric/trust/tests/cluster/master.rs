@@ -31,7 +31,7 @@ use std::{
 pub struct Master {
     pub address: SocketAddr,
     pub authority: Arc<Authority>,
-    path: PathBuf,
+    pub path: PathBuf,
     stop: Arc<AtomicBool>,
     waker: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
