@@ -19,7 +19,7 @@ use deploy_trust::{
     endpoint::Connector,
     identity::Identity,
     insecure, join, places,
-    state::{StateDir, StateError},
+    state::{Lock, StateDir, StateError},
     subject::{Name, Role},
     token::Token,
     tokens::TokenRow,
@@ -92,7 +92,12 @@ fn state(given: &State) -> Result<PathBuf> {
 fn serve(how: &Serve) -> Result<()> {
     let state = state(&how.state)?;
     let dir = StateDir::open(&head::place(&state, Role::Node))?;
-    let _claim = dir.claim()?;
+    let claim = dir.claim_soon()?;
+    serve_in(&state, dir, claim, how)
+}
+
+/// The same, in a directory that nobody else serves in.
+fn serve_in(state: &Path, dir: StateDir, _claim: Lock, how: &Serve) -> Result<()> {
     let identity = match Identity::load(&dir)? {
         Some(identity) => identity,
         None => {
@@ -188,22 +193,27 @@ fn resolve(address: &str) -> Result<SocketAddr> {
 /// Joins and serves. Where a daemon waits for just that, it is the one that serves.
 fn join(token: &str, how: &Serve) -> Result<()> {
     let token = read_token(token)?.for_role(Role::Node)?;
-    let place = head::place(&state(&how.state)?, Role::Node);
-    let is_served = matches!(StateDir::open(&place)?.claim(), Err(StateError::InUse(_)));
-    if !is_served {
+    let state = state(&how.state)?;
+    let dir = StateDir::open(&head::place(&state, Role::Node))?;
+    // Kept until it serves: between the two nobody else begins to.
+    let claim = match dir.claim() {
+        Err(StateError::InUse(_)) => None,
+        claimed => Some(claimed?),
+    };
+    if claim.is_some() {
         // Who joins and then cannot serve would be a member that nobody ever sees.
         let address = own_address(how, resolve(&token.address)?)?;
         TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?;
     }
-    join_as_node(&token, how, &place)?;
-    if is_served {
+    join_as_node(&token, how, &dir)?;
+    let Some(claim) = claim else {
         println!(
             "This machine has joined; the fabric that runs here already serves. A second one beside it needs a \
              directory and an address of its own: fabric join <NODE TOKEN> ADDR --state DIR"
         );
         return Ok(());
-    }
-    serve(how)
+    };
+    serve_in(&state, dir, claim, how)
 }
 
 fn read_token(word: &str) -> Result<Token> {
@@ -215,10 +225,9 @@ fn read_token(word: &str) -> Result<Token> {
     Ok(line.trim().parse()?)
 }
 
-fn join_as_node(token: &Token, how: &Serve, place: &Path) -> Result<()> {
+fn join_as_node(token: &Token, how: &Serve, dir: &StateDir) -> Result<()> {
     check_insecure(token.is_insecure(), how)?;
-    let dir = StateDir::open(place)?;
-    if let Some(own) = Identity::load(&dir)?
+    if let Some(own) = Identity::load(dir)?
         && own.expires > SystemTime::now()
     {
         let (name, address) = (own.subject.name.as_str(), &own.address);
@@ -234,7 +243,7 @@ fn join_as_node(token: &Token, how: &Serve, place: &Path) -> Result<()> {
         );
         return Ok(());
     }
-    join::join_into(&dir, token, &Name::like(&head::machine()), PATIENCE)?;
+    join::join_into(dir, token, &Name::like(&head::machine()), PATIENCE)?;
     Ok(())
 }
 

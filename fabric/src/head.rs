@@ -76,7 +76,7 @@ pub enum HeadError {
 pub fn run(plan: &MasterPlan, state: &Path) -> Result<(), HeadError> {
     let signals = Signals::catch(&STOPPING)?;
     let master_dir = StateDir::open(&place(state, Role::Master))?;
-    let _claim = master_dir.claim()?;
+    let _claim = master_dir.claim_soon()?;
     let dir = StateDir::open(&authority(state))?;
     let authority = match plan.is_insecure {
         true => insecure::authority(&dir, &[plan.address, plan.bridge], SystemTime::now())?,

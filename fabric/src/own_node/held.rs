@@ -24,7 +24,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// The leash as its node has it.
@@ -100,7 +100,7 @@ fn begin(
     voice: Voice,
 ) -> Result<Node, HeldError> {
     let dir = StateDir::open(&head::place(state, Role::Node))?;
-    let claim = claim(&dir)?;
+    let claim = dir.claim_soon()?; // The node before this one may be about to end.
     let understood = Terms::decode(&terms).map_err(|why| io::Error::other(why.0))?;
     let config = node::Config {
         identity: Identity::load(&dir)?.ok_or(HeldError::Nobody)?,
@@ -137,19 +137,6 @@ fn begin(
         poll,
         Data::Leash(Box::new(leash)),
     )?)
-}
-
-/// The node before this one may be about to end, and nothing announces when the kernel has let go of its files.
-fn claim(dir: &StateDir) -> Result<Lock, StateError> {
-    let deadline = Instant::now() + CLAIM_MAX;
-    loop {
-        match dir.claim() {
-            Err(StateError::InUse(_)) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(5));
-            }
-            claimed => return claimed,
-        }
-    }
 }
 
 impl Leash {
@@ -333,5 +320,3 @@ const CALLER: Token = Token(usize::MAX - 5);
 const HOLDER: Token = Token(usize::MAX - 6);
 /// What is the leash's of the node's tokens.
 pub const TOKENS: [Token; 3] = [LISTENER, CALLER, HOLDER];
-/// How long a process that ends may take to let go of the directory.
-const CLAIM_MAX: Duration = Duration::from_secs(2);

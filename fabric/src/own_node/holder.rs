@@ -81,7 +81,7 @@ impl OwnNode {
     ) -> Result<(OwnNode, String), OwnNodeError> {
         let terms = terms.encode();
         match call(&dir)? {
-            None => drop(dir.claim()?), // Nobody's, or that of a node without a master.
+            None => drop(dir.claim_soon()?), // Nobody's, or that of a node without a master.
             Some(leash) => match greet(&dir, &leash, &terms).and_then(|()| answer(&leash)) {
                 Ok(Reply::Here(isolation)) => {
                     tell!("going on with the node of the master before this one");

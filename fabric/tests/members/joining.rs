@@ -1,6 +1,14 @@
 //! Nodes that join, and those that may not: what the administrator reads of it later.
 
-use crate::daemons::Cluster;
+use crate::{
+    daemons::{Cluster, PATIENCE},
+    slow::waits_for_a_lock,
+};
+use deploy_trust::state::StateDir;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn who_joins_and_who_may_not_stands_in_the_audit_log() {
@@ -26,4 +34,22 @@ fn who_joins_and_who_may_not_stands_in_the_audit_log() {
         let from = line["from"].as_str().unwrap();
         assert!(from.starts_with("127."), "{line}");
     }
+}
+
+#[test]
+fn a_fabric_that_is_started_while_a_join_goes_on_leaves_the_machine_to_that() {
+    let cluster = Cluster::start();
+    let authority = StateDir::open(&cluster.state("head").join("authority")).unwrap();
+    let held = authority.lock().unwrap();
+    let mut joining = cluster.serve("n1", &["join", &cluster.node_token, &cluster.data_port(1)]);
+    let deadline = Instant::now() + PATIENCE;
+    while !waits_for_a_lock(cluster.master.id()) {
+        assert!(Instant::now() < deadline, "the master never hears of it");
+        thread::sleep(Duration::from_millis(1)); // The kernel announces nobody who waits.
+    }
+    let mut other = cluster.serve("n1", &[]);
+    other.expect("is in use by a fabric that runs");
+    drop(held);
+    joining.expect("in the cluster as ");
+    assert!(!other.end().0.success());
 }

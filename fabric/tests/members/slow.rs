@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Whether a thread of this process waits for a lock on some file.
-fn waits_for_a_lock(process: u32) -> bool {
+pub fn waits_for_a_lock(process: u32) -> bool {
     let locks = fs::read_to_string("/proc/locks").unwrap();
     let is_its = |line: &str| {
         line.split_whitespace()

@@ -11,6 +11,8 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// A directory of ours, mode 0700.
@@ -107,6 +109,23 @@ impl StateDir {
         }
     }
 
+    /// The same, for whoever is to stay: somebody may be about to end, or only looks whether anybody is here, and nothing
+    /// announces when the kernel has let go of it. Blocks for a moment at most.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`] if somebody has it even then.
+    pub fn claim_soon(&self) -> Result<Lock, StateError> {
+        let deadline = Instant::now() + CLAIM_MAX;
+        loop {
+            match self.claim() {
+                Err(StateError::InUse(_)) if Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                claimed => return claimed,
+            }
+        }
+    }
+
     /// All of a file, or nothing if it does not exist.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.path.join(name);
@@ -174,6 +193,9 @@ fn options() -> OpenOptions {
 /// More than tens of thousands of members need, and little enough to read at once.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// How long a process that ends may take to let go of its directory.
+const CLAIM_MAX: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -220,6 +242,19 @@ pub(crate) mod tests {
         scratch.0.lock().unwrap(); // Commands change files meanwhile.
         drop(held);
         scratch.0.claim().unwrap();
+    }
+
+    #[test]
+    fn who_is_about_to_end_is_waited_for() {
+        let scratch = Scratch::new();
+        let held = scratch.0.claim().unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| scratch.0.claim_soon());
+            thread::sleep(Duration::from_millis(50)); // Who tries on is announced nowhere.
+            assert!(!waiting.is_finished());
+            drop(held);
+            waiting.join().unwrap().unwrap();
+        });
     }
 
     #[test]
