@@ -92,21 +92,29 @@ impl Master {
         }
     }
 
-    /// A client says what is not understood here: it is told so, and has nothing more to say. What it had is left alone now,
-    /// for it may keep its session open as long as it likes.
+    /// A client says what is not understood here: it is told so, and has nothing more to say.
     pub(super) fn handle_unknown(&mut self, token: Token, why: Malformed) {
-        if let Some(party) = self.parties.get_mut(&token) {
+        if let Some(party) = self.parties.get(&token) {
             let release = party.session.peer_release();
             let ours = env!("CARGO_PKG_VERSION");
             let why = format!(
                 "the master does not understand what `cargo deploy` says: {why}; it is of release {ours} and you are \
                  of {release}: bring both to the same"
             );
-            let client = party.client_id();
-            party.leave(refused(why).encode());
-            if let Some(client) = client {
-                self.forget_client(client);
-            }
+            self.part(token, why);
+        }
+    }
+
+    /// This is the last that a client is told. What it had is left alone now, for it may keep its session open as long as it
+    /// likes.
+    pub(super) fn part(&mut self, token: Token, why: String) {
+        let Some(party) = self.find(token) else {
+            return;
+        };
+        let client = party.client_id();
+        party.leave(refused(why).encode());
+        if let Some(client) = client {
+            self.forget_client(client);
         }
     }
 
@@ -123,7 +131,7 @@ impl Master {
 
     pub(super) fn handle_ask(&mut self, token: Token, client: ClientId, ask: Ask, now: Instant) {
         self.cluster.handle_heard(client, now);
-        let Some(ask) = self.postpone(client, ask) else {
+        let Some(ask) = self.postpone(token, client, ask) else {
             return;
         };
         let Some(ask) = self.handle_watcher(token, client, ask, now) else {

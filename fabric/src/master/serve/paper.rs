@@ -26,13 +26,33 @@ pub(super) struct Beginner {
     pub(super) job: Job,
     pub(super) about: About,
     /// What its client has asked for meanwhile.
-    pub(super) later: Vec<Ask>,
+    pub(super) later: Later,
 }
+
+/// What a client has asked for while its job is being written down.
+#[derive(Debug, Default)]
+pub(super) struct Later(Vec<Ask>);
 
 impl Beginner {
     pub(super) fn new(job: Job, about: About) -> Beginner {
-        let later = Vec::new();
+        let later = Later::default();
         Beginner { job, about, later }
+    }
+}
+
+impl Later {
+    /// One more. False, and forgotten, if that is too much.
+    fn push(&mut self, ask: Ask) -> bool {
+        let has_room = self.0.len() < LATER_MAX;
+        if has_room {
+            self.0.push(ask);
+        }
+        has_room
+    }
+
+    /// All of it, in order.
+    pub(super) fn into_asks(self) -> Vec<Ask> {
+        self.0
     }
 }
 
@@ -74,11 +94,17 @@ impl Master {
         self.release();
     }
 
-    /// What a client asks whose job is being written down comes after that; but not its beats.
-    pub(super) fn postpone(&mut self, client: ClientId, ask: Ask) -> Option<Ask> {
+    /// What a client asks whose job is being written down comes after that; but not its beats. Who asks for too much
+    /// meanwhile is sent away, and its job does not begin.
+    pub(super) fn postpone(&mut self, token: Token, client: ClientId, ask: Ask) -> Option<Ask> {
         match self.beginners.get_mut(&client) {
             Some(beginner) if ask != Ask::Beat => {
-                beginner.later.push(ask);
+                if !beginner.later.push(ask) {
+                    let why = format!(
+                        "more than {LATER_MAX} messages came while the job was being written down: wait until it has started"
+                    );
+                    self.part(token, why);
+                }
                 None
             }
             _ => Some(ask),
@@ -186,5 +212,24 @@ impl Master {
                 }
             }
         }
+    }
+}
+
+/// A client waits until its job has started before it says more. As a message is 64 MiB at most, others fill no more than
+/// 256 MiB of the master's memory while its disk stands still.
+const LATER_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_the_disk_is_bounded() {
+        let mut later = Later::default();
+        let ask = |bytes| Ask::Credit { bytes };
+        let pushed = (0..).take_while(|number| later.push(ask(*number))).count();
+        assert_eq!(pushed, LATER_MAX);
+        let asks: Vec<Ask> = (0..LATER_MAX as u64).map(ask).collect();
+        assert_eq!(later.into_asks(), asks);
     }
 }

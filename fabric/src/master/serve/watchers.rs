@@ -96,7 +96,7 @@ impl Master {
             self.cluster.begin(job, now);
         }
         self.act();
-        for ask in later {
+        for ask in later.into_asks() {
             self.handle_ask(Token(client.0 as usize), client, ask, now);
         }
     }
