@@ -9,6 +9,7 @@ use deploy_trust::state::{StateDir, StateError};
 use deploy_wire::bytes::Malformed;
 use mio::{Interest, Registry, Token, unix::SourceFd};
 use std::{
+    collections::VecDeque,
     fs::{self, File},
     io,
     os::{
@@ -31,6 +32,8 @@ pub struct OwnNode {
     child: Option<Child>,
     /// When to start another.
     begin_at: Option<Instant>,
+    /// Connections for data that the leash has no room for yet, each behind its word.
+    waiting: VecDeque<(Vec<u8>, OwnedFd)>,
 }
 
 /// What became of the node.
@@ -92,6 +95,7 @@ impl OwnNode {
                         leash,
                         child: None,
                         begin_at: None,
+                        waiting: VecDeque::new(),
                     };
                     return Ok((node, isolation));
                 }
@@ -119,6 +123,7 @@ impl OwnNode {
             leash,
             child: Some(child),
             begin_at: None,
+            waiting: VecDeque::new(),
         };
         Ok((node, isolation))
     }
@@ -129,7 +134,7 @@ impl OwnNode {
     /// If the kernel does not let it.
     pub fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
         let raw = self.leash.as_raw_fd();
-        registry.register(&mut SourceFd(&raw), token, Interest::READABLE)
+        registry.register(&mut SourceFd(&raw), token, WATCHED)
     }
 
     /// What has become of it, if anything has.
@@ -158,6 +163,7 @@ impl OwnNode {
             let _ = child.wait();
         }
         self.begin_at = Some(Instant::now() + PAUSE);
+        self.waiting.clear(); // They were for processes that have ended with it.
         Said::Ended
     }
 
@@ -182,15 +188,30 @@ impl OwnNode {
         self.begin_at = Some(now + PAUSE);
         let (leash, child) = begin(&self.dir, &self.state, &self.terms)?;
         let raw = leash.as_raw_fd();
-        registry.register(&mut SourceFd(&raw), token, Interest::READABLE)?;
+        registry.register(&mut SourceFd(&raw), token, WATCHED)?;
         (self.leash, self.child, self.begin_at) = (leash, Some(child), None);
         Ok(())
     }
 
-    /// Hands over a connection for data, with what its dialer said first. Who dialed sees it closed where that cannot be.
-    pub fn pass(&self, hello: Vec<u8>, stream: &impl AsFd) {
-        let word = Word::Connection(hello).encode();
-        let _ = packet::try_send(self.leash.as_fd(), &word, &[stream.as_fd()]);
+    /// Hands over a connection for data, with what its dialer said first. Who dialed sees it closed where too many wait: it does
+    /// not try again, and the job has its connections between the two machines dialed from here, or relayed.
+    pub fn pass(&mut self, hello: Vec<u8>, stream: OwnedFd) {
+        if self.waiting.len() < WAITING_MAX {
+            let word = Word::Connection(hello).encode();
+            self.waiting.push_back((word, stream));
+        }
+        self.pass_on();
+    }
+
+    /// Hands over what waits, as far as there is room.
+    pub fn pass_on(&mut self) {
+        while let Some((word, stream)) = self.waiting.front() {
+            let sent = packet::try_send(self.leash.as_fd(), word, &[stream.as_fd()]);
+            if sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                return;
+            }
+            self.waiting.pop_front();
+        }
     }
 
     /// Has it kill its jobs and end. False if there is none.
@@ -256,7 +277,47 @@ fn begin(dir: &StateDir, state: &Path, terms: &[u8]) -> Result<(OwnedFd, Child),
     Ok((leash, child))
 }
 
+/// Its words, and room for ours.
+const WATCHED: Interest = Interest::READABLE.add(Interest::WRITABLE);
+/// Beside some hundreds that the kernel keeps: a job of a thousand processes begins at once, and each connection has a descriptor
+/// here.
+const WAITING_MAX: usize = 1024;
 /// A machine that is overloaded takes seconds to clear away what a killed node has left.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// One that is killed again and again does not keep the machine busy.
 const PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_the_leash_has_no_room_for_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, its) = packet::pair().unwrap();
+        let mut node = OwnNode {
+            dir: StateDir::open(&dir.path().join("node")).unwrap(),
+            state: dir.path().to_owned(),
+            terms: Vec::new(),
+            leash: ours,
+            child: None,
+            begin_at: None,
+            waiting: VecDeque::new(),
+        };
+        let stream = || OwnedFd::from(File::open("/dev/null").unwrap());
+        let mut passed = 0u32;
+        while node.waiting.len() < 10 {
+            node.pass(passed.to_be_bytes().to_vec(), stream());
+            passed += 1;
+        }
+        let mut packet = Vec::new();
+        for number in 0..passed {
+            let beside = packet::try_receive(its.as_fd(), &mut packet).unwrap();
+            assert_eq!(beside.unwrap().into_iter().count(), 1);
+            let word = Word::Connection(number.to_be_bytes().to_vec());
+            assert_eq!(Word::decode(&packet).unwrap(), word);
+            node.pass_on();
+        }
+        assert!(node.waiting.is_empty());
+    }
+}

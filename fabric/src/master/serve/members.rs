@@ -36,7 +36,7 @@ impl Master {
                             tell!("too many ask to join at once: one was turned away");
                         }
                     }
-                    Arrival::Data(stream, hello) => self.own_node.pass(hello, &stream),
+                    Arrival::Data(stream, hello) => self.own_node.pass(hello, stream.into()),
                 }
             }
         }

@@ -50,6 +50,7 @@ impl Master {
         if self.signals.take().is_some() {
             self.stop(now);
         }
+        self.own_node.pass_on();
         match self.own_node.hear() {
             Some(Said::Over(why)) if self.ending.until.is_none() => {
                 self.ending.why = Some(why);
