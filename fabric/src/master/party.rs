@@ -24,6 +24,8 @@ pub struct Party {
     /// What the session has no room for yet.
     waiting: VecDeque<Message>,
     waiting_bytes: usize,
+    /// Whether the clerk is busy for it: it has one errand at a time, so that nobody keeps the others from theirs.
+    pub has_errand: bool,
     /// What leaves when nothing else waits: pieces of relayed connections, bounded by their windows.
     bulk: VecDeque<Message>,
 }
@@ -85,6 +87,7 @@ impl Party {
             purpose,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            has_errand: false,
             bulk: VecDeque::new(),
         }
     }

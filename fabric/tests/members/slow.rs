@@ -55,6 +55,33 @@ fn a_join_that_waits_for_the_disk_holds_up_nobody() {
 }
 
 #[test]
+fn who_asks_for_ever_more_certificates_keeps_nobody_from_joining() {
+    let cluster = Cluster::start();
+    let eve = cluster.identity(Role::User, "eve", SystemTime::now());
+    let mut client = greeted(&eve);
+    let token: Token = cluster.node_token.parse().unwrap();
+    let dir = StateDir::open(&cluster.state("head").join("authority")).unwrap();
+    let held = dir.lock().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    // More than the clerk takes at once.
+    for _ in 0..2_000 {
+        client.send(Ask::Renew.encode(), deadline).unwrap();
+    }
+    // All of it was heard.
+    let answer = ask(&mut client, &Ask::Jobs).unwrap();
+    assert_eq!(answer, Answer::Jobs(Vec::new()));
+    thread::scope(|scope| {
+        let joining = scope.spawn(|| join(&token, &Name::like("n1"), PATIENCE));
+        drop(held);
+        joining.join().unwrap().unwrap();
+    });
+    let answer = Answer::decode(&client.recv(deadline).unwrap()).unwrap();
+    assert!(matches!(answer, Answer::Renewed { .. }), "{answer:?}");
+    let answer = ask(&mut client, &Ask::Jobs).unwrap();
+    assert_eq!(answer, Answer::Jobs(Vec::new()), "one answers them all");
+}
+
+#[test]
 fn who_reads_what_the_disk_does_not_hand_out_holds_up_nobody() {
     let cluster = Cluster::start();
     let ada = cluster.identity(Role::User, "ada", SystemTime::now());

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: the tables of members and tokens, which the clerk writes, and what members say.
 
-use super::Master;
+use super::{Master, refused};
 use crate::{
     audit,
     master::{
@@ -68,13 +68,20 @@ impl Master {
                 Done::Joined(session, outcome) => self.tell_stranger(session, outcome),
                 Done::Renewed(token, Ok(certified)) => {
                     if let Some(party) = self.find(token) {
+                        party.has_errand = false;
                         party.renewed(certified);
                         self.record(token, "renewed", &[]);
                     }
                 }
                 // The session ends with the certificate; until then it can ask again.
-                Done::Renewed(_, Err(error)) => {
+                Done::Renewed(token, Err(error)) => {
                     tell!("a certificate could not be renewed: {error}");
+                    if let Some(party) = self.find(token) {
+                        party.has_errand = false;
+                        if party.client_id().is_some() {
+                            party.queue(refused(error).encode());
+                        }
+                    }
                 }
                 Done::Left(token, left) => {
                     let last = match left {
@@ -86,6 +93,7 @@ impl Master {
                         },
                     };
                     if let Some(party) = self.find(token) {
+                        party.has_errand = false;
                         party.leave(last.encode());
                     }
                 }
@@ -174,14 +182,16 @@ impl Master {
         self.give(token, Errand::Leave);
     }
 
+    /// Gives the clerk something to do for a party, unless that is done already: what it is told then answers this, too.
     fn give(&mut self, token: Token, errand: impl FnOnce(Token, Peer) -> Errand) {
-        let peer = self
-            .parties
-            .get(&token)
-            .and_then(|party| party.session.peer());
-        if let Some(peer) = peer
-            && !self.clerk.give(errand(token, peer.clone()))
-        {
+        let Some(party) = self.parties.get_mut(&token).filter(|it| !it.has_errand) else {
+            return;
+        };
+        let Some(peer) = party.session.peer().cloned() else {
+            return;
+        };
+        party.has_errand = self.clerk.give(errand(token, peer));
+        if !party.has_errand {
             self.drop_party(token); // It comes back, and asks again.
         }
     }
